@@ -1,0 +1,140 @@
+// Package converge brings a machine's files and units to a wanted state as one
+// transaction: what it begins ends either applied or undone, also when the
+// agent is killed between any two of its steps.
+//
+// It knows nothing of load balancers or apps. A kind (see package operation)
+// says what the state should be, checks it with the engine's own checker, and
+// makes the running engine follow.
+package converge
+
+import (
+	"io/fs"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// State is everything of a component that stands on the machine's disk or
+// under systemd. A kind renders it from a spec, purely; the zero State is that
+// of a component that does not exist.
+type State struct {
+	// Users are the system accounts that own files or run units. They are
+	// made when missing and outlive the component, so that a user id is never
+	// given twice.
+	Users []User `json:"users,omitempty"`
+	Dirs  []Dir  `json:"dirs,omitempty"`
+	Trees []Tree `json:"trees,omitempty"`
+	Files []File `json:"files,omitempty"`
+	Links []Link `json:"links,omitempty"`
+	Units []Unit `json:"units,omitempty"`
+}
+
+// User is a system account without a shell or a home.
+type User struct {
+	Name string `json:"name"`
+	// Groups are further groups, which must exist.
+	Groups []string `json:"groups,omitempty"`
+}
+
+// Dir is a directory that the component needs. It is removed with the
+// component only if it is empty then.
+type Dir struct {
+	Path  string      `json:"path"`
+	Mode  fs.FileMode `json:"mode"`
+	Owner string      `json:"owner"` // a user name
+	Group string      `json:"group"` // a group name
+}
+
+// Tree is a read-only directory, owned by root, with the content of an
+// archive from the blob store. It is named for its content and never changed
+// in place.
+type Tree struct {
+	Path string `json:"path"`
+	// SHA256 is the blob's checksum, MaxBytes bounds the unpacked size.
+	SHA256   string `json:"sha256"`
+	MaxBytes int64  `json:"max_bytes"`
+	// Source is the place in the spec that names the archive.
+	Source api.Pointer `json:"source"`
+}
+
+// File is a regular file.
+type File struct {
+	// Path is absolute; its directory is made (root, 0755) if it is missing
+	// and no Dir says otherwise.
+	Path  string      `json:"path"`
+	Mode  fs.FileMode `json:"mode"`
+	Owner string      `json:"owner"`
+	Group string      `json:"group"`
+	// Content is the file's text. That of a secret file is recorded as a
+	// checksum only and its backup during a transaction is root-only.
+	Content []byte `json:"content,omitempty"`
+	Secret  bool   `json:"secret,omitempty"`
+	// Sources is the source map: the place in the spec that each line came
+	// from, by line number from 1. Lines without one are of our own making.
+	Sources map[int]api.Pointer `json:"sources,omitempty"`
+}
+
+// Link is a symbolic link, switched by rename.
+type Link struct {
+	Path   string      `json:"path"`
+	Target string      `json:"target"`
+	Source api.Pointer `json:"source,omitempty"`
+}
+
+// Unit is a systemd unit that is wanted running now and after each boot. Its
+// unit file is one of Files, or an instance of a template that is.
+type Unit struct {
+	Name string `json:"name"`
+}
+
+// Change is what a transaction does to a component, seen from what really
+// stands on the machine: a file that was edited by hand is in it even when
+// the spec is the same.
+type Change struct {
+	// Name is the component's.
+	Name string
+	// From and To are the versions before and after; nil means that the
+	// component did not or will not exist.
+	From, To *Version
+	// Paths holds each file, link or tree that is made, replaced or removed.
+	Paths map[string]api.ChangeAction
+	// Undo tells that the transaction failed and the machine is brought back
+	// to To, which is what stood before.
+	Undo bool
+}
+
+// Version is a spec with the state that was rendered from it.
+type Version struct {
+	// Spec is the kind's own typed spec.
+	Spec  any
+	State State
+}
+
+// Changed reports whether the change touches path.
+func (c Change) Changed(path string) bool {
+	_, ok := c.Paths[path]
+	return ok
+}
+
+// Staged is a rendered state that is written out but not yet in place, for the
+// engine's own checker to read.
+type Staged struct {
+	// Name is the component's.
+	Name string
+	// Version is what is staged.
+	Version Version
+	// paths maps the path of each file to where it is staged.
+	paths map[string]string
+}
+
+// Path returns where the file that will stand at path is staged.
+func (s Staged) Path(path string) string { return s.paths[path] }
+
+// NewStaged returns the staged form of a version, given where each of its
+// files is written. Tests of kinds use it too.
+func NewStaged(name string, v Version, paths map[string]string) Staged {
+	return Staged{Name: name, Version: v, paths: paths}
+}
+
+// Progress tells what is being done; it becomes an event of the operation. It
+// must not be given secrets.
+type Progress func(phase api.Phase, format string, args ...any)

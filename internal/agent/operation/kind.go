@@ -1,0 +1,62 @@
+// Package operation carries out changes of components one after the other:
+// validate, render, check, converge, commit. It keeps what was applied, the
+// journal of operations and their events, all of it on disk.
+package operation
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Spec is a kind's own typed spec, decoded and valid.
+type Spec interface {
+	// Claims are the ports that a component of this spec listens on.
+	Claims() []api.Claim
+}
+
+// Kind is what the agent has to know of one sort of component. All kinds have
+// the same verbs, in the order in which an operation uses them. Validate and
+// Render are pure; Check and Observe change nothing.
+type Kind interface {
+	// Kind returns which kind it is.
+	Kind() api.Kind
+	// Validate decodes a spec strictly and judges what holds on any machine.
+	// Its error is an [api.Problem] that points at each offender.
+	Validate(raw json.RawMessage) (Spec, error)
+	// Render turns a valid spec into files and units. Secrets are nil in a
+	// dry run that has none; the result then differs in secret files only.
+	Render(name string, spec Spec, secrets map[string]api.Secret) (converge.State, error)
+	// Check asks the engine's own checker about a staged state. A refusal is
+	// an [api.Problem] of type engine-refused on the place in the spec that
+	// the line in question came from.
+	Check(ctx context.Context, staged converge.Staged) error
+	// Impact tells what Apply of the change will cost the traffic. Pure.
+	Impact(change converge.Change) api.Impact
+	// Apply makes the running engine follow the files, which are in place
+	// already (units are enabled, systemd has reloaded): it issues runtime
+	// commands, reloads, starts or restarts, and returns once the component
+	// is healthy. With change.Undo it goes back to what stood before, and
+	// returns as soon as that runs. It can be run twice. For a deletion
+	// (change.To is nil) it is called before the units are stopped.
+	Apply(ctx context.Context, change converge.Change, progress converge.Progress) error
+	// Observe asks the running engine what it does. It never fails because
+	// the engine is down: that is an observation.
+	Observe(ctx context.Context, name string, applied converge.Version) (Observation, error)
+}
+
+// Observation is what a running engine shows.
+type Observation struct {
+	// Spec is the applied spec with the engine's own values in it. Where it
+	// differs from the applied spec, an apply repairs it.
+	Spec Spec
+	// Drift tells of what differs but maps to no value of the spec, by unit
+	// or file, beyond the files and units that converge compares by itself.
+	Drift map[string]api.Drift
+	// Conditions are what an apply does not repair.
+	Conditions []api.Condition
+	// Status is the kind's status type of package api.
+	Status any
+}

@@ -1,0 +1,70 @@
+package api
+
+// AppServer is the spec of an app server: a release of the user's app under a
+// unit and a user of its own, with nginx in front. Every field is given on the
+// wire, apart from those that say otherwise; the defaults belong to the
+// provider's schema, in [DefaultAppServer].
+type AppServer struct {
+	// Release is what runs.
+	Release Release `json:"release"`
+	// Command is the program and its arguments, run in the release's
+	// directory without a shell. A program without a slash is looked up in
+	// the system's PATH; "./bin/app" is one of the release.
+	Command []string `json:"command"`
+	// AppPort is the loopback TCP port that the app listens on, told to it in
+	// $PORT; 0 means the Unix socket told to it in $SOCKET.
+	AppPort int `json:"app_port"`
+	// Address and Port are where nginx listens; "*" is every address.
+	Address string `json:"address"`
+	Port    int    `json:"port"`
+	// TrustedProxies are the networks (CIDR) whose X-Forwarded-For names the client.
+	TrustedProxies []string `json:"trusted_proxies"`
+	// MaxBodyBytes bounds a request's body.
+	MaxBodyBytes int64 `json:"max_body_bytes"`
+	// Environment is given to the app as it is; secrets belong into the write's secrets.
+	Environment map[string]string `json:"environment"`
+	// SecretsVersion is the version of the secrets that the app is given in
+	// its environment; 0 means that it has none.
+	SecretsVersion int64 `json:"secrets_version"`
+	// HealthCheck is what the app has to answer before it counts as started.
+	HealthCheck AppHealthCheck `json:"health_check"`
+	// StopTimeout is how long the app may take to finish its requests, at least 1 s.
+	StopTimeout Duration `json:"stop_timeout"`
+}
+
+// Release is an artifact: a gzipped tar archive, known by its checksum.
+type Release struct {
+	// SHA256 is the archive's SHA-256 in lower-case hexadecimal.
+	SHA256 string `json:"sha256"`
+	// MaxBytes bounds the size of the unpacked release.
+	MaxBytes int64 `json:"max_bytes"`
+}
+
+// AppHealthCheck is a GET request that the app itself has to answer with 200.
+type AppHealthCheck struct {
+	Path string `json:"path"`
+	// Interval is the pause between two tries, Timeout the bound of one.
+	Interval Duration `json:"interval"`
+	Timeout  Duration `json:"timeout"`
+	// Successes is how many tries in a row make the app healthy, 1 to 100.
+	Successes int `json:"successes"`
+	// StartTimeout is how long a started app may take to become healthy.
+	StartTimeout Duration `json:"start_timeout"`
+}
+
+// AppServerStatus is what moves by itself in an app server.
+type AppServerStatus struct {
+	// Release is the checksum of the release that runs, empty if none does.
+	Release string `json:"release"`
+	// Slot is "blue" or "green".
+	Slot string `json:"slot"`
+	// Healthy tells whether the app answers its health check now, Health how.
+	Healthy bool   `json:"healthy"`
+	Health  string `json:"health"`
+	// PID is the app's main process, 0 if there is none.
+	PID int `json:"pid"`
+	// Restarts counts the restarts by the machine since the unit was started.
+	Restarts int `json:"restarts"`
+	// Log holds the app's last lines, oldest first.
+	Log []string `json:"log"`
+}

@@ -1,0 +1,64 @@
+package api
+
+import "time"
+
+// The defaults of specs stand here once: the provider's schema gives them,
+// its docs quote them, tests start from them. The wire always carries values.
+
+// DefaultTimeouts returns the timeouts of a load balancer that names none.
+// They follow HAProxy's own advice for HTTP: short where a machine answers,
+// long where a person may think.
+func DefaultTimeouts() LoadBalancerTimeouts {
+	return LoadBalancerTimeouts{
+		Connect:     Duration(2 * time.Second),
+		Client:      Duration(30 * time.Second),
+		Server:      Duration(30 * time.Second),
+		Queue:       Duration(5 * time.Second),
+		HTTPRequest: Duration(10 * time.Second),
+		KeepAlive:   Duration(15 * time.Second),
+		Tunnel:      Duration(time.Hour),
+	}
+}
+
+// DefaultLoadBalancer returns a load balancer that lacks only frontends and backends.
+func DefaultLoadBalancer() LoadBalancer {
+	return LoadBalancer{
+		Engine:         EngineHAProxy,
+		MaxConnections: 20000,
+		Timeouts:       DefaultTimeouts(),
+		TrustedProxies: []string{},
+		Frontends:      map[string]Frontend{},
+		Backends:       map[string]Backend{},
+	}
+}
+
+// DefaultServer returns a server that lacks only address and port.
+func DefaultServer() Server { return Server{Weight: 100, MaxConnections: 500} }
+
+// DefaultHealthCheck returns the health check of a backend that changes nothing about it.
+func DefaultHealthCheck() HealthCheck {
+	return HealthCheck{
+		Method: "GET", Path: "/", Status: 200,
+		Interval: Duration(2 * time.Second), Timeout: Duration(2 * time.Second),
+		Rise: 2, Fall: 2,
+	}
+}
+
+// DefaultAppServer returns an app server that lacks release, command and port.
+func DefaultAppServer() AppServer {
+	return AppServer{
+		Release:        Release{MaxBytes: 1 << 30},
+		Address:        "*",
+		TrustedProxies: []string{},
+		MaxBodyBytes:   10 << 20,
+		Environment:    map[string]string{},
+		HealthCheck: AppHealthCheck{
+			Path:         "/",
+			Interval:     Duration(200 * time.Millisecond),
+			Timeout:      Duration(2 * time.Second),
+			Successes:    3,
+			StartTimeout: Duration(time.Minute),
+		},
+		StopTimeout: Duration(25 * time.Second),
+	}
+}

@@ -1,0 +1,79 @@
+package api
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// Kind names one sort of component that an agent manages. Its text is the
+// path segment of the kind's routes, "/v1/{kind}/{name}".
+type Kind string
+
+// The kinds of components.
+const (
+	KindLoadBalancer Kind = "load-balancer"
+	KindAppServer    Kind = "app-server"
+)
+
+// Kinds lists every kind, in the order in which a machine starts them.
+func Kinds() []Kind { return []Kind{KindAppServer, KindLoadBalancer} }
+
+// MaxNameLength bounds a component's name, in bytes. The name becomes part of
+// a user name ("app-" + name), and Linux ends those at 32 bytes.
+const MaxNameLength = 24
+
+var namePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+
+// CheckName reports why name cannot name a component, a frontend, a backend,
+// a server, a machine or a deployment; nil if it can. Such names become file,
+// unit, user and host names, hence the narrow alphabet.
+func CheckName(name string) error {
+	if len(name) > MaxNameLength {
+		return fmt.Errorf("%q has %d characters; at most %d are allowed", name, len(name), MaxNameLength)
+	}
+	if !namePattern.MatchString(name) {
+		return fmt.Errorf("%q is not a name: allowed are lower-case letters, digits and inner dashes, beginning with a letter", name)
+	}
+	return nil
+}
+
+// ID names a component on its machine.
+type ID struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"`
+}
+
+// String returns "kind/name".
+func (id ID) String() string { return string(id.Kind) + "/" + id.Name }
+
+// Claim is a listening address that a component needs for itself. Two
+// components of one machine that claim the same port cannot both start.
+type Claim struct {
+	// Network is "tcp" or "udp".
+	Network string `json:"network"`
+	// Address is an IP address, or "" or "*" for all.
+	Address string `json:"address"`
+	// Port is a port number, 1 to 65535.
+	Port int `json:"port"`
+	// Pointer is the place in the spec that the claim comes from.
+	Pointer Pointer `json:"pointer"`
+}
+
+// Overlaps reports whether both claims cannot be held at once.
+func (c Claim) Overlaps(other Claim) bool {
+	return c.Network == other.Network && c.Port == other.Port &&
+		(wildcard(c.Address) || wildcard(other.Address) || c.Address == other.Address)
+}
+
+// String describes the claim as a user would: "tcp *:80".
+func (c Claim) String() string {
+	address := c.Address
+	if wildcard(address) {
+		address = "*"
+	}
+	return fmt.Sprintf("%s %s:%d", c.Network, address, c.Port)
+}
+
+func wildcard(address string) bool {
+	return address == "" || address == "*" || address == "0.0.0.0" || address == "::"
+}

@@ -1,0 +1,101 @@
+package api
+
+import "time"
+
+// Role is what a client certificate allows.
+type Role string
+
+// The roles.
+const (
+	// RoleAdmin may do everything: the provider while it runs.
+	RoleAdmin Role = "admin"
+	// RoleReader may look at everything that is no secret.
+	RoleReader Role = "reader"
+	// RoleNode is a machine's own role towards others of its group.
+	RoleNode Role = "node"
+)
+
+// Roles lists the roles.
+func Roles() []Role { return []Role{RoleAdmin, RoleReader, RoleNode} }
+
+// DefaultPort is the TCP port of an agent.
+const DefaultPort = 9443
+
+// Health is what GET /v1/health answers, also before enrolment.
+type Health struct {
+	// Node is the machine's name.
+	Node string `json:"node"`
+	// Incarnation tells which machine of that name it is.
+	Incarnation int64 `json:"incarnation"`
+	Enrolled    bool  `json:"enrolled"`
+	// Conditions are what is wrong with the machine itself.
+	Conditions []Condition `json:"conditions,omitempty"`
+}
+
+// Info is what GET /v1/info answers.
+type Info struct {
+	Health
+	Deployment string `json:"deployment"`
+	// Version is the agent's, APIVersions what it speaks, such as "v1".
+	Version     string   `json:"version"`
+	APIVersions []string `json:"api_versions"`
+	// Features names what this agent can do beyond the first release; a spec
+	// that needs a feature which is missing is refused at plan.
+	Features []string `json:"features"`
+	// ImageID names the image, BootID the present boot of the machine.
+	ImageID string `json:"image_id"`
+	BootID  string `json:"boot_id"`
+	// BootedAt is when the machine was booted.
+	BootedAt time.Time `json:"booted_at"`
+	// Time is the machine's clock.
+	Time time.Time `json:"time"`
+	// Key is the pin of the machine's public key, see [Bootstrap].
+	Key string `json:"key"`
+	// CertificateExpires is the end of the machine's certificate.
+	CertificateExpires time.Time `json:"certificate_expires"`
+}
+
+// BlobStatus is what HEAD and PATCH of a blob answer.
+type BlobStatus struct {
+	// Complete tells whether the whole blob is there and its checksum holds.
+	Complete bool `json:"complete"`
+	// Offset is how many bytes of an unfinished upload have arrived.
+	Offset int64 `json:"offset"`
+}
+
+// LogLine is one line of GET /v1/logs?unit=…&lines=N, oldest first.
+type LogLine struct {
+	Time    time.Time `json:"time"`
+	Unit    string    `json:"unit"`
+	Message string    `json:"message"`
+}
+
+// AuditEntry is one mutating call, or one that was denied.
+type AuditEntry struct {
+	Time time.Time `json:"time"`
+	// Actor is the subject of the client's certificate, Role its role, Peer
+	// the address that it called from.
+	Actor string `json:"actor"`
+	Role  Role   `json:"role"`
+	Peer  string `json:"peer"`
+	// Method and Path are the call, Status the answer's.
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Status int    `json:"status"`
+	// Problem is the type of the problem that it ended with, if any.
+	Problem ProblemType `json:"problem,omitempty"`
+	// Operation is the operation that it started or joined, if any.
+	Operation string `json:"operation,omitempty"`
+}
+
+// ServiceLeaf asks for and carries the certificate of a service: the key is
+// made on the machine, the names come from the spec, and the provider signs
+// during the apply that needs it.
+type ServiceLeaf struct {
+	// CSR is a PEM certificate request; its names are ignored by the signer.
+	CSR string `json:"csr"`
+	// Certificate is the PEM chain that answers it; empty until it is signed.
+	Certificate string `json:"certificate,omitempty"`
+	// Expires is the certificate's end, zero until it is signed.
+	Expires time.Time `json:"expires,omitzero"`
+}

@@ -1,0 +1,142 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ProblemContentType is the media type of a [Problem], from RFC 9457.
+const ProblemContentType = "application/problem+json"
+
+// ProblemType is the class of a failure: what a program may decide on.
+type ProblemType string
+
+// The classes of failure. The HTTP status that goes with each stands in
+// [ProblemType.Status].
+const (
+	// ProblemInvalid: the spec breaks a rule that holds on any machine.
+	ProblemInvalid ProblemType = "urn:foobar:problem:invalid"
+	// ProblemEngineRefused: the engine's own checker refused the rendered configuration.
+	ProblemEngineRefused ProblemType = "urn:foobar:problem:engine-refused"
+	// ProblemClaimed: another component of this machine holds a port that the spec claims.
+	ProblemClaimed ProblemType = "urn:foobar:problem:claimed"
+	// ProblemBlobMissing: the spec names a blob that was not uploaded.
+	ProblemBlobMissing ProblemType = "urn:foobar:problem:blob-missing"
+	// ProblemSecretsMissing: the agent has no values for the spec's secrets version and none were sent.
+	ProblemSecretsMissing ProblemType = "urn:foobar:problem:secrets-missing"
+	// ProblemNotFound: there is no such component, operation or route.
+	ProblemNotFound ProblemType = "urn:foobar:problem:not-found"
+	// ProblemExists: a create met a component with another spec.
+	ProblemExists ProblemType = "urn:foobar:problem:exists"
+	// ProblemGeneration: If-Match named another generation than the present one.
+	ProblemGeneration ProblemType = "urn:foobar:problem:generation"
+	// ProblemForbidden: the certificate's role may not call this route.
+	ProblemForbidden ProblemType = "urn:foobar:problem:forbidden"
+	// ProblemWrongMachine: the request was meant for another machine.
+	ProblemWrongMachine ProblemType = "urn:foobar:problem:wrong-machine"
+	// ProblemEnrolled: the machine is enrolled already for this or a higher incarnation.
+	ProblemEnrolled ProblemType = "urn:foobar:problem:enrolled"
+	// ProblemNotEnrolled: the route exists only on an enrolled machine.
+	ProblemNotEnrolled ProblemType = "urn:foobar:problem:not-enrolled"
+	// ProblemProof: the enrolment proof does not hold, for a reason that is not told.
+	ProblemProof ProblemType = "urn:foobar:problem:proof"
+	// ProblemRolledBack: the change was made, did not become healthy, and was undone.
+	ProblemRolledBack ProblemType = "urn:foobar:problem:rolled-back"
+	// ProblemInterrupted: the agent or machine stopped in the middle; the change was undone.
+	ProblemInterrupted ProblemType = "urn:foobar:problem:interrupted"
+	// ProblemTimeout: the operation ran out of time and was undone.
+	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"
+	// ProblemInternal: a failure of the agent or the machine itself.
+	ProblemInternal ProblemType = "urn:foobar:problem:internal"
+)
+
+// Status returns the HTTP status that carries a problem of type t; an unknown
+// type is 500.
+func (t ProblemType) Status() int {
+	switch t {
+	case ProblemInvalid, ProblemEngineRefused, ProblemClaimed, ProblemBlobMissing, ProblemSecretsMissing:
+		return 422
+	case ProblemNotFound:
+		return 404
+	case ProblemExists, ProblemEnrolled, ProblemNotEnrolled:
+		return 409
+	case ProblemGeneration:
+		return 412
+	case ProblemForbidden, ProblemProof:
+		return 403
+	case ProblemWrongMachine:
+		return 421
+	case ProblemRolledBack, ProblemInterrupted, ProblemTimeout, ProblemInternal:
+		return 500
+	}
+	return 500
+}
+
+// Problem is a failure as RFC 9457 carries it. It is an error, and the only
+// one that crosses the wire.
+type Problem struct {
+	Type ProblemType `json:"type"`
+	// Title is the class in a few words, the same for each problem of a type.
+	Title string `json:"title"`
+	// Detail says what was found, what is allowed and what to do.
+	Detail string `json:"detail,omitempty"`
+	// Violations are the places in the spec that the problem comes from.
+	Violations []Violation `json:"violations,omitempty"`
+	// Log holds the engine's or the app's last lines, redacted, oldest first.
+	Log []string `json:"log,omitempty"`
+}
+
+// Violation is one thing wrong at one place of a spec.
+type Violation struct {
+	Pointer Pointer `json:"pointer"`
+	Detail  string  `json:"detail"`
+}
+
+// Error returns title, detail and violations in one line.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.Title)
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	for _, v := range p.Violations {
+		fmt.Fprintf(&b, "; %s: %s", v.Pointer, v.Detail)
+	}
+	return b.String()
+}
+
+// AsProblem finds the problem in err's chain; any other error becomes a
+// [ProblemInternal] that carries its text. A nil error is a nil problem.
+func AsProblem(err error) *Problem {
+	if err == nil {
+		return nil
+	}
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	return &Problem{Type: ProblemInternal, Title: "The agent failed", Detail: err.Error()}
+}
+
+// IsProblem reports whether err's chain holds a problem of type t.
+func IsProblem(err error, t ProblemType) bool {
+	p, ok := errors.AsType[*Problem](err)
+	return ok && p.Type == t
+}
+
+// Violations collects what is wrong with a spec.
+type Violations []Violation
+
+// Add notes what is wrong at p.
+func (v *Violations) Add(p Pointer, format string, args ...any) {
+	*v = append(*v, Violation{Pointer: p, Detail: fmt.Sprintf(format, args...)})
+}
+
+// Problem returns the violations as one [ProblemInvalid], nil if there are none.
+// The result is of type error so that nil stays nil.
+func (v Violations) Problem() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return &Problem{Type: ProblemInvalid, Title: "The configuration is not valid", Violations: v}
+}
