@@ -70,8 +70,21 @@ type LogLine struct {
 	Message string    `json:"message"`
 }
 
+// Logs is what GET /v1/logs answers.
+type Logs struct {
+	Lines []LogLine `json:"lines"`
+}
+
+// Audit is what GET /v1/audit?after=SEQ answers: the entries after that one,
+// oldest first, at most a thousand at a time.
+type Audit struct {
+	Entries []AuditEntry `json:"entries"`
+}
+
 // AuditEntry is one mutating call, or one that was denied.
 type AuditEntry struct {
+	// Seq numbers the entries of a machine from 1 without gaps.
+	Seq  int64     `json:"seq"`
 	Time time.Time `json:"time"`
 	// Actor is the subject of the client's certificate, Role its role, Peer
 	// the address that it called from.
@@ -86,6 +99,11 @@ type AuditEntry struct {
 	Problem ProblemType `json:"problem,omitempty"`
 	// Operation is the operation that it started or joined, if any.
 	Operation string `json:"operation,omitempty"`
+	// Previous is the Hash of the entry before, empty for the first. Hash is
+	// the SHA-256, in hexadecimal, of the entry as the machine recorded it: who
+	// keeps the last one that was read can tell that nothing before it changed.
+	Previous string `json:"previous"`
+	Hash     string `json:"hash"`
 }
 
 // ServiceLeaf asks for and carries the certificate of a service: the key is

@@ -17,7 +17,26 @@ const (
 	// HeaderMachine names the machine that a request is meant for; another
 	// machine answers with [ProblemWrongMachine].
 	HeaderMachine = "Foobar-Machine"
+	// HeaderUploadOffset and HeaderUploadComplete carry a [BlobStatus] on the
+	// answer to HEAD /v1/blobs/sha256:<hex>, which has no body: a decimal
+	// number of bytes, and "true" or "false".
+	HeaderUploadOffset   = "Upload-Offset"
+	HeaderUploadComplete = "Upload-Complete"
 )
+
+// The bounds of what an agent reads from one request, in bytes. A longer body
+// is refused with [ProblemInvalid].
+const (
+	// MaxChunk bounds the body of one PATCH of a blob.
+	MaxChunk = 4 << 20
+	// MaxBody bounds every other body. A spec is a few kilobytes; a megabyte
+	// holds a load balancer of some thousand servers.
+	MaxBody = 1 << 20
+)
+
+// MaxWait bounds how long one GET of an operation's events is held open: a
+// longer "wait" is cut to it.
+const MaxWait = 30 * time.Second
 
 // Verb is what an operation does to its component.
 type Verb string
