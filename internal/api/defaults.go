@@ -32,6 +32,14 @@ func DefaultLoadBalancer() LoadBalancer {
 	}
 }
 
+// DefaultFrontend returns a frontend that lacks only port and backend.
+func DefaultFrontend() Frontend { return Frontend{Address: "*"} }
+
+// DefaultBackend returns a backend that lacks only servers.
+func DefaultBackend() Backend {
+	return Backend{Algorithm: RoundRobin, Servers: map[string]Server{}}
+}
+
 // DefaultServer returns a server that lacks only address and port.
 func DefaultServer() Server { return Server{Weight: 100, MaxConnections: 500} }
 
