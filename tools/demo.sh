@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# The demo: three booted machines, one `terraform apply`, ten requests.
+#   demo.sh up STACK NAME=ADDR[,ADDR]…
+#   demo.sh down STACK
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/stack.sh
+source tools/stack.sh
+
+say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+
+usage() { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
+
+up() {
+    say "boot the machines (the first time builds their image, some minutes)"
+    bin/lab up "$@"
+
+    say "terraform init and apply, in the lab's management network"
+    mirror_provider "$(sed -n 's/^VERSION *?= *//p' GNUmakefile)" >/dev/null
+    # The provider was just built, so the checksum of an earlier run may differ.
+    rm -rf "$stack/.terraform" "$stack/.terraform.lock.hcl"
+    tf init -input=false >/dev/null
+    tf apply -input=false -auto-approve "${variables[@]}"
+
+    say "ten requests from outside to http://www.foobar.test/"
+    local i answers
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        answers+=$(bin/lab run -- curl -sS --fail --max-time 5 http://www.foobar.test/)$'\n'
+    done
+    printf '%s' "$answers"
+    alternate <<<"$answers"
+
+    say "a second plan"
+    tf plan -input=false -detailed-exitcode "${variables[@]}"
+
+    say "it stands; look around"
+    cat <<TEXT
+  bin/lab status                                  the machines
+  bin/lab exec web1 -- foobar-agent status        what an agent says, on its machine
+  bin/lab run -- curl -s http://www.foobar.test/  a request from outside
+  bin/lab exec lb1 -- sh                          a shell on a machine: break something, then
+  make demo                                       sets it right again
+  make demo-down                                  leaves the host as it was
+TEXT
+}
+
+# alternate fails unless the ten answers come from two servers in turn.
+alternate() {
+    sed -n 's/.*"server": *"\([^"]*\)".*/\1/p' | awk '
+        NR > 1 && $0 == last { print "two answers in a row from " $0 > "/dev/stderr"; bad = 1 }
+        { last = $0; seen[$0] = 1 }
+        END { if (NR != 10 || length(seen) != 2) { print NR " answers from " length(seen) " servers" > "/dev/stderr"; bad = 1 }; exit bad }'
+}
+
+down() {
+    if [ -x bin/lab ]; then
+        bin/lab down
+    fi
+    rm -rf "$stack"/.terraform "$stack"/.terraform.lock.hcl "$stack"/terraform.tfstate "$stack"/terraform.tfstate.backup
+}
+
+[ $# -ge 2 ] || usage
+verb=$1 stack=$2
+shift 2
+variables=(-var "release=$PWD/bin/notes.tar.gz")
+case $verb in
+up) up "$@" ;;
+down) down ;;
+*) usage ;;
+esac

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Renews docs/ ("generate") or says that it is out of date ("check").
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:?usage: docs.sh generate|check}
+terraform=$(tools/terraform.sh)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# tfplugindocs builds the provider by itself only with a network; it is given
+# the schema of the one in bin/ instead.
+mkdir -p "$work/schema"
+cat >"$work/schema/main.tf" <<'TF'
+terraform {
+  required_providers {
+    foobar = {
+      source = "foobar-stack/foobar"
+    }
+  }
+}
+TF
+cat >"$work/terraformrc" <<RC
+provider_installation {
+  dev_overrides {
+    "foobar-stack/foobar" = "$PWD/bin"
+  }
+  direct {}
+}
+RC
+export TF_CLI_CONFIG_FILE=$work/terraformrc CHECKPOINT_DISABLE=1
+"$terraform" -chdir="$work/schema" providers schema -json >"$work/schema.json"
+
+out=docs
+[ "$mode" = generate ] || out=$work/docs
+render() {
+    bin/tfplugindocs generate --provider-name foobar --rendered-provider-name foobar \
+        --providers-schema "$work/schema.json" --rendered-website-dir "$1" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+}
+if [ "$mode" = generate ]; then
+    render docs
+else
+    echo "==> docs are current"
+    mkdir -p "$work/render" && cp -a examples templates main.go go.mod "$work/render/"
+    # The output directory is named relative to the provider's.
+    (render docs-check && mv docs-check "$out")
+    diff -ru docs "$out" || { echo "docs/ is out of date: run 'make generate' and commit the result" >&2; exit 1; }
+    bin/tfplugindocs validate --provider-name foobar --providers-schema "$work/schema.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+fi

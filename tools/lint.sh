@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The linters of what is not Go: shell scripts, Terraform files, module hygiene.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v shellcheck >/dev/null; then
+    echo "==> install shellcheck"
+    apt-get install -y -qq shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
+fi
+mapfile -t scripts < <(git ls-files -- '*.sh' .ci/run)
+shellcheck "${scripts[@]}"
+
+"$(tools/terraform.sh)" fmt -check -recursive -diff examples
+
+go mod tidy -diff
+go -C tools mod tidy -diff

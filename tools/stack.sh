@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# Sourced by the scripts that run Terraform in the lab: a provider mirror made
+# of bin/, and `tf`, which runs Terraform in the management namespace.
+
+state_dir=${FOOBAR_LAB_STATE:-/var/lib/foobar-lab}
+
+# mirror_provider puts bin/terraform-provider-foobar where `terraform init`
+# finds it without a network, and prints the CLI configuration that says so.
+mirror_provider() {
+    local mirror=$state_dir/mirror version=$1
+    local target=$mirror/registry.terraform.io/foobar-stack/foobar/$version/linux_$(go env GOARCH)
+    rm -rf "$mirror"
+    mkdir -p "$target"
+    cp bin/terraform-provider-foobar "$target/terraform-provider-foobar_v$version"
+    cat >"$state_dir/terraformrc" <<RC
+provider_installation {
+  filesystem_mirror {
+    path = "$mirror"
+  }
+}
+RC
+    echo "$state_dir/terraformrc"
+}
+
+# tf runs Terraform on the stack in $stack, inside the management namespace,
+# with the lab's seed in its environment.
+tf() {
+    TF_CLI_CONFIG_FILE=$state_dir/terraformrc CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 \
+        bin/lab manage -- "$(tools/terraform.sh)" -chdir="$stack" "$@"
+}
