@@ -1,0 +1,135 @@
+package logs
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func TestParse(t *testing.T) {
+	at := `"__REALTIME_TIMESTAMP":"1714564800000001"`
+	tests := map[string]struct{ in, unit, message string }{
+		"text":                  {`{` + at + `,"_SYSTEMD_UNIT":"foobar-lb-www.service","MESSAGE":"ready"}`, "foobar-lb-www.service", "ready"},
+		"bytes":                 {`{` + at + `,"MESSAGE":[104,105,255]}`, "", "hi\uFFFD"},
+		"null":                  {`{` + at + `,"MESSAGE":null}`, "", ""},
+		"absent":                {`{` + at + `}`, "", ""},
+		"repeated text":         {`{` + at + `,"MESSAGE":["one","two"]}`, "", "one\ntwo"},
+		"repeated, one no text": {`{` + at + `,"MESSAGE":["one",[116,119,111],null]}`, "", "one\ntwo\n"},
+		"systemd on a unit":     {`{` + at + `,"_SYSTEMD_UNIT":"init.scope","UNIT":"foobar-lb-www.service","MESSAGE":"Started"}`, "foobar-lb-www.service", "Started"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			lines, err := Parse(strings.NewReader(test.in + "\n"))
+			if err != nil || len(lines) != 1 {
+				t.Fatalf("%d lines, %v; want one", len(lines), err)
+			}
+			want := api.LogLine{Time: time.Date(2024, 5, 1, 12, 0, 0, 1000, time.UTC), Unit: test.unit, Message: test.message}
+			if lines[0] != want {
+				t.Errorf("got %+v, want %+v", lines[0], want)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	tests := map[string]struct{ in, want string }{
+		"no JSON":          {"-- No entries --\n", "parse a journal entry"},
+		"no time":          {`{"MESSAGE":"x"}` + "\n", "is no time"},
+		"a time too late":  {`{"__REALTIME_TIMESTAMP":"9999999999999999999"}` + "\n", "is no time"},
+		"an object inside": {`{"__REALTIME_TIMESTAMP":"1","MESSAGE":{}}` + "\n", "neither text, bytes nor a list"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Parse(strings.NewReader(test.in)); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestCutOffLastLineIsLeftOut(t *testing.T) {
+	line := `{"__REALTIME_TIMESTAMP":"1","MESSAGE":"x"}` + "\n"
+	lines, err := Parse(strings.NewReader(line + line[:20]))
+	if err != nil || len(lines) != 1 {
+		t.Errorf("%d lines, %v; want one", len(lines), err)
+	}
+}
+
+func TestLongMessageIsCutAtTheEndOfACharacter(t *testing.T) {
+	got := shorten(strings.Repeat("€", maxMessage))
+	if !utf8.ValidString(got) || len(got) > maxMessage+len("…") || !strings.HasSuffix(got, "€…") {
+		t.Errorf("a long message became %d bytes, ending in %q", len(got), got[len(got)-8:])
+	}
+}
+
+// script stands in for journalctl.
+func script(text string) Journal {
+	return Journal{Command: func(ctx context.Context, args ...string) *exec.Cmd {
+		return exec.CommandContext(ctx, "sh", append([]string{"-c", text, "journalctl"}, args...)...)
+	}}
+}
+
+func TestJournalAsksForTheUnit(t *testing.T) {
+	journal := script(`printf '{"__REALTIME_TIMESTAMP":"1","MESSAGE":"%s"}\n' "$@"`)
+	messages, err := journal.Journal(t.Context(), "foobar-app-shop@blue.service", 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "--output=json --all --no-pager --quiet --lines=20 --unit=foobar-app-shop@blue.service"
+	if got := strings.Join(messages, " "); got != want {
+		t.Errorf("journalctl was given %s\nwant %s", got, want)
+	}
+}
+
+func TestJournalRefuses(t *testing.T) {
+	tests := map[string]struct {
+		unit  string
+		lines int
+		want  string
+	}{
+		"another unit":  {"ssh.service", 10, `"ssh.service" is not one of foobar's units`},
+		"a glob":        {"foobar-*", 10, "is not one of foobar's units"},
+		"an option":     {"--file=/etc/shadow", 10, "is not one of foobar's units"},
+		"no lines":      {"foobar-agent.service", 0, "0 is not 1 to 2000"},
+		"too many":      {"foobar-agent.service", 2001, "2001 is not 1 to 2000"},
+		"wrong in both": {"", -1, "; lines: -1"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := script("exit 0").Lines(t.Context(), test.unit, test.lines)
+			if !api.IsProblem(err, api.ProblemInvalid) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want an invalid problem with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestJournalTellsWhatJournalctlSaid(t *testing.T) {
+	_, err := script("echo 'no such journal' >&2; exit 1").Lines(t.Context(), "foobar-agent.service", 1)
+	if err == nil || !strings.Contains(err.Error(), "exit status 1: no such journal") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestChildEndsWithWhatItPrints(t *testing.T) {
+	// The child would go on for ever; a line that cannot be read ends it.
+	if _, err := script("echo garbage; exec sleep infinity").Lines(t.Context(), "foobar-agent.service", 1); err == nil {
+		t.Error("garbage was read without an error")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":["a",[1,2],null]}` + "\n"))
+	f.Add([]byte(`{"__REALTIME_TIMESTAMP":"1","UNIT":"x","MESSAGE":[104,300]}` + "\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		lines, err := Parse(strings.NewReader(string(data)))
+		if err == nil {
+			api.Encode(api.Logs{Lines: lines}) // panics on what has no JSON form
+		}
+	})
+}
