@@ -1,0 +1,104 @@
+package tfutil
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/setdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// TextAttribute returns an optional text that is fallback where the
+// configuration names none. It must not be empty.
+func TextAttribute(description, fallback string, validators ...validator.String) schema.StringAttribute {
+	return schema.StringAttribute{
+		MarkdownDescription: fmt.Sprintf("%s Default `%s`.", description, fallback),
+		Optional:            true,
+		Computed:            true,
+		Default:             stringdefault.StaticString(fallback),
+		Validators:          append(validators, stringvalidator.LengthAtLeast(1)),
+	}
+}
+
+// OptionalText returns an optional text that may be absent, but not empty.
+func OptionalText(description string, validators ...validator.String) schema.StringAttribute {
+	return schema.StringAttribute{
+		MarkdownDescription: description,
+		Optional:            true,
+		Validators:          append(validators, stringvalidator.LengthAtLeast(1)),
+	}
+}
+
+// ChoiceAttribute returns an optional value of an enumeration of package api.
+func ChoiceAttribute[T ~string](description string, fallback T, allowed []T) schema.StringAttribute {
+	return schema.StringAttribute{
+		MarkdownDescription: fmt.Sprintf("%s One of %s; default `%s`.", description, Choices(allowed), fallback),
+		Optional:            true,
+		Computed:            true,
+		Default:             stringdefault.StaticString(string(fallback)),
+		Validators:          []validator.String{OneOf(allowed)},
+	}
+}
+
+// NumberAttribute returns an optional whole number from low to high.
+func NumberAttribute(description string, fallback, low, high int64) schema.Int64Attribute {
+	return schema.Int64Attribute{
+		MarkdownDescription: fmt.Sprintf("%s %d to %d, default `%d`.", description, low, high, fallback),
+		Optional:            true,
+		Computed:            true,
+		Default:             int64default.StaticInt64(fallback),
+		Validators:          []validator.Int64{int64validator.Between(low, high)},
+	}
+}
+
+// PortAttribute returns a required TCP port.
+func PortAttribute(description string) schema.Int64Attribute {
+	return schema.Int64Attribute{
+		MarkdownDescription: description + " 1 to 65535.",
+		Required:            true,
+		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+	}
+}
+
+// FlagAttribute returns an optional flag.
+func FlagAttribute(description string, fallback bool) schema.BoolAttribute {
+	return schema.BoolAttribute{
+		MarkdownDescription: fmt.Sprintf("%s Default `%t`.", description, fallback),
+		Optional:            true,
+		Computed:            true,
+		Default:             booldefault.StaticBool(fallback),
+	}
+}
+
+// NetworksAttribute returns an optional set of networks that is empty where
+// the configuration names none.
+func NetworksAttribute(description string) schema.SetAttribute {
+	return schema.SetAttribute{
+		MarkdownDescription: description + " Default: none.",
+		ElementType:         CIDRType{},
+		Optional:            true,
+		Computed:            true,
+		Default:             setdefault.StaticValue(types.SetValueMust(CIDRType{}, nil)),
+	}
+}
+
+// DurationsObject returns the object of the named durations: the default of an
+// attribute whose nested attributes are all made by [DurationAttribute].
+func DurationsObject(durations map[string]api.Duration) types.Object {
+	attributeTypes := make(map[string]attr.Type, len(durations))
+	values := make(map[string]attr.Value, len(durations))
+	for name, d := range durations {
+		attributeTypes[name] = DurationType{}
+		values[name] = NewDuration(d)
+	}
+	return types.ObjectValueMust(attributeTypes, values)
+}

@@ -1,0 +1,132 @@
+package tfutil
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+// Machine is the model of the attribute "machine": which machine a component
+// is on, and how to reach it. Its four attributes are those of the resource
+// foobar_machine, so that "machine = foobar_machine.web1" is all that a
+// configuration says; Terraform drops the resource's others on the way, and a
+// change of those touches no dependant.
+type Machine struct {
+	Name        types.String `tfsdk:"name"`
+	Address     types.String `tfsdk:"address"`
+	Incarnation types.Int64  `tfsdk:"incarnation"`
+	Key         types.String `tfsdk:"key"`
+}
+
+// Known reports whether name and address are known, so that the machine can
+// be called.
+func (m Machine) Known() bool {
+	return !m.Name.IsNull() && !m.Name.IsUnknown() && !m.Address.IsNull() && !m.Address.IsUnknown()
+}
+
+// Same reports whether both are known to be the same VM: one name, one incarnation.
+func (m Machine) Same(other Machine) bool {
+	return m.Name.Equal(other.Name) && m.Incarnation.Equal(other.Incarnation) &&
+		!m.Name.IsUnknown() && !m.Incarnation.IsUnknown()
+}
+
+// MachineAttribute returns the attribute "machine" of every component. Only a
+// machine of another name makes another component of it: a new address is
+// where the same machine is found now, and a new incarnation is a rebuilt
+// machine, on which an update restores everything.
+func MachineAttribute() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "The machine that it is on: `foobar_machine.web1`, or an object of its `name` and `address`. " +
+			"Another name replaces the resource; another address or incarnation does not.",
+		Required: true,
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				MarkdownDescription: "The machine's name, which its certificate has to prove.",
+				Required:            true,
+				Validators:          []validator.String{Name()},
+				PlanModifiers:       []planmodifier.String{ReplaceIfRenamed()},
+			},
+			"address": schema.StringAttribute{
+				MarkdownDescription: "Where its agent is reached: a host or `host:port`; the port is 9443 if none is given.",
+				Required:            true,
+				Validators:          []validator.String{Address()},
+			},
+			"incarnation": schema.Int64Attribute{
+				MarkdownDescription: "Which VM of that name it is. A higher one than in the state is a rebuilt VM, on which the next apply restores everything.",
+				Optional:            true,
+				Computed:            true,
+				PlanModifiers:       []planmodifier.Int64{keepIncarnation{}},
+			},
+			"key": schema.StringAttribute{
+				MarkdownDescription: "The pin of the machine's public key. A machine that shows another key is refused.",
+				Optional:            true,
+				Computed:            true,
+				PlanModifiers:       []planmodifier.String{keepKey{}},
+			},
+		},
+	}
+}
+
+// ReplaceIfRenamed returns a plan modifier that replaces the resource if both
+// the old and the new value are known and differ; an unknown one never does.
+func ReplaceIfRenamed() planmodifier.String {
+	const why = "another name is another thing: the resource is replaced"
+	return stringplanmodifier.RequiresReplaceIf(
+		func(_ context.Context, req planmodifier.StringRequest, resp *stringplanmodifier.RequiresReplaceIfFuncResponse) {
+			resp.RequiresReplace = !req.PlanValue.IsUnknown() && !req.StateValue.IsNull()
+		}, why, why)
+}
+
+// keepIncarnation keeps the incarnation that a machine was met with, where
+// the configuration leaves it open.
+type keepIncarnation struct{}
+
+func (keepIncarnation) Description(context.Context) string {
+	return "stays as it was first seen"
+}
+
+func (m keepIncarnation) MarkdownDescription(ctx context.Context) string { return m.Description(ctx) }
+
+// PlanModifyInt64 implements [planmodifier.Int64].
+func (keepIncarnation) PlanModifyInt64(ctx context.Context, req planmodifier.Int64Request, resp *planmodifier.Int64Response) {
+	if !req.ConfigValue.IsNull() || req.StateValue.IsNull() || !req.PlanValue.IsUnknown() {
+		return
+	}
+	var before, after types.String
+	name := req.Path.ParentPath().AtName("name")
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, name, &before)...)
+	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, name, &after)...)
+	if before.Equal(after) {
+		resp.PlanValue = req.StateValue
+	}
+}
+
+// keepKey keeps the pin of a machine's key, where the configuration leaves it
+// open, for as long as it is the same VM.
+type keepKey struct{}
+
+func (keepKey) Description(context.Context) string {
+	return "stays as long as it is the same VM"
+}
+
+func (m keepKey) MarkdownDescription(ctx context.Context) string { return m.Description(ctx) }
+
+// PlanModifyString implements [planmodifier.String].
+func (keepKey) PlanModifyString(ctx context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
+	if !req.ConfigValue.IsNull() || req.StateValue.IsNull() || !req.PlanValue.IsUnknown() {
+		return
+	}
+	var before, after, configured Machine
+	at := req.Path.ParentPath()
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, at, &before)...)
+	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, at, &after)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, at, &configured)...)
+	sameVM := configured.Incarnation.IsNull() || configured.Incarnation.Equal(before.Incarnation)
+	if before.Name.Equal(after.Name) && sameVM {
+		resp.PlanValue = req.StateValue
+	}
+}
