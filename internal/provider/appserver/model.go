@@ -1,0 +1,116 @@
+package appserver
+
+import (
+	"maps"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// settings are the attributes of foobar_app_server that make its spec, in the
+// order of the schema. A nil pointer is an attribute that was left out. Write-
+// only attributes are nil unless the settings come from the configuration.
+type settings struct {
+	Release          release               `tfsdk:"release"`
+	Command          []string              `tfsdk:"command"`
+	AppPort          *int                  `tfsdk:"app_port"`
+	Address          *string               `tfsdk:"address"`
+	Port             int                   `tfsdk:"port"`
+	TrustedProxies   []string              `tfsdk:"trusted_proxies"`
+	MaxBodyBytes     *int64                `tfsdk:"max_body_bytes"`
+	Environment      map[string]string     `tfsdk:"environment"`
+	SecretsWO        map[string]api.Secret `tfsdk:"secrets_wo"`
+	SecretsWOVersion *int64                `tfsdk:"secrets_wo_version"`
+	HealthCheck      *healthCheck          `tfsdk:"health_check"`
+	StopTimeout      *string               `tfsdk:"stop_timeout"`
+}
+
+type release struct {
+	// Source is write-only: where the archive lies is the business of the
+	// machine that Terraform runs on, not a fact of the app server.
+	Source   *string `tfsdk:"source"`
+	SHA256   *string `tfsdk:"sha256"`
+	MaxBytes *int64  `tfsdk:"max_bytes"`
+}
+
+type healthCheck struct {
+	Path         *string `tfsdk:"path"`
+	Interval     *string `tfsdk:"interval"`
+	Timeout      *string `tfsdk:"timeout"`
+	Successes    *int    `tfsdk:"successes"`
+	StartTimeout *string `tfsdk:"start_timeout"`
+}
+
+// spec returns what the agent is to be told. The error is an [api.Problem]
+// that points at each value that cannot be told at all.
+func (s settings) spec() (api.AppServer, error) {
+	defaults := api.DefaultAppServer()
+	durations := &tfutil.Durations{}
+	spec := api.AppServer{
+		Release: api.Release{
+			SHA256:   tfutil.Or(s.Release.SHA256, ""),
+			MaxBytes: tfutil.Or(s.Release.MaxBytes, defaults.Release.MaxBytes),
+		},
+		Command:        s.Command,
+		AppPort:        tfutil.Or(s.AppPort, 0),
+		Address:        tfutil.Or(s.Address, defaults.Address),
+		Port:           s.Port,
+		TrustedProxies: tfutil.Sorted(s.TrustedProxies),
+		MaxBodyBytes:   tfutil.Or(s.MaxBodyBytes, defaults.MaxBodyBytes),
+		Environment:    environment(s.Environment),
+		SecretsVersion: tfutil.Or(s.SecretsWOVersion, 0),
+		HealthCheck:    s.HealthCheck.spec(durations, "/health_check"),
+		StopTimeout:    durations.Or(s.StopTimeout, defaults.StopTimeout, "/stop_timeout"),
+	}
+	return spec, durations.Problem()
+}
+
+func (h *healthCheck) spec(durations *tfutil.Durations, at api.Pointer) api.AppHealthCheck {
+	defaults := api.DefaultAppServer().HealthCheck
+	if h == nil {
+		return defaults
+	}
+	return api.AppHealthCheck{
+		Path:         tfutil.Or(h.Path, defaults.Path),
+		Interval:     durations.Or(h.Interval, defaults.Interval, at.At("interval")),
+		Timeout:      durations.Or(h.Timeout, defaults.Timeout, at.At("timeout")),
+		Successes:    tfutil.Or(h.Successes, defaults.Successes),
+		StartTimeout: durations.Or(h.StartTimeout, defaults.StartTimeout, at.At("start_timeout")),
+	}
+}
+
+// newSettings returns the attributes that show spec, with every default filled
+// in. It is the inverse of [settings.spec]; what is write-only stays null.
+func newSettings(spec api.AppServer) settings {
+	return settings{
+		Release: release{
+			SHA256:   new(spec.Release.SHA256),
+			MaxBytes: new(spec.Release.MaxBytes),
+		},
+		Command:          spec.Command,
+		AppPort:          tfutil.Optional(spec.AppPort),
+		Address:          new(spec.Address),
+		Port:             spec.Port,
+		TrustedProxies:   tfutil.Sorted(spec.TrustedProxies),
+		MaxBodyBytes:     new(spec.MaxBodyBytes),
+		Environment:      environment(spec.Environment),
+		SecretsWOVersion: tfutil.Optional(spec.SecretsVersion),
+		HealthCheck: &healthCheck{
+			Path:         new(spec.HealthCheck.Path),
+			Interval:     new(spec.HealthCheck.Interval.String()),
+			Timeout:      new(spec.HealthCheck.Timeout.String()),
+			Successes:    new(spec.HealthCheck.Successes),
+			StartTimeout: new(spec.HealthCheck.StartTimeout.String()),
+		},
+		StopTimeout: new(spec.StopTimeout.String()),
+	}
+}
+
+// environment returns a copy of variables that is never nil, as both the spec
+// and the attribute have it.
+func environment(variables map[string]string) map[string]string {
+	if variables == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(variables)
+}

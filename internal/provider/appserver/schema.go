@@ -1,0 +1,156 @@
+package appserver
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// sha256Pattern is what a checksum looks like, see [api.Release].
+var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// attributes returns the schema of [settings].
+func attributes() map[string]schema.Attribute {
+	defaults := api.DefaultAppServer()
+	return map[string]schema.Attribute{
+		"release": releaseAttribute(defaults.Release),
+		"command": schema.ListAttribute{
+			MarkdownDescription: "The program and its arguments, run in the release's directory without a shell. " +
+				"A program without a slash is looked up in the system's `PATH`; `./bin/app` is one of the release.",
+			ElementType: types.StringType,
+			Required:    true,
+			Validators:  []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues()},
+		},
+		"app_port": schema.Int64Attribute{
+			MarkdownDescription: "Loopback TCP port that the app listens on; it is told in `$PORT`. " +
+				"Default: none, the app listens on the Unix socket that it is told in `$SOCKET`.",
+			Optional:   true,
+			Validators: []validator.Int64{int64validator.Between(1, 65535)},
+		},
+		"address": tfutil.TextAttribute("IP address of the machine that nginx listens on; `*` is every address.", defaults.Address, tfutil.IP(true)),
+		"port":    tfutil.PortAttribute("TCP port that nginx listens on. No other component of the machine may hold it."),
+		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header names the client, " +
+			"such as the load balancer's."),
+		"max_body_bytes": bytesAttribute("How large the body of a request may be.", defaults.MaxBodyBytes),
+		"environment": schema.MapAttribute{
+			MarkdownDescription: "Environment variables of the app. What is secret belongs into `secrets_wo`. Default: none.",
+			ElementType:         types.StringType,
+			Optional:            true,
+			Computed:            true,
+			Default:             mapdefault.StaticValue(types.MapValueMust(types.StringType, nil)),
+			Validators:          []validator.Map{mapvalidator.NoNullValues()},
+		},
+		"secrets_wo": schema.MapAttribute{
+			MarkdownDescription: "Secret environment variables of the app. Terraform keeps them neither in the plan nor in the state; " +
+				"raise `secrets_wo_version` when one of them changes.",
+			ElementType: types.StringType,
+			Optional:    true,
+			Sensitive:   true,
+			WriteOnly:   true,
+			Validators: []validator.Map{
+				mapvalidator.SizeAtLeast(1),
+				mapvalidator.NoNullValues(),
+				mapvalidator.AlsoRequires(path.MatchRoot("secrets_wo_version")),
+			},
+		},
+		"secrets_wo_version": schema.Int64Attribute{
+			MarkdownDescription: "Version of `secrets_wo`: 1, then one more with each change of a secret.",
+			Optional:            true,
+			Validators: []validator.Int64{
+				int64validator.Between(1, 1<<31-1), // Terraform rounds very large numbers
+				int64validator.AlsoRequires(path.MatchRoot("secrets_wo")),
+			},
+		},
+		"health_check": healthCheckAttribute(defaults.HealthCheck),
+		"stop_timeout": tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped; at least `1s`.", defaults.StopTimeout),
+	}
+}
+
+func releaseAttribute(defaults api.Release) schema.Attribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "The artifact that runs: a `.tar.gz` archive, known by its checksum.",
+		Required:            true,
+		Attributes: map[string]schema.Attribute{
+			"source": schema.StringAttribute{
+				MarkdownDescription: "Path of the archive where Terraform runs. It is read and hashed at plan, uploaded at apply where the machine lacks it, " +
+					"and not kept in the state: an archive that has moved is no change. May be left out once the machine has the archive.",
+				Optional:   true,
+				WriteOnly:  true,
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"sha256": schema.StringAttribute{
+				MarkdownDescription: "SHA-256 of the archive, in lower-case hexadecimal. Default: that of `source`; where both are given and differ, the plan fails.",
+				Optional:            true,
+				Computed:            true,
+				Validators: []validator.String{
+					stringvalidator.RegexMatches(sha256Pattern, "must be 64 lower-case hexadecimal digits, as sha256sum prints them"),
+					stringvalidator.AtLeastOneOf(path.MatchRelative().AtParent().AtName("source")),
+				},
+			},
+			"max_bytes": bytesAttribute("How large the unpacked release may be.", defaults.MaxBytes),
+		},
+	}
+}
+
+func bytesAttribute(description string, fallback int64) schema.Int64Attribute {
+	return schema.Int64Attribute{
+		MarkdownDescription: fmt.Sprintf("%s In bytes, at least 1; default `%d` (%s).", description, fallback, mebibytes(fallback)),
+		Optional:            true,
+		Computed:            true,
+		Default:             int64default.StaticInt64(fallback),
+		Validators:          []validator.Int64{int64validator.AtLeast(1)},
+	}
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
+
+func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "A `GET` request that the app itself has to answer with 200 before it counts as started. " +
+			"A release that does not get there makes way for the one before it.",
+		Optional: true,
+		Computed: true,
+		Default:  objectdefault.StaticValue(defaultHealthCheck(d)),
+		Attributes: map[string]schema.Attribute{
+			"path":          tfutil.TextAttribute("Path of the request.", d.Path),
+			"interval":      tfutil.DurationAttribute("Pause between two tries.", d.Interval),
+			"timeout":       tfutil.DurationAttribute("How long one answer may take.", d.Timeout),
+			"successes":     tfutil.NumberAttribute("How many good answers in a row make the app healthy.", int64(d.Successes), 1, 100),
+			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy.", d.StartTimeout),
+		},
+	}
+}
+
+func defaultHealthCheck(d api.AppHealthCheck) types.Object {
+	return types.ObjectValueMust(
+		map[string]attr.Type{
+			"path":          types.StringType,
+			"interval":      tfutil.DurationType{},
+			"timeout":       tfutil.DurationType{},
+			"successes":     types.Int64Type,
+			"start_timeout": tfutil.DurationType{},
+		},
+		map[string]attr.Value{
+			"path":          types.StringValue(d.Path),
+			"interval":      tfutil.NewDuration(d.Interval),
+			"timeout":       tfutil.NewDuration(d.Timeout),
+			"successes":     types.Int64Value(int64(d.Successes)),
+			"start_timeout": tfutil.NewDuration(d.StartTimeout),
+		},
+	)
+}

@@ -1,0 +1,129 @@
+package loadbalancer
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// maxConnections is the most that [api.LoadBalancer] and [api.Server] allow.
+const maxConnections = 1_000_000
+
+// attributes returns the schema of [settings].
+func attributes() map[string]schema.Attribute {
+	defaults := api.DefaultLoadBalancer()
+	return map[string]schema.Attribute{
+		"engine": tfutil.ChoiceAttribute("The program that balances the load.", defaults.Engine, api.Engines()),
+		"max_connections": tfutil.NumberAttribute("How many connections all clients together may hold; more wait in the machine's queue.",
+			int64(defaults.MaxConnections), 1, maxConnections),
+		"traffic_timeouts": trafficTimeoutsAttribute(defaults.Timeouts),
+		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header is kept, such as those of a CDN. " +
+			"From all other requests it is removed, so that no client can forge its address."),
+		"frontends": namedAttribute("The listeners, by name.", frontendAttributes()),
+		"backends":  namedAttribute("The pools of servers, by name.", backendAttributes()),
+	}
+}
+
+// namedAttribute returns a map of things by name: there is at least one, each
+// has a value, and each name can be used as such.
+func namedAttribute(description string, nested map[string]schema.Attribute) schema.MapNestedAttribute {
+	return schema.MapNestedAttribute{
+		MarkdownDescription: description,
+		Required:            true,
+		Validators: []validator.Map{
+			mapvalidator.SizeAtLeast(1),
+			mapvalidator.NoNullValues(),
+			mapvalidator.KeysAre(tfutil.Name()),
+		},
+		NestedObject: schema.NestedAttributeObject{Attributes: nested},
+	}
+}
+
+func trafficTimeoutsAttribute(d api.LoadBalancerTimeouts) schema.Attribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "How long the load balancer waits on either side. (How long Terraform waits for a change stands in `timeouts`.)",
+		Optional:            true,
+		Computed:            true,
+		Default: objectdefault.StaticValue(tfutil.DurationsObject(map[string]api.Duration{
+			"connect": d.Connect, "client": d.Client, "server": d.Server, "queue": d.Queue,
+			"http_request": d.HTTPRequest, "keep_alive": d.KeepAlive, "tunnel": d.Tunnel,
+		})),
+		Attributes: map[string]schema.Attribute{
+			"connect":      tfutil.DurationAttribute("How long the making of a connection to a server may take.", d.Connect),
+			"client":       tfutil.DurationAttribute("How long a client may be silent.", d.Client),
+			"server":       tfutil.DurationAttribute("How long a server may be silent.", d.Server),
+			"queue":        tfutil.DurationAttribute("How long a request may wait for a free server before it is answered with 503.", d.Queue),
+			"http_request": tfutil.DurationAttribute("How long a request's headers may take to arrive; the guard against slow clients.", d.HTTPRequest),
+			"keep_alive":   tfutil.DurationAttribute("How long a client's connection may wait for its next request.", d.KeepAlive),
+			"tunnel":       tfutil.DurationAttribute("How long an upgraded connection, such as a WebSocket, may be silent.", d.Tunnel),
+		},
+	}
+}
+
+func frontendAttributes() map[string]schema.Attribute {
+	defaults := api.DefaultFrontend()
+	return map[string]schema.Attribute{
+		"address": tfutil.TextAttribute("IP address of the machine to listen on; `*` is every address.", defaults.Address, tfutil.IP(true)),
+		"port":    tfutil.PortAttribute("TCP port to listen on. No other component of the machine may hold it."),
+		"backend": schema.StringAttribute{
+			MarkdownDescription: "Name of the backend that serves what arrives.",
+			Required:            true,
+		},
+		"log_format": tfutil.OptionalText("Access log format in the engine's own language; the engine's checker judges it at plan. Default: JSON lines."),
+	}
+}
+
+func backendAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"algorithm": tfutil.ChoiceAttribute("How the server for a request is chosen: `round_robin` takes the servers in turn, by weight; "+
+			"`least_connections` takes the one with the fewest open connections; `source` keeps a client's address on one server.",
+			api.DefaultBackend().Algorithm, api.Algorithms()),
+		"health_check": healthCheckAttribute(),
+		"servers": namedAttribute("The members of the pool, by name. The names stand in the access log and in the data source.",
+			serverAttributes()),
+	}
+}
+
+func healthCheckAttribute() schema.Attribute {
+	defaults := api.DefaultHealthCheck()
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "A request that each server has to answer again and again; `{}` takes every default. " +
+			"Without it a server is only tried by the traffic itself.",
+		Optional: true,
+		Attributes: map[string]schema.Attribute{
+			"method": tfutil.TextAttribute("HTTP method of the request.", defaults.Method),
+			"path":   tfutil.TextAttribute("Path of the request.", defaults.Path),
+			"host":   tfutil.OptionalText("`Host` header of the request. Default: none is sent."),
+			"status": tfutil.NumberAttribute("Status that the answer must have.", int64(defaults.Status), 100, 599),
+			"body_pattern": tfutil.OptionalText("Regular expression, in the engine's own language, that the answer's body must match; " +
+				"the engine's checker judges it at plan. Default: any body will do."),
+			"interval": tfutil.DurationAttribute("Pause between two checks.", defaults.Interval),
+			"timeout":  tfutil.DurationAttribute("How long an answer may take.", defaults.Timeout),
+			"rise":     tfutil.NumberAttribute("How many good answers in a row bring a server up.", int64(defaults.Rise), 1, 100),
+			"fall":     tfutil.NumberAttribute("How many bad answers in a row take a server down.", int64(defaults.Fall), 1, 100),
+		},
+	}
+}
+
+func serverAttributes() map[string]schema.Attribute {
+	defaults := api.DefaultServer()
+	return map[string]schema.Attribute{
+		"address": schema.StringAttribute{
+			MarkdownDescription: "IP address of the server. Names are refused: the engine would resolve them once, at start.",
+			Required:            true,
+			Validators:          []validator.String{tfutil.IP(false)},
+		},
+		"port": tfutil.PortAttribute("TCP port of the server."),
+		"weight": tfutil.NumberAttribute("The server's share of the traffic, relative to the others'. It changes without a reload.",
+			int64(defaults.Weight), 1, 256),
+		"backup": tfutil.FlagAttribute("Whether the server gets traffic only when no other server is up.", defaults.Backup),
+		"drain": tfutil.FlagAttribute("Whether the server finishes what it has and gets nothing new. It changes without a reload.",
+			defaults.Drain),
+		"max_connections": tfutil.NumberAttribute("How many connections the server gets at one time; more wait in the queue.",
+			int64(defaults.MaxConnections), 1, maxConnections),
+	}
+}
