@@ -9,7 +9,9 @@ type AppServer struct {
 	Release Release `json:"release"`
 	// Command is the program and its arguments, run in the release's
 	// directory without a shell. A program without a slash is looked up in
-	// the system's PATH; "./bin/app" is one of the release.
+	// the system's PATH; "./bin/app" is one of the release. In an argument,
+	// $SOCKET and $PORT (also in braces) stand for what the app is told in
+	// these variables, and $$ for a dollar sign; no other variable is replaced.
 	Command []string `json:"command"`
 	// AppPort is the loopback TCP port that the app listens on, told to it in
 	// $PORT; 0 means the Unix socket told to it in $SOCKET.
