@@ -45,6 +45,8 @@ const (
 	ProblemRolledBack ProblemType = "urn:foobar:problem:rolled-back"
 	// ProblemInterrupted: the agent or machine stopped in the middle; the change was undone.
 	ProblemInterrupted ProblemType = "urn:foobar:problem:interrupted"
+	// ProblemQuota: the uploads of the machine take all the room that they may.
+	ProblemQuota ProblemType = "urn:foobar:problem:quota"
 	// ProblemTimeout: the operation ran out of time and was undone.
 	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"
 	// ProblemInternal: a failure of the agent or the machine itself.
@@ -67,6 +69,8 @@ func (t ProblemType) Status() int {
 		return 403
 	case ProblemWrongMachine:
 		return 421
+	case ProblemQuota:
+		return 507
 	case ProblemRolledBack, ProblemInterrupted, ProblemTimeout, ProblemInternal:
 		return 500
 	}

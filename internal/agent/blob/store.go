@@ -1,0 +1,328 @@
+// Package blob keeps uploaded artifacts under their SHA-256, and unpacks them
+// so that nothing of an archive can land outside its directory.
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// DefaultQuota bounds the bytes of all blobs of a machine together: some ten
+// releases of the largest size that a spec allows by default.
+const DefaultQuota = 10 << 30
+
+// Store is a directory of blobs. Each is a file named for its checksum; one
+// that is still arriving ends in ".part", the list of what an archive holds in
+// ".manifest". Its methods may be called at the same time.
+type Store struct {
+	dir   string
+	quota int64
+	now   func() time.Time
+
+	mu      sync.Mutex
+	uploads map[string]*sync.Mutex
+}
+
+// Open returns the store in dir, which is made if it is missing. The quota is
+// in bytes; now is the clock.
+func Open(dir string, quota int64, now func() time.Time) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the blob store: %w", err)
+	}
+	return &Store{dir: dir, quota: quota, now: now, uploads: map[string]*sync.Mutex{}}, nil
+}
+
+var sumPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+const (
+	partSuffix     = ".part"
+	manifestSuffix = ".manifest"
+)
+
+// checkSum keeps anything but a checksum from becoming a file name.
+func checkSum(sum string) error {
+	if !sumPattern.MatchString(sum) {
+		return invalid("The checksum is not valid", "%q is not a SHA-256: 64 lower-case hexadecimal digits are expected", sum)
+	}
+	return nil
+}
+
+func invalid(title, format string, args ...any) error {
+	return &api.Problem{Type: api.ProblemInvalid, Title: title, Detail: fmt.Sprintf(format, args...)}
+}
+
+func (s *Store) path(sum string) string { return filepath.Join(s.dir, sum) }
+
+// lock makes the writers of one blob wait for each other.
+func (s *Store) lock(sum string) (unlock func()) {
+	s.mu.Lock()
+	m := s.uploads[sum]
+	if m == nil {
+		m = &sync.Mutex{}
+		s.uploads[sum] = m
+	}
+	s.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// Status tells how much of a blob is here. Asking for a blob that is complete
+// keeps it from being collected for a while, since it is about to be used.
+func (s *Store) Status(sum string) (api.BlobStatus, error) {
+	if err := checkSum(sum); err != nil {
+		return api.BlobStatus{}, err
+	}
+	if info, err := os.Stat(s.path(sum)); err == nil {
+		now := s.now()
+		if err := os.Chtimes(s.path(sum), now, now); err != nil {
+			return api.BlobStatus{}, fmt.Errorf("keep the blob %s: %w", sum, err)
+		}
+		return api.BlobStatus{Complete: true, Offset: info.Size()}, nil
+	}
+	info, err := os.Stat(s.path(sum) + partSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return api.BlobStatus{}, nil
+	}
+	if err != nil {
+		return api.BlobStatus{}, fmt.Errorf("look for the blob %s: %w", sum, err)
+	}
+	return api.BlobStatus{Offset: info.Size()}, nil
+}
+
+// Append adds what r gives to an unfinished upload, which must be offset bytes
+// long so far. What arrived before a failure is kept: the next Append goes on
+// from there. More than the quota is refused with [api.ProblemQuota].
+func (s *Store) Append(ctx context.Context, sum string, offset int64, r io.Reader) (api.BlobStatus, error) {
+	if err := checkSum(sum); err != nil {
+		return api.BlobStatus{}, err
+	}
+	defer s.lock(sum)()
+	status, err := s.Status(sum)
+	if err != nil || status.Complete {
+		return status, err
+	}
+	if status.Offset != offset {
+		return status, invalid("The upload does not continue", "%d bytes of the blob %s are here; the part begins at %d", status.Offset, sum, offset)
+	}
+	used, err := s.used()
+	if err != nil {
+		return status, err
+	}
+	n, err := s.write(ctx, sum, r, s.quota-used)
+	return api.BlobStatus{Offset: offset + n}, err
+}
+
+// write appends at most free bytes to a part.
+func (s *Store) write(ctx context.Context, sum string, r io.Reader, free int64) (int64, error) {
+	f, err := os.OpenFile(s.path(sum)+partSuffix, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, fmt.Errorf("store the blob %s: %w", sum, err)
+	}
+	n, err := io.Copy(f, io.LimitReader(reader{ctx, r}, max(free, 0)))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return n, fmt.Errorf("store the blob %s: %w", sum, err)
+	}
+	if n < free {
+		return n, nil
+	}
+	if more, _ := io.ReadFull(r, make([]byte, 1)); more == 0 {
+		return n, nil
+	}
+	return n, &api.Problem{
+		Type: api.ProblemQuota, Title: "The blob store is full",
+		Detail: fmt.Sprintf("the uploads of this machine may use %d bytes; remove app servers that are no longer needed, or wait: uploads that nothing uses are removed after %s", s.quota, Grace),
+	}
+}
+
+// used returns how many bytes all blobs take.
+func (s *Store) used() (int64, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("look into the blob store: %w", err)
+	}
+	var total int64
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil { // else it was just removed
+			total += info.Size()
+		}
+	}
+	return total, nil
+}
+
+// Finish checks an upload against its checksum and makes it a blob. One that
+// does not match is removed, and refused with [api.ProblemInvalid].
+func (s *Store) Finish(ctx context.Context, sum string) error {
+	if err := checkSum(sum); err != nil {
+		return err
+	}
+	defer s.lock(sum)()
+	if status, err := s.Status(sum); err != nil || status.Complete {
+		return err
+	}
+	part := s.path(sum) + partSuffix
+	f, err := os.OpenFile(part, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Missing(sum)
+	}
+	if err != nil {
+		return fmt.Errorf("finish the blob %s: %w", sum, err)
+	}
+	found, err := hash(ctx, f)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("finish the blob %s: %w", sum, err)
+	}
+	if found != sum {
+		return errors.Join(invalid("The upload is damaged", "the uploaded bytes have the SHA-256 %s, not %s; upload them again", found, sum), os.Remove(part))
+	}
+	if err := os.Rename(part, s.path(sum)); err != nil {
+		return fmt.Errorf("finish the blob %s: %w", sum, err)
+	}
+	return syncDir(s.dir)
+}
+
+func hash(ctx context.Context, r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, reader{ctx, r}); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Missing is the problem of a blob that was not uploaded.
+func Missing(sum string) *api.Problem {
+	return &api.Problem{
+		Type: api.ProblemBlobMissing, Title: "The artifact was not uploaded",
+		Detail: fmt.Sprintf("there is no blob with the SHA-256 %s on this machine; upload it before the spec that names it", sum),
+	}
+}
+
+// Open opens a blob for reading. One that is not here is an
+// [api.ProblemBlobMissing].
+func (s *Store) Open(sum string) (*os.File, error) {
+	if err := checkSum(sum); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(s.path(sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, Missing(sum)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the blob %s: %w", sum, err)
+	}
+	return f, nil
+}
+
+// Unpack unpacks a blob, a gzipped tar archive, into the new directory dir as
+// [Unpack] does, and remembers its manifest.
+func (s *Store) Unpack(ctx context.Context, sum, dir string, limits Limits) error {
+	f, err := s.Open(sum)
+	if err != nil {
+		return err
+	}
+	manifest, err := Unpack(ctx, f, dir, limits)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return replaceFile(s.path(sum)+manifestSuffix, api.Encode(manifest))
+}
+
+// Manifest returns what the blob holds that was unpacked before. It is an
+// error that is [fs.ErrNotExist] if it never was.
+func (s *Store) Manifest(sum string) (Manifest, error) {
+	if err := checkSum(sum); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(s.path(sum) + manifestSuffix)
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest of the blob %s: %w", sum, err)
+	}
+	var m Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("read the manifest of the blob %s: %w", sum, err)
+	}
+	return m, nil
+}
+
+// Grace is how long a blob stays that nothing refers to: an upload comes
+// before the spec that names it, and a slow one is still on its way.
+const Grace = 24 * time.Hour
+
+// Collect removes the blobs, parts and manifests that nothing refers to and
+// that were not touched for [Grace]. Manifests are kept for trees too, which
+// outlive the blobs that they came from.
+func (s *Store) Collect(blobs, trees map[string]bool) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("look into the blob store: %w", err)
+	}
+	var failures []error
+	for _, entry := range entries {
+		sum, ending, _ := strings.Cut(entry.Name(), ".")
+		if blobs[sum] || ending == manifestSuffix[1:] && trees[sum] {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil || s.now().Sub(info.ModTime()) < Grace {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failures = append(failures, fmt.Errorf("remove an unused blob: %w", err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// replaceFile writes a root-only file so that either its old or its new
+// content survives a crash.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+// reader reads until its context ends.
+type reader struct {
+	ctx context.Context //nolint:containedctx // lives as long as the one copy that it bounds
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

@@ -1,0 +1,277 @@
+// Package systemd talks to the machine's service manager: units over D-Bus,
+// accounts through systemd-sysusers.
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+
+	unit "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+)
+
+// socket is systemd's own D-Bus socket, for root only. It needs no bus daemon,
+// so it works early at boot and while the bus restarts.
+const socket = "unix:path=/run/systemd/private"
+
+// Status is what systemd knows of a unit. The words are systemd's own, see
+// org.freedesktop.systemd1(5).
+type Status struct {
+	// LoadState is "loaded", "not-found", "bad-setting", "error" or "masked".
+	LoadState string
+	// ActiveState is "active", "reloading", "inactive", "failed",
+	// "activating" or "deactivating"; SubState is finer.
+	ActiveState string
+	SubState    string
+	// UnitFileState is "enabled", "disabled", "static", "masked", … and empty
+	// for a unit without a file.
+	UnitFileState string
+	// MainPID is 0 when no process runs; NRestarts counts the automatic
+	// restarts since the unit was started. Both are 0 for what is no service.
+	MainPID   int
+	NRestarts int
+	// Result is why the unit failed, such as "exit-code"; else "success".
+	Result string
+	// DropIns are the paths of the files that amend the unit's own.
+	DropIns []string
+}
+
+// Active reports whether the unit runs.
+func (s Status) Active() bool { return s.ActiveState == "active" || s.ActiveState == "reloading" }
+
+// JobError tells that systemd did not do what it was asked for.
+type JobError struct {
+	// Verb is "start", "stop", "restart" or "reload", Unit the unit's name.
+	Verb, Unit string
+	// Job is the job's result: "failed", "timeout", "canceled",
+	// "dependency", "skipped" or "assert".
+	Job string
+	// Result is the unit's own result, such as "exit-code" or "timeout".
+	Result string
+}
+
+func (e *JobError) Error() string {
+	text := fmt.Sprintf("%s %s: the job ended as %q", e.Verb, e.Unit, e.Job)
+	if e.Result != "" && e.Result != "success" {
+		text += fmt.Sprintf(", the unit's result is %q", e.Result)
+	}
+	return text
+}
+
+// Manager is the connection to systemd. It is made on first use and made anew
+// when it is lost. Its methods may be called at the same time.
+type Manager struct {
+	mu   sync.Mutex
+	conn *connection
+}
+
+// New returns a manager that is not connected yet.
+func New() *Manager { return &Manager{} }
+
+// connection is one life of the connection to systemd.
+type connection struct {
+	*unit.Conn
+	// lost is closed when the connection is gone, so that nobody waits for
+	// the result of a job that will never be told.
+	lost <-chan struct{}
+}
+
+// Close ends the connection. The manager may be used again afterwards.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn != nil {
+		m.conn.Close()
+		m.conn = nil
+	}
+}
+
+func (m *Manager) connect() (*connection, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn != nil && m.conn.Connected() {
+		return m.conn, nil
+	}
+	if m.conn != nil {
+		m.conn.Close()
+	}
+	conn, err := dial()
+	if err != nil {
+		return nil, fmt.Errorf("connect to systemd: %w", err)
+	}
+	m.conn = conn
+	return conn, nil
+}
+
+func dial() (*connection, error) {
+	var signals *dbus.Conn // the library dials twice; the second one carries the jobs' results
+	conn, err := unit.NewConnection(func() (*dbus.Conn, error) {
+		c, err := dbus.Dial(socket)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		signals = c
+		return c, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &connection{Conn: conn, lost: signals.Context().Done()}, nil
+}
+
+// Start starts a unit and waits until systemd calls it started.
+func (m *Manager) Start(ctx context.Context, name string) error {
+	return m.job(ctx, "start", name, (*unit.Conn).StartUnitContext)
+}
+
+// Stop stops a unit and waits until it is stopped.
+func (m *Manager) Stop(ctx context.Context, name string) error {
+	return m.job(ctx, "stop", name, (*unit.Conn).StopUnitContext)
+}
+
+// Restart stops a unit if it runs, starts it and waits as [Manager.Start] does.
+func (m *Manager) Restart(ctx context.Context, name string) error {
+	return m.job(ctx, "restart", name, (*unit.Conn).RestartUnitContext)
+}
+
+// Reload has a running unit read its configuration and waits until it did.
+func (m *Manager) Reload(ctx context.Context, name string) error {
+	return m.job(ctx, "reload", name, (*unit.Conn).ReloadUnitContext)
+}
+
+type enqueue func(c *unit.Conn, ctx context.Context, name, mode string, result chan<- string) (int, error)
+
+// job asks for a job and waits for its result. A cancelled wait leaves the
+// job to systemd.
+func (m *Manager) job(ctx context.Context, verb, name string, ask enqueue) error {
+	conn, err := m.connect()
+	if err != nil {
+		return err
+	}
+	result := make(chan string, 1) // buffered: the library blocks on a reader that left
+	if _, err := ask(conn.Conn, ctx, name, "replace", result); err != nil {
+		return fmt.Errorf("%s %s: %w", verb, name, err)
+	}
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%s %s: %w", verb, name, context.Cause(ctx))
+	case <-conn.lost:
+		return fmt.Errorf("%s %s: the connection to systemd was lost before the job ended", verb, name)
+	case word := <-result:
+		if word == "done" {
+			return nil
+		}
+		failure := &JobError{Verb: verb, Unit: name, Job: word}
+		if status, err := m.Status(ctx, name); err == nil {
+			failure.Result = status.Result
+		}
+		return failure
+	}
+}
+
+// DaemonReload has systemd read all unit files again.
+func (m *Manager) DaemonReload(ctx context.Context) error {
+	conn, err := m.connect()
+	if err != nil {
+		return err
+	}
+	if err := conn.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("reload the unit files: %w", err)
+	}
+	return nil
+}
+
+// Enable has units start at boot, lifting a mask that lies on them. It starts
+// nothing; systemd knows of it after a [Manager.DaemonReload].
+func (m *Manager) Enable(ctx context.Context, names ...string) error {
+	conn, err := m.connect()
+	if err != nil {
+		return err
+	}
+	const persistent, force = false, true
+	if _, err := conn.UnmaskUnitFilesContext(ctx, names, persistent); err != nil {
+		return fmt.Errorf("unmask %q: %w", names, err)
+	}
+	if _, _, err := conn.EnableUnitFilesContext(ctx, names, persistent, force); err != nil {
+		return fmt.Errorf("enable %q: %w", names, err)
+	}
+	return nil
+}
+
+// Disable has units no longer start at boot. Units that are unknown are
+// disabled already. It stops nothing.
+func (m *Manager) Disable(ctx context.Context, names ...string) error {
+	conn, err := m.connect()
+	if err != nil {
+		return err
+	}
+	if _, err := conn.DisableUnitFilesContext(ctx, names, false); err != nil && !isUnknown(err) {
+		return fmt.Errorf("disable %q: %w", names, err)
+	}
+	return nil
+}
+
+// ResetFailed forgets that a unit failed, and with it how often it was
+// restarted. A unit that is unknown has nothing to forget.
+func (m *Manager) ResetFailed(ctx context.Context, name string) error {
+	conn, err := m.connect()
+	if err != nil {
+		return err
+	}
+	if err := conn.ResetFailedUnitContext(ctx, name); err != nil && !isUnknown(err) {
+		return fmt.Errorf("reset %s: %w", name, err)
+	}
+	return nil
+}
+
+// Status asks for the state of a unit. A unit that does not exist is one
+// whose LoadState is "not-found", not an error.
+func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
+	conn, err := m.connect()
+	if err != nil {
+		return Status{}, err
+	}
+	properties, err := conn.GetAllPropertiesContext(ctx, name)
+	if err != nil {
+		return Status{}, fmt.Errorf("ask for the state of %s: %w", name, err)
+	}
+	return status(properties), nil
+}
+
+// status picks what is of use from a unit's properties; those that a type of
+// unit does not have stay zero.
+func status(properties map[string]any) Status {
+	text := func(name string) string { s, _ := properties[name].(string); return s }
+	number := func(name string) int { n, _ := properties[name].(uint32); return int(n) }
+	dropIns, _ := properties["DropInPaths"].([]string)
+	return Status{
+		LoadState:     text("LoadState"),
+		ActiveState:   text("ActiveState"),
+		SubState:      text("SubState"),
+		UnitFileState: text("UnitFileState"),
+		MainPID:       number("MainPID"),
+		NRestarts:     number("NRestarts"),
+		Result:        text("Result"),
+		DropIns:       dropIns,
+	}
+}
+
+// isUnknown reports whether systemd does not know the unit that a call named.
+func isUnknown(err error) bool {
+	failure, ok := errors.AsType[dbus.Error](err)
+	if !ok {
+		return false
+	}
+	switch failure.Name {
+	case "org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.FileNotFound", "org.freedesktop.DBus.Error.UnknownObject":
+		return true
+	}
+	return false
+}
