@@ -1,0 +1,205 @@
+package component
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// Create implements [resource.Resource]. On a component that is there with
+// the same spec it adopts; one with another spec is an error of the agent.
+func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var model, config M
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &model)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	shared := r.kind.Shared(&model)
+	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
+	w := write[M, S]{
+		resource: r, model: &model, config: config,
+		timeout: timeout(ctx, shared.Timeouts.Create, &resp.Diagnostics),
+	}
+	w.do(ctx, &resp.Diagnostics)
+	if !resp.Diagnostics.HasError() || w.unsettled {
+		// What may have come to be is saved along with the error, so that it is not lost.
+		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+		resp.Diagnostics.Append(r.seen(ctx, resp.Private)...)
+	}
+}
+
+// Update implements [resource.Resource].
+func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var model, before, config M
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &model)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &before)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	shared := r.kind.Shared(&model)
+	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
+	if shared.Generation.IsUnknown() { // ModifyPlan keeps it where nothing is to be called
+		w := write[M, S]{
+			resource: r, model: &model, config: config,
+			base:    base(r.kind.Shared(&before), shared),
+			timeout: timeout(ctx, shared.Timeouts.Update, &resp.Diagnostics),
+		}
+		w.do(ctx, &resp.Diagnostics)
+		resp.Diagnostics.Append(r.seen(ctx, resp.Private)...)
+	}
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+	}
+}
+
+// base returns the generation that a write of after is based on: that of
+// the state, and 0 on another VM, which knows nothing yet.
+func base(before, after *Model) int64 {
+	if !after.Machine.Same(before.Machine) {
+		return 0
+	}
+	return before.Generation.ValueInt64()
+}
+
+// Read implements [resource.Resource].
+func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var model M
+	resp.Diagnostics.Append(req.State.Get(ctx, &model)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	shared := r.kind.Shared(&model)
+	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
+	call := tfutil.Call{Machine: shared.Machine, Seen: r.lastSeen(ctx, req.Private), Now: r.data.Now()}
+	component, err := r.component(ctx, shared)
+	if api.IsProblem(err, api.ProblemNotFound) {
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	if err == nil {
+		err = r.show(ctx, component, &model)
+	}
+	if err != nil {
+		call.ReadFailed(err, &resp.Diagnostics)
+		return
+	}
+	tfutil.Warn(component.Conditions, r.paths(ctx), call.Machine, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+	resp.Diagnostics.Append(r.seen(ctx, resp.Private)...)
+}
+
+// component asks the machine for the component.
+func (r *Resource[M, S]) component(ctx context.Context, shared *Model) (api.Component, error) {
+	agent, err := r.data.Agents.Agent(shared.Machine)
+	if err != nil {
+		return api.Component{}, err
+	}
+	component, err := agent.Component(ctx, r.id(shared))
+	if err != nil {
+		return api.Component{}, err
+	}
+	return component, met(ctx, agent, shared)
+}
+
+// met fills in which VM it is, where an import or a configuration that names
+// only machine and address leaves it open.
+func met(ctx context.Context, agent tfutil.Agent, shared *Model) error {
+	open := func(null, unknown bool) bool { return null || unknown }
+	machine := &shared.Machine
+	noKey := open(machine.Key.IsNull(), machine.Key.IsUnknown())
+	noIncarnation := open(machine.Incarnation.IsNull(), machine.Incarnation.IsUnknown())
+	if !noKey && !noIncarnation {
+		return nil
+	}
+	info, err := agent.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if noKey {
+		machine.Key = types.StringValue(info.Key)
+	}
+	if noIncarnation {
+		machine.Incarnation = types.Int64Value(info.Incarnation)
+	}
+	return nil
+}
+
+// show sets the model to what the machine answered.
+func (r *Resource[M, S]) show(ctx context.Context, component api.Component, model *M) error {
+	spec, err := r.decode(component.Observed)
+	if err != nil {
+		return err
+	}
+	r.kind.Show(spec, model)
+	shared := r.kind.Shared(model)
+	shared.Generation = types.Int64Value(component.Generation)
+	shared.Drift = driftValue(component.Drift, r.paths(ctx))
+	return nil
+}
+
+// Delete implements [resource.Resource].
+func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var model M
+	resp.Diagnostics.Append(req.State.Get(ctx, &model)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	shared := r.kind.Shared(&model)
+	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}
+	agent, err := r.data.Agents.Agent(shared.Machine)
+	if err == nil {
+		ctx, cancel := bound(ctx, timeout(ctx, shared.Timeouts.Delete, &resp.Diagnostics))
+		defer cancel()
+		id := r.id(shared)
+		_, err = agent.Delete(ctx, id, shared.Generation.ValueInt64(), tfutil.Progress(ctx, shared.Machine, id))
+	}
+	if err == nil || api.IsProblem(err, api.ProblemNotFound) {
+		return
+	}
+	call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)
+}
+
+// queueing is how long an operation may wait for its turn on the machine,
+// beyond the time that it takes itself.
+const queueing = 15 * time.Minute
+
+// bound returns the context of an operation that may run for the given time.
+func bound(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, timeout+queueing)
+}
+
+// seenKey holds in the private state when the machine last told of the component.
+const seenKey = "seen"
+
+// private is the part of the framework's private state that is written.
+type private interface {
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+func (r *Resource[M, S]) seen(ctx context.Context, to private) diag.Diagnostics {
+	text, err := json.Marshal(r.data.Now().UTC().Truncate(time.Second))
+	if err != nil {
+		return nil // a clock of a year beyond 9999: not worth a failure
+	}
+	return to.SetKey(ctx, seenKey, text)
+}
+
+func (r *Resource[M, S]) lastSeen(ctx context.Context, from interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+}) time.Time {
+	var at time.Time
+	text, _ := from.GetKey(ctx, seenKey)
+	if json.Unmarshal(text, &at) != nil {
+		return time.Time{} // never, as far as is known
+	}
+	return at
+}

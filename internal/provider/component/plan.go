@@ -1,0 +1,216 @@
+package component
+
+import (
+	"context"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// ModifyPlan implements [resource.ResourceWithModifyPlan]: it decides what an
+// apply has to do, and asks the machine what it would say.
+func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() || r.data == nil {
+		return // a destroy, which has nothing to check
+	}
+	change := r.compare(req.Plan.Raw, req.State.Raw)
+	if change != changeRemote {
+		r.keepComputed(ctx, req.State, &resp.Plan, &resp.Diagnostics)
+	}
+	var drift types.Map
+	if change != changeCreate {
+		resp.Diagnostics.Append(req.State.GetAttribute(ctx, driftPath, &drift)...)
+	}
+	if hasDrift(drift) {
+		change = max(change, changeRemote)
+	}
+	if change >= changeRemote {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, types.StringUnknown())...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
+	}
+	if resp.Diagnostics.HasError() || !r.specKnown(req.Plan.Raw) {
+		return
+	}
+	r.judge(ctx, req, resp, change >= changeRemote)
+}
+
+// change is how far a planned change reaches, nearest first.
+type change int
+
+const (
+	changeNothing change = iota // the plan is the state
+	changeLocal                 // only what is settled on this side, such as a timeout
+	changeRemote                // the machine has something to do
+	changeCreate                // there was nothing before
+)
+
+// compare finds out how far the way from a state to a plan reaches.
+func (r *Resource[M, S]) compare(plan, state tftypes.Value) change {
+	if state.IsNull() {
+		return changeCreate
+	}
+	after, before := attributesOf(plan), attributesOf(state)
+	reach := changeNothing
+	for name, value := range after {
+		switch {
+		case isComputed(name) || value.Equal(before[name]):
+		case name == "timeouts" || slices.Contains(r.kind.Local, name):
+			reach = max(reach, changeLocal)
+		default:
+			reach = changeRemote
+		}
+	}
+	return reach
+}
+
+// isComputed tells whether an attribute of every component is the provider's alone.
+func isComputed(name string) bool {
+	return name == "generation" || name == "impact" || name == "drift"
+}
+
+func attributesOf(value tftypes.Value) map[string]tftypes.Value {
+	var attributes map[string]tftypes.Value
+	if value.As(&attributes) != nil {
+		return nil // null or unknown as a whole
+	}
+	return attributes
+}
+
+// keepComputed takes the provider's own attributes over from the state: the
+// framework gave them up as unknown as soon as anything was spelled anew.
+func (r *Resource[M, S]) keepComputed(ctx context.Context, from tfsdk.State, to *tfsdk.Plan, diags *diag.Diagnostics) {
+	if from.Raw.IsNull() {
+		return
+	}
+	var generation types.Int64
+	var impact types.String
+	var drift types.Map
+	diags.Append(from.GetAttribute(ctx, generationPath, &generation)...)
+	diags.Append(from.GetAttribute(ctx, impactPath, &impact)...)
+	diags.Append(from.GetAttribute(ctx, driftPath, &drift)...)
+	diags.Append(to.SetAttribute(ctx, generationPath, generation)...)
+	diags.Append(to.SetAttribute(ctx, impactPath, impact)...)
+	diags.Append(to.SetAttribute(ctx, driftPath, drift)...)
+}
+
+// specKnown reports whether all that the machine will be told is known.
+func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
+	for name, value := range attributesOf(plan) {
+		if name != "machine" && !isComputed(name) && !value.IsFullyKnown() {
+			return false
+		}
+	}
+	return true
+}
+
+// judge looks for what is wrong with a known plan: by the rules of the spec,
+// among the components of this plan, and on the machine.
+func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes bool) {
+	var model M
+	resp.Diagnostics.Append(resp.Plan.Get(ctx, &model)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	paths := r.paths(ctx)
+	spec, err := r.kind.Spec(model)
+	if err == nil {
+		err = spec.Validate().Problem()
+	}
+	if err != nil {
+		tfutil.Explain(err, paths, &resp.Diagnostics)
+		return
+	}
+	shared := r.kind.Shared(&model)
+	if !shared.Machine.Name.IsUnknown() {
+		r.claim(shared, spec.Claims(), paths, &resp.Diagnostics)
+	}
+	if r.kind.Check != nil {
+		resp.Diagnostics.Append(r.kind.Check(ctx, model)...)
+	}
+	if changes && !resp.Diagnostics.HasError() {
+		r.dryRun(ctx, req, resp, shared, spec)
+	}
+}
+
+// claim enters the component's ports into the table of this plan.
+func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.Paths, diags *diag.Diagnostics) {
+	machine := shared.Machine.Name.ValueString()
+	for _, conflict := range r.data.Claims.Claim(machine, r.id(shared), claims) {
+		at := paths.Path(conflict.Claim.Pointer)
+		tfutil.Error(diags, at, "Port claimed twice",
+			"%s is claimed on machine %q by %s too, as %s. Give one of them another port or address.",
+			conflict.Claim, machine, conflict.Holder, conflict.Held)
+	}
+}
+
+// dryRun asks the machine what an apply would do. It is left out for a
+// machine that does not exist yet or is being rebuilt.
+func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S) {
+	configured := machineAt(ctx, req.Config, &resp.Diagnostics)
+	if !shared.Machine.Known() || configured.Key.IsUnknown() || configured.Incarnation.IsUnknown() {
+		return
+	}
+	var generation int64
+	if !req.State.Raw.IsNull() {
+		before := Model{Machine: machineAt(ctx, req.State, &resp.Diagnostics)}
+		resp.Diagnostics.Append(req.State.GetAttribute(ctx, generationPath, &before.Generation)...)
+		if !shared.Machine.Same(before.Machine) {
+			return
+		}
+		generation = base(&before, shared)
+	}
+	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared)}
+	plan, err := r.askPlan(ctx, shared, generation, spec)
+	if err != nil {
+		call.PlanFailed(err, &resp.Diagnostics)
+		return
+	}
+	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(plan.Impact))...)
+}
+
+func (r *Resource[M, S]) askPlan(ctx context.Context, shared *Model, base int64, spec S) (api.Plan, error) {
+	agent, err := r.data.Agents.Agent(shared.Machine)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	return agent.Plan(ctx, r.id(shared), base, api.Write{Spec: api.Encode(spec)})
+}
+
+// importHint returns the command that brings the component into the state.
+func (r *Resource[M, S]) importHint(shared *Model) string {
+	id := tfutil.ImportID{
+		Machine: shared.Machine.Name.ValueString(),
+		Address: shared.Machine.Address.ValueString(),
+		Name:    shared.Name.ValueString(),
+	}
+	return "terraform import foobar_" + r.kind.TypeName + ".<label> '" + id.String() + "'"
+}
+
+// ImportState implements [resource.ResourceWithImportState]. Read does the rest.
+func (r *Resource[M, S]) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	if req.ID == "" {
+		resp.Diagnostics.AddError("Import needs the machine's address",
+			"An identity names the machine but not where it is. Import by id: <machine>@<address>/<name>.")
+		return
+	}
+	id, err := tfutil.ParseImportID(req.ID)
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid import id", err.Error()+".")
+		return
+	}
+	machine := tfutil.Machine{Name: types.StringValue(id.Machine), Address: types.StringValue(id.Address)}
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, machinePath, machine)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, namePath, id.Name)...)
+	shared := &Model{Machine: machine, Name: types.StringValue(id.Name)}
+	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
+}
+

@@ -1,0 +1,90 @@
+package component
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// write is one write of a component: the same for a create and an update.
+type write[M any, S Spec] struct {
+	resource *Resource[M, S]
+	model    *M // what is planned, and then what came to be
+	config   M
+	base     int64
+	timeout  time.Duration
+	// unsettled tells, after a failure, that the operation had begun and its
+	// end is not known.
+	unsettled bool
+}
+
+// do carries out the write and completes the model.
+func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
+	r, shared := w.resource, w.resource.kind.Shared(w.model)
+	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared)}
+	ctx, cancel := bound(ctx, w.timeout)
+	defer cancel()
+	operation, err := w.apply(ctx, shared)
+	shared.Drift = noDrift()
+	shared.Generation = types.Int64Value(operation.Generation)
+	if shared.Impact.IsUnknown() {
+		shared.Impact = types.StringNull() // no dry run could tell
+	}
+	if err != nil {
+		shared.settle()
+		call.WriteFailed(err, diags)
+	}
+}
+
+func (w *write[M, S]) apply(ctx context.Context, shared *Model) (api.Operation, error) {
+	r := w.resource
+	spec, err := r.kind.Spec(*w.model)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	agent, err := r.data.Agents.Agent(shared.Machine)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	if err := met(ctx, agent, shared); err != nil {
+		return api.Operation{}, err
+	}
+	if r.kind.Prepare != nil {
+		if err := r.kind.Prepare(ctx, agent, *w.model); err != nil {
+			return api.Operation{}, err
+		}
+	}
+	body := api.Write{Spec: api.Encode(spec), TimeoutSeconds: seconds(w.timeout)}
+	if r.kind.Secrets != nil {
+		body.Secrets = r.kind.Secrets(w.config)
+	}
+	id := r.id(shared)
+	log := tfutil.Progress(ctx, shared.Machine, id)
+	operation, err := agent.Apply(ctx, id, w.base, body, func(event api.Event) {
+		w.unsettled = true
+		log(event)
+	})
+	if _, answered := errors.AsType[*api.Problem](err); answered {
+		w.unsettled = false // the agent said how it ended: undone
+	}
+	return operation, err
+}
+
+// settle makes a model that may be saved of one whose write failed.
+func (m *Model) settle() {
+	if m.Machine.Key.IsUnknown() {
+		m.Machine.Key = types.StringNull()
+	}
+	if m.Machine.Incarnation.IsUnknown() {
+		m.Machine.Incarnation = types.Int64Null()
+	}
+}
+
+// seconds rounds up, so that a short timeout does not become none.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -1,0 +1,123 @@
+// Package provider is the Terraform provider: its configuration, and the list
+// of everything that it offers.
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// Provider is the provider.
+type Provider struct {
+	version string
+	now     func() time.Time
+}
+
+var (
+	_ provider.Provider                       = (*Provider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*Provider)(nil)
+)
+
+// New returns what makes providers of a version.
+func New(version string) func() provider.Provider {
+	return func() provider.Provider { return &Provider{version: version, now: time.Now} }
+}
+
+// Metadata implements [provider.Provider].
+func (p *Provider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "foobar"
+	resp.Version = p.version
+}
+
+// model is the provider block.
+type model struct {
+	Deployment        types.String `tfsdk:"deployment"`
+	CASeed            types.String `tfsdk:"ca_seed"`
+	ClientCertificate types.String `tfsdk:"client_certificate"`
+	ClientKey         types.String `tfsdk:"client_key"`
+	ForgetUnreachable types.Set    `tfsdk:"forget_unreachable"`
+}
+
+// Schema implements [provider.Provider].
+func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	both := stringvalidator.AlsoRequires(path.MatchRoot("client_certificate"), path.MatchRoot("client_key"))
+	notSeed := stringvalidator.ConflictsWith(path.MatchRoot("ca_seed"))
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Turns plain VMs into a load-balanced web stack, through the agent that is baked into their image.",
+		Attributes: map[string]schema.Attribute{
+			"deployment": schema.StringAttribute{
+				MarkdownDescription: "Name of the deployment: all machines that trust one CA. It stands in every certificate, so it cannot be changed later.",
+				Required:            true,
+				Validators:          []validator.String{tfutil.Name()},
+			},
+			"ca_seed": schema.StringAttribute{
+				MarkdownDescription: "The 32-byte seed of the deployment's CA, in hexadecimal or base64 (`openssl rand -hex 32`). Whoever has it controls every machine: " +
+					"give it as an ephemeral value or in the environment variable `FOOBAR_CA_SEED`, and it is stored nowhere.",
+				Optional:  true,
+				Sensitive: true,
+			},
+			"client_certificate": schema.StringAttribute{
+				MarkdownDescription: "In place of the seed, for jobs that only plan: a client certificate in PEM followed by its CA's, such as the ephemeral resource " +
+					"`foobar_client_certificate` gives. Environment variable `FOOBAR_CLIENT_CERTIFICATE`.",
+				Optional:   true,
+				Validators: []validator.String{both, notSeed},
+			},
+			"client_key": schema.StringAttribute{
+				MarkdownDescription: "The key of `client_certificate` in PEM. Environment variable `FOOBAR_CLIENT_KEY`.",
+				Optional:            true,
+				Sensitive:           true,
+				Validators:          []validator.String{both, notSeed},
+			},
+			"forget_unreachable": schema.SetAttribute{
+				MarkdownDescription: "Names of machines that are gone for good. What was on them leaves the state when it is destroyed, though they cannot be asked.",
+				ElementType:         types.StringType,
+				Optional:            true,
+				Validators:          []validator.Set{setvalidator.ValueStringsAre(tfutil.Name())},
+			},
+		},
+	}
+}
+
+// Configure implements [provider.Provider]. It calls nobody, and puts up with
+// values that are not known yet: what needs them says so.
+func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var m model
+	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	data := &tfutil.Data{Deployment: m.Deployment.ValueString(), Forget: map[string]bool{}, Now: p.now}
+	resp.ResourceData = data
+	resp.DataSourceData = data
+	resp.EphemeralResourceData = data
+	resp.ActionData = data
+	resp.ListResourceData = data
+}
+
+// Resources implements [provider.Provider].
+func (p *Provider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{}
+}
+
+// DataSources implements [provider.Provider].
+func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{}
+}
+
+// EphemeralResources implements [provider.ProviderWithEphemeralResources].
+func (p *Provider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{}
+}

@@ -1,0 +1,122 @@
+package tfutil
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Call is a call of a machine's agent, and turns its failure into diagnostics.
+type Call struct {
+	// Machine is who was called.
+	Machine Machine
+	// Paths leads from the problems that it answers to attributes.
+	Paths Paths
+	// Seen is when it last told of what was asked for, zero if that is not
+	// known; Now is the time.
+	Seen, Now time.Time
+	// Import is the command that brings into the state what is there already.
+	Import string
+}
+
+// ReadFailed tells why the state could not be refreshed. It stays as it is: a
+// machine that did not prove who it is cannot say that anything is gone.
+func (c Call) ReadFailed(err error, diags *diag.Diagnostics) {
+	reason, ok := c.reason(err)
+	if !ok {
+		Explain(err, c.Paths, diags)
+		return
+	}
+	Warning(diags, path.Root("machine"), reason.summary, "%s",
+		joined(reason.detail, fmt.Sprintf("The state is kept as it was last known, %s. Nothing can be changed on the machine until this is settled.", c.age())))
+}
+
+// PlanFailed tells why the dry run failed. What the machine has to be asked
+// for is unknown then; what the machine refuses is an error.
+func (c Call) PlanFailed(err error, diags *diag.Diagnostics) {
+	if api.IsProblem(err, api.ProblemBlobMissing) || api.IsProblem(err, api.ProblemSecretsMissing) {
+		return // both are brought along by the apply
+	}
+	reason, ok := c.reason(err)
+	switch {
+	case !ok:
+		c.explain(err, diags)
+	case reason.wrong:
+		Error(diags, path.Root("machine"), reason.summary, "%s", reason.detail)
+	default:
+		Warning(diags, path.Root("machine"), reason.summary, "%s",
+			joined(reason.detail, "The plan could not be checked on the machine; the apply will be."))
+	}
+}
+
+// WriteFailed tells why a write failed.
+func (c Call) WriteFailed(err error, diags *diag.Diagnostics) {
+	if reason, ok := c.reason(err); ok {
+		Error(diags, path.Root("machine"), reason.summary, "%s", reason.detail)
+		return
+	}
+	c.explain(err, diags)
+}
+
+// DeleteFailed tells why a delete failed, unless the machine is one that was
+// given up: what was on it is forgotten, with a warning.
+func (c Call) DeleteFailed(err error, forget map[string]bool, diags *diag.Diagnostics) {
+	reason, ok := c.reason(err)
+	name := c.Machine.Name.ValueString()
+	switch {
+	case !ok:
+		c.explain(err, diags)
+	case forget[name]:
+		Warning(diags, path.Empty(), "Forgotten, not removed", "%s",
+			joined(reason.detail, fmt.Sprintf("The provider lists %q in forget_unreachable, so that this leaves the state; what is on the machine stays there.", name)))
+	default:
+		Error(diags, path.Root("machine"), reason.summary, "%s",
+			joined(reason.detail, fmt.Sprintf("If the machine is gone for good, let the provider forget what was on it: forget_unreachable = [%q].", name)))
+	}
+}
+
+// explain adds what a problem alone cannot know.
+func (c Call) explain(err error, diags *diag.Diagnostics) {
+	problem, ok := errors.AsType[*api.Problem](err)
+	if ok && problem.Type == api.ProblemExists && c.Import != "" {
+		told := *problem
+		told.Detail = joined(problem.Detail, "To take it over as it is, import it, and look at the plan:\n  "+c.Import)
+		err = &told
+	}
+	Explain(err, c.Paths, diags)
+}
+
+// age says how old the knowledge is.
+func (c Call) age() string {
+	if c.Seen.IsZero() {
+		return "at an unknown time"
+	}
+	return fmt.Sprintf("%s ago (%s)", roughly(c.Now.Sub(c.Seen)), c.Seen.UTC().Format(time.RFC3339))
+}
+
+// roughly names a span as a person would.
+func roughly(d time.Duration) string {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		if n := int(d / unit.size); n == 1 {
+			return "1 " + unit.name
+		} else if n > 1 {
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		}
+	}
+	return "less than a minute"
+}
+
+// reason is why a machine could not be called at all.
+type reason struct {
+	summary, detail string
+	// wrong tells that somebody answered who is not the machine that was meant.
+	wrong bool
+}

@@ -1,0 +1,116 @@
+package tfutil
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// LogSubsystem is the part of the provider's log that tells what agents do;
+// TF_LOG_PROVIDER_FOOBAR_AGENT sets its level.
+const LogSubsystem = "agent"
+
+// Error adds an error at an attribute, or at the whole resource where at is empty.
+func Error(diags *diag.Diagnostics, at path.Path, summary, format string, args ...any) {
+	add(diags, diag.NewErrorDiagnostic(summary, fmt.Sprintf(format, args...)), at)
+}
+
+// Warning adds a warning as [Error] adds an error.
+func Warning(diags *diag.Diagnostics, at path.Path, summary, format string, args ...any) {
+	add(diags, diag.NewWarningDiagnostic(summary, fmt.Sprintf(format, args...)), at)
+}
+
+func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
+	if len(at.Steps()) > 0 {
+		d = diag.WithPath(at, d)
+	}
+	diags.Append(d)
+}
+
+// Explain adds an error for err. A problem becomes one error at each
+// attribute that it points at, with the engine's or the app's last lines in
+// the first of them; any other error becomes one without a place.
+func Explain(err error, paths Paths, diags *diag.Diagnostics) {
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !ok {
+		Error(diags, path.Empty(), "The change failed", "%s", sentence(err.Error()))
+		return
+	}
+	if len(problem.Violations) == 0 {
+		Error(diags, path.Empty(), problem.Title, "%s", withLog(problem, problem.Detail))
+		return
+	}
+	for i, v := range problem.Violations {
+		detail := sentence(v.Detail)
+		at := paths.Path(v.Pointer)
+		if len(at.Steps()) == 0 && v.Pointer != "" {
+			detail = fmt.Sprintf("%s: %s", v.Pointer, detail) // nothing in the model has this place
+		}
+		if i == 0 {
+			detail = withLog(problem, joined(problem.Detail, detail))
+		}
+		Error(diags, at, problem.Title, "%s", detail)
+	}
+}
+
+// withLog returns a detail followed by the problem's log lines, which the
+// agent has redacted.
+func withLog(problem *api.Problem, detail string) string {
+	detail = sentence(detail)
+	if len(problem.Log) == 0 {
+		return detail
+	}
+	return joined(detail, "The last lines of its log:\n  "+strings.Join(problem.Log, "\n  "))
+}
+
+func joined(parts ...string) string {
+	var given []string
+	for _, part := range parts {
+		if part != "" {
+			given = append(given, sentence(part))
+		}
+	}
+	return strings.Join(given, "\n\n")
+}
+
+// sentence makes a text from elsewhere end as one.
+func sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?:\"") || strings.Contains(text, "\n") {
+		return text
+	}
+	return text + "."
+}
+
+// Warn adds a warning for each condition that is worse than information.
+func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.Diagnostics) {
+	for _, c := range conditions {
+		if c.Severity == api.SeverityInfo {
+			continue
+		}
+		summary := fmt.Sprintf("%s on machine %s", c.Type, machine.Name.ValueString())
+		Warning(diags, paths.Path(c.Pointer), summary, "%s", sentence(c.Message))
+	}
+}
+
+// Progress returns what logs the events of an operation on a component, so
+// that "Still creating…" has a reason.
+func Progress(ctx context.Context, machine Machine, id api.ID) func(api.Event) {
+	ctx = tflog.NewSubsystem(ctx, LogSubsystem)
+	return func(event api.Event) {
+		tflog.SubsystemInfo(ctx, LogSubsystem, event.Message, map[string]any{
+			"machine": machine.Name.ValueString(),
+			"kind":    string(id.Kind),
+			"name":    id.Name,
+			"seq":     event.Seq,
+			"phase":   string(event.Phase),
+		})
+	}
+}
