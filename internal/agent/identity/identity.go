@@ -1,0 +1,202 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+)
+
+// Config says where an identity lives and what it depends on.
+type Config struct {
+	// Dir holds the identity, usually /var/lib/foobar/identity.
+	Dir string
+	// Bootstrap is what the machine was told; nil if it has nothing left of it.
+	Bootstrap *Bootstrap
+	// BuildTime is when the agent or its image was built. A clock before it is
+	// known to be wrong; the zero time turns that rule off.
+	BuildTime time.Time
+	// Now is the clock and Random the source of keys and nonces: time.Now and
+	// rand.Reader.
+	Now    func() time.Time
+	Random io.Reader
+	// Step is called before each effect on the disk, if it is set. An error
+	// ends the write right there: tests kill the agent with it.
+	Step func(step string) error
+}
+
+// Identity is a machine's identity. Its methods may be called at the same time.
+type Identity struct {
+	dir       string
+	bootstrap *Bootstrap
+	buildTime time.Time
+	now       func() time.Time
+	random    io.Reader
+	store     store
+
+	state   atomic.Pointer[state]
+	burning atomic.Pointer[error] // why the bootstrap could not be removed
+
+	// writing is held by whoever changes the identity, and guards pending.
+	writing sync.Mutex
+	pending pending
+}
+
+// state is what the identity is at one moment. It is never changed, only
+// exchanged for another.
+type state struct {
+	deployment  string
+	node        string
+	incarnation int64
+	listen      string
+	key         ed25519.PrivateKey
+	chain       []*x509.Certificate // the machine's own first
+	ca          pki.Bundle
+	enrollKey   []byte // nil once the machine is enrolled
+}
+
+func (s *state) enrolled() bool          { return s.enrollKey == nil }
+func (s *state) leaf() *x509.Certificate { return s.chain[0] }
+
+// Facts are what may be known of an identity.
+type Facts struct {
+	Deployment  string
+	Node        string
+	Incarnation int64
+	Enrolled    bool
+	// Key is the pin of the machine's key, see [api.KeyPin].
+	Key string
+	// Serial is the certificate's serial number in hexadecimal, Expires its
+	// end; both say nothing before the enrolment.
+	Serial  string
+	Expires time.Time
+	// Listen is where the agent is to listen, "host:port".
+	Listen string
+}
+
+// Open reads the identity from the disk, or begins a new one: with a key that
+// nobody has seen, and a certificate that the machine signs itself. A machine
+// that has neither an identity nor a bootstrap is an error, in one line.
+func Open(c Config) (*Identity, error) {
+	step := c.Step
+	if step == nil {
+		step = func(string) error { return nil }
+	}
+	id := &Identity{
+		dir: c.Dir, bootstrap: c.Bootstrap, buildTime: c.BuildTime,
+		now: c.Now, random: c.Random, store: store{step: step},
+	}
+	if err := id.store.clean(c.Dir); err != nil {
+		return nil, fmt.Errorf("prepare the identity's directory: %w", err)
+	}
+	kept, err := readRecord(id.recordPath())
+	if err != nil {
+		return nil, err
+	}
+	s, err := id.choose(kept)
+	if err != nil {
+		return nil, err
+	}
+	id.state.Store(s)
+	if s.enrolled() {
+		id.burn() // an earlier run may have been killed before it could
+	}
+	return id, nil
+}
+
+// choose decides between the identity on disk and the bootstrap. The
+// bootstrap wins if it is for another machine, or for a later one of the same
+// name: then the VM was rebuilt around an old disk.
+func (id *Identity) choose(kept *state) (*state, error) {
+	b := id.bootstrap
+	switch {
+	case b == nil && kept == nil:
+		return nil, errors.New("bootstrap: there is none: give the machine the user_data of its foobar_bootstrap, as " +
+			api.BootstrapPath + " or as the systemd credential " + api.BootstrapCredential)
+	case b == nil:
+		return kept, nil
+	case kept == nil, kept.deployment != b.Deployment, kept.node != b.Node, kept.incarnation < b.Incarnation:
+		return id.begin(b.Bootstrap)
+	}
+	kept.listen = b.Listen
+	return kept, nil
+}
+
+// begin returns the state of a machine that is to be enrolled.
+func (id *Identity) begin(b api.Bootstrap) (*state, error) {
+	enrollKey, err := b.Key()
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap: /enroll_key: %w", err)
+	}
+	ca, err := pki.ParseBundle(b.CA)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap: %w", err)
+	}
+	_, key, err := ed25519.GenerateKey(id.random)
+	if err != nil {
+		return nil, fmt.Errorf("make the machine's key: %w", err)
+	}
+	own, err := pki.SelfSigned(key, b.Deployment, b.Node)
+	if err != nil {
+		return nil, err
+	}
+	return &state{
+		deployment: b.Deployment, node: b.Node, incarnation: b.Incarnation, listen: b.Listen,
+		key: key, chain: []*x509.Certificate{own}, ca: ca, enrollKey: enrollKey,
+	}, nil
+}
+
+// Facts returns what may be known of the identity.
+func (id *Identity) Facts() Facts {
+	s := id.state.Load()
+	return Facts{
+		Deployment: s.deployment, Node: s.node, Incarnation: s.incarnation, Enrolled: s.enrolled(),
+		Key: pki.KeyPin(s.leaf()), Serial: pki.SerialText(s.leaf()), Expires: s.leaf().NotAfter, Listen: s.listen,
+	}
+}
+
+// Conditions returns what is wrong with the identity but stops nothing.
+func (id *Identity) Conditions() []api.Condition {
+	var found []api.Condition
+	if err := id.burning.Load(); err != nil {
+		found = append(found, api.Condition{
+			Type: "BootstrapNotRemoved", Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("the used enrolment key could not be removed: %v; it is of no use any more, but remove it by hand", *err),
+		})
+	}
+	if s := id.state.Load(); s.enrolled() && id.now().After(s.leaf().NotAfter) {
+		found = append(found, api.Condition{
+			Type: "CertificateExpired", Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("the machine's certificate ended at %s; the next apply of one of its components renews it", clock(s.leaf().NotAfter)),
+		})
+	}
+	return found
+}
+
+// burn removes the bootstrap. That its key serves no second time does not
+// depend on it.
+func (id *Identity) burn() {
+	if id.bootstrap == nil || id.bootstrap.Path == "" {
+		return
+	}
+	if err := id.store.remove(id.bootstrap.Path); err != nil {
+		id.burning.Store(&err)
+		return
+	}
+	id.burning.Store(nil)
+}
+
+// clockIsWrong reports whether the clock shows a time that cannot be.
+func (id *Identity) clockIsWrong() bool { return id.now().Before(id.buildTime) }
+
+func (id *Identity) recordPath() string { return filepath.Join(id.dir, "identity.json") }
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
