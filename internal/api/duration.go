@@ -18,7 +18,7 @@ func ParseDuration(text string) (Duration, error) {
 		return 0, fmt.Errorf("%q is not a duration: write a number with a unit, such as \"500ms\", \"30s\" or \"2m\"", text)
 	}
 	if d < 0 || d%time.Millisecond != 0 {
-		return 0, fmt.Errorf("%q is not a whole, positive number of milliseconds", text)
+		return 0, fmt.Errorf("%q is not a whole number of milliseconds from 0", text)
 	}
 	return Duration(d), nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 )
 
@@ -62,7 +63,7 @@ type Claim struct {
 // Overlaps reports whether both claims cannot be held at once.
 func (c Claim) Overlaps(other Claim) bool {
 	return c.Network == other.Network && c.Port == other.Port &&
-		(wildcard(c.Address) || wildcard(other.Address) || c.Address == other.Address)
+		(wildcard(c.Address) || wildcard(other.Address) || sameAddress(c.Address, other.Address))
 }
 
 // String describes the claim as a user would: "tcp *:80".
@@ -72,6 +73,16 @@ func (c Claim) String() string {
 		address = "*"
 	}
 	return fmt.Sprintf("%s %s:%d", c.Network, address, c.Port)
+}
+
+// sameAddress compares addresses rather than their spelling: "::1" is "0:0:0:0:0:0:0:1".
+func sameAddress(a, b string) bool {
+	first, err := netip.ParseAddr(a)
+	if err != nil {
+		return a == b
+	}
+	second, err := netip.ParseAddr(b)
+	return err == nil && first.Unmap() == second.Unmap()
 }
 
 func wildcard(address string) bool {

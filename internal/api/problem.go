@@ -105,7 +105,11 @@ func (p *Problem) Error() string {
 		b.WriteString(": " + p.Detail)
 	}
 	for _, v := range p.Violations {
-		fmt.Fprintf(&b, "; %s: %s", v.Pointer, v.Detail)
+		b.WriteString("; ")
+		if v.Pointer != "" {
+			b.WriteString(string(v.Pointer) + ": ")
+		}
+		b.WriteString(v.Detail)
 	}
 	return b.String()
 }

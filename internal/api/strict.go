@@ -5,30 +5,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"strings"
 )
 
 // Decode reads one JSON document into v, which must be a pointer, and refuses
 // what [encoding/json] would pass over in silence: unknown and repeated
-// members, and anything after the document. The error is a [Problem] that
-// points at each offender.
+// members, names in another case, null for what cannot be absent, and anything
+// after the document. The error is a [Problem] that points at each offender.
+// It quotes no string, which may be a secret; only a type that decodes itself,
+// such as [Duration], may do so. What is in such a value is its own affair.
 func Decode(data []byte, v any) error {
-	var found Violations
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := walk(dec, reflect.TypeOf(v), "", &found); err != nil {
+	var document json.RawMessage
+	if err := json.Unmarshal(data, &document); err != nil {
 		return &Problem{Type: ProblemInvalid, Title: "The body is not JSON", Detail: err.Error()}
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return &Problem{Type: ProblemInvalid, Title: "The body is not JSON", Detail: "there is text after the document"}
-	}
+	var found Violations
+	inspect(document, reflect.TypeOf(v).Elem(), "", &found)
 	if err := found.Problem(); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return decodeProblem(err)
+		return &Problem{Type: ProblemInvalid, Title: "The body is not valid", Detail: err.Error()}
 	}
 	return nil
 }
@@ -44,110 +42,153 @@ func Encode(v any) json.RawMessage {
 	return data
 }
 
-func decodeProblem(err error) error {
-	var found Violations
-	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
-	if !ok {
-		return &Problem{Type: ProblemInvalid, Title: "The body is not valid", Detail: err.Error()}
-	}
-	pointer := Pointer("")
-	if wrong.Field != "" {
-		for step := range strings.SplitSeq(wrong.Field, ".") {
-			pointer = pointer.At(step)
+// inspect notes what of a valid JSON text does not fit type t.
+func inspect(text json.RawMessage, t reflect.Type, at Pointer, found *Violations) {
+	if t.Kind() == reflect.Pointer {
+		if jsonKind(text) != "null" {
+			inspect(text, t.Elem(), at, found)
 		}
+		return
 	}
-	found.Add(pointer, "found a %s where a %s is expected", wrong.Value, wrong.Type)
-	return found.Problem()
-}
-
-// walk reads one value of type t (nil: any) and notes members that t does not
-// have and members that come twice.
-func walk(dec *json.Decoder, t reflect.Type, at Pointer, found *Violations) error {
-	token, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	delim, ok := token.(json.Delim)
-	if !ok {
-		return nil
-	}
-	t = shape(t)
-	if delim == '[' {
-		return walkArray(dec, t, at, found)
-	}
-	return walkObject(dec, t, at, found)
-}
-
-func walkArray(dec *json.Decoder, t reflect.Type, at Pointer, found *Violations) error {
-	var element reflect.Type
-	if t != nil && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
-		element = t.Elem()
-	}
-	for i := 0; dec.More(); i++ {
-		if err := walk(dec, element, at.At(i), found); err != nil {
-			return err
+	container := !reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
+	switch kind := jsonKind(text); {
+	case container && t.Kind() == reflect.Struct && kind == "an object":
+		inspectStruct(text, t, at, found)
+	case container && t.Kind() == reflect.Map && kind == "an object":
+		for _, m := range members(text, at, found) {
+			inspect(m.value, t.Elem(), at.At(m.name), found)
 		}
+	case container && t.Kind() == reflect.Slice && kind == "an array":
+		for i, element := range elements(text) {
+			inspect(element, t.Elem(), at.At(i), found)
+		}
+	default:
+		inspectValue(text, t, at, found)
 	}
-	_, err := dec.Token()
-	return err
 }
 
-func walkObject(dec *json.Decoder, t reflect.Type, at Pointer, found *Violations) error {
+func inspectStruct(text json.RawMessage, t reflect.Type, at Pointer, found *Violations) {
+	for _, m := range members(text, at, found) {
+		field, known := fieldNamed(t, m.name)
+		if !known {
+			found.Add(at.At(m.name), "is unknown here; this version knows: %s", strings.Join(fieldNames(t), ", "))
+			continue
+		}
+		inspect(m.value, field, at.At(m.name), found)
+	}
+}
+
+// inspectValue tries the real decoding on one value.
+func inspectValue(text json.RawMessage, t reflect.Type, at Pointer, found *Violations) {
+	err := json.Unmarshal(text, reflect.New(t).Interface())
+	_, mismatch := errors.AsType[*json.UnmarshalTypeError](err)
+	switch kind := jsonKind(text); {
+	case mismatch && kind == "a number" && wanted(t) == "a whole number":
+		found.Add(at, "found %s where a whole number of %d bits is expected", text, t.Bits())
+	case mismatch, kind == "null" && !nullable(t):
+		found.Add(at, "found %s where %s is expected", kind, wanted(t))
+	case err != nil:
+		found.Add(at, "%v", err)
+	}
+}
+
+// jsonKind says what sort of value a JSON text is.
+func jsonKind(text json.RawMessage) string {
+	switch text[0] { // a RawMessage of the decoder has no space around it
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	default:
+		return "a number"
+	}
+}
+
+// wanted says what sort of value decodes into t.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a string in base64"
+		}
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	default:
+		return "a whole number"
+	}
+}
+
+// nullable reports whether null may stand for a t. An empty list or map may be
+// written as null, and what decodes itself has an opinion of its own.
+func nullable(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Map, reflect.Interface:
+		return true
+	default:
+		return reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
+	}
+}
+
+// member is one member of a JSON object.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// members returns the members of an object in their order, and notes those
+// that come twice.
+func members(object json.RawMessage, at Pointer, found *Violations) []member {
+	var list []member
 	seen := map[string]bool{}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return err
+	dec := json.NewDecoder(bytes.NewReader(object))
+	for _, _ = dec.Token(); dec.More(); {
+		token, _ := dec.Token() // the text is valid, and within an object a token before a value is its name
+		name, _ := token.(string)
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			break
 		}
-		name, _ := token.(string) // within an object a token before a value is its name
 		if seen[name] {
 			found.Add(at.At(name), "is given twice")
 		}
 		seen[name] = true
-		member, known := memberType(t, name)
-		if !known {
-			found.Add(at.At(name), "is unknown here; this version of the agent knows: %s", strings.Join(memberNames(t), ", "))
-		}
-		if err := walk(dec, member, at.At(name), found); err != nil {
-			return err
-		}
+		list = append(list, member{name, value})
 	}
-	_, err := dec.Token()
-	return err
+	return list
 }
 
-// shape strips pointers, and answers nil for types that decode themselves, in
-// which there is nothing to look for.
-func shape(t reflect.Type) reflect.Type {
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t == nil || t.Kind() == reflect.Interface || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
-		return nil
-	}
-	return t
+// elements returns the elements of a valid JSON array.
+func elements(array json.RawMessage) []json.RawMessage {
+	var list []json.RawMessage
+	_ = json.Unmarshal(array, &list)
+	return list
 }
 
-func memberType(t reflect.Type, name string) (reflect.Type, bool) {
-	if t == nil {
-		return nil, true
-	}
-	switch t.Kind() {
-	case reflect.Map:
-		return t.Elem(), true
-	case reflect.Struct:
-		for _, f := range reflect.VisibleFields(t) {
-			if memberName(f) == name {
-				return f.Type, true
-			}
+// fieldNamed returns the type of the field that a member of that name decodes
+// into.
+func fieldNamed(t reflect.Type, name string) (reflect.Type, bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		if memberName(f) == name {
+			return f.Type, true
 		}
-		return nil, false
-	default:
-		return nil, true // a type error, which the real decoding reports
 	}
+	return nil, false
 }
 
-func memberNames(t reflect.Type) []string {
+func fieldNames(t reflect.Type) []string {
 	var names []string
 	for _, f := range reflect.VisibleFields(t) {
 		if name := memberName(f); name != "" {
