@@ -2,7 +2,6 @@ package appserver
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
@@ -21,9 +20,6 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-// sha256Pattern is what a checksum looks like, see [api.Release].
-var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 // attributes returns the schema of [settings].
 func attributes() map[string]schema.Attribute {
 	defaults := api.DefaultAppServer()
@@ -34,15 +30,15 @@ func attributes() map[string]schema.Attribute {
 				"A program without a slash is looked up in the system's `PATH`; `./bin/app` is one of the release.",
 			ElementType: types.StringType,
 			Required:    true,
-			Validators:  []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues()},
+			Validators:  []validator.List{listvalidator.NoNullValues()},
 		},
 		"app_port": schema.Int64Attribute{
 			MarkdownDescription: "Loopback TCP port that the app listens on; it is told in `$PORT`. " +
 				"Default: none, the app listens on the Unix socket that it is told in `$SOCKET`.",
 			Optional:   true,
-			Validators: []validator.Int64{int64validator.Between(1, 65535)},
+			Validators: []validator.Int64{int64validator.NoneOf(0)}, // a spec does not tell it from none
 		},
-		"address": tfutil.TextAttribute("IP address of the machine that nginx listens on; `*` is every address.", defaults.Address, tfutil.IP(true)),
+		"address": tfutil.TextAttribute("IP address of the machine that nginx listens on; `*` is every address.", defaults.Address),
 		"port":    tfutil.PortAttribute("TCP port that nginx listens on. No other component of the machine may hold it."),
 		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header names the client, " +
 			"such as the load balancer's."),
@@ -65,14 +61,13 @@ func attributes() map[string]schema.Attribute {
 			Validators: []validator.Map{
 				mapvalidator.SizeAtLeast(1),
 				mapvalidator.NoNullValues(),
-				mapvalidator.AlsoRequires(path.MatchRoot("secrets_wo_version")),
 			},
 		},
 		"secrets_wo_version": schema.Int64Attribute{
 			MarkdownDescription: "Version of `secrets_wo`: 1, then one more with each change of a secret.",
 			Optional:            true,
 			Validators: []validator.Int64{
-				int64validator.Between(1, 1<<31-1), // Terraform rounds very large numbers
+				int64validator.NoneOf(0), // a spec does not tell it from none
 				int64validator.AlsoRequires(path.MatchRoot("secrets_wo")),
 			},
 		},
@@ -98,7 +93,6 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 				Optional:            true,
 				Computed:            true,
 				Validators: []validator.String{
-					stringvalidator.RegexMatches(sha256Pattern, "must be 64 lower-case hexadecimal digits, as sha256sum prints them"),
 					stringvalidator.AtLeastOneOf(path.MatchRelative().AtParent().AtName("source")),
 				},
 			},
@@ -113,7 +107,6 @@ func bytesAttribute(description string, fallback int64) schema.Int64Attribute {
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
-		Validators:          []validator.Int64{int64validator.AtLeast(1)},
 	}
 }
 

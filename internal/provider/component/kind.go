@@ -28,6 +28,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -72,15 +73,19 @@ type Kind[M any, S Spec] struct {
 	Spec func(model M) (S, error)
 	// Show sets the attributes of the model that spec has values for.
 	Show func(spec S, model *M)
-	// Check, if there is one, judges while planning what is on this side: a
-	// file's checksum, for instance. The model is wholly known.
-	Check func(ctx context.Context, model M) diag.Diagnostics
+	// Resolve, if there is one, judges while planning what is on this side,
+	// and plans what follows from it: the checksum of a file, for instance.
+	// Any value may be unknown.
+	Resolve func(ctx context.Context, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics
+	// Guess, if there is one, sets in a configuration that is judged by itself
+	// what only Resolve will plan to something that is valid.
+	Guess func(config *M)
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.
 	Secrets func(config M) map[string]api.Secret
 	// Prepare, if there is one, brings to the machine what the write refers
-	// to, such as a blob.
-	Prepare func(ctx context.Context, agent tfutil.Agent, model M) error
+	// to, such as a blob. The configuration has the write-only values.
+	Prepare func(ctx context.Context, agent tfutil.Agent, planned, config M) error
 }
 
 // Resource is the resource of a kind.
@@ -207,4 +212,6 @@ var (
 	_ resource.ResourceWithIdentity    = (*Resource[struct{}, Spec])(nil)
 	_ resource.ResourceWithImportState = (*Resource[struct{}, Spec])(nil)
 	_ resource.ResourceWithModifyPlan  = (*Resource[struct{}, Spec])(nil)
+
+	_ resource.ResourceWithValidateConfig = (*Resource[struct{}, Spec])(nil)
 )

@@ -20,7 +20,10 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if req.Plan.Raw.IsNull() || r.data == nil {
 		return // a destroy, which has nothing to check
 	}
-	change := r.compare(req.Plan.Raw, req.State.Raw)
+	if r.kind.Resolve != nil {
+		resp.Diagnostics.Append(r.kind.Resolve(ctx, req.Config, &resp.Plan)...)
+	}
+	change := r.compare(resp.Plan.Raw, req.State.Raw)
 	if change != changeRemote {
 		r.keepComputed(ctx, req.State, &resp.Plan, &resp.Diagnostics)
 	}
@@ -36,7 +39,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, types.StringUnknown())...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
 	}
-	if resp.Diagnostics.HasError() || !r.specKnown(req.Plan.Raw) {
+	if resp.Diagnostics.HasError() || !r.specKnown(resp.Plan.Raw) {
 		return
 	}
 	r.judge(ctx, req, resp, change >= changeRemote)
@@ -132,9 +135,6 @@ func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanReque
 	if !shared.Machine.Name.IsUnknown() {
 		r.claim(shared, spec.Claims(), paths, &resp.Diagnostics)
 	}
-	if r.kind.Check != nil {
-		resp.Diagnostics.Append(r.kind.Check(ctx, model)...)
-	}
 	if changes && !resp.Diagnostics.HasError() {
 		r.dryRun(ctx, req, resp, shared, spec)
 	}
@@ -213,4 +213,3 @@ func (r *Resource[M, S]) ImportState(ctx context.Context, req resource.ImportSta
 	shared := &Model{Machine: machine, Name: types.StringValue(id.Name)}
 	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
 }
-

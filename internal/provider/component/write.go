@@ -56,7 +56,7 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model) (api.Operation, 
 		return api.Operation{}, err
 	}
 	if r.kind.Prepare != nil {
-		if err := r.kind.Prepare(ctx, agent, *w.model); err != nil {
+		if err := r.kind.Prepare(ctx, agent, *w.model, w.config); err != nil {
 			return api.Operation{}, err
 		}
 	}

@@ -28,18 +28,13 @@ func attributes() map[string]schema.Attribute {
 	}
 }
 
-// namedAttribute returns a map of things by name: there is at least one, each
-// has a value, and each name can be used as such.
+// namedAttribute returns a map of things by name.
 func namedAttribute(description string, nested map[string]schema.Attribute) schema.MapNestedAttribute {
 	return schema.MapNestedAttribute{
 		MarkdownDescription: description,
 		Required:            true,
-		Validators: []validator.Map{
-			mapvalidator.SizeAtLeast(1),
-			mapvalidator.NoNullValues(),
-			mapvalidator.KeysAre(tfutil.Name()),
-		},
-		NestedObject: schema.NestedAttributeObject{Attributes: nested},
+		Validators:          []validator.Map{mapvalidator.NoNullValues()},
+		NestedObject:        schema.NestedAttributeObject{Attributes: nested},
 	}
 }
 
@@ -67,7 +62,7 @@ func trafficTimeoutsAttribute(d api.LoadBalancerTimeouts) schema.Attribute {
 func frontendAttributes() map[string]schema.Attribute {
 	defaults := api.DefaultFrontend()
 	return map[string]schema.Attribute{
-		"address": tfutil.TextAttribute("IP address of the machine to listen on; `*` is every address.", defaults.Address, tfutil.IP(true)),
+		"address": tfutil.TextAttribute("IP address of the machine to listen on; `*` is every address.", defaults.Address),
 		"port":    tfutil.PortAttribute("TCP port to listen on. No other component of the machine may hold it."),
 		"backend": schema.StringAttribute{
 			MarkdownDescription: "Name of the backend that serves what arrives.",
@@ -95,7 +90,7 @@ func healthCheckAttribute() schema.Attribute {
 			"Without it a server is only tried by the traffic itself.",
 		Optional: true,
 		Attributes: map[string]schema.Attribute{
-			"method": tfutil.TextAttribute("HTTP method of the request.", defaults.Method),
+			"method": tfutil.ChoiceAttribute("HTTP method of the request.", defaults.Method, api.HealthCheckMethods()),
 			"path":   tfutil.TextAttribute("Path of the request.", defaults.Path),
 			"host":   tfutil.OptionalText("`Host` header of the request. Default: none is sent."),
 			"status": tfutil.NumberAttribute("Status that the answer must have.", int64(defaults.Status), 100, 599),
@@ -115,7 +110,6 @@ func serverAttributes() map[string]schema.Attribute {
 		"address": schema.StringAttribute{
 			MarkdownDescription: "IP address of the server. Names are refused: the engine would resolve them once, at start.",
 			Required:            true,
-			Validators:          []validator.String{tfutil.IP(false)},
 		},
 		"port": tfutil.PortAttribute("TCP port of the server."),
 		"weight": tfutil.NumberAttribute("The server's share of the traffic, relative to the others'. It changes without a reload.",

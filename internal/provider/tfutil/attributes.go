@@ -3,7 +3,7 @@ package tfutil
 import (
 	"fmt"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -17,24 +17,27 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
+// The attributes of a component's spec carry no validators of what the spec's
+// own Validate judges: [Judge] shows that on the same attributes, and once.
+
 // TextAttribute returns an optional text that is fallback where the
-// configuration names none. It must not be empty.
-func TextAttribute(description, fallback string, validators ...validator.String) schema.StringAttribute {
+// configuration names none.
+func TextAttribute(description, fallback string) schema.StringAttribute {
 	return schema.StringAttribute{
 		MarkdownDescription: fmt.Sprintf("%s Default `%s`.", description, fallback),
 		Optional:            true,
 		Computed:            true,
 		Default:             stringdefault.StaticString(fallback),
-		Validators:          append(validators, stringvalidator.LengthAtLeast(1)),
 	}
 }
 
-// OptionalText returns an optional text that may be absent, but not empty.
-func OptionalText(description string, validators ...validator.String) schema.StringAttribute {
+// OptionalText returns an optional text. It must not be empty: a spec does not
+// tell that from none.
+func OptionalText(description string) schema.StringAttribute {
 	return schema.StringAttribute{
 		MarkdownDescription: description,
 		Optional:            true,
-		Validators:          append(validators, stringvalidator.LengthAtLeast(1)),
+		Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 	}
 }
 
@@ -45,7 +48,6 @@ func ChoiceAttribute[T ~string](description string, fallback T, allowed []T) sch
 		Optional:            true,
 		Computed:            true,
 		Default:             stringdefault.StaticString(string(fallback)),
-		Validators:          []validator.String{OneOf(allowed)},
 	}
 }
 
@@ -56,7 +58,6 @@ func NumberAttribute(description string, fallback, low, high int64) schema.Int64
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
-		Validators:          []validator.Int64{int64validator.Between(low, high)},
 	}
 }
 
@@ -65,7 +66,6 @@ func PortAttribute(description string) schema.Int64Attribute {
 	return schema.Int64Attribute{
 		MarkdownDescription: description + " 1 to 65535.",
 		Required:            true,
-		Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 	}
 }
 
@@ -84,10 +84,11 @@ func FlagAttribute(description string, fallback bool) schema.BoolAttribute {
 func NetworksAttribute(description string) schema.SetAttribute {
 	return schema.SetAttribute{
 		MarkdownDescription: description + " Default: none.",
-		ElementType:         CIDRType{},
+		ElementType:         types.StringType,
 		Optional:            true,
 		Computed:            true,
-		Default:             setdefault.StaticValue(types.SetValueMust(CIDRType{}, nil)),
+		Default:             setdefault.StaticValue(types.SetValueMust(types.StringType, nil)),
+		Validators:          []validator.Set{setvalidator.NoNullValues()},
 	}
 }
 

@@ -1,0 +1,52 @@
+# A load balancer and the app servers behind it.
+
+resource "foobar_app_server" "this" {
+  for_each = var.app_servers
+
+  machine = each.value.machine
+  name    = var.name
+
+  release = {
+    source = var.release
+    sha256 = var.release_sha256
+  }
+  command = var.command
+
+  port            = var.app_server_port
+  trusted_proxies = ["${var.load_balancer.address}/32"]
+
+  environment        = merge(var.environment, each.value.environment)
+  secrets_wo         = var.secrets
+  secrets_wo_version = var.secrets_version
+
+  health_check = { path = var.health_path }
+}
+
+resource "foobar_load_balancer" "this" {
+  machine = var.load_balancer.machine
+  name    = var.name
+
+  trusted_proxies = var.trusted_proxies
+
+  frontends = {
+    http = { port = var.port, backend = "web" }
+  }
+
+  backends = {
+    web = {
+      algorithm    = var.algorithm
+      health_check = { path = "/_foobar/health" } # the app's own answer, by way of its nginx
+      servers = {
+        for name, server in var.app_servers : name => {
+          address = server.address
+          port    = var.app_server_port
+          weight  = server.weight
+          drain   = server.drain
+        }
+      }
+    }
+  }
+
+  # The first request that arrives finds servers that are healthy.
+  depends_on = [foobar_app_server.this]
+}

@@ -1,0 +1,21 @@
+resource "foobar_load_balancer" "www" {
+  machine = foobar_machine.lb1
+  name    = "www"
+
+  frontends = {
+    http = { port = 80, backend = "web" }
+  }
+
+  backends = {
+    web = {
+      health_check = { path = "/_foobar/health" } # what nginx answers in front of each app server
+      servers = {
+        web1 = { address = "10.0.0.1", port = 80 }
+        web2 = { address = "10.0.0.2", port = 80, weight = 50 } # half of web1's share
+
+        # To take a server out of service, let it finish first. Neither needs a reload.
+        # web2 = { address = "10.0.0.2", port = 80, drain = true }
+      }
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// Package appserver is the resource and the data source foobar_app_server.
+package appserver
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+)
+
+const (
+	typeName = "app_server"
+	title    = "app server"
+)
+
+const description = "Runs a release of your app under a user and a systemd unit of its own, with nginx in front.\n\n" +
+	"The app listens on the Unix socket in `$SOCKET`, or on the TCP port in `$PORT` if `app_port` is set. " +
+	"A new release is started and has to become healthy; one that does not makes way for the release before it, " +
+	"and the error shows the app's last log lines. The load balancer's health check for it is `GET " + api.AppHealthPath + "`.\n\n" +
+	"What moves by itself, such as the app's health and its recent log lines, is in the data source of the same name."
+
+// model is the resource's model.
+type model struct {
+	component.Model
+	settings
+}
+
+// New returns the resource foobar_app_server.
+func New() resource.Resource {
+	return component.New(component.Kind[model, api.AppServer]{
+		Kind:        api.KindAppServer,
+		TypeName:    typeName,
+		Title:       title,
+		Description: description,
+		Attributes:  attributes(),
+		Renamed:     renamed(),
+		Shared:      func(m *model) *component.Model { return &m.Model },
+		Spec:        func(m model) (api.AppServer, error) { return m.spec() },
+		Show:        func(spec api.AppServer, m *model) { m.settings = newSettings(spec) },
+		Resolve:     resolve,
+		Guess:       guess,
+		Secrets:     func(config model) map[string]api.Secret { return config.SecretsWO },
+		Prepare:     upload,
+	})
+}
+
+// renamed is where the attributes are called otherwise than in the spec: what
+// is write-only is called so by custom.
+func renamed() map[api.Pointer]api.Pointer {
+	return map[api.Pointer]api.Pointer{
+		"/secrets":         "/secrets_wo",
+		"/secrets_version": "/secrets_wo_version",
+	}
+}
