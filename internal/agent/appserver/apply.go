@@ -1,0 +1,249 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	// failureLines is how much of the app's log goes with a failure.
+	failureLines = 50
+	// nginxPatience bounds the wait for nginx to take a configuration, and
+	// nginxPause the time between two looks. A reload takes some 100 ms.
+	nginxPatience = 15 * time.Second
+	nginxPause    = 50 * time.Millisecond
+	// lastWords bounds the reading of a log after the operation's time is up.
+	lastWords = 5 * time.Second
+)
+
+// Impact tells what Apply of the change will cost the traffic. A new app
+// server and one that goes have none of their own to lose.
+func (*Kind) Impact(change converge.Change) api.Impact {
+	if change.From == nil || change.To == nil {
+		return api.ImpactNone
+	}
+	l := layout{name: change.Name}
+	switch {
+	case appChanged(l, change) != "" || change.Changed(l.nginxUnitFile()):
+		return api.ImpactRestart
+	case change.Changed(l.nginxConfig()):
+		return api.ImpactReload
+	}
+	return api.ImpactNone
+}
+
+// appChanged says what of the app's own a change touches, "" if nothing.
+func appChanged(l layout, change converge.Change) string {
+	touched := []struct{ path, what string }{
+		{l.slot(slotBlue), "its release changed"},
+		{l.appTemplate(), "its unit changed"},
+		{l.environment(slotBlue), "its environment changed"},
+		{l.secrets(slotBlue), "its secrets changed"},
+	}
+	for _, tree := range change.To.State.Trees {
+		touched = append(touched, struct{ path, what string }{tree.Path, "its release was put back"})
+	}
+	for _, t := range touched {
+		if change.Changed(t.path) {
+			return t.what
+		}
+	}
+	if change.From != nil {
+		from, _ := specOf(change.From.Spec)
+		to, _ := specOf(change.To.Spec)
+		if from.SecretsVersion != to.SecretsVersion {
+			return "the version of its secrets changed"
+		}
+	}
+	return ""
+}
+
+// Apply makes app and nginx follow the files. What it does depends on what
+// runs as well as on the change, so that it can be run again after it was cut
+// off, and repairs a unit that was stopped by hand.
+func (k *Kind) Apply(ctx context.Context, change converge.Change, progress converge.Progress) error {
+	if change.To == nil {
+		return nil // stopping the units is all there is to do
+	}
+	s, err := specOf(change.To.Spec)
+	if err != nil {
+		return err
+	}
+	r := rollout{kind: k, layout: layout{name: change.Name}, spec: s, change: change, progress: progress, began: k.clock.Now()}
+	if change.Undo {
+		return r.undo(ctx)
+	}
+	return r.run(ctx)
+}
+
+// rollout is one Apply.
+type rollout struct {
+	kind     *Kind
+	layout   layout
+	spec     api.AppServer
+	change   converge.Change
+	progress converge.Progress
+	// began is when it did: later lines of the log are about it.
+	began time.Time
+}
+
+func (r rollout) appUnit() string { return r.layout.appUnit(slotBlue) }
+
+func (r rollout) release() string { return r.layout.release(r.spec.Release.SHA256) }
+
+func (r rollout) run(ctx context.Context) error {
+	reason, err := r.restartReason(ctx)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		if err := r.startApp(ctx, reason); err != nil {
+			return err
+		}
+	}
+	if err := r.followNginx(ctx); err != nil {
+		return err
+	}
+	site := siteEndpoint(r.spec)
+	r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
+	return r.pass(ctx, site, "through nginx on "+site.Address, r.appUnit(), r.layout.nginxUnit())
+}
+
+// restartReason says why the app has to be restarted, "" if it need not.
+func (r rollout) restartReason(ctx context.Context) (string, error) {
+	if reason := appChanged(r.layout, r.change); reason != "" {
+		return reason, nil
+	}
+	status, err := r.kind.systemd.Status(ctx, r.appUnit())
+	if err != nil {
+		return "", err
+	}
+	if !status.Active() {
+		return "it does not run", nil
+	}
+	if other := r.kind.otherRelease(r.layout, r.spec, status.MainPID); other != "" {
+		return "it runs release " + other, nil
+	}
+	return "", nil
+}
+
+func (r rollout) startApp(ctx context.Context, reason string) error {
+	if err := r.kind.machine.checkProgram(r.spec.Command[0], r.release()); err != nil {
+		return err
+	}
+	r.progress(api.PhaseActivate, "starting the app: %s", reason)
+	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
+		return r.failed(ctx, "The app did not start", err.Error(), r.appUnit())
+	}
+	endpoint := appEndpoint(r.layout, r.spec, slotBlue)
+	r.progress(api.PhaseVerify, "waiting for %d good answers in a row from the app, at most %s",
+		r.spec.HealthCheck.Successes, r.spec.HealthCheck.StartTimeout)
+	return r.pass(ctx, endpoint, "on "+endpoint.Address, r.appUnit())
+}
+
+// pass waits at the gate until the app answers at the endpoint.
+func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, units ...string) error {
+	h := r.spec.HealthCheck
+	err := gate{
+		clock: r.kind.clock,
+		ask:   func(ctx context.Context) (string, bool) { return r.kind.check(ctx, h, endpoint) },
+		alive: r.kind.alive(units...),
+	}.wait(ctx, h)
+	if why, ok := errors.AsType[*unhealthy](err); ok {
+		detail := fmt.Sprintf("release %s, asked for %s %s: %s", r.release()[strings.LastIndex(r.release(), "/")+1:], h.Path, where, why)
+		return r.failed(ctx, "The app did not become healthy", detail, units[len(units)-1], r.appUnit())
+	}
+	return err
+}
+
+// followNginx has nginx run the configuration that is in place.
+func (r rollout) followNginx(ctx context.Context) error {
+	unit := r.layout.nginxUnit()
+	status, err := r.kind.systemd.Status(ctx, unit)
+	if err != nil {
+		return err
+	}
+	wanted := r.revision()
+	switch {
+	case !status.Active() || r.change.Changed(r.layout.nginxUnitFile()):
+		r.progress(api.PhaseActivate, "starting nginx")
+		err = r.kind.systemd.Restart(ctx, unit)
+	case r.kind.revisionInForce(ctx, r.layout) != wanted:
+		r.progress(api.PhaseActivate, "reloading nginx")
+		err = r.kind.systemd.Reload(ctx, unit)
+	default:
+		return nil
+	}
+	if err != nil {
+		return r.failed(ctx, "nginx did not start", err.Error(), unit)
+	}
+	if r.change.Undo {
+		return nil
+	}
+	return r.awaitRevision(ctx, wanted)
+}
+
+// revision is that of the configuration which should be in force.
+func (r rollout) revision() string { return revisionOf(nginxText(r.layout, r.spec).content()) }
+
+// awaitRevision waits until nginx itself says that it runs a configuration:
+// the signal for a reload has no answer.
+func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
+	unit := r.layout.nginxUnit()
+	alive := r.kind.alive(unit)
+	deadline := r.kind.clock.Now().Add(nginxPatience)
+	for r.kind.revisionInForce(ctx, r.layout) != wanted {
+		if err := alive(ctx); err != nil {
+			return r.failed(ctx, "nginx did not start", err.Error(), unit)
+		}
+		if r.kind.clock.Now().After(deadline) {
+			return r.failed(ctx, "nginx did not take its configuration",
+				fmt.Sprintf("it was asked to, and still runs another after %s", nginxPatience), unit)
+		}
+		if err := r.kind.clock.Sleep(ctx, nginxPause); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undo brings back what ran before, without waiting for its health: it was
+// what it was.
+func (r rollout) undo(ctx context.Context) error {
+	reason, err := r.restartReason(ctx)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		r.progress(api.PhaseRollback, "starting the app as it was before")
+		if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
+			return r.failed(ctx, "The previous release did not start", err.Error(), r.appUnit())
+		}
+	}
+	return r.followNginx(ctx)
+}
+
+// failed makes the problem of a failure, with the log of the units since the
+// rollout began. The log is read even if the operation's time is up.
+func (r rollout) failed(ctx context.Context, title, detail string, units ...string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: detail}
+	for _, unit := range units {
+		lines, err := r.kind.log(ctx, r.layout, unit, failureLines, r.began)
+		if err != nil {
+			lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
+		}
+		if len(lines) > 0 {
+			problem.Log = lines
+			break
+		}
+	}
+	return problem
+}

@@ -1,0 +1,109 @@
+package appserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Check asks nginx about its staged configuration, and whether the command's
+// program is there. A program of a release that is not unpacked yet is left
+// to Apply. systemd-analyze is not asked: it loads every unit of the machine,
+// and would find nothing in units that hold validated values only.
+func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
+	s, err := specOf(staged.Version.Spec)
+	if err != nil {
+		return err
+	}
+	l := layout{name: staged.Name}
+	release := l.release(s.Release.SHA256)
+	if ofRelease := programPath(l, slotBlue, s.Command[0]) != s.Command[0]; !ofRelease || k.machine.exists(release) {
+		if err := k.machine.checkProgram(s.Command[0], release); err != nil {
+			return err
+		}
+	}
+	return k.checkNginx(ctx, l, staged)
+}
+
+// checkNginx has nginx test a copy of the configuration whose runtime paths
+// lie in a directory of its own, since a test makes pid files, sockets and
+// spool directories. The copy has the same lines.
+func (k *Kind) checkNginx(ctx context.Context, l layout, staged converge.Staged) error {
+	content, err := os.ReadFile(staged.Path(l.nginxConfig()))
+	if err != nil {
+		return fmt.Errorf("read the staged nginx configuration: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "foobar-nginx-")
+	if err != nil {
+		return fmt.Errorf("make a directory for nginx's test: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // in a temporary directory
+	text := strings.NewReplacer(l.nginxRuntimeDir()+"/", dir+"/", spoolDir, dir+"/").Replace(string(content))
+	config := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write a copy for nginx's test: %w", err)
+	}
+	output, err := k.nginx(ctx, "-t", "-q", "-e", "stderr", "-p", dir, "-c", config)
+	if err == nil {
+		return nil
+	}
+	if ended := context.Cause(ctx); ended != nil {
+		return ended
+	}
+	refusals := nginxRefusals(string(output), sourcesOf(staged.Version.State, l.nginxConfig()))
+	if len(refusals) == 0 {
+		return fmt.Errorf("test the nginx configuration: %w: %s", err, strings.TrimSpace(string(output)))
+	}
+	return &api.Problem{Type: api.ProblemEngineRefused, Title: "nginx refuses the configuration", Violations: refusals}
+}
+
+func sourcesOf(state converge.State, path string) map[int]api.Pointer {
+	i := slices.IndexFunc(state.Files, func(f converge.File) bool { return f.Path == path })
+	if i < 0 {
+		return nil
+	}
+	return state.Files[i].Sources
+}
+
+var (
+	refusalPattern = regexp.MustCompile(`\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(.*?)(?: in \S+:(\d+))?$`)
+	bindPattern    = regexp.MustCompile(`^bind\(\) to (\S+) failed \((\d+): (.*)\)$`)
+)
+
+// nginxRefusals reads what nginx printed, and finds the values that the lines
+// in question came from.
+func nginxRefusals(output string, sources map[int]api.Pointer) []api.Violation {
+	var found []api.Violation
+	for line := range strings.Lines(output) {
+		match := refusalPattern.FindStringSubmatch(strings.TrimSpace(line))
+		if match == nil {
+			continue
+		}
+		number, _ := strconv.Atoi(match[2]) // no number is no line
+		violation := api.Violation{Pointer: sources[number], Detail: match[1]}
+		if bind := bindPattern.FindStringSubmatch(match[1]); bind != nil {
+			violation = bindViolation(bind[1], bind[2], bind[3])
+		}
+		if !slices.Contains(found, violation) {
+			found = append(found, violation)
+		}
+	}
+	return found
+}
+
+// bindViolation explains why nginx cannot listen.
+func bindViolation(address, number, reason string) api.Violation {
+	const addressNotAvailable = "99" // EADDRNOTAVAIL on Linux
+	if number == addressNotAvailable {
+		return api.Violation{Pointer: "/address", Detail: fmt.Sprintf("nginx cannot listen on %s: the machine has no such address", address)}
+	}
+	return api.Violation{Pointer: "/port", Detail: fmt.Sprintf("nginx cannot listen on %s: %s", address, reason)}
+}

@@ -1,0 +1,90 @@
+package appserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// environmentFile writes variables as systemd reads them from an
+// EnvironmentFile= (systemd.exec(5)): within double quotes a newline stands
+// for itself, and a backslash keeps the four characters that quotes leave
+// special. Nothing is expanded there, neither variables nor "%".
+func environmentFile(variables map[string]string, at api.Pointer) *text {
+	t := newText()
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		t.from(at.At(name), "%s=\"%s\"", name, environmentEscaper.Replace(variables[name]))
+	}
+	return t
+}
+
+// The replacer is immutable.
+var environmentEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
+
+// parseEnvironment reads what [environmentFile] writes. An error holds no
+// values.
+func parseEnvironment(content []byte) (map[string]string, error) {
+	variables := map[string]string{}
+	rest := string(content)
+	for rest != "" {
+		if rest[0] == '#' || rest[0] == '\n' {
+			_, rest, _ = strings.Cut(rest, "\n")
+			continue
+		}
+		name, after, ok := strings.Cut(rest, `="`)
+		if !ok || strings.Contains(name, "\n") {
+			return nil, fmt.Errorf("parse an environment file: found no variable after %d of them", len(variables))
+		}
+		value, remaining, ok := unquote(after)
+		if !ok {
+			return nil, fmt.Errorf("parse an environment file: the value of %s does not end", name)
+		}
+		variables[name] = value
+		rest = remaining
+	}
+	return variables, nil
+}
+
+// unquote reads a value up to its closing quote and newline.
+func unquote(quoted string) (value, rest string, ok bool) {
+	var b strings.Builder
+	for i := 0; i < len(quoted); i++ {
+		switch c := quoted[i]; {
+		case c == '"':
+			return b.String(), strings.TrimPrefix(quoted[i+1:], "\n"), true
+		case c == '\\' && i+1 < len(quoted):
+			i++
+			b.WriteByte(quoted[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", "", false
+}
+
+const redacted = "(secret)"
+
+// redactor replaces secret values, however short, in lines of a log. A value
+// of several lines is replaced line by line, as the journal splits it; and the
+// forms in which JSON and URLs carry it are replaced too.
+func redactor(secrets map[string]string) *strings.Replacer {
+	var forms []string
+	for _, value := range secrets {
+		for line := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == '\n' || r == '\r' }) {
+			quoted, _ := json.Marshal(line) // a string always has a JSON form
+			forms = append(forms, line, string(quoted[1:len(quoted)-1]), url.QueryEscape(line), url.PathEscape(line))
+		}
+	}
+	// Longest first: a secret that is part of another must not leave its rest.
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, form := range slices.Compact(forms) {
+		pairs = append(pairs, form, redacted)
+	}
+	return strings.NewReplacer(pairs...)
+}

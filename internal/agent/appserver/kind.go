@@ -1,0 +1,130 @@
+// Package appserver is the kind app-server: a release of the user's app in a
+// slot, under a systemd unit and a user of its own, with an nginx of its own
+// in front.
+//
+// What has to stay true: two app servers of one machine share no file, no
+// unit, no socket and no user; nothing that they need is made by the agent
+// while they run, so they start at boot and serve without it; and no secret
+// is in a file that others can read, in a command line or in a log line that
+// leaves this package.
+package appserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Systemd is what the kind needs of the service manager; see [systemd.Manager].
+type Systemd interface {
+	Restart(ctx context.Context, unit string) error
+	Reload(ctx context.Context, unit string) error
+	Status(ctx context.Context, unit string) (systemd.Status, error)
+}
+
+// Journal returns the last lines of a unit, oldest first.
+type Journal interface {
+	Lines(ctx context.Context, unit string, lines int) ([]api.LogLine, error)
+}
+
+// Prober asks an HTTP server for a path.
+type Prober interface {
+	// Get returns the answer to a GET request; redirects are not followed.
+	Get(ctx context.Context, endpoint Endpoint, path string) (Answer, error)
+}
+
+// Clock tells the time and lets it pass.
+type Clock interface {
+	Now() time.Time
+	// Sleep returns early with the context's error.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Deps is what the kind needs of the machine. Those that are left out are the
+// real ones.
+type Deps struct {
+	Systemd Systemd
+	Journal Journal
+	Prober  Prober
+	Clock   Clock
+	// Nginx runs nginx and returns what it printed.
+	Nginx func(ctx context.Context, args ...string) ([]byte, error)
+	// Root is the directory that paths of the machine are taken from; "/" if empty.
+	Root string
+}
+
+// Kind is the kind app-server. See [operation.Kind] for its methods.
+type Kind struct {
+	systemd Systemd
+	journal Journal
+	prober  Prober
+	clock   Clock
+	nginx   func(ctx context.Context, args ...string) ([]byte, error)
+	machine machine
+}
+
+var _ operation.Kind = (*Kind)(nil)
+
+// New returns the kind; Systemd and Journal have to be given.
+func New(deps Deps) *Kind {
+	k := &Kind{
+		systemd: deps.Systemd, journal: deps.Journal, prober: deps.Prober, clock: deps.Clock,
+		nginx: deps.Nginx, machine: machine{root: deps.Root},
+	}
+	if k.prober == nil {
+		k.prober = httpProber{}
+	}
+	if k.clock == nil {
+		k.clock = wallClock{}
+	}
+	if k.nginx == nil {
+		k.nginx = func(ctx context.Context, args ...string) ([]byte, error) {
+			return exec.CommandContext(ctx, "/usr/sbin/nginx", args...).CombinedOutput()
+		}
+	}
+	return k
+}
+
+// Kind returns [api.KindAppServer].
+func (*Kind) Kind() api.Kind { return api.KindAppServer }
+
+// Validate decodes a spec strictly and judges what holds on any machine.
+func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
+	var spec api.AppServer
+	if err := api.Decode(raw, &spec); err != nil {
+		return nil, err
+	}
+	if err := spec.Validate().Problem(); err != nil {
+		return nil, err
+	}
+	return spec, nil
+}
+
+func specOf(spec any) (api.AppServer, error) {
+	s, ok := spec.(api.AppServer)
+	if !ok {
+		return api.AppServer{}, fmt.Errorf("an app server's spec is a %T, not a %T", s, spec)
+	}
+	return s, nil
+}
+
+type wallClock struct{}
+
+func (wallClock) Now() time.Time { return time.Now() }
+
+func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

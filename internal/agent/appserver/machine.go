@@ -1,0 +1,120 @@
+package appserver
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// machine reads the machine's files; it writes none.
+type machine struct{ root string }
+
+func (m machine) path(path string) string { return filepath.Join("/", m.root, path) }
+
+func (m machine) exists(path string) bool {
+	_, err := os.Lstat(m.path(path))
+	return err == nil
+}
+
+// workingDirectory returns where a process was started, "" if that cannot be told.
+func (m machine) workingDirectory(pid int) string {
+	target, err := os.Readlink(m.path(filepath.Join("/proc", strconv.Itoa(pid), "cwd")))
+	if err != nil {
+		return ""
+	}
+	return target
+}
+
+// secrets returns the values that an app server's slot was given.
+func (m machine) secrets(l layout, slot string) (map[string]string, error) {
+	content, err := os.ReadFile(m.path(l.secrets(slot)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the app's secrets: %w", err)
+	}
+	return parseEnvironment(content)
+}
+
+// searchPath is where systemd looks for a program without a slash: its own
+// compiled-in path on Debian, where /bin and /sbin are links into /usr.
+func searchPath() []string {
+	return []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"}
+}
+
+// checkProgram tells why a command's program cannot be run; release is where
+// the release stands. The error is an [api.Problem].
+func (m machine) checkProgram(program, release string) error {
+	found, detail := program, ""
+	switch {
+	case filepath.IsAbs(program):
+		detail = m.notRunnable(program)
+	case strings.Contains(program, "/"):
+		found = filepath.Join(release, program)
+		detail = m.notRunnable(found)
+	default:
+		found, detail = m.lookUp(program)
+	}
+	if detail == "" {
+		detail = m.lacksInterpreter(found)
+	}
+	if detail == "" {
+		return nil
+	}
+	return &api.Problem{
+		Type: api.ProblemEngineRefused, Title: "The command cannot be run",
+		Violations: api.Violations{{Pointer: "/command/0", Detail: fmt.Sprintf("%q %s", program, detail)}},
+	}
+}
+
+func (m machine) lookUp(program string) (found, detail string) {
+	for _, dir := range searchPath() {
+		candidate := filepath.Join(dir, program)
+		if m.notRunnable(candidate) == "" {
+			return candidate, ""
+		}
+	}
+	return "", fmt.Sprintf(`is no program of this machine (looked in %s); for a program of the release, write its path as in "./bin/%s"`,
+		strings.Join(searchPath(), ", "), program)
+}
+
+// notRunnable says why a file is no program, "" if it is one.
+func (m machine) notRunnable(path string) string {
+	info, err := os.Stat(m.path(path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "does not exist; paths in a command start in the release's top directory, which tar -tzf shows"
+	case err != nil:
+		return "cannot be looked at: " + err.Error()
+	case !info.Mode().IsRegular():
+		return "is not a regular file; name the program itself"
+	case info.Mode().Perm()&0o111 == 0:
+		return "is not executable; set its mode with chmod +x before the release is packed"
+	}
+	return ""
+}
+
+// lacksInterpreter says which interpreter a script asks for in vain. Virtual
+// environments of another machine are the usual reason.
+func (m machine) lacksInterpreter(path string) string {
+	file, err := os.Open(m.path(path))
+	if err != nil {
+		return "cannot be read: " + err.Error()
+	}
+	defer file.Close()  //nolint:errcheck // nothing was written
+	const longest = 256 // BINPRM_BUF_SIZE of Linux: what it reads of a script
+	line, _ := bufio.NewReaderSize(file, longest).ReadSlice('\n')
+	interpreter, isScript := strings.CutPrefix(string(line), "#!")
+	if fields := strings.Fields(interpreter); isScript && len(fields) > 0 && !m.exists(fields[0]) {
+		return fmt.Sprintf("is a script for %s, which is not on this machine", fields[0])
+	}
+	return ""
+}

@@ -1,0 +1,168 @@
+package appserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// statusLines is how many of the app's lines go with its status.
+const statusLines = 20
+
+// Observe asks app and nginx what they do.
+func (k *Kind) Observe(ctx context.Context, name string, applied converge.Version) (operation.Observation, error) {
+	s, err := specOf(applied.Spec)
+	if err != nil {
+		return operation.Observation{}, err
+	}
+	l := layout{name: name}
+	app, err := k.systemd.Status(ctx, l.appUnit(slotBlue))
+	if err != nil {
+		return operation.Observation{}, err
+	}
+	nginx, err := k.systemd.Status(ctx, l.nginxUnit())
+	if err != nil {
+		return operation.Observation{}, err
+	}
+	status := k.status(ctx, l, s, app)
+	return operation.Observation{
+		Spec:       s,
+		Drift:      k.drift(ctx, l, applied, app, nginx),
+		Conditions: k.conditions(l, app, status),
+		Status:     status,
+	}, nil
+}
+
+func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app systemd.Status) api.AppServerStatus {
+	status := api.AppServerStatus{Slot: slotBlue, PID: app.MainPID, Restarts: app.NRestarts, Health: "does not run"}
+	if app.Active() {
+		status.Release = s.Release.SHA256
+		if other := k.otherRelease(l, s, app.MainPID); other != "" {
+			status.Release = other
+		}
+		status.Health, status.Healthy = k.check(ctx, s.HealthCheck, appEndpoint(l, s, slotBlue))
+	}
+	lines, err := k.log(ctx, l, l.appUnit(slotBlue), statusLines, time.Time{})
+	if err != nil {
+		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
+	}
+	status.Log = lines
+	return status
+}
+
+// drift finds what runs unlike what is on disk; what is on disk, and whether
+// the units run at all, is compared elsewhere.
+func (k *Kind) drift(ctx context.Context, l layout, applied converge.Version, app, nginx systemd.Status) map[string]api.Drift {
+	drift := map[string]api.Drift{}
+	s, _ := specOf(applied.Spec)
+	if other := k.otherRelease(l, s, app.MainPID); app.Active() && other != "" {
+		drift[l.appUnit(slotBlue)] = api.Drift{
+			Detail:   fmt.Sprintf("runs release %s instead of %s", other, path.Base(l.release(s.Release.SHA256))),
+			Pointers: []api.Pointer{"/release/sha256"},
+		}
+	}
+	recorded := recordedRevision(l, applied.State)
+	if inForce := k.revisionInForce(ctx, l); nginx.Active() && inForce != recorded {
+		drift[l.nginxUnit()] = api.Drift{Detail: "nginx runs another configuration than the applied one"}
+	}
+	return drift
+}
+
+func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStatus) []api.Condition {
+	var found []api.Condition
+	if app.NRestarts >= maxExits {
+		found = append(found, api.Condition{
+			Type: "RestartLoop", Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("the app of %s ended %d times since it was started, and was restarted; its log says why", l.name, app.NRestarts),
+		})
+	}
+	if app.Active() && !status.Healthy {
+		found = append(found, api.Condition{
+			Type: "AppUnhealthy", Severity: api.SeverityError, Pointer: "/health_check",
+			Message: fmt.Sprintf("the app of %s runs but fails its health check: %s", l.name, status.Health),
+		})
+	}
+	if k.machine.exists(l.drainFile()) {
+		found = append(found, api.Condition{
+			Type: "Draining", Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("load balancers send %s no new requests until %s is removed", l.name, l.drainFile()),
+		})
+	}
+	return found
+}
+
+// otherRelease returns which release a process runs if it is not the spec's,
+// "" if it is or cannot be told. A process starts in its release's directory;
+// one that went elsewhere is taken for what the files say.
+func (k *Kind) otherRelease(l layout, s api.AppServer, pid int) string {
+	dir, ok := strings.CutPrefix(k.machine.workingDirectory(pid), l.releases()+"/")
+	if !ok || pid == 0 {
+		return ""
+	}
+	release, _, _ := strings.Cut(dir, "/")
+	if release == path.Base(l.release(s.Release.SHA256)) {
+		return ""
+	}
+	return release
+}
+
+// recordedRevision is that of the configuration that was applied.
+func recordedRevision(l layout, state converge.State) string {
+	i := slices.IndexFunc(state.Files, func(f converge.File) bool { return f.Path == l.nginxConfig() })
+	if i < 0 {
+		return ""
+	}
+	return revisionOf(state.Files[i].Content)
+}
+
+// revisionInForce asks nginx which configuration it runs, "" if it does not say.
+func (k *Kind) revisionInForce(ctx context.Context, l layout) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	answer, err := k.prober.Get(ctx, Endpoint{Network: "unix", Address: l.adminSocket()}, "/")
+	if err != nil || answer.Status != http.StatusOK {
+		return ""
+	}
+	return answer.Body
+}
+
+// log returns the last lines of a unit since a time, without the secrets that
+// the app was given. Where those cannot be read, neither can the log.
+func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, since time.Time) ([]string, error) {
+	secrets, err := k.machine.secrets(l, slotBlue)
+	if err != nil {
+		return nil, err
+	}
+	read, err := k.journal.Lines(ctx, unit, lines)
+	if err != nil {
+		return nil, err
+	}
+	redact := redactor(secrets)
+	var shown []string
+	for _, line := range sinceStart(read, unit, since) {
+		shown = append(shown, redact.Replace(line.Message))
+	}
+	return shown, nil
+}
+
+// sinceStart keeps the lines from since on, and drops what the process before
+// the start still had to say.
+func sinceStart(lines []api.LogLine, unit string, since time.Time) []api.LogLine {
+	if since.IsZero() {
+		return lines
+	}
+	lines = slices.DeleteFunc(slices.Clone(lines), func(line api.LogLine) bool { return line.Time.Before(since) })
+	start := slices.IndexFunc(lines, func(line api.LogLine) bool {
+		return strings.HasPrefix(line.Message, "Starting "+unit)
+	})
+	return lines[max(start, 0):]
+}

@@ -1,0 +1,161 @@
+package appserver
+
+import (
+	"path"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// The marks stand for the socket's path and the slot until the argument around
+// them is escaped; a valid command holds no control characters.
+const (
+	socketMark = "\x01"
+	slotMark   = "\x02"
+)
+
+// appUnitText writes the template unit of the app, whose instances are the slots.
+func appUnitText(l layout, s api.AppServer) *text {
+	t := newText()
+	t.own("[Unit]",
+		"Description=foobar app "+l.name+" (%i)",
+		"After=network.target",
+		// A machine has nobody who would reset a failed unit: it is tried for ever.
+		"StartLimitIntervalSec=0",
+		"",
+		"[Service]",
+		"Type=exec",
+		"User="+l.user(),
+		"Group="+l.user(),
+		"WorkingDirectory="+l.slot("%i"),
+		// The directory is the gate to the socket: open to the app and to its
+		// group, which nginx is in.
+		"RuntimeDirectory="+l.appRuntime("%i"),
+		"RuntimeDirectoryMode=0750",
+		"UMask=0007")
+	if s.AppPort != 0 {
+		t.from("/app_port", "Environment=PORT=%d", s.AppPort)
+	} else {
+		t.from("/app_port", "Environment=SOCKET=%s", l.appSocket("%i"))
+	}
+	t.own("EnvironmentFile=" + l.environment("%i"))
+	if s.SecretsVersion > 0 {
+		t.from("/secrets_version", "EnvironmentFile=%s", l.secrets("%i"))
+	}
+	execStart(t, l, s)
+	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
+	t.own("KillMode=mixed")
+	t.own(restartPolicy()...)
+	t.own("TasksMax=4096", "LimitNOFILE=65536")
+	t.own(hardening()...)
+	t.own("PrivateUsers=true", "RemoveIPC=true", "CapabilityBoundingSet=")
+	t.own("", "[Install]", "WantedBy=multi-user.target")
+	return t
+}
+
+// execStart writes the command, one argument a line. The ":" before the
+// program keeps systemd from replacing variables, so that a "$" is a "$".
+func execStart(t *text, l layout, s api.AppServer) {
+	marks := strings.NewReplacer(socketMark, l.appSocket("%i"), slotMark, "%i")
+	words := append([]string{":" + programPath(l, slotMark, s.Command[0])}, s.Arguments(socketMark)...)
+	for i, word := range words {
+		line := "    " + marks.Replace(quoteArgument(word))
+		if i == 0 {
+			line = "ExecStart=" + marks.Replace(quoteArgument(word))
+		}
+		if i < len(words)-1 {
+			line += ` \`
+		}
+		t.from(api.Pointer("/command").At(i), "%s", line)
+	}
+}
+
+// programPath returns a program as systemd takes it: a bare name is looked up
+// in the system's PATH, a path that is not absolute is one of the slot's release.
+func programPath(l layout, slot, program string) string {
+	if path.IsAbs(program) || !strings.Contains(program, "/") {
+		return program
+	}
+	return path.Join(l.slot(slot), program)
+}
+
+// quoteArgument writes an argument so that systemd reads it back as it is:
+// quoted as systemd.syntax(7) says, with "%" doubled against specifiers.
+func quoteArgument(argument string) string {
+	return `"` + argumentEscaper.Replace(argument) + `"`
+}
+
+// The replacer is immutable.
+var argumentEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`)
+
+// restartPolicy brings a process back for ever, soon at first, then every 30 s.
+func restartPolicy() []string {
+	return []string{"Restart=always", "RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=30"}
+}
+
+// hardening is what any app and nginx can live with. MemoryDenyWriteExecute
+// is not in it, because a JIT has to work; a refused system call is an error
+// for the program, not its end.
+func hardening() []string {
+	return []string{
+		"NoNewPrivileges=true",
+		"ProtectSystem=strict",
+		"ProtectHome=true",
+		"ProtectProc=invisible",
+		"ProtectClock=true",
+		"ProtectHostname=true",
+		"ProtectKernelTunables=true",
+		"ProtectKernelModules=true",
+		"ProtectKernelLogs=true",
+		"ProtectControlGroups=true",
+		"PrivateTmp=true",
+		"PrivateDevices=true",
+		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+		"RestrictNamespaces=true",
+		"RestrictRealtime=true",
+		"RestrictSUIDSGID=true",
+		"LockPersonality=true",
+		"SystemCallArchitectures=native",
+		"SystemCallFilter=@system-service",
+		"SystemCallFilter=~@privileged @resources",
+		"SystemCallErrorNumber=EPERM",
+	}
+}
+
+// nginxUnitText writes the unit of the app server's own nginx. It never has
+// root: systemd gives it the right to low ports and nothing else.
+func nginxUnitText(l layout, s api.AppServer) *text {
+	t := newText()
+	t.own("[Unit]",
+		"Description=nginx in front of foobar app "+l.name,
+		// Stopped in the reverse order: nginx finishes its requests while the app still answers.
+		"After=network.target "+l.appUnit(slotBlue),
+		"StartLimitIntervalSec=0",
+		"",
+		"[Service]",
+		"Type=exec",
+		"User="+nginxUser,
+		"Group="+nginxUser,
+		"SupplementaryGroups="+l.user(),
+		"RuntimeDirectory="+l.nginxRuntime(),
+		"RuntimeDirectoryMode=0750",
+		// A drain outlives a restart, though not a boot.
+		"RuntimeDirectoryPreserve=restart",
+		// nginx leaves its sockets behind when it is killed, and then cannot bind.
+		"ExecStartPre=/bin/rm -f "+l.adminSocket(),
+		"ExecStart=/usr/sbin/nginx -e stderr -c "+l.nginxConfig(),
+		"ExecReload=/bin/kill -HUP $MAINPID",
+		"KillMode=mixed",
+		"KillSignal=SIGQUIT")
+	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
+	t.own(restartPolicy()...)
+	t.own("LimitNOFILE=16384",
+		// One line a request: the journal's rate limit would drop them under load.
+		"LogRateLimitIntervalSec=0",
+		"AmbientCapabilities=CAP_NET_BIND_SERVICE",
+		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+		"MemoryDenyWriteExecute=true")
+	t.own(hardening()...)
+	t.own("", "[Install]", "WantedBy=multi-user.target")
+	return t
+}
