@@ -97,6 +97,10 @@ type Change struct {
 	From, To *Version
 	// Paths holds each file, link or tree that is made, replaced or removed.
 	Paths map[string]api.ChangeAction
+	// Edited holds those of Paths that were not on the machine as From recorded
+	// them: somebody changed or removed them. The running engine may have read
+	// them since, so it cannot be taken to run what From says.
+	Edited map[string]bool
 	// Undo tells that the transaction failed and the machine is brought back
 	// to To, which is what stood before.
 	Undo bool

@@ -1,0 +1,97 @@
+package loadbalancer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// maxDetail bounds the engine's message in a violation, in bytes.
+const maxDetail = 400
+
+// Check runs HAProxy's own checker over the staged configuration. A warning is
+// an error too.
+func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
+	config := pathsOf(staged.Name).config
+	output, err := k.check(ctx, staged.Path(config))
+	if err == nil {
+		return nil
+	}
+	if _, refused := errors.AsType[*exec.ExitError](err); !refused || ctx.Err() != nil {
+		return fmt.Errorf("check the configuration with haproxy -c: %w", err)
+	}
+	return refusal("HAProxy refuses the configuration", haproxy.ParseMessages(output), sourcesOf(staged.Version.State, config))
+}
+
+func runChecker(ctx context.Context, path string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, "-dW", "-c", "-f", path)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	err := cmd.Run()
+	return output.String(), err
+}
+
+// sourcesOf returns the source map of the file at path.
+func sourcesOf(state converge.State, path string) map[int]api.Pointer {
+	for _, file := range state.Files {
+		if file.Path == path {
+			return file.Sources
+		}
+	}
+	return nil
+}
+
+// refusal turns what HAProxy printed into a problem that points at the places
+// in the spec that the lines in question came from.
+func refusal(title string, messages []haproxy.Message, sources map[int]api.Pointer) *api.Problem {
+	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: title}
+	var elsewhere []string
+	for _, m := range messages {
+		if m.Level == haproxy.Notice {
+			continue
+		}
+		problem.Log = append(problem.Log, m.Text)
+		if p, ok := sources[m.Line]; ok {
+			problem.Violations = append(problem.Violations, api.Violation{Pointer: refine(p, m.Text), Detail: shorten(m.Text)})
+		} else if m.Level == haproxy.Alert {
+			elsewhere = append(elsewhere, m.Text)
+		}
+	}
+	switch {
+	case len(problem.Violations) > 0:
+	case len(elsewhere) > 0:
+		problem.Detail = shorten(strings.Join(elsewhere, "; "))
+	case len(problem.Log) > 0:
+		problem.Detail = shorten(strings.Join(problem.Log, "; "))
+	default:
+		problem.Detail = "it gave no reason"
+	}
+	return problem
+}
+
+// refine points at the half of a "bind" line that a failure is about.
+func refine(p api.Pointer, message string) api.Pointer {
+	switch {
+	case len(p.Steps()) != 2 || p.Steps()[0] != "frontends":
+		return p
+	case strings.Contains(message, "Address already in use"), strings.Contains(message, "Permission denied"):
+		return p.At("port")
+	case strings.Contains(message, "Cannot assign requested address"):
+		return p.At("address")
+	}
+	return p
+}
+
+func shorten(message string) string {
+	if len(message) <= maxDetail {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxDetail], "") + " …"
+}

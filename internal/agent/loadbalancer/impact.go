@@ -1,0 +1,71 @@
+package loadbalancer
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Impact tells what a change costs the traffic. Making a load balancer costs
+// nothing, as there was no traffic; removing one ends it all.
+func (*Kind) Impact(change converge.Change) api.Impact {
+	switch {
+	case change.To == nil:
+		return api.ImpactRestart
+	case change.From == nil:
+		return api.ImpactNone
+	}
+	return impact(change)
+}
+
+// impact compares two versions, and what stands on the disk. It looks at the
+// versions even where the disk is right already: after a crash in the middle
+// the files may be back while the engine still runs with the others.
+func impact(change converge.Change) api.Impact {
+	p := pathsOf(change.Name)
+	from, to := change.From.State, change.To.State
+	config, configBefore := contentOf(to, p.config), contentOf(from, p.config)
+	switch {
+	case touchesUnit(change, p), !bytes.Equal(contentOf(from, p.unitFile), contentOf(to, p.unitFile)):
+		return api.ImpactRestart
+	case !bytes.Equal(withoutWeights(configBefore), withoutWeights(config)):
+		return api.ImpactReload
+	case change.Edited[p.config], change.Changed(p.config) && bytes.Equal(configBefore, config):
+		// Edited by hand, and perhaps loaded since.
+		return api.ImpactReload
+	case !bytes.Equal(configBefore, config):
+		return api.ImpactRuntime
+	}
+	return api.ImpactNone
+}
+
+// touchesUnit reports whether the unit or a file that amends it changes.
+func touchesUnit(change converge.Change, p paths) bool {
+	for path := range change.Paths {
+		if path == p.unitFile || strings.Contains(path, "/"+p.unit+".d/") {
+			return true
+		}
+	}
+	return false
+}
+
+func contentOf(state converge.State, path string) []byte {
+	for _, file := range state.Files {
+		if file.Path == path {
+			return file.Content
+		}
+	}
+	return nil
+}
+
+// weightPattern finds the weight in a line of [serverLine].
+var weightPattern = regexp.MustCompile(`(?m)^(    server \S+ \S+) weight \d+`)
+
+// withoutWeights returns a configuration in which no server has a weight: what
+// is equal then can be reached by commands to the running worker.
+func withoutWeights(config []byte) []byte {
+	return weightPattern.ReplaceAll(config, []byte("$1"))
+}

@@ -1,0 +1,152 @@
+package loadbalancer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Observe asks the running worker. Where it does not run, the spec counts as
+// it was applied: that the unit is down is for converge to tell.
+func (k *Kind) Observe(ctx context.Context, name string, applied converge.Version) (operation.Observation, error) {
+	spec, err := specOf(applied.Spec)
+	if err != nil {
+		return operation.Observation{}, err
+	}
+	now, err := readRuntime(ctx, k.engine(name))
+	if ctx.Err() != nil {
+		return operation.Observation{}, fmt.Errorf("observe the load balancer %s: %w", name, ctx.Err())
+	}
+	if err != nil {
+		return k.unanswered(ctx, name, spec, err)
+	}
+	found := compare(spec, now)
+	return operation.Observation{
+		Spec:       found.observed,
+		Drift:      drift(name, found.strange),
+		Conditions: conditions(spec, now),
+		Status:     status(now),
+	}, nil
+}
+
+// unanswered is the observation of a HAProxy that said nothing.
+func (k *Kind) unanswered(ctx context.Context, name string, spec api.LoadBalancer, cause error) (operation.Observation, error) {
+	observation := operation.Observation{Spec: spec, Status: status(runtime{})}
+	unit := pathsOf(name).unit
+	state, err := k.units.Status(ctx, unit)
+	if err != nil {
+		return operation.Observation{}, fmt.Errorf("look at %s: %w", unit, err)
+	}
+	if state.Active() {
+		observation.Conditions = []api.Condition{{
+			Type: "EngineSilent", Severity: api.SeverityError,
+			Message: fmt.Sprintf("%s runs but HAProxy does not answer, so its state is unknown: %v. See its journal, or restart the unit.", unit, cause),
+		}}
+	}
+	return observation, nil
+}
+
+// drift tells of what differs in the running worker and is no value of the
+// spec, under the unit's name.
+func drift(name string, strange []api.Violation) map[string]api.Drift {
+	if len(strange) == 0 {
+		return nil
+	}
+	var d api.Drift
+	var details []string
+	for _, s := range strange {
+		details = append(details, s.Detail)
+		d.Pointers = append(d.Pointers, s.Pointer)
+	}
+	d.Detail = strings.Join(details, "; ")
+	return map[string]api.Drift{pathsOf(name).unit: d}
+}
+
+// status returns what the worker shows, by the names of the spec.
+func status(now runtime) api.LoadBalancerStatus {
+	s := api.LoadBalancerStatus{
+		Version:   now.info.Version,
+		PID:       now.info.PID,
+		Frontends: map[string]api.FrontendStatus{},
+		Backends:  map[string]api.BackendStatus{},
+	}
+	for _, stat := range now.stats {
+		switch stat.Sort {
+		case haproxy.FrontendStat:
+			s.Sessions += stat.Sessions
+			s.Frontends[stat.Proxy] = api.FrontendStatus{Sessions: stat.Sessions, Requests: stat.Requests}
+		case haproxy.ServerStat:
+			backendStatus(&s, stat.Proxy).Servers[stat.Server] = api.ServerStatus{
+				State: serverState(stat.Status), Check: stat.Check,
+				Sessions: stat.Sessions, Requests: stat.Requests, Weight: stat.Weight,
+			}
+		case haproxy.BackendStat:
+			backendStatus(&s, stat.Proxy)
+		}
+	}
+	return s
+}
+
+// backendStatus returns the status of a backend, made if need be.
+func backendStatus(s *api.LoadBalancerStatus, name string) api.BackendStatus {
+	if _, ok := s.Backends[name]; !ok {
+		s.Backends[name] = api.BackendStatus{Servers: map[string]api.ServerStatus{}}
+	}
+	return s.Backends[name]
+}
+
+// serverState puts HAProxy's words, such as "UP 1/2", "MAINT (via a/b)" or "no
+// check", into the four of the API.
+func serverState(word string) string {
+	switch {
+	case strings.HasPrefix(word, "DOWN"):
+		return "down"
+	case strings.HasPrefix(word, "DRAIN"), strings.HasPrefix(word, "NOLB"):
+		return "drain"
+	case strings.HasPrefix(word, "MAINT"):
+		return "maintenance"
+	}
+	return "up"
+}
+
+// conditions are what is wrong with the traffic and not for an apply to repair.
+func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
+	var all []api.Condition
+	for _, stat := range now.stats {
+		at := api.Pointer("/backends").At(stat.Proxy)
+		switch {
+		case stat.Sort == haproxy.BackendStat && !strings.HasPrefix(stat.Status, "UP"):
+			all = append(all, api.Condition{
+				Type: "BackendDown", Severity: api.SeverityError, Pointer: at,
+				Message: fmt.Sprintf("No server of the backend %s takes requests: all are down or drained, and clients get 503.", stat.Proxy),
+			})
+		case stat.Sort == haproxy.ServerStat && serverState(stat.Status) == "down":
+			all = append(all, api.Condition{
+				Type: "ServerDown", Severity: api.SeverityWarning, Pointer: at.At("servers", stat.Server),
+				Message: fmt.Sprintf("The server %s of the backend %s fails its health check: %s.", stat.Server, stat.Proxy, checkResult(stat)),
+			})
+		}
+	}
+	if now.info.FilesNeeded > now.info.FileLimit {
+		all = append(all, api.Condition{
+			Type: "FileLimit", Severity: api.SeverityWarning, Pointer: "/max_connections",
+			Message: fmt.Sprintf("The machine grants HAProxy %d open files, but %d connections may take %d. Lower max_connections to about %d, or raise the machine's limit.",
+				now.info.FileLimit, spec.MaxConnections, now.info.FilesNeeded,
+				max(1, spec.MaxConnections-(now.info.FilesNeeded-now.info.FileLimit+1)/2)),
+		})
+	}
+	return all
+}
+
+// checkResult says how a health check ended.
+func checkResult(stat haproxy.Stat) string {
+	if stat.CheckInfo == "" {
+		return stat.Check
+	}
+	return stat.Check + " (" + stat.CheckInfo + ")"
+}

@@ -1,0 +1,245 @@
+package loadbalancer
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Bounds of HAProxy's own that no attribute sets.
+const (
+	// hardStop ends a former worker that still has connections this long
+	// after a reload. Without it old workers can stay for ever.
+	hardStop = 60 * time.Second
+	// fastInterval is the pause between checks of a server whose state is
+	// changing, downInterval that of one that is down; never longer than the
+	// interval of the spec.
+	fastInterval = api.Duration(500 * time.Millisecond)
+	downInterval = api.Duration(time.Second)
+	// logLength bounds an access log line; HAProxy's own 1024 would cut JSON
+	// short. systemd's journal takes lines of up to 48 KiB.
+	logLength = 32768
+)
+
+// accessLog is the access log's format: one JSON object a line. Times are in
+// milliseconds, -1 where the request did not come that far. There is no query
+// string, as those carry secrets.
+const accessLog = `%{+json}o` +
+	` %(time)[date(0,ms),ms_utime("%Y-%m-%dT%H:%M:%S.%3NZ")] %(request_id)ID` +
+	` %(client)ci %(client_port)cp %(frontend)ft %(backend)b %(server)s` +
+	` %(method)HM %(host)[capture.req.hdr(0)] %(path)HPO %(protocol)HV %(status)ST` +
+	` %(bytes_in)U %(bytes_out)B` +
+	` %(time_request)TR %(time_queue)Tw %(time_connect)Tc %(time_response)Tr %(time_total)Ta` +
+	` %(termination)ts %(retries)rc %(user_agent)[capture.req.hdr(1)]`
+
+// Render turns a spec into a configuration and a unit. It has no secrets.
+func (*Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret) (converge.State, error) {
+	typed, err := specOf(spec)
+	if err != nil {
+		return converge.State{}, err
+	}
+	p := pathsOf(name)
+	config, unit := renderConfig(name, typed), renderUnit(name, typed)
+	return converge.State{
+		Dirs: []converge.Dir{{Path: p.directory, Mode: 0o755, Owner: "root", Group: "root"}},
+		Files: []converge.File{
+			{Path: p.config, Mode: 0o644, Owner: "root", Group: "root", Content: config.buffer.Bytes(), Sources: config.sources},
+			{Path: p.unitFile, Mode: 0o644, Owner: "root", Group: "root", Content: unit.buffer.Bytes(), Sources: unit.sources},
+		},
+		Units: []converge.Unit{{Name: p.unit}},
+	}, nil
+}
+
+func renderConfig(name string, spec api.LoadBalancer) *text {
+	t := &text{}
+	t.own("# Load balancer " + name + ", written by foobar-agent. An edit shows as drift and goes with the next apply.")
+	renderGlobal(t, name, spec)
+	renderDefaults(t, spec)
+	for _, name := range slices.Sorted(maps.Keys(spec.Frontends)) {
+		renderFrontend(t, name, spec)
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Backends)) {
+		renderBackend(t, name, spec.Backends[name])
+	}
+	return t
+}
+
+func renderGlobal(t *text, name string, spec api.LoadBalancer) {
+	t.own("", "global",
+		"    user haproxy",
+		"    group haproxy",
+		"    chroot /var/lib/haproxy",
+		"    stats socket /run/"+pathsOf(name).runtime+"/admin.sock mode 660 level admin")
+	t.add("/max_connections", "    maxconn %d", spec.MaxConnections)
+	t.own(
+		// Where the machine grants fewer descriptors than maxconn may need,
+		// serving is better than not starting; Observe reports it.
+		"    no strict-limits",
+		"    hard-stop-after "+milliseconds(api.Duration(hardStop)),
+		"    close-spread-time 10000")
+}
+
+func renderDefaults(t *text, spec api.LoadBalancer) {
+	t.own("", "defaults http",
+		"    mode http",
+		"    option dontlognull",
+		"    option http-ignore-probes",
+		"    http-reuse safe",
+		"    retries 3",
+		"    option redispatch 1",
+		"    retry-on conn-failure empty-response 0rtt-rejected")
+	at := api.Pointer("/timeouts")
+	t.add(at.At("connect"), "    timeout connect %s", milliseconds(spec.Timeouts.Connect))
+	t.add(at.At("client"), "    timeout client %s", milliseconds(spec.Timeouts.Client))
+	t.own("    timeout client-fin 5000")
+	t.add(at.At("server"), "    timeout server %s", milliseconds(spec.Timeouts.Server))
+	t.add(at.At("queue"), "    timeout queue %s", milliseconds(spec.Timeouts.Queue))
+	t.add(at.At("http_request"), "    timeout http-request %s", milliseconds(spec.Timeouts.HTTPRequest))
+	t.add(at.At("keep_alive"), "    timeout http-keep-alive %s", milliseconds(spec.Timeouts.KeepAlive))
+	t.add(at.At("tunnel"), "    timeout tunnel %s", milliseconds(spec.Timeouts.Tunnel))
+}
+
+func renderFrontend(t *text, name string, spec api.LoadBalancer) {
+	f, at := spec.Frontends[name], api.Pointer("/frontends").At(name)
+	t.own("")
+	t.add(at, "frontend %s from http", name)
+	for _, bind := range binds(f) {
+		t.add(at, "    bind %s", bind)
+	}
+	// Only here, not in defaults: what HAProxy has to say of servers goes to
+	// the journal through its standard error already.
+	t.own("    log stdout len " + strconv.Itoa(logLength) + " format raw local0 info")
+	if f.LogFormat != "" {
+		t.add(at.At("log_format"), "    log-format %s", haproxy.Quote(f.LogFormat))
+	} else {
+		t.own("    log-format " + haproxy.Quote(accessLog))
+	}
+	t.own("    http-request capture req.hdr(Host) len 253",
+		"    http-request capture req.hdr(User-Agent) len 256")
+	renderForwarding(t, spec.TrustedProxies)
+	// Requests that may have done something at a server are not sent again.
+	t.own("    http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE }",
+		"    http-request del-header X-Request-ID",
+		"    unique-id-format %[uuid()]",
+		"    unique-id-header X-Request-ID",
+		"    http-response set-header X-Request-ID %[unique-id]")
+	t.add(at.At("backend"), "    default_backend %s", f.Backend)
+}
+
+// renderForwarding has the servers believe only what a trusted proxy says of
+// the client.
+func renderForwarding(t *text, trusted []string) {
+	for i, network := range trusted {
+		t.add(api.Pointer("/trusted_proxies").At(i), "    acl trusted_proxy src %s", network)
+	}
+	unless, unlessSet := "", ""
+	if len(trusted) > 0 {
+		unless = " unless trusted_proxy"
+		unlessSet = " unless trusted_proxy { req.hdr(X-Forwarded-Proto) -m found }"
+	}
+	t.own("    http-request del-header X-Forwarded-For"+unless,
+		"    http-request del-header Forwarded"+unless,
+		"    http-request set-header X-Forwarded-Proto http"+unlessSet,
+		"    option forwardfor")
+}
+
+func renderBackend(t *text, name string, b api.Backend) {
+	at := api.Pointer("/backends").At(name)
+	t.own("")
+	t.add(at, "backend %s from http", name)
+	t.add(at.At("algorithm"), "    balance %s", balance(b.Algorithm))
+	if b.Algorithm == api.Source {
+		// A static hash would forbid changing weights at run time.
+		t.add(at.At("algorithm"), "    hash-type consistent")
+	}
+	if b.HealthCheck != nil {
+		renderHealthCheck(t, at.At("health_check"), *b.HealthCheck)
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Servers)) {
+		t.add(at.At("servers", name), "    %s", serverLine(name, b.Servers[name]))
+	}
+}
+
+func renderHealthCheck(t *text, at api.Pointer, h api.HealthCheck) {
+	t.add(at, "    option httpchk")
+	if h.Host != "" {
+		t.add(at, "    http-check send meth %s uri %s ver HTTP/1.1 hdr Host %s", h.Method, haproxy.Quote(h.Path), haproxy.Quote(h.Host))
+	} else {
+		t.add(at, "    http-check send meth %s uri %s", h.Method, haproxy.Quote(h.Path))
+	}
+	t.add(at.At("status"), "    http-check expect status %d", h.Status)
+	if h.BodyPattern != "" {
+		t.add(at.At("body_pattern"), "    http-check expect rstring %s", haproxy.Quote(h.BodyPattern))
+	}
+	t.add(at.At("timeout"), "    timeout check %s", milliseconds(h.Timeout))
+	t.add(at.At("interval"), "    default-server inter %s fastinter %s downinter %s",
+		milliseconds(h.Interval), milliseconds(min(h.Interval, fastInterval)), milliseconds(min(h.Interval, downInterval)))
+	t.add(at, "    default-server check")
+	t.add(at.At("rise"), "    default-server rise %d", h.Rise)
+	t.add(at.At("fall"), "    default-server fall %d", h.Fall)
+}
+
+// serverLine is a server's whole line; [withoutWeights] knows its shape.
+func serverLine(name string, s api.Server) string {
+	words := []string{
+		"server", name, endpoint(s.Address, s.Port),
+		"weight", strconv.Itoa(weightInForce(s)),
+		"maxconn", strconv.Itoa(s.MaxConnections),
+	}
+	if s.Backup {
+		words = append(words, "backup")
+	}
+	return strings.Join(words, " ")
+}
+
+// weightInForce returns the weight that HAProxy is given: 3.0 has no word for
+// a drain in its configuration, there it is a weight of 0.
+func weightInForce(s api.Server) int {
+	if s.Drain {
+		return 0
+	}
+	return s.Weight
+}
+
+// binds returns what a frontend binds. For every address it takes two
+// sockets, so that clients over IPv4 keep their usual addresses.
+func binds(f api.Frontend) []string {
+	port := strconv.Itoa(f.Port)
+	switch {
+	case f.Address == "*":
+		return []string{"0.0.0.0:" + port, "[::]:" + port + " v6only"}
+	case f.Address == "::":
+		return []string{"[::]:" + port + " v6only"}
+	}
+	return []string{endpoint(f.Address, f.Port)}
+}
+
+// endpoint writes a valid IP address and a port as HAProxy reads them.
+func endpoint(address string, port int) string {
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() {
+		return "[" + address + "]:" + strconv.Itoa(port)
+	}
+	return address + ":" + strconv.Itoa(port)
+}
+
+func balance(a api.Algorithm) string {
+	switch a {
+	case api.LeastConnections:
+		return "leastconn"
+	case api.Source:
+		return "source"
+	case api.RoundRobin:
+	}
+	return "roundrobin"
+}
+
+// milliseconds writes a duration as HAProxy's timeouts have it by default.
+func milliseconds(d api.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
