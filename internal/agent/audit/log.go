@@ -86,6 +86,18 @@ func (l *Log) recover() error {
 // nothing was.
 func (l *Log) Faults() []error { return l.faults }
 
+// Conditions returns the faults as the machine's health shows them.
+func (l *Log) Conditions() []api.Condition {
+	if l.faults == nil {
+		return nil
+	}
+	return []api.Condition{{
+		Type: "AuditLogChanged", Severity: api.SeverityWarning,
+		Message: fmt.Sprintf("the audit log was changed by another than the agent: %v (and %d more); stop the agent and move %s away to keep it as evidence",
+			l.faults[0], len(l.faults)-1, l.path),
+	}}
+}
+
 // Append numbers, chains and writes an entry. It returns once the entry is on
 // the disk.
 func (l *Log) Append(e api.AuditEntry) error {

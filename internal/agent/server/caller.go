@@ -1,0 +1,28 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Caller is who calls.
+type Caller struct {
+	// Actor is a name for people: that of the client's certificate.
+	Actor string
+	// Role is what the certificate allows, empty if nothing.
+	Role api.Role
+}
+
+// remoteCaller reads the caller from the client's certificate.
+func (s *Server) remoteCaller(r *http.Request) (Caller, error) {
+	if r.TLS == nil {
+		return Caller{}, forbidden("the connection has no TLS")
+	}
+	peer, err := s.Identity.Peer(*r.TLS)
+	if err != nil && len(r.TLS.PeerCertificates) > 0 {
+		// Nothing is allowed to that name, but the audit log tells of it.
+		return Caller{Actor: r.TLS.PeerCertificates[0].Subject.CommonName}, err
+	}
+	return Caller{Actor: peer.Actor, Role: peer.Role}, err
+}

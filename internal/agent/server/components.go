@@ -1,0 +1,145 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// maxTimeout bounds what a caller may ask an operation to take, in seconds.
+const maxTimeout = 24 * 60 * 60
+
+func (s *Server) list(c *call) (answer, error) {
+	listing, err := s.Runner.List(c.Context())
+	return ok(listing), err
+}
+
+func (s *Server) get(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	component, err := s.Runner.Get(c.Context(), id)
+	return ok(component), err
+}
+
+func (s *Server) plan(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	base, err := c.generation()
+	if err != nil {
+		return answer{}, err
+	}
+	write, err := c.write()
+	if err != nil {
+		return answer{}, err
+	}
+	if write.Secrets != nil {
+		return answer{}, violation("/secrets", "a dry run takes no secrets")
+	}
+	plan, err := s.Runner.Plan(c.Context(), id, base, write)
+	return ok(plan), err
+}
+
+func (s *Server) put(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	base, err := c.generation()
+	if err != nil {
+		return answer{}, err
+	}
+	write, err := c.write()
+	if err != nil {
+		return answer{}, err
+	}
+	op := api.OperationID(api.VerbApply, id, base, write.Spec)
+	if err := c.checkOperation(op); err != nil {
+		return answer{}, err
+	}
+	return accepted(s.Runner.Apply(c.Context(), operation.Request{
+		ID: id, Operation: op, Base: base, Write: write, Actor: c.caller.Actor,
+	}))
+}
+
+// delete takes a body only for its timeout.
+func (s *Server) delete(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	base, err := c.generation()
+	if err != nil {
+		return answer{}, err
+	}
+	op := api.OperationID(api.VerbDelete, id, base, nil)
+	if err := c.checkOperation(op); err != nil {
+		return answer{}, err
+	}
+	write, err := c.deletion()
+	if err != nil {
+		return answer{}, err
+	}
+	return accepted(s.Runner.Delete(c.Context(), operation.Request{
+		ID: id, Operation: op, Base: base, Write: write, Actor: c.caller.Actor,
+	}))
+}
+
+// accepted answers with an operation: 202 while it has still to end.
+func accepted(op api.Operation, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	status := http.StatusAccepted
+	if op.State.Done() {
+		status = http.StatusOK
+	}
+	return answer{status: status, body: op, operation: op.ID}, nil
+}
+
+// write reads the body of a PUT or a dry run. What stands in the spec is
+// judged by its kind.
+func (c *call) write() (api.Write, error) {
+	var w api.Write
+	if err := c.decode(&w); err != nil {
+		return w, err
+	}
+	if !isObject(w.Spec) {
+		return w, violation("/spec", "is missing: give the component's whole spec, an object")
+	}
+	return w, checkTimeout(w)
+}
+
+// deletion reads the body of a DELETE, which may be empty.
+func (c *call) deletion() (api.Write, error) {
+	var w api.Write
+	data, err := c.read()
+	if err != nil || len(data) == 0 {
+		return w, err
+	}
+	if err := api.Decode(data, &w); err != nil {
+		return w, err
+	}
+	if w.Spec != nil || w.Secrets != nil {
+		return w, violation("", "a deletion takes no spec and no secrets, only timeout_seconds")
+	}
+	return w, checkTimeout(w)
+}
+
+func checkTimeout(w api.Write) error {
+	if w.TimeoutSeconds < 0 || w.TimeoutSeconds > maxTimeout {
+		return violation("/timeout_seconds", "%d is not 0 (the agent's default) to %d", w.TimeoutSeconds, maxTimeout)
+	}
+	return nil
+}
+
+// violation is the problem of one wrong place in a body.
+func violation(at api.Pointer, format string, args ...any) error {
+	var found api.Violations
+	found.Add(at, format, args...)
+	return found.Problem()
+}

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// handler answers requests of callers that who makes out. Every request takes
+// the same way: gate, handler, audit, and only then the answer.
+func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := s.Now()
+		limitTime(w)
+		caller, err := who(r)
+		c := &call{Request: r, caller: caller}
+		var found route
+		if err == nil {
+			found, err = s.gate(c, w)
+		}
+		denied := err != nil
+		var a answer
+		if !denied {
+			a, err = s.guarded(found, c)
+		}
+		if err != nil {
+			a = problemAnswer(err)
+		}
+		s.record(c, a, began, found.mutates || denied || refuses(err))
+		send(w, a)
+	})
+}
+
+// limitTime bounds how long a body may take to arrive, and the whole of an
+// answer: a wait for events, and the time to take it. That a writer knows no
+// deadlines is possible in tests only.
+func limitTime(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(transfer))
+	_ = control.SetWriteDeadline(time.Now().Add(api.MaxWait + 2*transfer))
+}
+
+// gate lets a call through to its route or says why not. What stands in no
+// row of the table, or in one without the caller's role, is denied.
+//
+// A missing route is not "not found": that would tell a provider, whose agent
+// is merely too old, that its component is gone.
+func (s *Server) gate(c *call, w http.ResponseWriter) (route, error) {
+	found, params, ok := find(s.routes, c.Method, c.URL.Path)
+	if !ok {
+		return route{}, forbidden("this agent has no route %s %s", c.Method, c.URL.Path)
+	}
+	c.params = params
+	c.Body = http.MaxBytesReader(w, c.Body, found.body)
+	if !found.allows(c.caller.Role) {
+		return found, forbidden("role %q may not call %s %s; allowed: %s", c.caller.Role, c.Method, c.URL.Path, listed(found.roles))
+	}
+	facts := s.Identity.Facts()
+	if err := rightMachine(facts.Node, c.Header.Values(api.HeaderMachine), found.mutates); err != nil {
+		return found, err
+	}
+	if !facts.Enrolled && !found.fresh {
+		return found, identity.NotEnrolled()
+	}
+	return found, nil
+}
+
+// rightMachine checks that this is the machine that the call is meant for.
+func rightMachine(node string, meant []string, required bool) error {
+	var detail string
+	switch {
+	case len(meant) == 0 && !required, len(meant) == 1 && meant[0] == node:
+		return nil
+	case len(meant) == 0:
+		detail = fmt.Sprintf("the header %s is missing: a change names the machine that it is meant for; this is %q", api.HeaderMachine, node)
+	default:
+		detail = fmt.Sprintf("the call is meant for %q, but this is %q: check the machine's address", meant, node)
+	}
+	return &api.Problem{Type: api.ProblemWrongMachine, Title: "This is another machine", Detail: detail}
+}
+
+// guarded runs a route's handler. A panic becomes a problem that tells nothing
+// of it, because its text may hold anything; the log has it.
+func (s *Server) guarded(r route, c *call) (a answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("a handler panicked", "method", c.Method, "path", c.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its journal has the details"}
+		}
+	}()
+	return r.handle(s, c)
+}
+
+// record logs a call, and audits it where that is due. A call that cannot be
+// audited is still answered: a full disk must not keep an administrator from
+// making room on it. The log tells of it.
+func (s *Server) record(c *call, a answer, began time.Time, audited bool) {
+	problem, _ := a.body.(*api.Problem)
+	level := hclog.Debug
+	if audited {
+		level = hclog.Info
+	}
+	fields := []any{
+		"method", c.Method, "path", c.URL.Path, "status", a.status,
+		"actor", c.caller.Actor, "role", c.caller.Role, "peer", c.RemoteAddr, "took", s.Now().Sub(began),
+	}
+	if a.operation != "" {
+		fields = append(fields, "op", a.operation)
+	}
+	if problem != nil {
+		fields = append(fields, "problem", problem.Type, "detail", problem.Error())
+	}
+	s.Log.Log(level, "call", fields...)
+	if !audited {
+		return
+	}
+	entry := api.AuditEntry{
+		Time: s.Now().UTC(), Actor: c.caller.Actor, Role: c.caller.Role, Peer: c.RemoteAddr,
+		Method: c.Method, Path: c.URL.Path, Status: a.status, Operation: a.operation,
+	}
+	if problem != nil {
+		entry.Problem = problem.Type
+	}
+	if err := s.Audit.Append(entry); err != nil {
+		s.Log.Error("a call could not be audited", "error", err)
+	}
+}
+
+// refuses reports whether an error of a handler denies the caller something.
+func refuses(err error) bool {
+	return api.IsProblem(err, api.ProblemForbidden) || api.IsProblem(err, api.ProblemProof)
+}
+
+func forbidden(format string, args ...any) error {
+	return &api.Problem{Type: api.ProblemForbidden, Title: "This call is not allowed", Detail: fmt.Sprintf(format, args...)}
+}
+
+func problemAnswer(err error) answer {
+	p := api.AsProblem(err)
+	return answer{status: p.Type.Status(), body: p, header: http.Header{"Content-Type": {api.ProblemContentType}}}
+}
+
+// send writes an answer. A caller that has gone cannot be told of anything.
+func send(w http.ResponseWriter, a answer) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	if a.body != nil {
+		data := api.Encode(a.body)
+		header.Set("Content-Type", "application/json")
+		header.Set("Content-Length", strconv.Itoa(len(data)))
+		defer func() { _, _ = w.Write(data) }()
+	}
+	for name, values := range a.header {
+		header[name] = values
+	}
+	w.WriteHeader(a.status)
+}

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// defaultLines is how many lines of a log are given to who names no number.
+const defaultLines = 100
+
+func (s *Server) operation(c *call) (answer, error) {
+	op, err := s.Runner.Operation(c.Context(), c.params["id"])
+	return ok(op), err
+}
+
+// events waits for the next event of an operation. The wait ends early when
+// the server stops: with nothing, and the caller asks again elsewhere or later.
+func (s *Server) events(c *call) (answer, error) {
+	after, err := c.query("after", 0, 0)
+	if err != nil {
+		return answer{}, err
+	}
+	wait, err := c.query("wait", 0, 0)
+	if err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	events, err := s.Runner.Events(ctx, c.params["id"], after, seconds(wait, api.MaxWait))
+	if err != nil && s.stopping.Err() != nil {
+		err = nil
+	}
+	if events == nil {
+		events = []api.Event{}
+	}
+	return ok(api.Events{Events: events}), err
+}
+
+func (s *Server) logs(c *call) (answer, error) {
+	lines, err := c.query("lines", defaultLines, 1)
+	if err != nil {
+		return answer{}, err
+	}
+	read, err := s.Journal.Lines(c.Context(), c.URL.Query().Get("unit"), int(min(lines, 1<<20)))
+	return ok(api.Logs{Lines: read}), err
+}
+
+func (s *Server) audit(c *call) (answer, error) {
+	after, err := c.query("after", 0, 0)
+	if err != nil {
+		return answer{}, err
+	}
+	entries, err := s.Config.Audit.After(after)
+	return ok(api.Audit{Entries: entries}), err
+}

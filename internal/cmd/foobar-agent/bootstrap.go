@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// openInterval is the pause between two tries to open the identity: cloud-init
+// may write the bootstrap after the agent has started, and a person may mend it.
+const openInterval = 2 * time.Second
+
+// await calls open until it succeeds, and reports each reason why it does not
+// once. It returns with an error only when ctx ends.
+func await[T any](ctx context.Context, again <-chan time.Time, open func() (T, error), report func(reason string)) (T, error) {
+	reported := ""
+	for {
+		opened, err := open()
+		if err == nil {
+			return opened, nil
+		}
+		if reason := err.Error(); reason != reported {
+			report(reason)
+			reported = reason
+		}
+		select {
+		case <-ctx.Done():
+			return opened, context.Cause(ctx)
+		case <-again:
+		}
+	}
+}
+
+// reportIdle tells why the agent serves nothing: in the journal, and on the
+// console, which is all that can be seen of a machine that nobody can reach.
+func reportIdle(log hclog.Logger, console, reason string) {
+	log.Error("the agent serves nothing until this is mended", "reason", reason)
+	file, err := os.OpenFile(console, os.O_WRONLY|os.O_APPEND, 0) //nolint:gosec // a device's fixed name
+	if err != nil {
+		return // a machine without a console still has its journal
+	}
+	_, err = fmt.Fprintf(file, "foobar-agent serves nothing until this is mended: %s\n", reason)
+	if err = errors.Join(err, file.Close()); err != nil {
+		log.Debug("the console could not be written to", "error", err)
+	}
+}
+
+// buildTime returns when the source of this program was committed; zero if the
+// build does not tell. A clock that shows an earlier time is wrong.
+func buildTime() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.time" {
+			t, _ := time.Parse(time.RFC3339, setting.Value) // zero if it is none
+			return t
+		}
+	}
+	return time.Time{}
+}

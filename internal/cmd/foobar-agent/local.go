@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// socketPath is where the agent listens for who is root on the machine.
+const socketPath = "/run/foobar/agent.sock"
+
+// maxAnswer bounds what is read of one answer, in bytes.
+const maxAnswer = 32 << 20
+
+// local calls the agent of this machine.
+type local struct{ http *http.Client }
+
+func newLocal(socket string) local {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return local{&http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// get asks for path and decodes the answer into v. Its error is an
+// [api.Problem] if the agent answered with one.
+func (l local) get(ctx context.Context, path string, v any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := l.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask the agent on this machine (this takes root; is foobar-agent.service running?): %w", errors.Unwrap(err))
+	}
+	defer func() { _ = response.Body.Close() }() // only read
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		problem := new(api.Problem)
+		if err := json.Unmarshal(data, problem); err != nil {
+			return fmt.Errorf("the agent answered %s", response.Status)
+		}
+		return problem
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
+	}
+	return nil
+}

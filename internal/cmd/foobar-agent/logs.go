@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	agentUnit    = "foobar-agent.service"
+	defaultLines = 50
+)
+
+func showLogs(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("logs", flag.ContinueOnError)
+	n := flags.Int("n", defaultLines, "")
+	rest, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	names, err := units(rest[0])
+	if err != nil {
+		return err
+	}
+	lines, err := readLogs(ctx, newLocal(socketPath), names, *n)
+	if err != nil {
+		return err
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintf(out, "%s %s: %s\n", clock(line.Time), strings.TrimSuffix(line.Unit, ".service"), line.Message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// units returns the units whose logs are a component's.
+func units(component string) ([]string, error) {
+	if component == "agent" {
+		return []string{agentUnit}, nil
+	}
+	kind, name, _ := strings.Cut(component, "/")
+	if err := api.CheckName(name); err != nil {
+		return nil, fmt.Errorf("%q is no component, such as \"load-balancer/www\": %w", component, err)
+	}
+	switch api.Kind(kind) {
+	case api.KindLoadBalancer:
+		return []string{"foobar-lb-" + name + ".service"}, nil
+	case api.KindAppServer:
+		app := "foobar-app-" + name
+		return []string{app + "@blue.service", app + "@green.service", app + "-nginx.service"}, nil
+	}
+	return nil, fmt.Errorf("%q is no kind of component; there are %q", kind, api.Kinds())
+}
+
+// readLogs returns the last n lines of some units together, oldest first.
+func readLogs(ctx context.Context, agent local, units []string, n int) ([]api.LogLine, error) {
+	var all []api.LogLine
+	for _, unit := range units {
+		var read api.Logs
+		query := url.Values{"unit": {unit}, "lines": {strconv.Itoa(n)}}
+		if err := agent.get(ctx, "/v1/logs?"+query.Encode(), &read); err != nil {
+			return nil, err
+		}
+		all = append(all, read.Lines...)
+	}
+	slices.SortStableFunc(all, func(a, b api.LogLine) int { return a.Time.Compare(b.Time) })
+	return all[max(0, len(all)-n):], nil
+}

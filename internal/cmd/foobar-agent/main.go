@@ -1,0 +1,84 @@
+// Command foobar-agent runs on every machine: it serves the agent's API, and
+// tells who sits at the machine how its components are.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker: -ldflags "-X main.version=1.2.3".
+var version = "dev"
+
+const usage = `Usage: foobar-agent COMMAND
+
+  serve                      run the agent (systemd does this)
+  status [-json]             show the machine, its components, drift and conditions
+  logs [-n LINES] COMPONENT  show a component's last log lines, such as
+                             "load-balancer/www"; "agent" is the agent itself
+  version                    print the version
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, errUsage):
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "foobar-agent:", err)
+		os.Exit(1)
+	}
+}
+
+// errUsage tells that the command line was not understood.
+var errUsage = errors.New("usage")
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	switch command, rest := args[0], args[1:]; command {
+	case "serve":
+		return serve(ctx, rest)
+	case "status":
+		return showStatus(ctx, rest, out)
+	case "logs":
+		return showLogs(ctx, rest, out)
+	case "version":
+		_, err := fmt.Fprintln(out, version)
+		return err
+	case "help", "-h", "--help":
+		_, err := io.WriteString(out, usage)
+		return err
+	}
+	return errUsage
+}
+
+// parse reads the flags of a command and returns its n other arguments. Flags
+// may stand before or after them.
+func parse(flags *flag.FlagSet, args []string, n int) ([]string, error) {
+	flags.SetOutput(io.Discard)
+	var rest []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, errUsage
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, flags.Arg(0)), flags.Args()[1:]
+	}
+	if len(rest) != n {
+		return nil, errUsage
+	}
+	return rest, nil
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// machineStatus is all that "status" shows.
+type machineStatus struct {
+	// Machine has only what [api.Health] holds while the machine is not enrolled.
+	Machine    api.Info        `json:"machine"`
+	Components []api.Component `json:"components"`
+}
+
+func showStatus(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	if _, err := parse(flags, args, 0); err != nil {
+		return err
+	}
+	s, err := readStatus(ctx, newLocal(socketPath))
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(s)
+	}
+	_, err = io.WriteString(out, s.String())
+	return err
+}
+
+func readStatus(ctx context.Context, agent local) (machineStatus, error) {
+	s := machineStatus{Components: []api.Component{}}
+	if err := agent.get(ctx, "/v1/health", &s.Machine.Health); err != nil || !s.Machine.Enrolled {
+		return s, err
+	}
+	if err := agent.get(ctx, "/v1/info", &s.Machine); err != nil {
+		return s, err
+	}
+	var listing api.Listing
+	if err := agent.get(ctx, "/v1/components", &listing); err != nil {
+		return s, err
+	}
+	for _, listed := range listing.Components {
+		var component api.Component
+		err := agent.get(ctx, "/v1/"+listed.ID.String(), &component)
+		if api.IsProblem(err, api.ProblemNotFound) {
+			continue // removed in the meantime
+		}
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", listed.ID, err)
+		}
+		s.Components = append(s.Components, component)
+	}
+	return s, nil
+}
+
+// String shows the status to a person: a line for each component, and below
+// what is worth a look.
+func (s machineStatus) String() string {
+	var b strings.Builder
+	m := s.Machine
+	if !m.Enrolled {
+		fmt.Fprintf(&b, "%s, incarnation %d: not enrolled. Apply its foobar_machine with Terraform.\n", m.Node, m.Incarnation)
+		conditions(&b, "", m.Conditions)
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%s of deployment %s, incarnation %d, certificate until %s\n", m.Node, m.Deployment, m.Incarnation, m.CertificateExpires.UTC().Format(time.DateOnly))
+	fmt.Fprintf(&b, "agent %s, image %s, booted %s\n", m.Version, orNone(m.ImageID), clock(m.BootedAt))
+	conditions(&b, "", m.Conditions)
+	b.WriteByte('\n')
+	if len(s.Components) == 0 {
+		b.WriteString("No components.\n")
+		return b.String()
+	}
+	s.table(&b)
+	for _, c := range s.Components {
+		details(&b, c)
+	}
+	return b.String()
+}
+
+func (s machineStatus) table(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "COMPONENT\tGENERATION\tAPPLIED\tBY\tSTATE")
+	for _, c := range s.Components {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Generation, clock(c.AppliedAt), c.Actor, state(c))
+	}
+	_ = w.Flush() // writes to memory
+}
+
+// state sums a component up in a few words: the worst of its conditions, and
+// whether it drifted.
+func state(c api.Component) string {
+	var words []string
+	for _, severity := range []api.Severity{api.SeverityError, api.SeverityWarning} {
+		if slices.ContainsFunc(c.Conditions, func(x api.Condition) bool { return x.Severity == severity }) {
+			words = append(words, string(severity))
+			break
+		}
+	}
+	if len(c.Drift) > 0 || len(changed(c)) > 0 {
+		words = append(words, "drift")
+	}
+	if words == nil {
+		return "ok"
+	}
+	return strings.Join(words, ", ")
+}
+
+// details lists what is not as it should be with a component.
+func details(b *strings.Builder, c api.Component) {
+	var text strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(c.Drift)) {
+		fmt.Fprintf(&text, "  drift    %s: %s\n", path, c.Drift[path].Detail)
+	}
+	for _, difference := range changed(c) {
+		fmt.Fprintf(&text, "  drift    %s\n", difference)
+	}
+	conditions(&text, "  ", c.Conditions)
+	if text.Len() > 0 {
+		fmt.Fprintf(b, "\n%s\n%s", c.ID, text.String())
+	}
+}
+
+func conditions(b *strings.Builder, indent string, list []api.Condition) {
+	for _, c := range list {
+		fmt.Fprintf(b, "%s%-8s %s: %s\n", indent, c.Severity, c.Type, c.Message)
+	}
+}
+
+// changed tells which values the running engine has differently from the spec.
+func changed(c api.Component) []string {
+	var spec, observed any
+	if json.Unmarshal(c.Spec, &spec) != nil || json.Unmarshal(c.Observed, &observed) != nil {
+		return nil
+	}
+	return differences("", spec, observed)
+}
+
+// differences walks two JSON values and describes each place where they differ.
+func differences(at api.Pointer, want, got any) []string {
+	wanted, isObject := want.(map[string]any)
+	found, bothObjects := got.(map[string]any)
+	if !isObject || !bothObjects {
+		a, b := api.Encode(want), api.Encode(got)
+		if string(a) == string(b) {
+			return nil
+		}
+		return []string{fmt.Sprintf("%s: is %s, applied was %s", at, b, a)}
+	}
+	names := maps.Clone(wanted)
+	maps.Copy(names, found)
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		all = append(all, differences(at.At(name), wanted[name], found[name])...)
+	}
+	return all
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+func orNone(text string) string {
+	if text == "" {
+		return "unnamed"
+	}
+	return text
+}
