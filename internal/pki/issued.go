@@ -79,3 +79,8 @@ func KeyPin(certificate *x509.Certificate) string {
 func SerialText(certificate *x509.Certificate) string {
 	return hex.EncodeToString(certificate.SerialNumber.Bytes())
 }
+
+// Matches reports whether a certificate is for the public half of key.
+func Matches(key ed25519.PrivateKey, certificate *x509.Certificate) bool {
+	return publicOf(key).Equal(certificate.PublicKey)
+}

@@ -1,0 +1,86 @@
+package client
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+)
+
+// Credentials are what a pool shows to machines, and whom it believes.
+type Credentials struct {
+	deployment string
+	bundle     pki.Bundle
+	// Either signer or given is set.
+	signer *pki.Signer
+	actor  string
+	given  *tls.Certificate
+}
+
+// Admin returns credentials of role admin: certificates of a few minutes,
+// minted in memory when they are needed and named for actor. Further CAs that
+// machines may still trust, or trust already, come in others.
+func Admin(signer pki.Signer, actor string, others pki.Bundle) (Credentials, error) {
+	if err := pki.CheckActor(actor); err != nil {
+		return Credentials{}, fmt.Errorf("the actor: %w", err)
+	}
+	bundle := others.With(signer.Certificate())
+	if len(bundle) > api.MaxAuthorities {
+		return Credentials{}, fmt.Errorf("there are %d CA certificates with that of the seed; at most %d are allowed", len(bundle), api.MaxAuthorities)
+	}
+	return Credentials{deployment: signer.Deployment(), bundle: bundle, signer: &signer, actor: actor}, nil
+}
+
+// Given returns credentials made of a certificate that somebody else minted,
+// its key, and the CAs of the machines, all in PEM: for runs that have no seed.
+func Given(certificatePEM string, key api.Secret, caPEM string) (Credentials, error) {
+	certificate, err := pki.ParseCertificate(certificatePEM)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("the client certificate: %w", err)
+	}
+	private, err := pki.ParseKey(key)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("the client key: %w", err)
+	}
+	bundle, err := pki.ParseBundlePEM(caPEM)
+	if err != nil {
+		return Credentials{}, err
+	}
+	subject, err := pki.ReadSubject(certificate)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("the client certificate: %w", err)
+	}
+	if subject.Role == "" || subject.Role == api.RoleNode {
+		return Credentials{}, fmt.Errorf("the client certificate is that of machine %s; one of a client is needed", subject.Node)
+	}
+	given := &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: private, Leaf: certificate}
+	if !pki.Matches(private, certificate) {
+		return Credentials{}, errors.New("client certificate and client key do not belong together")
+	}
+	return Credentials{deployment: subject.Deployment, bundle: bundle, given: given, actor: subject.Actor}, nil
+}
+
+// Deployment returns whose machines can be called.
+func (c Credentials) Deployment() string { return c.deployment }
+
+// CanWrite reports whether the credentials hold the seed: without it machines
+// can be read, but nothing can be signed.
+func (c Credentials) CanWrite() bool { return c.signer != nil }
+
+// mint returns a certificate to show from now on, and when to mint the next
+// one; the zero time means never.
+func (c Credentials) mint(now time.Time) (*tls.Certificate, time.Time, error) {
+	if c.given != nil {
+		return c.given, time.Time{}, nil
+	}
+	issued, err := c.signer.Client(api.RoleAdmin, c.actor, pki.ClientLifetime)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	// The last third is a reserve for calls under way and for clocks that
+	// differ a little.
+	return issued.TLS(), now.Add(pki.ClientLifetime * 2 / 3), nil
+}

@@ -1,0 +1,232 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+)
+
+// Machine is one machine that can be called. Its methods may be called at the
+// same time, and share connections.
+type Machine struct {
+	target  Target
+	options Options
+	base    string
+	pool    *Pool // nil on the local socket
+
+	mu sync.Mutex
+	// transport makes connections that show the certificate shown; another
+	// certificate gets another transport, so that no connection outlives it.
+	transport *http.Transport
+	shown     *tls.Certificate
+
+	leaf     atomic.Pointer[x509.Certificate] // the machine's, once it was met
+	renewing sync.Mutex
+}
+
+func newMachine(p *Pool, t Target) *Machine {
+	return &Machine{
+		target: t, options: p.options, pool: p,
+		base: "https://" + pki.NodeDNSName(p.credentials.deployment, t.Name),
+	}
+}
+
+// Local returns the machine on which the program itself runs, called over its
+// agent's Unix socket. It answers reads alone.
+func Local(socket string) *Machine {
+	options := Options{}.withDefaults()
+	dialer := net.Dialer{Timeout: options.DialTimeout}
+	return &Machine{
+		target: Target{Name: "localhost", Address: socket}, options: options,
+		base: "http://localhost",
+		transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, "unix", socket)
+			},
+		},
+	}
+}
+
+// Target returns which machine is meant.
+func (m *Machine) Target() Target { return m.target }
+
+// Close closes the connections that nobody uses.
+func (m *Machine) Close() { m.closeIdle() }
+
+func (m *Machine) closeIdle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.transport != nil {
+		m.transport.CloseIdleConnections()
+	}
+}
+
+// connections returns the transport for calls that begin now.
+func (m *Machine) connections() (*http.Transport, error) {
+	if m.pool == nil {
+		return m.transport, nil
+	}
+	certificate, err := m.pool.current()
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shown == certificate {
+		return m.transport, nil
+	}
+	if m.transport != nil {
+		m.transport.CloseIdleConnections()
+	}
+	m.shown = certificate
+	m.transport = &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return m.dialVerified(ctx, certificate)
+		},
+		MaxIdleConnsPerHost: 16, // Terraform makes ten calls at once, some with a poll beside them
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true,
+	}
+	return m.transport, nil
+}
+
+// call is one request.
+type call struct {
+	method string
+	path   string
+	query  url.Values
+	header http.Header
+	body   []byte
+	// timeout bounds the call; zero means the options' CallTimeout.
+	timeout time.Duration
+}
+
+// maxAnswer bounds an answer, in bytes.
+const maxAnswer = 16 << 20
+
+// do makes a call and reads the answer leniently into out, if that is not nil:
+// a newer agent may say more. An answer that is no success is an [api.Problem].
+func (m *Machine) do(ctx context.Context, c call, out any) (http.Header, error) {
+	transport, err := m.connections()
+	if err != nil {
+		return nil, err
+	}
+	return m.doOver(ctx, transport, c, out)
+}
+
+func (m *Machine) doOver(ctx context.Context, transport http.RoundTripper, c call, out any) (http.Header, error) {
+	timeout := c.timeout
+	if timeout == 0 {
+		timeout = m.options.CallTimeout
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	response, err := m.send(bounded, transport, c)
+	if err != nil {
+		return nil, m.callError(ctx, c, timeout, err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, m.callError(ctx, c, timeout, err)
+	}
+	if response.StatusCode >= http.StatusBadRequest {
+		return nil, problemOf(response, body)
+	}
+	if out != nil {
+		if err := json.Unmarshal(body, out); err != nil {
+			return nil, fmt.Errorf("read what machine %s answered to %s %s: %w", m.target.Name, c.method, c.path, err)
+		}
+	}
+	return response.Header, nil
+}
+
+func (m *Machine) send(ctx context.Context, transport http.RoundTripper, c call) (*http.Response, error) {
+	address := m.base + c.path
+	if len(c.query) > 0 {
+		address += "?" + c.query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, c.method, address, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range c.header {
+		request.Header[name] = values
+	}
+	if c.body != nil && request.Header.Get("Content-Type") == "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if m.pool != nil {
+		request.Header.Set(api.HeaderMachine, m.target.Name)
+	}
+	return transport.RoundTrip(request)
+}
+
+// callError gives an error of the way its type: that of the connection if it
+// has one, the caller's own context, or [Unreachable].
+func (m *Machine) callError(ctx context.Context, c call, timeout time.Duration, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s %s on machine %s: %w", c.method, c.path, m.target.Name, context.Cause(ctx))
+	}
+	if known := typed(err); known != nil {
+		return known
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %s", timeout)
+	}
+	return &Unreachable{
+		Machine: m.target.Name, Address: m.target.Address, Sent: true,
+		Err: fmt.Errorf("%s %s: %w", c.method, c.path, err),
+	}
+}
+
+// typed returns the error of this package in err's chain, without what the
+// HTTP stack put around it.
+func typed(err error) error {
+	if e, ok := errors.AsType[*Unreachable](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*NotEnrolled](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*WrongMachine](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*WrongCA](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*ClockMismatch](err); ok {
+		return e
+	}
+	return nil
+}
+
+// problemOf reads the problem of an answer; an answer without one, such as
+// that to a HEAD, becomes one of the same status.
+func problemOf(response *http.Response, body []byte) error {
+	var problem api.Problem
+	if err := json.Unmarshal(body, &problem); err == nil && problem.Type != "" {
+		return &problem
+	}
+	unknown := &api.Problem{Type: api.ProblemInternal, Title: "The agent answered " + response.Status}
+	for _, t := range []api.ProblemType{api.ProblemNotFound, api.ProblemForbidden} {
+		if response.StatusCode == t.Status() {
+			unknown.Type = t
+		}
+	}
+	return unknown
+}
