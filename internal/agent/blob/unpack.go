@@ -71,7 +71,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string, limits Limits) (Manife
 	if _, err := os.Lstat(dir); err == nil {
 		return nil, fmt.Errorf("unpack into %s: %w", dir, fs.ErrExist)
 	}
-	sibling := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".unpacking")
+	sibling := Leftover(dir)
 	manifest, err := unpackNew(ctx, r, sibling, limits)
 	if err == nil {
 		err = os.Rename(sibling, dir)
@@ -80,6 +80,11 @@ func Unpack(ctx context.Context, r io.Reader, dir string, limits Limits) (Manife
 		return nil, errors.Join(fmt.Errorf("unpack into %s: %w", dir, err), os.RemoveAll(sibling))
 	}
 	return manifest, syncDir(filepath.Dir(dir))
+}
+
+// Leftover is what a killed [Unpack] into dir may leave.
+func Leftover(dir string) string {
+	return filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".unpacking")
 }
 
 func unpackNew(ctx context.Context, r io.Reader, dir string, limits Limits) (Manifest, error) {

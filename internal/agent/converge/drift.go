@@ -1,0 +1,173 @@
+package converge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Drift compares the machine with what was recorded when a state was applied.
+// The result has an entry for each absolute path and each unit that differs; a
+// transaction to the recorded state would repair all of them.
+func (e *Engine) Drift(ctx context.Context, applied Applied) (map[string]api.Drift, error) {
+	found := map[string]api.Drift{}
+	note := func(key, detail string, pointers ...api.Pointer) {
+		if detail != "" {
+			found[key] = api.Drift{Detail: detail, Pointers: pointers}
+		}
+	}
+	state := applied.State
+	for _, d := range state.Dirs {
+		_, detail, err := e.compare(d.Path, standing{Sort: aDir, Mode: d.Mode}, d.Owner, d.Group)
+		if err != nil {
+			return nil, err
+		}
+		note(d.Path, detail)
+	}
+	for _, f := range state.Files {
+		detail, pointers, err := e.compareFile(f, applied.Sums[f.Path])
+		if err != nil {
+			return nil, err
+		}
+		note(f.Path, detail, pointers...)
+	}
+	for _, l := range state.Links {
+		detail, err := e.compareLink(l)
+		if err != nil {
+			return nil, err
+		}
+		note(l.Path, detail, given(l.Source)...)
+	}
+	for _, t := range state.Trees {
+		detail, err := e.compareTree(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		note(t.Path, detail, given(t.Source)...)
+	}
+	for _, u := range state.Units {
+		status, err := e.Units.Status(ctx, u.Name)
+		if err != nil {
+			return nil, err
+		}
+		note(u.Name, describeUnit(status, foreign(status.DropIns, u.Name, state)))
+	}
+	return found, nil
+}
+
+func given(p api.Pointer) []api.Pointer {
+	if p == "" {
+		return nil
+	}
+	return []api.Pointer{p}
+}
+
+// compare says how what stands on a path differs in sort, mode or owner from
+// what should.
+func (e *Engine) compare(path string, want standing, owner, group string) (standing, string, error) {
+	found, err := e.disk().look(path)
+	if err != nil {
+		return found, "", err
+	}
+	if found.Sort == nothing {
+		return found, "is missing", nil
+	}
+	if found.Sort != want.Sort {
+		return found, fmt.Sprintf("is %s, not %s", found.Sort, want.Sort), nil
+	}
+	var parts []string
+	if found.Mode != want.Mode {
+		parts = append(parts, fmt.Sprintf("its mode is %s, not %s", octal(found), octal(want)))
+	}
+	want, known := e.owned(want, owner, group)
+	if !known || found.UID != want.UID || found.GID != want.GID {
+		parts = append(parts, fmt.Sprintf("its owner is %d:%d, not %s:%s", found.UID, found.GID, owner, group))
+	}
+	return found, strings.Join(parts, ", "), nil
+}
+
+// octal writes a mode as chmod takes it.
+func octal(s standing) string {
+	return fmt.Sprintf("%04o", uint32(s.Mode.Perm())|special(s.Mode))
+}
+
+func (e *Engine) compareFile(f File, applied string) (string, []api.Pointer, error) {
+	found, detail, err := e.compare(f.Path, standing{Sort: aFile, Mode: f.Mode}, f.Owner, f.Group)
+	if err != nil || found.Sort != aFile {
+		return detail, nil, err
+	}
+	content, err := e.disk().read(f.Path)
+	if err != nil || sum(content) == applied {
+		return detail, nil, err
+	}
+	edited, pointers := "its content was changed by hand", []api.Pointer(nil)
+	if !f.Secret {
+		lines := diffLines(f.Content, content)
+		edited, pointers = "edited by hand: "+lines.String(), f.sourcesOf(lines)
+	}
+	if detail != "" {
+		edited += ", " + detail
+	}
+	return edited, pointers, nil
+}
+
+// sourcesOf returns the places in the spec whose lines an edit took away or
+// changed, in order and each once.
+func (f File) sourcesOf(e edit) []api.Pointer {
+	var pointers []api.Pointer
+	for _, line := range e.removed {
+		if p, ok := f.Sources[line]; ok && !slices.Contains(pointers, p) {
+			pointers = append(pointers, p)
+		}
+	}
+	return pointers
+}
+
+func (e *Engine) compareLink(l Link) (string, error) {
+	found, err := e.disk().look(l.Path)
+	switch {
+	case err != nil:
+		return "", err
+	case found.Sort == nothing:
+		return "is missing", nil
+	case found.Sort != aLink:
+		return fmt.Sprintf("is %s, not a link", found.Sort), nil
+	case found.Target != l.Target:
+		return fmt.Sprintf("points to %s, not to %s", found.Target, l.Target), nil
+	}
+	return "", nil
+}
+
+// describeUnit says what is wrong with a unit, or nothing.
+func describeUnit(s systemd.Status, dropIns []string) string {
+	var parts []string
+	switch s.LoadState {
+	case "loaded", "":
+	case "masked":
+		parts = append(parts, "is masked")
+	case "not-found":
+		parts = append(parts, "is not known to systemd")
+	default:
+		parts = append(parts, "cannot be loaded: "+s.LoadState)
+	}
+	switch {
+	case s.Active():
+	case s.ActiveState == "failed":
+		parts = append(parts, "has failed: "+s.Result)
+	case s.ActiveState == "inactive":
+		parts = append(parts, "is stopped")
+	default:
+		parts = append(parts, "is "+s.ActiveState)
+	}
+	if s.LoadState == "loaded" && !startsAtBoot(s.UnitFileState) {
+		parts = append(parts, "does not start at boot: "+s.UnitFileState)
+	}
+	if len(dropIns) > 0 {
+		parts = append(parts, "is changed by "+strings.Join(dropIns, ", "))
+	}
+	return strings.Join(parts, ", ")
+}

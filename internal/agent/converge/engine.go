@@ -1,0 +1,368 @@
+package converge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Units is what the engine needs of the service manager; see
+// [systemd.Manager], which has it.
+type Units interface {
+	Stop(ctx context.Context, unit string) error
+	Enable(ctx context.Context, units ...string) error
+	Disable(ctx context.Context, units ...string) error
+	ResetFailed(ctx context.Context, unit string) error
+	DaemonReload(ctx context.Context) error
+	Status(ctx context.Context, unit string) (systemd.Status, error)
+}
+
+// Accounts makes and looks up system accounts; see [SystemAccounts].
+type Accounts interface {
+	Ensure(ctx context.Context, users []User) error
+	Lookup(owner, group string) (uid, gid int, err error)
+}
+
+// Trees is what the engine needs of the artifacts; see [blob.Store].
+type Trees interface {
+	Unpack(ctx context.Context, sum, dir string, limits blob.Limits) error
+	Manifest(sum string) (blob.Manifest, error)
+}
+
+// Engine carries out transactions, those of different components at the same
+// time. All fields but Hook are required, unless they say otherwise.
+type Engine struct {
+	// Root is the directory that all paths of states lie below; empty is "/".
+	Root string
+	// Dir is where transactions are journalled, below Root.
+	Dir      string
+	Units    Units
+	Accounts Accounts
+	Trees    Trees
+	// UndoTimeout bounds the way back; zero means [DefaultUndoTimeout].
+	UndoTimeout time.Duration
+	// Hook, if set, is called before each step with its name. It is the seam
+	// for faults: an error fails the step, and a hook that ends the process or
+	// its goroutine does so between two steps.
+	Hook func(step string) error
+
+	// machine is held while files are swapped and systemd is told: the part
+	// of a transaction in which another must not see things half done.
+	machine sync.Mutex
+}
+
+// DefaultUndoTimeout is enough to restart the slowest engine once.
+const DefaultUndoTimeout = 2 * time.Minute
+
+func (e *Engine) disk() disk { return disk{e.Root} }
+
+// Activate makes the running engine follow what is in place, and returns once
+// it is healthy. Paths is what was done to each file, link and tree. With undo
+// it goes back: the paths are again as they were before.
+type Activate func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error
+
+// Transaction is one change of one component.
+type Transaction struct {
+	Component api.ID
+	// From is what was applied last, nil if nothing was; To is what is
+	// wanted, nil if nothing is.
+	From *Applied
+	To   *State
+	// Books are the caller's records of the component. They change with the
+	// transaction: after the activation, or not at all.
+	Books []Book
+	// Note comes back from [Engine.Recover] if the transaction is interrupted.
+	// It must hold no secret.
+	Note     json.RawMessage
+	Activate Activate
+	Progress Progress
+}
+
+// Book is a root-only file that is written, or with nil Content removed, as
+// part of a transaction.
+type Book struct {
+	Path    string
+	Content []byte
+}
+
+// UndoneError tells that a transaction failed and that the machine was brought
+// back.
+type UndoneError struct {
+	// Cause is why it failed.
+	Cause error
+	// Undo is what of the way back failed, nil if all is as it was before.
+	Undo error
+}
+
+func (e *UndoneError) Error() string {
+	if e.Undo != nil {
+		return fmt.Sprintf("%v; and going back failed too: %v", e.Cause, e.Undo)
+	}
+	return e.Cause.Error()
+}
+
+// Unwrap returns both errors.
+func (e *UndoneError) Unwrap() []error {
+	if e.Undo == nil {
+		return []error{e.Cause}
+	}
+	return []error{e.Cause, e.Undo}
+}
+
+// step is one thing that a transaction does. Each can be run twice.
+type step struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// Apply carries out a transaction. When a step fails, or the context ends, the
+// machine is brought back under a context of its own, and the error is an
+// [UndoneError]; any other error means that nothing was touched. A component
+// must have only one transaction at a time.
+func (e *Engine) Apply(ctx context.Context, t Transaction) error {
+	if t.Progress == nil {
+		t.Progress = func(api.Phase, string, ...any) {}
+	}
+	if err := e.settle(ctx, t.Component, t.Activate); err != nil {
+		return err
+	}
+	p, err := e.makePlan(ctx, t.From, t.To)
+	if err != nil {
+		return err
+	}
+	if err := e.hook("journal"); err != nil {
+		return err
+	}
+	j, err := e.openJournal(t, p)
+	if err != nil {
+		return errors.Join(err, e.closeJournal(t.Component))
+	}
+	if err := e.carryOut(ctx, t, p, j); err != nil {
+		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
+		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Activate)}
+	}
+	e.finish(j)
+	return nil
+}
+
+// carryOut runs all steps up to the commit.
+func (e *Engine) carryOut(ctx context.Context, t Transaction, p *plan, j *journal) error {
+	if len(p.trees)+len(p.files)+len(p.dirs) > 0 {
+		t.Progress(api.PhaseStage, "stage %s", p.describe())
+	}
+	if err := e.run(ctx, e.stageSteps(p)); err != nil {
+		return err
+	}
+	if err := e.swap(ctx, t, p); err != nil {
+		return err
+	}
+	t.Progress(api.PhaseActivate, "have the running engine follow")
+	if err := e.run(ctx, e.settleSteps(t, p)); err != nil {
+		return err
+	}
+	t.Progress(api.PhaseCommit, "record what was applied")
+	return e.run(ctx, e.commitSteps(t, j))
+}
+
+func (e *Engine) swap(ctx context.Context, t Transaction, p *plan) error {
+	steps := e.swapSteps(p)
+	if len(steps) == 0 {
+		return nil
+	}
+	e.machine.Lock()
+	defer e.machine.Unlock()
+	t.Progress(api.PhaseSwap, "put %s in place", p.describe())
+	return e.run(ctx, steps)
+}
+
+func (e *Engine) run(ctx context.Context, steps []step) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("stopped before the step %q: %w", s.name, context.Cause(ctx))
+		}
+		if err := e.hook(s.name); err != nil {
+			return err
+		}
+		if err := s.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) hook(name string) error {
+	if e.Hook == nil {
+		return nil
+	}
+	return e.Hook(name)
+}
+
+// stageSteps make all that touches nothing which is in use.
+func (e *Engine) stageSteps(p *plan) []step {
+	var steps []step
+	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
+	if len(p.users) > 0 {
+		add("users", func(ctx context.Context) error { return e.Accounts.Ensure(ctx, p.users) })
+	}
+	for _, d := range p.dirs {
+		add("directory "+d.what.Path, func(context.Context) error { return e.makeDir(d.what) })
+	}
+	for _, t := range p.trees {
+		add("unpack "+t.Path, func(ctx context.Context) error { return e.unpack(ctx, t) })
+	}
+	for _, f := range p.files {
+		add("stage "+f.what.Path, func(context.Context) error { return e.stageFile(f.what) })
+	}
+	return steps
+}
+
+func (e *Engine) makeDir(d Dir) error {
+	uid, gid, err := e.Accounts.Lookup(d.Owner, d.Group)
+	if err != nil {
+		return fmt.Errorf("make the directory %s: %w", d.Path, err)
+	}
+	return e.disk().makeDir(d.Path, standing{Mode: d.Mode, UID: uid, GID: gid})
+}
+
+func (e *Engine) stageFile(f File) error {
+	uid, gid, err := e.Accounts.Lookup(f.Owner, f.Group)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	return e.disk().write(f.Path, f.Content, standing{Mode: f.Mode, UID: uid, GID: gid})
+}
+
+// unpack makes the sibling of a tree. What is wrong with the archive is told
+// on the place in the spec that names it.
+func (e *Engine) unpack(ctx context.Context, t Tree) error {
+	name := e.disk().path(sibling(t.Path))
+	if err := os.RemoveAll(name); err != nil {
+		return fmt.Errorf("unpack %s: %w", t.Path, err)
+	}
+	err := e.Trees.Unpack(ctx, t.SHA256, name, blob.Limits{Bytes: t.MaxBytes})
+	if bad, ok := errors.AsType[*blob.ArchiveError](err); ok {
+		var found api.Violations
+		found.Add(t.Source, "%s", bad.Error())
+		return found.Problem()
+	}
+	if missing, ok := errors.AsType[*api.Problem](err); ok && missing.Type == api.ProblemBlobMissing {
+		missing.Violations = []api.Violation{{Pointer: t.Source, Detail: missing.Detail}}
+		return missing
+	}
+	return err
+}
+
+// swapSteps put in place what was staged. Trees come before the links and
+// files that name them.
+func (e *Engine) swapSteps(p *plan) []step {
+	var steps []step
+	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
+	for _, t := range p.trees {
+		add("move aside "+t.Path, func(context.Context) error { return e.disk().moveAside(t.Path) })
+		add("swap "+t.Path, func(context.Context) error { return e.disk().swap(t.Path) })
+	}
+	for _, f := range p.files {
+		add("swap "+f.what.Path, func(context.Context) error {
+			return errors.Join(e.disk().clearForFile(f.what.Path), e.disk().swap(f.what.Path))
+		})
+	}
+	for _, l := range p.links {
+		add("link "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
+	}
+	for _, path := range p.dropIns {
+		add("remove "+path, func(context.Context) error { return e.disk().remove(path) })
+	}
+	if len(p.enable) > 0 {
+		add("enable", func(ctx context.Context) error { return e.Units.Enable(ctx, p.enable...) })
+	}
+	if len(p.enable) > 0 || p.touchesUnits() {
+		add("reload units", e.Units.DaemonReload)
+	}
+	return steps
+}
+
+// settleSteps have the engine follow, and only then take away what is wanted
+// no more: until the new serves, the old does.
+func (e *Engine) settleSteps(t Transaction, p *plan) []step {
+	steps := []step{{"activate", func(ctx context.Context) error { return t.Activate(ctx, p.paths, false) }}}
+	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
+	for _, unit := range p.retired {
+		add("retire "+unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit) })
+	}
+	for _, path := range p.gone {
+		add("remove "+path, func(context.Context) error { return e.disk().remove(path) })
+	}
+	if len(p.retired) > 0 {
+		add("reload units again", e.Units.DaemonReload)
+	}
+	return steps
+}
+
+// retireUnit stops and disables a unit, and leaves no trace of a failure.
+func (e *Engine) retireUnit(ctx context.Context, unit string) error {
+	status, err := e.Units.Status(ctx, unit)
+	if err != nil {
+		return err
+	}
+	if status.LoadState != "not-found" || status.Active() {
+		if err := e.Units.Stop(ctx, unit); err != nil {
+			return err
+		}
+	}
+	return errors.Join(e.Units.ResetFailed(ctx, unit), e.Units.Disable(ctx, unit))
+}
+
+// commitSteps change the books and then declare the transaction done.
+func (e *Engine) commitSteps(t Transaction, j *journal) []step {
+	var steps []step
+	for _, b := range t.Books {
+		steps = append(steps, step{"record " + filepath.Base(b.Path), func(context.Context) error { return e.writeBook(b) }})
+	}
+	return append(steps, step{"commit", func(context.Context) error {
+		j.Committed = true
+		if err := e.writeJournal(j); err != nil {
+			j.Committed = false
+			return err
+		}
+		return nil
+	}})
+}
+
+func (e *Engine) writeBook(b Book) error {
+	if b.Content == nil {
+		return e.disk().remove(b.Path)
+	}
+	if err := os.MkdirAll(e.disk().path(filepath.Dir(b.Path)), 0o700); err != nil {
+		return fmt.Errorf("record %s: %w", b.Path, err)
+	}
+	return e.disk().replace(b.Path, b.Content, standing{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()})
+}
+
+// finish removes what a committed transaction no longer needs. A failure
+// changes nothing of the outcome: the journal stays, and it is tried again.
+func (e *Engine) finish(j *journal) {
+	failure := e.hook("finish")
+	for _, s := range j.Saved {
+		if s.Tree {
+			failure = errors.Join(failure, os.RemoveAll(e.disk().path(aside(s.Path))))
+		}
+	}
+	for _, tree := range j.Finish.Trees {
+		failure = errors.Join(failure, e.disk().removeTree(tree))
+	}
+	for _, path := range j.Finish.Dirs {
+		failure = errors.Join(failure, e.disk().removeEmpty(path))
+	}
+	if failure == nil {
+		_ = e.closeJournal(j.Component) // likewise
+	}
+}

@@ -1,0 +1,170 @@
+package converge
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// journal is what is needed to undo a transaction, or to finish it once it is
+// committed. It is on the disk before the first touch of anything else.
+type journal struct {
+	Component api.ID `json:"component"`
+	// Note is the caller's own, see [Transaction].
+	Note json.RawMessage `json:"note,omitempty"`
+	// Committed separates what is to be undone from what is to be finished.
+	Committed bool `json:"committed,omitempty"`
+	// Saved is what stood before on each path that is touched, in the order
+	// in which they are touched.
+	Saved []saved `json:"saved"`
+	// Existed tells that the component was there before.
+	Existed bool `json:"existed"`
+	// UnitsBefore and UnitsAfter are the units of either state.
+	UnitsBefore []string `json:"units_before,omitempty"`
+	UnitsAfter  []string `json:"units_after,omitempty"`
+	// Paths is what the transaction did, by path.
+	Paths  map[string]api.ChangeAction `json:"paths,omitempty"`
+	Finish finish                      `json:"finish"`
+}
+
+// saved is what stood on a path before it was touched.
+type saved struct {
+	Path string `json:"path"`
+	standing
+	// Copy names the copy of a file's content within the journal.
+	Copy string `json:"copy,omitempty"`
+	// Tree tells that a whole directory was there, which is moved aside.
+	Tree bool `json:"tree,omitempty"`
+}
+
+const journalFile = "journal.json"
+
+func (e *Engine) journalDir(id api.ID) string {
+	return filepath.Join(e.Dir, string(id.Kind), id.Name)
+}
+
+// openJournal saves what a plan will touch and writes the journal. Until it is
+// there whole, a copy that a killed run left counts for nothing.
+func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
+	j := &journal{Component: t.Component, Note: t.Note, UnitsAfter: p.units, Paths: p.paths, Finish: p.finish}
+	if t.From != nil {
+		j.Existed = true
+		j.UnitsBefore = t.From.State.units()
+	}
+	dir := e.journalDir(t.Component)
+	if err := os.RemoveAll(e.disk().path(dir)); err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	if err := os.MkdirAll(e.disk().path(dir), 0o700); err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	for _, path := range p.touched(t.Books) {
+		s, err := e.save(dir, len(j.Saved), path)
+		if err != nil {
+			return nil, err
+		}
+		j.Saved = append(j.Saved, s)
+	}
+	for _, tree := range p.trees {
+		for i := range j.Saved {
+			j.Saved[i].Tree = j.Saved[i].Tree || j.Saved[i].Path == tree.Path
+		}
+	}
+	return j, e.writeJournal(j)
+}
+
+// touched lists the paths that a plan changes, in order.
+func (p *plan) touched(books []Book) []string {
+	var paths []string
+	for _, d := range p.dirs {
+		paths = append(paths, d.what.Path)
+	}
+	for _, t := range p.trees {
+		paths = append(paths, t.Path)
+	}
+	for _, f := range p.files {
+		paths = append(paths, f.what.Path)
+	}
+	for _, l := range p.links {
+		paths = append(paths, l.Path)
+	}
+	paths = append(append(paths, p.dropIns...), p.gone...)
+	for _, b := range books {
+		paths = append(paths, b.Path)
+	}
+	return paths
+}
+
+// save notes what stands on a path, with a root-only copy if it is a file.
+func (e *Engine) save(dir string, number int, path string) (saved, error) {
+	s := saved{Path: path}
+	var err error
+	if s.standing, err = e.disk().look(path); err != nil || s.Sort != aFile {
+		return s, err
+	}
+	s.Copy = strconv.Itoa(number)
+	content, err := e.disk().read(path)
+	if err != nil {
+		return s, err
+	}
+	root := standing{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}
+	return s, e.disk().replace(filepath.Join(dir, s.Copy), content, root)
+}
+
+func (e *Engine) writeJournal(j *journal) error {
+	path := filepath.Join(e.journalDir(j.Component), journalFile)
+	root := standing{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}
+	if err := e.disk().replace(path, api.Encode(j), root); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// readJournal returns the journal of a component's unfinished transaction, nil
+// if there is none.
+func (e *Engine) readJournal(id api.ID) (*journal, error) {
+	data, err := e.disk().read(filepath.Join(e.journalDir(id), journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nothing to recover is no failure
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	var j journal
+	if err := json.Unmarshal(data, &j); err != nil {
+		return nil, fmt.Errorf("read the journal of %s: %w", id, err)
+	}
+	return &j, nil
+}
+
+// closeJournal forgets a transaction. The journal goes first, its copies after.
+func (e *Engine) closeJournal(id api.ID) error {
+	dir := e.journalDir(id)
+	if err := e.disk().remove(filepath.Join(dir, journalFile)); err != nil {
+		return fmt.Errorf("close the journal: %w", err)
+	}
+	if err := os.RemoveAll(e.disk().path(dir)); err != nil {
+		return fmt.Errorf("close the journal: %w", err)
+	}
+	return nil
+}
+
+// unfinished lists the components whose transactions were not finished.
+func (e *Engine) unfinished() ([]api.ID, error) {
+	found, err := filepath.Glob(filepath.Join(e.disk().path(e.Dir), "*", "*", journalFile))
+	if err != nil {
+		return nil, fmt.Errorf("look for journals: %w", err)
+	}
+	var ids []api.ID
+	for _, path := range found {
+		dir := filepath.Dir(path)
+		ids = append(ids, api.ID{Kind: api.Kind(filepath.Base(filepath.Dir(dir))), Name: filepath.Base(dir)})
+	}
+	return ids, nil
+}

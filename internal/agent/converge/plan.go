@@ -1,0 +1,368 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// plan is what has to be done to bring the machine from what stands on it to
+// a wanted state. It holds only what differs.
+type plan struct {
+	users []User
+	dirs  []placed[Dir]
+	trees []Tree
+	files []placed[File]
+	links []Link
+	// dropIns are unit files that others laid over ours; gone are paths that
+	// are wanted no more. Both are removed.
+	dropIns, gone []string
+	// units are all that are wanted, retired those wanted no more.
+	units, retired []string
+	// enable holds the units that do not start at boot as they should.
+	enable []string
+	// finish is what is removed once nothing can be undone any more.
+	finish finish
+	// paths tells what happens to each file, link and tree.
+	paths map[string]api.ChangeAction
+}
+
+// placed is something with its owner looked up.
+type placed[T any] struct {
+	what T
+	at   standing
+}
+
+// finish is what a committed transaction leaves to be removed: trees as a
+// whole, directories only if they are empty.
+type finish struct {
+	Trees []string `json:"trees,omitempty"`
+	Dirs  []string `json:"dirs,omitempty"`
+}
+
+// makePlan compares the machine with a wanted state; to is nil for none. It
+// changes nothing.
+func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State) (*plan, error) {
+	p := &plan{paths: map[string]api.ChangeAction{}}
+	wanted, before := State{}, State{}
+	if to != nil {
+		wanted = *to
+	}
+	if from != nil {
+		before = from.State
+	}
+	p.users, p.units = wanted.Users, wanted.units()
+	for _, plan := range []func() error{
+		func() error { return e.planTrees(ctx, p, wanted.Trees) },
+		func() error { return e.planFiles(p, wanted.Files) },
+		func() error { return e.planLinks(p, wanted.Links) },
+		func() error { return e.planDirs(p, wanted) },
+		func() error { return e.planGone(p, before.paths(), wanted.paths()) },
+		func() error { return e.planUnits(ctx, p, wanted) },
+	} {
+		if err := plan(); err != nil {
+			return nil, err
+		}
+	}
+	p.retired = without(before.units(), p.units)
+	_, gone := retire(from, to)
+	for _, t := range gone {
+		p.finish.Trees = append(p.finish.Trees, t.Path)
+		p.paths[t.Path] = api.ChangeDelete
+	}
+	for _, d := range before.Dirs {
+		if !slices.ContainsFunc(wanted.Dirs, func(w Dir) bool { return w.Path == d.Path }) {
+			p.finish.Dirs = append(p.finish.Dirs, d.Path)
+		}
+	}
+	deepestFirst(p.finish.Dirs)
+	return p, nil
+}
+
+func deepestFirst(paths []string) {
+	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(b, a) })
+}
+
+func without(all, not []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(not, s) })
+}
+
+func action(s standing) api.ChangeAction {
+	if s.Sort == nothing {
+		return api.ChangeCreate
+	}
+	return api.ChangeUpdate
+}
+
+func (e *Engine) planFiles(p *plan, files []File) error {
+	for _, f := range files {
+		found, err := e.disk().look(f.Path)
+		if err != nil {
+			return err
+		}
+		want, known := e.owned(standing{Sort: aFile, Mode: f.Mode}, f.Owner, f.Group)
+		same := known && found == want
+		if same {
+			content, err := e.disk().read(f.Path)
+			if err != nil {
+				return err
+			}
+			same = string(content) == string(f.Content)
+		}
+		if !same {
+			p.files = append(p.files, placed[File]{f, want})
+			p.paths[f.Path] = action(found)
+		}
+	}
+	return nil
+}
+
+// owned adds the ids of an owner and a group to what shall stand somewhere.
+// An account that is not known yet is made with the users; until then nothing
+// can belong to it.
+func (e *Engine) owned(s standing, owner, group string) (standing, bool) {
+	uid, gid, err := e.Accounts.Lookup(owner, group)
+	s.UID, s.GID = uid, gid
+	return s, err == nil
+}
+
+func (e *Engine) planLinks(p *plan, links []Link) error {
+	for _, l := range links {
+		found, err := e.disk().look(l.Path)
+		if err != nil {
+			return err
+		}
+		if found.Sort != aLink || found.Target != l.Target {
+			p.links = append(p.links, l)
+			p.paths[l.Path] = action(found)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) planTrees(ctx context.Context, p *plan, trees []Tree) error {
+	for _, t := range trees {
+		detail, err := e.compareTree(ctx, t)
+		if err != nil {
+			return err
+		}
+		if detail == "" {
+			continue
+		}
+		found, err := e.disk().look(t.Path)
+		if err != nil {
+			return err
+		}
+		p.trees = append(p.trees, t)
+		p.paths[t.Path] = action(found)
+	}
+	return nil
+}
+
+// compareTree says how the tree on the disk differs from the archive that it
+// came from, or nothing. One whose archive was never unpacked here cannot be
+// vouched for.
+func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
+	manifest, err := e.Trees.Manifest(t.SHA256)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "it cannot be compared: what was unpacked is not known", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	differences, err := manifest.Compare(ctx, e.disk().path(t.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "is missing", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return describeTree(differences), nil
+}
+
+// describeTree names the first few differences.
+func describeTree(differences []blob.Difference) string {
+	const shown = 3
+	var parts []string
+	for _, d := range differences[:min(shown, len(differences))] {
+		parts = append(parts, fmt.Sprintf("%s is %s", d.Path, d.Detail))
+	}
+	if more := len(differences) - shown; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// planDirs finds the directories that are to be made or corrected: those that
+// are wanted, and those that the rest needs to stand in.
+func (e *Engine) planDirs(p *plan, wanted State) error {
+	named := map[string]bool{}
+	for _, d := range wanted.Dirs {
+		named[d.Path] = true
+		found, err := e.disk().look(d.Path)
+		if err != nil {
+			return err
+		}
+		want, known := e.owned(standing{Sort: aDir, Mode: d.Mode}, d.Owner, d.Group)
+		if !known || found != want {
+			p.dirs = append(p.dirs, placed[Dir]{d, want})
+		}
+	}
+	needed := wanted.paths()
+	for _, d := range wanted.Dirs {
+		needed = append(needed, d.Path)
+	}
+	for _, t := range wanted.Trees {
+		needed = append(needed, t.Path)
+	}
+	for _, leaf := range needed {
+		for parent := filepath.Dir(leaf); parent != "/" && !named[parent]; parent = filepath.Dir(parent) {
+			named[parent] = true
+			if _, err := os.Stat(e.disk().path(parent)); errors.Is(err, fs.ErrNotExist) {
+				p.dirs = append(p.dirs, placed[Dir]{Dir{Path: parent, Mode: 0o755, Owner: "root", Group: "root"}, standing{}})
+			}
+		}
+	}
+	// Outer ones first: a path sorts after the directory that it is in.
+	slices.SortFunc(p.dirs, func(a, b placed[Dir]) int { return strings.Compare(a.what.Path, b.what.Path) })
+	return nil
+}
+
+func (e *Engine) planGone(p *plan, before, wanted []string) error {
+	for _, path := range without(before, wanted) {
+		found, err := e.disk().look(path)
+		if err != nil {
+			return err
+		}
+		if found.Sort == aFile || found.Sort == aLink {
+			p.gone = append(p.gone, path)
+			p.paths[path] = api.ChangeDelete
+		}
+	}
+	return nil
+}
+
+// planUnits finds units that are not enabled, and drop-ins that change a unit
+// behind the back of its file. Removing one counts as a change of that file.
+func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
+	for _, unit := range p.units {
+		status, err := e.Units.Status(ctx, unit)
+		if err != nil {
+			return err
+		}
+		if !startsAtBoot(status.UnitFileState) || p.touchesUnits() {
+			p.enable = append(p.enable, unit)
+		}
+		for _, dropIn := range foreign(status.DropIns, unit, wanted) {
+			p.dropIns = append(p.dropIns, dropIn)
+			p.paths[dropIn] = api.ChangeDelete
+			for _, f := range wanted.Files {
+				if name := path.Base(f.Path); name == unit || name == template(unit) {
+					p.paths[f.Path] = api.ChangeUpdate
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// startsAtBoot judges systemd's word for a unit file.
+func startsAtBoot(state string) bool {
+	switch state {
+	case "enabled", "static", "indirect", "alias", "generated":
+		return true
+	}
+	return false
+}
+
+// foreign returns the drop-ins made for this one unit that are not ours. Those
+// that the image has for all units are no business of a component.
+func foreign(dropIns []string, unit string, wanted State) []string {
+	return slices.DeleteFunc(slices.Clone(dropIns), func(p string) bool {
+		own := path.Base(path.Dir(p))
+		local := strings.HasPrefix(p, "/etc/") || strings.HasPrefix(p, "/run/")
+		return !local || own != unit+".d" && own != template(unit)+".d" || slices.Contains(wanted.paths(), p)
+	})
+}
+
+// template returns the file name that an instance of a unit comes from:
+// "app@.service" for "app@blue.service"; "" for a unit that is no instance.
+func template(unit string) string {
+	prefix, rest, ok := strings.Cut(unit, "@")
+	if !ok {
+		return ""
+	}
+	return prefix + "@" + path.Ext(rest)
+}
+
+// touchesUnits reports whether systemd has to read its files again.
+func (p *plan) touchesUnits() bool {
+	return len(p.dropIns) > 0 || slices.ContainsFunc(p.files, func(f placed[File]) bool { return isUnitFile(f.what.Path) })
+}
+
+// isUnitFile reports whether systemd reads the file at p.
+func isUnitFile(p string) bool { return strings.Contains(p, "/systemd/system") }
+
+// describe counts what is touched, for a person.
+func (p *plan) describe() string {
+	var parts []string
+	for _, c := range []struct {
+		n         int
+		one, many string
+	}{
+		{len(p.trees), "1 release", "releases"}, {len(p.files), "1 file", "files"}, {len(p.links), "1 link", "links"},
+		{len(p.dirs), "1 directory", "directories"}, {len(p.enable), "1 unit", "units"},
+	} {
+		switch c.n {
+		case 0:
+		case 1:
+			parts = append(parts, c.one)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.many))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Preview tells what a transaction would do, without doing it: what happens to
+// each file, link and tree, and the same with the units as a sorted list.
+func (e *Engine) Preview(ctx context.Context, from *Applied, to *State) (map[string]api.ChangeAction, []api.Change, error) {
+	p, err := e.makePlan(ctx, from, to)
+	if err != nil {
+		return nil, nil, err
+	}
+	actions := maps.Clone(p.paths)
+	for _, unit := range p.retired {
+		actions[unit] = api.ChangeDelete
+	}
+	var before []string
+	if from != nil {
+		before = from.State.units()
+	}
+	for _, unit := range p.units {
+		status, err := e.Units.Status(ctx, unit)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case !slices.Contains(before, unit):
+			actions[unit] = api.ChangeCreate
+		case !status.Active() || !startsAtBoot(status.UnitFileState):
+			actions[unit] = api.ChangeUpdate
+		}
+	}
+	changes := make([]api.Change, 0, len(actions))
+	for _, path := range slices.Sorted(maps.Keys(actions)) {
+		changes = append(changes, api.Change{Path: path, Action: actions[path]})
+	}
+	return p.paths, changes, nil
+}

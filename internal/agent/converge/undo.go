@@ -1,0 +1,186 @@
+package converge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Interrupted is a transaction that an earlier life of the agent did not end.
+type Interrupted struct {
+	Component api.ID
+	// Note is the one of the transaction.
+	Note json.RawMessage
+	// Committed tells that it was done but for some cleaning up. Otherwise it
+	// was undone.
+	Committed bool
+	// Err is what of the undoing failed, nil if all is as it was before.
+	Err error
+}
+
+// Recover ends what an earlier life of the agent left unfinished. It is called
+// once, before the first transaction; activate gives the function that brings
+// the engine of one of them back. An error means that a journal cannot be
+// read; what could be recovered is returned with it.
+func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activate) ([]Interrupted, error) {
+	ids, err := e.unfinished()
+	if err != nil {
+		return nil, err
+	}
+	var ended []Interrupted
+	var failures []error
+	for _, id := range ids {
+		j, err := e.readJournal(id)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		if j == nil {
+			continue
+		}
+		i := Interrupted{Component: id, Note: j.Note, Committed: j.Committed}
+		if j.Committed {
+			e.finish(j)
+		} else {
+			i.Err = e.undo(ctx, j, activate(i))
+		}
+		ended = append(ended, i)
+	}
+	return ended, errors.Join(failures...)
+}
+
+// settle ends the last transaction of a component, should it still be open:
+// its undoing failed, or its cleaning up.
+func (e *Engine) settle(ctx context.Context, id api.ID, activate Activate) error {
+	j, err := e.readJournal(id)
+	if err != nil || j == nil {
+		return err
+	}
+	if j.Committed {
+		e.finish(j)
+		return nil
+	}
+	if err := e.undo(ctx, j, activate); err != nil {
+		return fmt.Errorf("undo what the last operation left: %w", err)
+	}
+	return nil
+}
+
+// undo brings back what the journal saved. It has a deadline of its own,
+// because the context of what failed may well be over, and goes on after a
+// failure: the more comes back the better. The journal stays if a file did
+// not come back, so that the next start tries again; an engine that does not
+// run on its old files is reported, and would not run any better then.
+func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error {
+	timeout := e.UndoTimeout
+	if timeout == 0 {
+		timeout = DefaultUndoTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+
+	var failures []error
+	try := func(name string, run func() error) bool {
+		err := e.hook("undo: " + name)
+		if err == nil {
+			err = run()
+		}
+		failures = append(failures, err)
+		return err == nil
+	}
+	if !j.Existed { // as for any deletion: the engine first, then its units
+		try("activate", func() error { return activate(ctx, j.Paths, true) })
+	}
+	for _, unit := range without(j.UnitsAfter, j.UnitsBefore) {
+		try("retire "+unit, func() error { return e.retireUnit(ctx, unit) })
+	}
+	restored := e.restoreAll(ctx, j, try)
+	if j.Existed {
+		try("activate", func() error { return activate(ctx, j.Paths, true) })
+	}
+	if restored {
+		try("close", func() error { return e.closeJournal(j.Component) })
+	}
+	return errors.Join(failures...)
+}
+
+// restoreAll brings the files back and tells systemd, under the machine's lock.
+func (e *Engine) restoreAll(ctx context.Context, j *journal, try func(string, func() error) bool) bool {
+	e.machine.Lock()
+	defer e.machine.Unlock()
+	restored, units := true, false
+	for _, s := range slices.Backward(j.Saved) {
+		restored = try("restore "+s.Path, func() error { return e.restore(j, s) }) && restored
+		units = units || isUnitFile(s.Path)
+	}
+	if len(j.UnitsBefore) > 0 {
+		try("enable", func() error { return e.Units.Enable(ctx, j.UnitsBefore...) })
+	}
+	if units || len(j.UnitsBefore)+len(j.UnitsAfter) > 0 {
+		try("reload units", func() error { return e.Units.DaemonReload(ctx) })
+	}
+	return restored
+}
+
+// restore brings one path back, whatever was done to it so far.
+func (e *Engine) restore(j *journal, s saved) error {
+	name := e.disk().path(s.Path)
+	waiting := e.disk().path(sibling(s.Path))
+	if err := errors.Join(os.RemoveAll(waiting), os.RemoveAll(blob.Leftover(waiting))); err != nil {
+		return fmt.Errorf("restore %s: %w", s.Path, err)
+	}
+	if s.Tree {
+		return e.restoreTree(s)
+	}
+	switch s.Sort {
+	case nothing:
+		found, err := e.disk().look(s.Path)
+		if err != nil {
+			return err
+		}
+		if found.Sort == aDir {
+			return e.disk().removeEmpty(s.Path)
+		}
+		return e.disk().remove(s.Path)
+	case aFile:
+		content, err := e.disk().read(filepath.Join(e.journalDir(j.Component), s.Copy))
+		if err != nil {
+			return err
+		}
+		return e.disk().replace(s.Path, content, s.standing)
+	case aLink:
+		return e.disk().link(s.Path, s.Target)
+	case aDir:
+		return e.disk().makeDir(s.Path, s.standing)
+	case otherSort:
+		if !exists(name) {
+			return fmt.Errorf("restore %s: it was neither file, link nor directory, and is gone", s.Path)
+		}
+	}
+	return nil
+}
+
+// restoreTree brings back what was moved aside, if it was.
+func (e *Engine) restoreTree(s saved) error {
+	name, old := e.disk().path(s.Path), e.disk().path(aside(s.Path))
+	moved := exists(old)
+	if s.Sort != nothing && !moved {
+		return nil // not touched yet, or back already
+	}
+	if err := os.RemoveAll(name); err != nil {
+		return fmt.Errorf("restore %s: %w", s.Path, err)
+	}
+	if moved {
+		if err := os.Rename(old, name); err != nil {
+			return fmt.Errorf("restore %s: %w", s.Path, err)
+		}
+	}
+	return e.disk().syncDir(filepath.Dir(s.Path))
+}

@@ -1,0 +1,385 @@
+package operation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// admission is what may be done for a job, given what is recorded.
+type admission int
+
+const (
+	refused admission = iota
+	// change: the job goes on from what is recorded.
+	change
+	// adopt: the component is there already with the wanted spec.
+	adopt
+)
+
+// admit compares what a job is based on with what is recorded. Its error tells
+// who was there first.
+func (r *Runner) admit(j job, record *Record) (admission, error) {
+	switch {
+	case record == nil && j.verb == api.VerbDelete:
+		return refused, notFound("component %s", j.ID)
+	case record == nil && j.Base == 0:
+		return change, nil
+	case record == nil:
+		return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
+			Detail: fmt.Sprintf("generation %d of %s is expected, but there is none on this machine: it was removed, or the machine was rebuilt", j.Base, j.ID)}
+	case j.Base == record.Generation && j.verb == api.VerbDelete:
+		return change, nil
+	case j.verb == api.VerbApply && sameSpec(j.kind, j.spec, record.Spec) && (j.Base == 0 || j.Base == record.Generation):
+		return adopt, nil
+	case j.Base == record.Generation:
+		return change, nil
+	case j.Base == 0 && j.verb == api.VerbApply:
+		return refused, &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
+			Detail: fmt.Sprintf("%s was applied by %s; import it to manage it here", j.ID, record.by())}
+	}
+	return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
+		Detail: fmt.Sprintf("generation %d of %s is expected, but generation %d was applied by %s; plan again", j.Base, j.ID, record.Generation, record.by())}
+}
+
+func (r *Record) by() string {
+	return fmt.Sprintf("%s at %s", r.Actor, r.AppliedAt.UTC().Format("2006-01-02 15:04:05 UTC"))
+}
+
+// sameSpec compares a spec with a recorded one as this agent understands it.
+func sameSpec(kind Kind, spec Spec, recorded json.RawMessage) bool {
+	before, err := kind.Validate(recorded)
+	return err == nil && string(api.Encode(before)) == string(api.Encode(spec))
+}
+
+// target is what a job is about to put in place.
+type target struct {
+	version converge.Version
+	// secrets are the values that it was rendered with.
+	secrets secrets
+}
+
+// execute does what a job asks for and returns the component's generation
+// after it.
+func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
+	record, err := r.store.read(j.ID)
+	if err != nil {
+		return 0, err
+	}
+	how, err := r.admit(j, record)
+	if err != nil {
+		return 0, err
+	}
+	if j.verb == api.VerbDelete {
+		return 0, r.converge(ctx, j, record, nil)
+	}
+	r.log.event(j.Operation, api.PhaseValidate, "the spec is valid")
+	if how == adopt {
+		intact, err := r.intact(ctx, j, record)
+		if err != nil {
+			return 0, err
+		}
+		if intact {
+			r.log.event(j.Operation, api.PhaseCommit, "nothing to do: generation %d stands as it was applied", record.Generation)
+			return record.Generation, nil
+		}
+	}
+	to, err := r.prepare(ctx, j, record)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.converge(ctx, j, record, to); err != nil {
+		return 0, err
+	}
+	return next(record), nil
+}
+
+func next(record *Record) int64 {
+	if record == nil {
+		return 1
+	}
+	return record.Generation + 1
+}
+
+// intact reports whether a component stands as it was recorded, on the disk
+// and in the running engine, and with the secrets that its spec asks for.
+func (r *Runner) intact(ctx context.Context, j job, record *Record) (bool, error) {
+	seen, err := r.inspect(ctx, j.kind, record)
+	if err != nil {
+		return false, err
+	}
+	held, err := r.store.secrets(j.ID)
+	return len(seen.drift) == 0 && string(seen.observed) == string(seen.spec) && held.Version == secretsVersion(j.spec), err
+}
+
+// prepare does all that can be done before anything is touched: claims,
+// secrets, rendering, the engine's own check.
+func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, error) {
+	if err := r.claim(j); err != nil {
+		return nil, err
+	}
+	values, err := r.chooseSecrets(j, true)
+	if err != nil {
+		return nil, err
+	}
+	r.log.event(j.Operation, api.PhaseRender, "render files and units")
+	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values)
+	if err != nil {
+		return nil, fmt.Errorf("render %s: %w", j.ID, err)
+	}
+	to := &target{converge.Version{Spec: j.spec, State: state}, values}
+	if err := r.uploaded(record, state); err != nil {
+		return nil, err
+	}
+	r.log.event(j.Operation, api.PhaseCheck, "have the engine check the configuration")
+	return to, r.check(ctx, j, to.version)
+}
+
+// uploaded makes sure that the artifacts of trees that do not stand yet are here.
+func (r *Runner) uploaded(record *Record, state converge.State) error {
+	for _, t := range state.Trees {
+		status, err := r.Blobs.Status(t.SHA256)
+		if err != nil {
+			return err
+		}
+		if status.Complete || record != nil && record.Applied.Has(t) {
+			continue
+		}
+		missing := blob.Missing(t.SHA256)
+		missing.Violations = []api.Violation{{Pointer: t.Source, Detail: missing.Detail}}
+		return missing
+	}
+	return nil
+}
+
+// check writes a state where only the engine's checker will look for it.
+func (r *Runner) check(ctx context.Context, j job, v converge.Version) (err error) {
+	dir, err := os.MkdirTemp(r.Runtime, "check-")
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", j.ID, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	staged, err := converge.Stage(dir, j.ID.Name, v)
+	if err != nil {
+		return err
+	}
+	return j.kind.Check(ctx, staged)
+}
+
+// claim notes the ports that a job's spec listens on, unless others have them:
+// components that stand, those that are being applied, the agent itself.
+func (r *Runner) claim(j job) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.claimed(j); err != nil {
+		return err
+	}
+	r.component(j.ID).claims = j.spec.Claims()
+	return nil
+}
+
+// claimable is claim for a dry run: it notes nothing.
+func (r *Runner) claimable(j job) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.claimed(j)
+}
+
+func (r *Runner) claimed(j job) error {
+	taken, err := r.taken(j.ID)
+	if err != nil {
+		return err
+	}
+	var found api.Violations
+	for _, want := range j.spec.Claims() {
+		for holder, claims := range taken {
+			for _, has := range claims {
+				if want.Overlaps(has) {
+					found.Add(want.Pointer, "%s is taken by %s on this machine; choose another port or address", want, holder)
+				}
+			}
+		}
+	}
+	if len(found) > 0 {
+		return &api.Problem{Type: api.ProblemClaimed, Title: "The port is taken", Violations: found}
+	}
+	return nil
+}
+
+// taken returns the claims of all but one component, by their holder. The
+// caller holds r.mu.
+func (r *Runner) taken(but api.ID) (map[string][]api.Claim, error) {
+	taken := map[string][]api.Claim{"the agent itself": r.Reserved}
+	records, err := r.store.list()
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range records {
+		if kind := r.kinds[record.Kind]; kind != nil && record.ID != but {
+			taken[record.String()] = claims(kind, record)
+		}
+	}
+	for id, c := range r.components {
+		if id != but && len(c.claims) > 0 {
+			taken[id.String()] = append(taken[id.String()], c.claims...)
+		}
+	}
+	return taken, nil
+}
+
+func claims(kind Kind, record *Record) []api.Claim {
+	spec, err := kind.Validate(record.Spec)
+	if err != nil {
+		return nil // an older agent's spec that this one does not understand
+	}
+	return spec.Claims()
+}
+
+// chooseSecrets returns the values that belong to a job's spec: those that are
+// held if their version is the wanted one, else those that were sent.
+func (r *Runner) chooseSecrets(j job, required bool) (secrets, error) {
+	version := secretsVersion(j.spec)
+	if version == 0 {
+		return secrets{}, nil
+	}
+	held, err := r.store.secrets(j.ID)
+	switch {
+	case err != nil:
+		return secrets{}, err
+	case held.Version == version:
+		return held, nil
+	case len(j.Write.Secrets) > 0 || !required:
+		return secrets{version, j.Write.Secrets}, nil
+	}
+	var found api.Violations
+	found.Add("/"+secretsMember, "the values of version %d were not sent, and this machine does not have them", version)
+	return secrets{}, &api.Problem{Type: api.ProblemSecretsMissing, Title: "Secrets are missing", Violations: found}
+}
+
+// secretsMember is the member in which every kind that has secrets keeps their
+// version.
+const secretsMember = "secrets_version"
+
+// secretsVersion returns the version of a spec's secrets, 0 if it has none.
+func secretsVersion(spec Spec) int64 {
+	var s struct {
+		Version int64 `json:"secrets_version"`
+	}
+	if json.Unmarshal(api.Encode(spec), &s) != nil {
+		return 0
+	}
+	return s.Version
+}
+
+// note is what a transaction remembers for [Runner.Recover].
+type note struct {
+	Operation string `json:"operation"`
+	// Spec and State are what was to be put in place; none for a deletion.
+	Spec  json.RawMessage `json:"spec,omitempty"`
+	State converge.State  `json:"state"`
+}
+
+// converge brings the machine to a target, nil for none, with the records.
+func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target) error {
+	from, before := r.version(j.kind, record)
+	t := converge.Transaction{
+		Component: j.ID,
+		From:      from,
+		Progress: func(phase api.Phase, format string, args ...any) {
+			r.log.event(j.Operation, phase, format, args...)
+		},
+	}
+	n := note{Operation: j.Operation}
+	var after *converge.Version
+	if to != nil {
+		after = &to.version
+		t.To = &to.version.State
+		n.Spec, n.State = api.Encode(j.spec), to.version.State.WithoutSecrets()
+	}
+	t.Note = api.Encode(n)
+	t.Books = r.books(j, record, to)
+	t.Activate = r.activate(j.kind, j.ID, before, after, t.Progress)
+	if err := r.Engine.Apply(ctx, t); err != nil {
+		return err
+	}
+	r.collect()
+	return nil
+}
+
+// version returns what is recorded, as the engine and as the kind see it. The
+// latter is nil for a spec of an older agent that this one does not understand.
+func (r *Runner) version(kind Kind, record *Record) (*converge.Applied, *converge.Version) {
+	if record == nil {
+		return nil, nil
+	}
+	spec, err := kind.Validate(record.Spec)
+	if err != nil {
+		return &record.Applied, nil
+	}
+	return &record.Applied, &converge.Version{Spec: spec, State: record.Applied.State}
+}
+
+// activate returns the function that has a kind follow a change or its undoing.
+func (r *Runner) activate(kind Kind, id api.ID, before, after *converge.Version, progress converge.Progress) converge.Activate {
+	return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+		c := converge.Change{Name: id.Name, From: before, To: after, Paths: maps.Clone(paths), Undo: undo}
+		if undo {
+			c.From, c.To = after, before
+		}
+		return kind.Apply(ctx, c, progress)
+	}
+}
+
+// books returns the records of a component as they will be.
+func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
+	paths := []string{r.store.secretsPath(j.ID), r.store.recordPath(j.ID)}
+	if to == nil {
+		return []converge.Book{{Path: paths[0]}, {Path: paths[1]}}
+	}
+	spec := api.Encode(j.spec)
+	hash := sha256.Sum256(spec)
+	updated := Record{
+		ID: j.ID, Generation: next(record), Spec: spec, Hash: hex.EncodeToString(hash[:]),
+		AppliedAt: r.Clock().UTC(), Actor: j.Actor, Operation: j.Operation, SecretsVersion: to.secrets.Version,
+	}
+	var from *converge.Applied
+	if record != nil {
+		from = &record.Applied
+	}
+	updated.Applied = converge.NewApplied(from, to.version.State)
+	kept := converge.Book{Path: paths[0]}
+	if to.secrets.Version != 0 {
+		kept.Content = api.Encode(to.secrets)
+	}
+	return []converge.Book{kept, {Path: paths[1], Content: api.Encode(updated)}}
+}
+
+// collect removes the artifacts that no component refers to any more.
+func (r *Runner) collect() {
+	records, err := r.store.list()
+	if err != nil {
+		r.Logger.Warn("unused artifacts are not removed", "error", err)
+		return
+	}
+	blobs, trees := map[string]bool{}, map[string]bool{}
+	for _, record := range records {
+		for _, t := range record.Applied.State.Trees {
+			blobs[t.SHA256] = true
+		}
+		for _, t := range record.Applied.Kept {
+			trees[t.SHA256] = true
+		}
+	}
+	if err := r.Blobs.Collect(blobs, trees); err != nil {
+		r.Logger.Warn("unused artifacts are not removed", "error", err)
+	}
+}

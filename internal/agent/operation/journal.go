@@ -1,0 +1,246 @@
+package operation
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	// keepOperations is how many operations are remembered after their end.
+	// Terraform runs some ten at a time; 256 reach back days.
+	keepOperations = 256
+	// keepEvents is how many events of one operation are remembered.
+	keepEvents = 1024
+)
+
+// journal remembers operations and their events, in memory and on the disk:
+// one file each for an operation and for its events, one event in a line.
+type journal struct {
+	dir   string
+	clock func() time.Time
+
+	mu    sync.Mutex
+	tasks map[string]*task
+}
+
+// task is an operation with its events.
+type task struct {
+	api.Operation
+	events []api.Event
+	seq    int64
+	// changed is closed, and replaced, when there is something new.
+	changed chan struct{}
+}
+
+func openJournal(dir string, clock func() time.Time) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the journal of operations: %w", err)
+	}
+	j := &journal{dir: dir, clock: clock, tasks: map[string]*task{}}
+	found, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("open the journal of operations: %w", err)
+	}
+	for _, path := range found {
+		t := &task{changed: make(chan struct{})}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("open the journal of operations: %w", err)
+		}
+		if err := json.Unmarshal(data, &t.Operation); err != nil {
+			return nil, fmt.Errorf("open the journal of operations: %s: %w", path, err)
+		}
+		if err := j.loadEvents(t); err != nil {
+			return nil, err
+		}
+		j.tasks[t.ID] = t
+	}
+	return j, nil
+}
+
+// loadEvents reads the events of an operation. A last line that a kill cut
+// short is left out.
+func (j *journal) loadEvents(t *task) error {
+	data, err := os.ReadFile(j.eventsPath(t.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the events of an operation: %w", err)
+	}
+	for line := range bytes.Lines(data) {
+		var e api.Event
+		if json.Unmarshal(line, &e) == nil && e.Seq > t.seq {
+			t.events, t.seq = append(t.events, e), e.Seq
+		}
+	}
+	return j.writeEvents(t)
+}
+
+func (j *journal) path(id string) string       { return filepath.Join(j.dir, id+".json") }
+func (j *journal) eventsPath(id string) string { return filepath.Join(j.dir, id+".events") }
+
+func (j *journal) get(id string) (api.Operation, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t, ok := j.tasks[id]
+	if !ok {
+		return api.Operation{}, false
+	}
+	return t.Operation, true
+}
+
+// unended lists the operations that an earlier life of the agent did not end.
+func (j *journal) unended() []api.Operation {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []api.Operation
+	for _, t := range j.tasks {
+		if !t.State.Done() {
+			out = append(out, t.Operation)
+		}
+	}
+	slices.SortFunc(out, func(a, b api.Operation) int { return a.Created.Compare(b.Created) })
+	return out
+}
+
+// after returns the events after a number, whether the operation is done, and
+// what is closed when there is more.
+func (j *journal) after(id string, seq int64) (events []api.Event, done bool, changed <-chan struct{}, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t, ok := j.tasks[id]
+	if !ok {
+		return nil, false, nil, false
+	}
+	i, _ := slices.BinarySearchFunc(t.events, seq+1, func(e api.Event, n int64) int { return int(e.Seq - n) })
+	return slices.Clone(t.events[i:]), t.State.Done(), t.changed, true
+}
+
+// begin writes down an operation before it is started, for the first time or
+// again. An operation that cannot be written down must not run.
+func (j *journal) begin(op api.Operation) (api.Operation, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.tasks[op.ID]
+	if t == nil {
+		t = &task{changed: make(chan struct{})}
+	}
+	t.Operation = op
+	if err := j.write(t); err != nil {
+		return op, err
+	}
+	j.tasks[op.ID] = t
+	j.prune()
+	return op, nil
+}
+
+// prune forgets the operations that ended longest ago.
+func (j *journal) prune() {
+	var done []*task
+	for _, t := range j.tasks {
+		if t.State.Done() {
+			done = append(done, t)
+		}
+	}
+	slices.SortFunc(done, func(a, b *task) int { return a.Ended.Compare(b.Ended) })
+	for _, t := range done[:max(0, len(done)-keepOperations)] {
+		delete(j.tasks, t.ID)
+		_ = errors.Join(os.Remove(j.path(t.ID)), os.Remove(j.eventsPath(t.ID))) // what stays is pruned after the next start
+	}
+}
+
+// update changes an operation. That it is written down matters less than that
+// it goes on: after a crash the component's record tells how it ended.
+func (j *journal) update(id string, change func(*api.Operation)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.tasks[id]
+	change(&t.Operation)
+	_ = j.write(t)
+	t.notify()
+}
+
+// end changes an operation for the last time.
+func (j *journal) end(id string, change func(*api.Operation)) {
+	j.update(id, func(op *api.Operation) {
+		op.Ended = j.clock()
+		change(op)
+	})
+}
+
+func (t *task) notify() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// event adds an event to an operation.
+func (j *journal) event(id string, phase api.Phase, format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.tasks[id]
+	t.seq++
+	t.events = append(t.events, api.Event{Seq: t.seq, Time: j.clock(), Phase: phase, Message: fmt.Sprintf(format, args...)})
+	if len(t.events) > keepEvents {
+		t.events = slices.Clone(t.events[len(t.events)-keepEvents/2:])
+		_ = j.writeEvents(t) // events are for onlookers; losing one loses no state
+	} else {
+		_ = j.appendEvent(id, t.events[len(t.events)-1])
+	}
+	t.notify()
+}
+
+func (j *journal) appendEvent(id string, e api.Event) error {
+	f, err := os.OpenFile(j.eventsPath(id), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(api.Encode(e), '\n'))
+	return errors.Join(err, f.Close())
+}
+
+func (j *journal) writeEvents(t *task) error {
+	var text strings.Builder
+	for _, e := range t.events {
+		text.Write(append(api.Encode(e), '\n'))
+	}
+	return replaceFile(j.eventsPath(t.ID), []byte(text.String()))
+}
+
+func (j *journal) write(t *task) error { return replaceFile(j.path(t.ID), api.Encode(t.Operation)) }
+
+// replaceFile writes a root-only file so that either its old or its new
+// content survives a crash.
+func replaceFile(path string, data []byte) error {
+	name := path + ".new"
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// List returns all components of the machine.
+func (r *Runner) List(context.Context) (api.Listing, error) {
+	records, err := r.store.list()
+	if err != nil {
+		return api.Listing{}, err
+	}
+	listing := api.Listing{Components: []api.Listed{}}
+	for _, record := range records {
+		listed := api.Listed{ID: record.ID, Generation: record.Generation, AppliedAt: record.AppliedAt, Actor: record.Actor}
+		if kind := r.kinds[record.Kind]; kind != nil {
+			listed.Claims = claims(kind, record)
+		}
+		listing.Components = append(listing.Components, listed)
+	}
+	return listing, nil
+}
+
+// Get returns a component as it was applied and as it is now. While an
+// operation is at work on it nothing is compared, since what differs then is
+// no drift; a condition tells so.
+func (r *Runner) Get(ctx context.Context, id api.ID) (api.Component, error) {
+	kind, err := r.kind(id)
+	if err != nil {
+		return api.Component{}, err
+	}
+	const tries = 3 // an operation may begin or end while we look
+	for range tries {
+		epoch, busy := r.epoch(id)
+		record, err := r.store.read(id)
+		if err != nil {
+			return api.Component{}, err
+		}
+		if record == nil {
+			return api.Component{}, notFound("component %s", id)
+		}
+		if busy {
+			break
+		}
+		seen, err := r.inspect(ctx, kind, record)
+		if err != nil {
+			return api.Component{}, err
+		}
+		if now, _ := r.epoch(id); now == epoch {
+			return record.component(seen), nil
+		}
+	}
+	return r.unsettled(id)
+}
+
+func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	epoch = r.component(id).epoch
+	return epoch, epoch%2 == 1
+}
+
+// unsettled returns a component that an operation is at work on.
+func (r *Runner) unsettled(id api.ID) (api.Component, error) {
+	record, err := r.store.read(id)
+	if err != nil {
+		return api.Component{}, err
+	}
+	if record == nil {
+		return api.Component{}, notFound("component %s", id)
+	}
+	return record.component(inspection{
+		spec: record.Spec, observed: record.Spec,
+		conditions: []api.Condition{{
+			Type: "OperationRunning", Severity: api.SeverityInfo,
+			Message: "an operation is at work on it: this is what was applied before, and drift is not looked for",
+		}},
+	}), nil
+}
+
+func (r *Record) component(seen inspection) api.Component {
+	return api.Component{
+		ID: r.ID, Generation: r.Generation, Spec: seen.spec, Observed: seen.observed,
+		Drift: seen.drift, Conditions: seen.conditions, Status: seen.status,
+		AppliedAt: r.AppliedAt, Actor: r.Actor,
+	}
+}
+
+// inspection is what a look at the disk, the units and the engine shows.
+type inspection struct {
+	spec, observed, status json.RawMessage
+	drift                  map[string]api.Drift
+	conditions             []api.Condition
+}
+
+// inspect compares a component with its record.
+func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspection, error) {
+	drift, err := r.Engine.Drift(ctx, record.Applied)
+	if err != nil {
+		return inspection{}, fmt.Errorf("compare %s with what was applied: %w", record.ID, err)
+	}
+	seen := inspection{spec: record.Spec, observed: record.Spec, drift: drift}
+	applied, err := kind.Validate(record.Spec)
+	if err != nil {
+		seen.conditions = []api.Condition{{
+			Type: "SpecNotUnderstood", Severity: api.SeverityError,
+			Message: fmt.Sprintf("it was applied by another version of the agent, and this one does not understand its spec: %v; apply it again", err),
+		}}
+		return seen, nil
+	}
+	observation, err := kind.Observe(ctx, record.Name, converge.Version{Spec: applied, State: record.Applied.State})
+	if err != nil {
+		return inspection{}, fmt.Errorf("observe %s: %w", record.ID, err)
+	}
+	seen.spec = api.Encode(applied)
+	seen.observed = seen.spec
+	if observation.Spec != nil {
+		seen.observed = api.Encode(observation.Spec)
+	}
+	for _, key := range slices.Sorted(maps.Keys(observation.Drift)) {
+		seen.drift[key] = merge(seen.drift[key], observation.Drift[key])
+	}
+	seen.conditions = observation.Conditions
+	if observation.Status != nil {
+		seen.status = api.Encode(observation.Status)
+	}
+	return seen, nil
+}
+
+// merge joins what the disk and what the engine shows of one file or unit.
+func merge(a, b api.Drift) api.Drift {
+	if a.Detail == "" || a.Detail == b.Detail {
+		return b
+	}
+	a.Detail += "; " + b.Detail
+	for _, p := range b.Pointers {
+		if !slices.Contains(a.Pointers, p) {
+			a.Pointers = append(a.Pointers, p)
+		}
+	}
+	return a
+}
+
+// Plan tells what an apply would do, and refuses what it would refuse. It
+// leaves nothing behind.
+func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
+	kind, err := r.kind(id)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	spec, err := kind.Validate(write.Spec)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	record, err := r.store.read(id)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	j := job{Request: Request{ID: id, Base: base, Write: write}, verb: api.VerbApply, kind: kind, spec: spec}
+	how, err := r.admit(j, record)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	if how == adopt {
+		if intact, err := r.intact(ctx, j, record); err != nil || intact {
+			return api.Plan{Impact: api.ImpactNone}, err
+		}
+	}
+	return r.dryRun(ctx, j, record)
+}
+
+// dryRun is prepare for a plan: what is not there yet, a secret or an
+// artifact, is taken as good.
+func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, error) {
+	if err := r.claimable(j); err != nil {
+		return api.Plan{}, err
+	}
+	values, err := r.chooseSecrets(j, false)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values)
+	if err != nil {
+		return api.Plan{}, fmt.Errorf("render %s: %w", j.ID, err)
+	}
+	to := converge.Version{Spec: j.spec, State: state}
+	if err := r.check(ctx, j, to); err != nil {
+		return api.Plan{}, err
+	}
+	from, before := r.version(j.kind, record)
+	paths, changes, err := r.Engine.Preview(ctx, from, &state)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	impact := j.kind.Impact(converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths})
+	return api.Plan{Impact: impact, Changes: changes}, nil
+}

@@ -1,0 +1,129 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Recover ends what an earlier life of the agent left in the middle: what was
+// committed is finished, all else is undone. It is called once, before
+// anything else. An error is about what could not be recovered; the agent
+// serves all the same, so that it can be repaired.
+func (r *Runner) Recover(ctx context.Context) error {
+	ended, err := r.Engine.Recover(ctx, r.activateInterrupted)
+	failures := []error{err}
+	undo := map[string]error{}
+	for _, i := range ended {
+		r.Logger.Warn("an interrupted operation was ended", "kind", i.Component.Kind, "name", i.Component.Name, "committed", i.Committed)
+		if i.Err != nil {
+			undo[noteOf(i).Operation] = i.Err
+			failures = append(failures, fmt.Errorf("undo the interrupted operation on %s: %w", i.Component, i.Err))
+		}
+	}
+	for _, op := range r.log.unended() {
+		record, err := r.store.read(op.Component)
+		if err != nil {
+			failures = append(failures, err)
+		}
+		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, undo[op.ID]) })
+	}
+	return errors.Join(failures...)
+}
+
+// judge decides how an operation ended that nobody saw the end of. The record
+// knows: it changes as the last thing before the commit.
+func judge(op *api.Operation, record *Record, undo error) {
+	if op.State == api.OperationRunning && isLast(*op, record) {
+		op.State = api.OperationApplied
+		if record != nil {
+			op.Generation = record.Generation
+		}
+		return
+	}
+	op.State = api.OperationFailed
+	op.Problem = &api.Problem{
+		Type: api.ProblemInterrupted, Title: "The agent or the machine stopped in the middle",
+		Detail: "the change was undone; apply again",
+	}
+	if undo != nil {
+		op.Problem.Detail = fmt.Sprintf("the change could not be undone completely: %v; apply again", undo)
+	}
+}
+
+func noteOf(i converge.Interrupted) note {
+	var n note
+	if json.Unmarshal(i.Note, &n) != nil {
+		return note{} // of another version of the agent; the files come back all the same
+	}
+	return n
+}
+
+// activateInterrupted returns what brings the engine of an interrupted
+// operation back to what is recorded.
+func (r *Runner) activateInterrupted(i converge.Interrupted) converge.Activate {
+	n := noteOf(i)
+	return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+		kind := r.kinds[i.Component.Kind]
+		if kind == nil {
+			return fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
+		}
+		record, err := r.store.read(i.Component)
+		if err != nil {
+			return err
+		}
+		var after *converge.Version
+		if n.Spec != nil {
+			if spec, err := kind.Validate(n.Spec); err == nil {
+				after = &converge.Version{Spec: spec, State: n.State}
+			}
+		}
+		_, before := r.version(kind, record)
+		if record != nil && before == nil {
+			return fmt.Errorf("the spec of %s is not understood by this version of the agent", i.Component)
+		}
+		return r.activate(kind, i.Component, before, after, func(phase api.Phase, format string, args ...any) {
+			if _, ok := r.log.get(n.Operation); ok {
+				r.log.event(n.Operation, phase, format, args...)
+			}
+		})(ctx, paths, undo)
+	}
+}
+
+// StartRecorded starts the units of all components that do not run, once in
+// each boot of the machine: what was stopped by hand since then stays so. It
+// writes no file of a component; what was edited stays a drift.
+func (r *Runner) StartRecorded(ctx context.Context, bootID string) error {
+	path := filepath.Join(r.Engine.Root, r.Dir, "boot-id")
+	last, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(last)) == bootID {
+		return nil
+	}
+	records, err := r.store.list()
+	failures := []error{err}
+	for _, record := range records {
+		for _, unit := range record.Applied.State.Units {
+			if err := r.start(ctx, unit.Name); err != nil {
+				failures = append(failures, fmt.Errorf("start %s after the boot: %w", record.ID, err))
+			}
+		}
+	}
+	return errors.Join(append(failures, replaceFile(path, []byte(bootID+"\n")))...)
+}
+
+func (r *Runner) start(ctx context.Context, unit string) error {
+	status, err := r.Units.Status(ctx, unit)
+	if err != nil || status.Active() {
+		return err
+	}
+	// A unit that failed too often while its network was not there yet may
+	// try again.
+	return errors.Join(r.Units.ResetFailed(ctx, unit), r.Units.Start(ctx, unit))
+}

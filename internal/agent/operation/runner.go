@@ -1,0 +1,370 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// DefaultTimeout bounds an operation that names no timeout: an app's slowest
+// start and a stop, with room to spare.
+const DefaultTimeout = 300 * time.Second
+
+// Config is what a [Runner] works with. All fields are required, but for
+// Reserved.
+type Config struct {
+	// Dir holds what outlives the agent, below the engine's root:
+	// /var/lib/foobar on a machine.
+	Dir string
+	// Runtime is an existing root-only directory for what is checked before it
+	// is put in place: /run/foobar on a machine.
+	Runtime string
+	// Kinds are the kinds of components that this agent knows.
+	Kinds  []Kind
+	Engine *converge.Engine
+	Units  Units
+	Blobs  *blob.Store
+	// Reserved are the ports that the agent itself listens on.
+	Reserved []api.Claim
+	Clock    func() time.Time
+	Logger   hclog.Logger
+	// Ctx is the agent's own: operations run under it, whatever becomes of
+	// those who asked for them.
+	Ctx context.Context //nolint:containedctx // see above
+}
+
+// Units is what the runner needs of the service manager; see [systemd.Manager].
+type Units interface {
+	Start(ctx context.Context, unit string) error
+	ResetFailed(ctx context.Context, unit string) error
+	Status(ctx context.Context, unit string) (systemd.Status, error)
+}
+
+// Runner carries out operations and answers for what they made. Its methods
+// may be called at the same time; their errors are [api.Problem]s where a
+// caller can act on them.
+type Runner struct {
+	Config
+	kinds map[api.Kind]Kind
+	store store
+	log   *journal
+
+	// mu guards what follows.
+	mu sync.Mutex
+	// components holds what is going on with each component.
+	components map[api.ID]*component
+	running    sync.WaitGroup
+}
+
+// component is what goes on with one component.
+type component struct {
+	// turn is held by the operation that runs; waiters get it in the order in
+	// which they came.
+	turn chan struct{}
+	// pending counts the operations that run or wait.
+	pending int
+	// epoch changes whenever an operation begins or ends, so that a reader
+	// notices that one was at work meanwhile.
+	epoch int
+	// claims are those of the spec that is being applied.
+	claims []api.Claim
+}
+
+// Request asks for an operation.
+type Request struct {
+	ID api.ID
+	// Operation is the id of the operation, see [api.OperationID].
+	Operation string
+	// Base is the generation that the request is based on; 0 creates.
+	Base int64
+	// Write is what to apply; a deletion uses its timeout alone.
+	Write api.Write
+	// Actor is who asks, for the record.
+	Actor string
+}
+
+// New returns a runner with the operations of its earlier lives. Call
+// [Runner.Recover] before anything else.
+func New(c Config) (*Runner, error) {
+	r := &Runner{
+		Config:     c,
+		kinds:      map[api.Kind]Kind{},
+		store:      store{root: c.Engine.Root, dir: c.Dir},
+		components: map[api.ID]*component{},
+	}
+	for _, k := range c.Kinds {
+		r.kinds[k.Kind()] = k
+	}
+	var err error
+	r.log, err = openJournal(filepath.Join(c.Engine.Root, c.Dir, "operations"), c.Clock)
+	return r, err
+}
+
+// Wait returns when no operation is running any more. It is called once the
+// agent's context is cancelled, which ends them.
+func (r *Runner) Wait() { r.running.Wait() }
+
+// kind checks that id can name a component of this agent.
+func (r *Runner) kind(id api.ID) (Kind, error) {
+	k, ok := r.kinds[id.Kind]
+	if !ok {
+		return nil, &api.Problem{Type: api.ProblemNotFound, Title: "There is no such kind", Detail: fmt.Sprintf("this agent knows no %q; a newer image may", id.Kind)}
+	}
+	if err := api.CheckName(id.Name); err != nil {
+		return nil, &api.Problem{Type: api.ProblemInvalid, Title: "The name is not valid", Detail: err.Error()}
+	}
+	return k, nil
+}
+
+// component returns what goes on with id. The caller holds r.mu.
+func (r *Runner) component(id api.ID) *component {
+	c := r.components[id]
+	if c == nil {
+		c = &component{turn: make(chan struct{}, 1)}
+		r.components[id] = c
+	}
+	return c
+}
+
+// Operation returns an operation by its id.
+func (r *Runner) Operation(_ context.Context, id string) (api.Operation, error) {
+	if op, ok := r.log.get(id); ok {
+		return op, nil
+	}
+	return api.Operation{}, notFound("operation %s", id)
+}
+
+// Events returns the events of an operation that came after the given one. If
+// there is none yet it waits, but not longer than wait and not beyond the end
+// of the operation.
+func (r *Runner) Events(ctx context.Context, id string, after int64, wait time.Duration) ([]api.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for {
+		events, done, changed, ok := r.log.after(id, after)
+		if !ok {
+			return nil, notFound("operation %s", id)
+		}
+		if len(events) > 0 || done {
+			return events, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, nil
+		case <-r.Ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+func notFound(format string, args ...any) error {
+	return &api.Problem{Type: api.ProblemNotFound, Title: "Not found", Detail: fmt.Sprintf("there is no "+format, args...)}
+}
+
+// Apply starts an operation that brings a component to a spec, or joins the
+// one with the same id, and returns at once.
+func (r *Runner) Apply(_ context.Context, req Request) (api.Operation, error) {
+	kind, err := r.kind(req.ID)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	spec, err := kind.Validate(req.Write.Spec)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	return r.submit(job{Request: req, verb: api.VerbApply, kind: kind, spec: spec})
+}
+
+// Delete starts an operation that removes a component, or joins the one with
+// the same id, and returns at once.
+func (r *Runner) Delete(_ context.Context, req Request) (api.Operation, error) {
+	kind, err := r.kind(req.ID)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	return r.submit(job{Request: req, verb: api.VerbDelete, kind: kind})
+}
+
+// job is an operation that was asked for.
+type job struct {
+	Request
+	verb api.Verb
+	kind Kind
+	spec Spec // nil for a deletion
+}
+
+func (j job) timeout() time.Duration {
+	if j.Write.TimeoutSeconds > 0 {
+		return time.Duration(j.Write.TimeoutSeconds) * time.Second
+	}
+	return DefaultTimeout
+}
+
+// operationPattern keeps an id, which comes from outside, a plain file name.
+var operationPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func (r *Runner) submit(j job) (api.Operation, error) {
+	if !operationPattern.MatchString(j.Operation) {
+		return api.Operation{}, &api.Problem{Type: api.ProblemInvalid, Title: "The operation's id is not valid",
+			Detail: fmt.Sprintf("%q is given in %s; 1 to 64 letters, digits, dashes and underscores are expected", j.Operation, api.HeaderOperation)}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Ctx.Err() != nil {
+		return api.Operation{}, &api.Problem{Type: api.ProblemInterrupted, Title: "The agent is stopping", Detail: "nothing was changed; try again"}
+	}
+	record, err := r.store.read(j.ID)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	earlier, known := r.log.get(j.Operation)
+	if known && (earlier.Component != j.ID || earlier.Verb != j.verb) {
+		return api.Operation{}, &api.Problem{Type: api.ProblemInvalid, Title: "The operation's id is taken",
+			Detail: fmt.Sprintf("the operation %s was a %s of %s", j.Operation, earlier.Verb, earlier.Component)}
+	}
+	if known && (!earlier.State.Done() || earlier.State == api.OperationApplied && isLast(earlier, record)) {
+		return earlier, nil
+	}
+	c := r.component(j.ID)
+	if c.pending == 0 { // else the record may be another one by the time it is this one's turn
+		if _, err := r.admit(j, record); err != nil {
+			return api.Operation{}, err
+		}
+	}
+	op, err := r.log.begin(j.operation(earlier, r.Clock()))
+	if err != nil {
+		return api.Operation{}, err
+	}
+	c.pending++
+	r.running.Go(func() { r.run(j, c) })
+	return op, nil
+}
+
+// operation returns the operation in its queued state; earlier is its last run,
+// if there was one.
+func (j job) operation(earlier api.Operation, now time.Time) api.Operation {
+	op := api.Operation{
+		ID: j.Operation, Verb: j.verb, Component: j.ID, State: api.OperationQueued,
+		BaseGeneration: j.Base, Runs: earlier.Runs + 1, Actor: j.Actor, Created: now,
+	}
+	if earlier.Runs > 0 {
+		op.Created = earlier.Created
+	}
+	return op
+}
+
+// isLast reports whether an applied operation is what made the component as it
+// is recorded.
+func isLast(op api.Operation, record *Record) bool {
+	if op.Verb == api.VerbDelete {
+		return record == nil
+	}
+	return record != nil && record.Operation == op.ID
+}
+
+// run takes a job from the queue to its end.
+func (r *Runner) run(j job, c *component) {
+	select {
+	case c.turn <- struct{}{}:
+	default:
+		r.log.event(j.Operation, api.PhaseQueue, "wait for another operation on %s", j.ID)
+		select {
+		case c.turn <- struct{}{}:
+		case <-r.Ctx.Done():
+		}
+	}
+	if r.Ctx.Err() != nil {
+		r.end(j, 0, context.Cause(r.Ctx), 0)
+		r.leave(c)
+		return
+	}
+	r.advance(c)
+	started := r.Clock()
+	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
+	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
+	generation, err := r.execute(ctx, j)
+	cancel()
+	// What is over for whoever asks is over for whoever is next, in this order.
+	r.advance(c)
+	r.end(j, generation, err, r.Clock().Sub(started))
+	<-c.turn
+	r.leave(c)
+}
+
+func (r *Runner) advance(c *component) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.epoch++
+	c.claims = nil
+}
+
+func (r *Runner) leave(c *component) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.pending--
+}
+
+// end records how an operation ended.
+func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
+	fields := []any{"op", j.Operation, "verb", j.verb, "kind", j.ID.Kind, "name", j.ID.Name, "actor", j.Actor, "took", took}
+	if err != nil {
+		problem := conclude(err)
+		r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Problem = api.OperationFailed, problem })
+		r.Logger.Error("operation failed", append(fields, "problem", problem.Error())...)
+		return
+	}
+	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
+	r.Logger.Info("operation applied", append(fields, "generation", generation)...)
+}
+
+// timedOut is the cause of an operation's end by its deadline, in words that a
+// user can act on.
+type timedOut time.Duration
+
+func (t timedOut) Error() string {
+	return fmt.Sprintf("the operation did not end within its timeout of %s", time.Duration(t))
+}
+
+// conclude turns the error of an operation into the problem that it ended with.
+func conclude(err error) *api.Problem {
+	problem, typed := errors.AsType[*api.Problem](err)
+	late, isLate := errors.AsType[timedOut](err)
+	undone, isUndone := errors.AsType[*converge.UndoneError](err)
+	switch {
+	case isLate || errors.Is(err, context.DeadlineExceeded):
+		p := &api.Problem{Type: api.ProblemTimeout, Title: "The operation ran out of time and was undone", Detail: err.Error()}
+		if isLate {
+			p.Detail = late.Error() + ": " + err.Error()
+		}
+		return addTo(p, problem)
+	case errors.Is(err, context.Canceled):
+		return addTo(&api.Problem{Type: api.ProblemInterrupted, Title: "The agent stopped in the middle, and the change was undone", Detail: err.Error()}, problem)
+	case isUndone && undone.Undo != nil:
+		return addTo(&api.Problem{Type: api.ProblemInternal, Title: "The change failed, and it could not be undone completely", Detail: err.Error()}, problem)
+	case typed:
+		return problem
+	case isUndone:
+		return &api.Problem{Type: api.ProblemRolledBack, Title: "The change was made, did not work, and was undone", Detail: err.Error()}
+	}
+	return api.AsProblem(err)
+}
+
+// addTo keeps what a kind told about the cause.
+func addTo(p, cause *api.Problem) *api.Problem {
+	if cause != nil {
+		p.Violations, p.Log = cause.Violations, cause.Log
+	}
+	return p
+}
