@@ -91,22 +91,6 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 	}
 }
 
-// Configure implements [provider.Provider]. It calls nobody, and puts up with
-// values that are not known yet: what needs them says so.
-func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	var m model
-	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	data := &tfutil.Data{Deployment: m.Deployment.ValueString(), Forget: map[string]bool{}, Now: p.now}
-	resp.ResourceData = data
-	resp.DataSourceData = data
-	resp.EphemeralResourceData = data
-	resp.ActionData = data
-	resp.ListResourceData = data
-}
-
 // Resources implements [provider.Provider].
 func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -103,7 +104,7 @@ func (r *Resource[M, S]) component(ctx context.Context, shared *Model) (api.Comp
 	if err != nil {
 		return api.Component{}, err
 	}
-	component, err := agent.Component(ctx, r.id(shared))
+	component, err := agent.Get(ctx, r.id(shared))
 	if err != nil {
 		return api.Component{}, err
 	}
@@ -157,10 +158,14 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}
 	agent, err := r.data.Agents.Agent(shared.Machine)
 	if err == nil {
-		ctx, cancel := bound(ctx, timeout(ctx, shared.Timeouts.Delete, &resp.Diagnostics))
+		limit := timeout(ctx, shared.Timeouts.Delete, &resp.Diagnostics)
+		ctx, cancel := bound(ctx, limit)
 		defer cancel()
-		id := r.id(shared)
-		_, err = agent.Delete(ctx, id, shared.Generation.ValueInt64(), tfutil.Progress(ctx, shared.Machine, id))
+		change := client.Change{
+			ID: r.id(shared), Base: shared.Generation.ValueInt64(),
+			Write: api.Write{TimeoutSeconds: seconds(limit)},
+		}
+		_, err = agent.Delete(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
 	}
 	if err == nil || api.IsProblem(err, api.ProblemNotFound) {
 		return

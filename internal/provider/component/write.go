@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -64,16 +65,20 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model) (api.Operation, 
 	if r.kind.Secrets != nil {
 		body.Secrets = r.kind.Secrets(w.config)
 	}
-	id := r.id(shared)
-	log := tfutil.Progress(ctx, shared.Machine, id)
-	operation, err := agent.Apply(ctx, id, w.base, body, func(event api.Event) {
-		w.unsettled = true
-		log(event)
-	})
-	if _, answered := errors.AsType[*api.Problem](err); answered {
-		w.unsettled = false // the agent said how it ended: undone
-	}
+	change := client.Change{ID: r.id(shared), Base: w.base, Write: body}
+	operation, err := agent.Apply(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
+	w.unsettled = begun(operation, err)
 	return operation, err
+}
+
+// begun reports whether a write that failed may go on on the machine. A
+// problem is the agent's own word that it is over, and undone.
+func begun(operation api.Operation, err error) bool {
+	if _, over := errors.AsType[*api.Problem](err); err == nil || over {
+		return false
+	}
+	lost, ok := errors.AsType[*client.Unreachable](err)
+	return operation.ID != "" || ok && lost.Sent
 }
 
 // settle makes a model that may be saved of one whose write failed.

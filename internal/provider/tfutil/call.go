@@ -28,8 +28,8 @@ type Call struct {
 // machine that did not prove who it is cannot say that anything is gone.
 func (c Call) ReadFailed(err error, diags *diag.Diagnostics) {
 	reason, ok := c.reason(err)
-	if !ok {
-		Explain(err, c.Paths, diags)
+	if !ok || (IsMissing(err) && reason.wrong) {
+		c.WriteFailed(err, diags)
 		return
 	}
 	Warning(diags, path.Root("machine"), reason.summary, "%s",
@@ -112,11 +112,4 @@ func roughly(d time.Duration) string {
 		}
 	}
 	return "less than a minute"
-}
-
-// reason is why a machine could not be called at all.
-type reason struct {
-	summary, detail string
-	// wrong tells that somebody answered who is not the machine that was meant.
-	wrong bool
 }

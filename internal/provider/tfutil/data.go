@@ -9,14 +9,15 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 )
 
 // Data is what the provider hands to everything in it, once per run: it knows
 // the credentials, and keeps what the resources of one plan have to know of
 // one another.
 type Data struct {
-	// Deployment names the machines' deployment; empty if it is not known yet.
-	Deployment string
+	// Credentials are those of the provider block.
+	Credentials Credentials
 	// Agents reaches the machines.
 	Agents Agents
 	// Claims is the table of ports that are claimed in this plan.
@@ -35,24 +36,26 @@ type Agents interface {
 	Agent(machine Machine) (Agent, error)
 }
 
-// Agent is the agent of one machine. Its errors are [api.Problem]s, which an
-// agent answered that proved who it is, or classes of package client.
+// Agent is the agent of one machine, as [client.Machine] is one. Its errors
+// are [api.Problem]s, which an agent answered that proved who it is, or the
+// classes of package client.
 type Agent interface {
+	// Enroll makes the machine a member of the deployment, or meets one that is.
+	Enroll(ctx context.Context) (api.Enrolled, error)
 	// Info tells about the machine.
 	Info(ctx context.Context) (api.Info, error)
-	// Component returns what was applied and what is observed.
-	Component(ctx context.Context, id api.ID) (api.Component, error)
-	// Plan is the dry run of an Apply.
+	// Get returns what was applied to a component, and what is observed of it.
+	Get(ctx context.Context, id api.ID) (api.Component, error)
+	// Plan is the dry run of a write that is based on generation base.
 	Plan(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error)
-	// Apply carries out a write on the component, of which base is the
-	// present generation (0: there is none), and waits for its end. Progress
-	// is called for each event.
-	Apply(ctx context.Context, id api.ID, base int64, write api.Write, progress func(api.Event)) (api.Operation, error)
-	// Delete removes the component, as Apply changes it.
-	Delete(ctx context.Context, id api.ID, base int64, progress func(api.Event)) (api.Operation, error)
-	// Upload brings a blob of the given SHA-256 and size in bytes to the
-	// machine, unless it is there.
-	Upload(ctx context.Context, sha256 string, size int64, blob io.ReaderAt) error
+	// Apply carries out a change and waits for its end; progress is called
+	// with each event.
+	Apply(ctx context.Context, c client.Change, progress func(api.Event)) (api.Operation, error)
+	// Delete removes a component, as Apply changes it.
+	Delete(ctx context.Context, c client.Change, progress func(api.Event)) (api.Operation, error)
+	// UploadBlob brings size bytes of the given SHA-256 to the machine, unless
+	// they are there.
+	UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error
 }
 
 // DataFrom returns the provider's data as the framework hands it over; nil as

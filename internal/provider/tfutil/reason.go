@@ -1,6 +1,45 @@
 package tfutil
 
-// reason returns why the machine could not be called, if that is what err says.
+import (
+	"errors"
+	"fmt"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+)
+
+// reason is why a machine could not be asked at all.
+type reason struct {
+	summary, detail string
+	// wrong tells that waiting will not help: somebody answered who is not
+	// the machine that was meant, or cannot do what is needed.
+	wrong bool
+}
+
+// reason returns why the machine could not be asked, if that is what err says.
 func (c Call) reason(err error) (reason, bool) {
+	name := c.Machine.Name.ValueString()
+	for _, class := range []struct {
+		is      bool
+		summary string
+		wrong   bool
+	}{
+		{is[*client.Unreachable](err), "Machine %q is unreachable", false},
+		{is[*client.NotEnrolled](err), "Machine %q is not enrolled", false},
+		{is[*client.ClockMismatch](err), "The clock of machine %q does not fit", false},
+		{is[*client.WrongMachine](err), "Another machine than %q answers", true},
+		{is[*client.WrongCA](err), "Machine %q trusts another CA", true},
+		{is[*client.ProofFailed](err), "Machine %q could not prove who it is", true},
+		{is[*client.TooOld](err), "The agent of machine %q is too old", true},
+		{IsMissing(err), "Machine %q cannot be asked without credentials", !isUnknownYet(err)},
+	} {
+		if class.is {
+			return reason{summary: fmt.Sprintf(class.summary, name), detail: sentence(err.Error()), wrong: class.wrong}, true
+		}
+	}
 	return reason{}, false
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -1,0 +1,199 @@
+// Package bootstrap is the resource foobar_bootstrap: what a machine is told
+// before it exists. It is derived from the seed once per incarnation and then
+// kept, so that a plan needs no seed; no machine is ever called.
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+const description = `What a VM is told before it exists: its name, the deployment's CA, and a key that enrols it once.
+Give a cloud's VM ` + "`user_data`" + `, and any other ` + "`json`" + ` as the systemd credential ` + "`foobar.bootstrap`" + ` or as ` + "`/etc/foobar/bootstrap.json`" + `.
+
+It is derived from the provider's ` + "`ca_seed`" + ` and kept in the state, so that a later plan needs no seed. The enrolment key in it works once;
+a rebuilt VM needs a new one, which it gets with a higher ` + "`incarnation`" + `.
+Clouds replace a VM whose user-data changes: let the VM ` + "`ignore_changes = [user_data]`" + `.`
+
+// defaultListen is every address of the machine, at the agents' port.
+var defaultListen = ":" + strconv.Itoa(api.DefaultPort)
+
+// Resource is the resource foobar_bootstrap.
+type Resource struct{ data *tfutil.Data }
+
+var (
+	_ resource.ResourceWithConfigure   = (*Resource)(nil)
+	_ resource.ResourceWithImportState = (*Resource)(nil)
+)
+
+// NewResource returns the resource.
+func NewResource() resource.Resource { return &Resource{} }
+
+// Metadata implements [resource.Resource].
+func (r *Resource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_bootstrap"
+}
+
+// Configure implements [resource.ResourceWithConfigure].
+func (r *Resource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = tfutil.DataFrom(req.ProviderData, &resp.Diagnostics)
+}
+
+// Schema implements [resource.Resource].
+func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: description,
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				MarkdownDescription: "Name of the machine. Another name replaces the resource.",
+				Required:            true,
+				Validators:          []validator.String{tfutil.Name()},
+				PlanModifiers:       []planmodifier.String{tfutil.ReplaceIfRenamed()},
+			},
+			"incarnation": schema.Int64Attribute{
+				MarkdownDescription: "Which VM of that name it is for, from 1, the default. Raise it together with that of `foobar_machine` when the VM is rebuilt.",
+				Optional:            true,
+				Computed:            true,
+				Default:             int64default.StaticInt64(1),
+				Validators:          []validator.Int64{int64validator.AtLeast(1)},
+			},
+			"listen": schema.StringAttribute{
+				MarkdownDescription: fmt.Sprintf("Where the agent listens, `host:port`, of which the host may be missing for every address. Default `%s`.", defaultListen),
+				Optional:            true,
+				Computed:            true,
+				Default:             stringdefault.StaticString(defaultListen),
+			},
+			"not_after": schema.StringAttribute{
+				MarkdownDescription: "When the CA certificate that the machine is given ends, as `2040-01-01T00:00:00Z`. Default: fifty years from the first of January 2025.",
+				Optional:            true,
+				Validators: []validator.String{tfutil.Check("Invalid time", "a time as RFC 3339 writes it", func(text string) error {
+					_, err := readTime(text)
+					return err
+				})},
+			},
+			"json": schema.StringAttribute{
+				MarkdownDescription: "The document itself.",
+				Computed:            true,
+				Sensitive:           true,
+			},
+			"user_data": schema.StringAttribute{
+				MarkdownDescription: "A cloud-init document that puts it where the agent looks for it.",
+				Computed:            true,
+				Sensitive:           true,
+			},
+		},
+	}
+}
+
+// Create implements [resource.Resource].
+func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	r.derive(&m, &resp.Diagnostics)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	}
+}
+
+// Read implements [resource.Resource]: what was derived stays as it is.
+func (r *Resource) Read(context.Context, resource.ReadRequest, *resource.ReadResponse) {}
+
+// Update implements [resource.Resource].
+func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var m model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	r.derive(&m, &resp.Diagnostics)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	}
+}
+
+// Delete implements [resource.Resource]: nobody has to be told.
+func (r *Resource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {}
+
+// ImportState implements [resource.ResourceWithImportState]. The id is
+// "<name>" or "<name>/<incarnation>"; the document is derived again.
+func (r *Resource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	name, number, numbered := strings.Cut(req.ID, "/")
+	m := model{Name: types.StringValue(name), Incarnation: types.Int64Value(1), Listen: types.StringValue(defaultListen)}
+	if numbered {
+		incarnation, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			resp.Diagnostics.AddError("Invalid import id", fmt.Sprintf("%q is not <name> or <name>/<incarnation>, such as \"web1/2\".", req.ID))
+			return
+		}
+		m.Incarnation = types.Int64Value(incarnation)
+	}
+	r.derive(&m, &resp.Diagnostics)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	}
+}
+
+// derive completes the model with the document.
+func (r *Resource) derive(m *model, diags *diag.Diagnostics) {
+	if diags.HasError() {
+		return
+	}
+	notAfter, err := readTime(m.NotAfter.ValueString())
+	if err != nil {
+		tfutil.Error(diags, path.Root("not_after"), "Invalid time", "%v.", err)
+		return
+	}
+	authority, err := r.data.Credentials.Authority(notAfter)
+	if err != nil {
+		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%v", err)
+		return
+	}
+	document, err := pki.NewBootstrap(authority, m.Name.ValueString(), m.Incarnation.ValueInt64(), m.Listen.ValueString())
+	if err != nil {
+		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%v.", err)
+		return
+	}
+	m.show(document)
+}
+
+type model struct {
+	Name        types.String `tfsdk:"name"`
+	Incarnation types.Int64  `tfsdk:"incarnation"`
+	Listen      types.String `tfsdk:"listen"`
+	NotAfter    types.String `tfsdk:"not_after"`
+	JSON        types.String `tfsdk:"json"`
+	UserData    types.String `tfsdk:"user_data"`
+}
+
+// show sets what follows from the document.
+func (m *model) show(document api.Bootstrap) {
+	m.JSON = types.StringValue(string(document.JSON()))
+	m.UserData = types.StringValue(document.UserData())
+}
+
+// readTime reads a time; none is the zero time.
+func readTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not a time as RFC 3339 writes it, such as \"2040-01-01T00:00:00Z\"", text)
+	}
+	return at, nil
+}
