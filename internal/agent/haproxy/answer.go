@@ -196,7 +196,8 @@ type Stat struct {
 	// Proxy is the frontend's or backend's name, Server the server's, if it is one.
 	Proxy  string
 	Server string
-	// Status is HAProxy's word, such as "UP", "UP 1/2", "DRAIN" or "OPEN".
+	// Status is HAProxy's word, such as "UP", "UP 1/2", "DRAIN" or "OPEN". A
+	// server of weight 0 is "UP": "DRAIN" is what a command did.
 	Status string
 	// Check is HAProxy's word for the last check's result, such as "L7OK",
 	// and CheckInfo what came with it.

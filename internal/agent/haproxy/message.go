@@ -80,6 +80,6 @@ func parseMessage(level Level, text string) Message {
 		m.Line, _ = strconv.Atoi(text[at[4]:at[5]]) // too long a number stays 0: no line
 		text = text[:at[0]] + text[at[1]:]
 	}
-	m.Text = strings.TrimSpace(pathPattern.ReplaceAllString(text, "$1"))
+	m.Text = strings.Join(strings.Fields(pathPattern.ReplaceAllString(text, "$1")), " ")
 	return m
 }

@@ -82,7 +82,7 @@ func status(now runtime) api.LoadBalancerStatus {
 			s.Frontends[stat.Proxy] = api.FrontendStatus{Sessions: stat.Sessions, Requests: stat.Requests}
 		case haproxy.ServerStat:
 			backendStatus(&s, stat.Proxy).Servers[stat.Server] = api.ServerStatus{
-				State: serverState(stat.Status), Check: stat.Check,
+				State: serverState(stat), Check: stat.Check,
 				Sessions: stat.Sessions, Requests: stat.Requests, Weight: stat.Weight,
 			}
 		case haproxy.BackendStat:
@@ -101,15 +101,15 @@ func backendStatus(s *api.LoadBalancerStatus, name string) api.BackendStatus {
 }
 
 // serverState puts HAProxy's words, such as "UP 1/2", "MAINT (via a/b)" or "no
-// check", into the four of the API.
-func serverState(word string) string {
+// check", into the four of the API. A server that is up without weight drains.
+func serverState(stat haproxy.Stat) string {
 	switch {
-	case strings.HasPrefix(word, "DOWN"):
+	case strings.HasPrefix(stat.Status, "DOWN"):
 		return "down"
-	case strings.HasPrefix(word, "DRAIN"), strings.HasPrefix(word, "NOLB"):
-		return "drain"
-	case strings.HasPrefix(word, "MAINT"):
+	case strings.HasPrefix(stat.Status, "MAINT"):
 		return "maintenance"
+	case strings.HasPrefix(stat.Status, "DRAIN"), strings.HasPrefix(stat.Status, "NOLB"), stat.Weight == 0:
+		return "drain"
 	}
 	return "up"
 }
@@ -125,7 +125,7 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 				Type: "BackendDown", Severity: api.SeverityError, Pointer: at,
 				Message: fmt.Sprintf("No server of the backend %s takes requests: all are down or drained, and clients get 503.", stat.Proxy),
 			})
-		case stat.Sort == haproxy.ServerStat && serverState(stat.Status) == "down":
+		case stat.Sort == haproxy.ServerStat && serverState(stat) == "down":
 			all = append(all, api.Condition{
 				Type: "ServerDown", Severity: api.SeverityWarning, Pointer: at.At("servers", stat.Server),
 				Message: fmt.Sprintf("The server %s of the backend %s fails its health check: %s.", stat.Server, stat.Proxy, checkResult(stat)),
