@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// fakeIdentity is a machine named web1.
+type fakeIdentity struct{ enrolled bool }
+
+func (f fakeIdentity) TLSConfig() *tls.Config { return nil }
+
+func (f fakeIdentity) Peer(tls.ConnectionState) (identity.Peer, error) {
+	return identity.Peer{}, errors.New("not used: the tests say who calls")
+}
+
+func (f fakeIdentity) Facts() identity.Facts {
+	return identity.Facts{Deployment: "shop", Node: "web1", Incarnation: 1, Enrolled: f.enrolled, Key: "sha256:00"}
+}
+
+func (f fakeIdentity) Conditions() []api.Condition { return nil }
+
+func (f fakeIdentity) Offer(tls.ConnectionState, api.EnrollHello) (api.EnrollOffer, error) {
+	return api.EnrollOffer{}, nil
+}
+
+func (f fakeIdentity) Finish(tls.ConnectionState, api.EnrollGrant) (api.Enrolled, error) {
+	return api.Enrolled{}, &api.Problem{Type: api.ProblemProof, Title: "The proof does not hold"}
+}
+
+func (f fakeIdentity) Renew(tls.ConnectionState, api.Certification) (api.Enrolled, error) {
+	return api.Enrolled{}, nil
+}
+
+func (f fakeIdentity) Leaf(string) (api.ServiceLeaf, error)        { return api.ServiceLeaf{}, nil }
+func (f fakeIdentity) RequestLeaf(string) (api.ServiceLeaf, error) { return api.ServiceLeaf{}, nil }
+func (f fakeIdentity) StoreLeaf(string, api.ServiceLeaf) (api.ServiceLeaf, error) {
+	return api.ServiceLeaf{}, nil
+}
+
+// fakeRunner notes what it is asked for, and answers as it is told.
+type fakeRunner struct {
+	requests []operation.Request
+	state    api.OperationState
+	err      error
+	events   func(ctx context.Context, after int64, wait time.Duration) ([]api.Event, error)
+}
+
+func (f *fakeRunner) Get(context.Context, api.ID) (api.Component, error) {
+	return api.Component{}, f.err
+}
+
+func (f *fakeRunner) List(context.Context) (api.Listing, error) { return api.Listing{}, f.err }
+
+func (f *fakeRunner) Plan(_ context.Context, id api.ID, base int64, w api.Write) (api.Plan, error) {
+	f.requests = append(f.requests, operation.Request{ID: id, Base: base, Write: w})
+	return api.Plan{Impact: api.ImpactReload}, f.err
+}
+
+func (f *fakeRunner) Apply(_ context.Context, r operation.Request) (api.Operation, error) {
+	return f.start(r)
+}
+
+func (f *fakeRunner) Delete(_ context.Context, r operation.Request) (api.Operation, error) {
+	return f.start(r)
+}
+
+func (f *fakeRunner) start(r operation.Request) (api.Operation, error) {
+	f.requests = append(f.requests, r)
+	return api.Operation{ID: r.Operation, Component: r.ID, State: f.state, Actor: r.Actor}, f.err
+}
+
+func (f *fakeRunner) Operation(_ context.Context, id string) (api.Operation, error) {
+	return api.Operation{ID: id, State: f.state}, f.err
+}
+
+func (f *fakeRunner) Events(ctx context.Context, _ string, after int64, wait time.Duration) ([]api.Event, error) {
+	if f.events == nil {
+		return nil, f.err
+	}
+	return f.events(ctx, after, wait)
+}
+
+// fakeJournal has one line, which tells what was asked for.
+type fakeJournal struct{}
+
+func (fakeJournal) Lines(_ context.Context, unit string, lines int) ([]api.LogLine, error) {
+	return []api.LogLine{{Unit: unit, Message: strings.Repeat("x", lines)}}, nil
+}
+
+// bench is a server with its fakes.
+type bench struct {
+	*Server
+	t      *testing.T
+	runner *fakeRunner
+	record *audit.Log
+	dir    string
+	role   api.Role
+}
+
+func newBench(t *testing.T, enrolled bool) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	record, err := audit.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = record.Close() })
+	now := func() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
+	blobs, err := blob.Open(t.TempDir(), blob.DefaultQuota, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner := &fakeRunner{state: api.OperationQueued}
+	return &bench{
+		Server: New(Config{
+			Identity: fakeIdentity{enrolled}, Runner: runner, Blobs: blobs, Journal: fakeJournal{}, Audit: record,
+			Facts:      Facts{Version: "1.2.3", ImageID: "2026.5", BootID: "b", BootedAt: now()},
+			Conditions: func(context.Context) []api.Condition { return nil },
+			Log:        hclog.NewNullLogger(), Now: now,
+		}),
+		t: t, runner: runner, record: record, dir: dir, role: api.RoleAdmin,
+	}
+}
+
+// call sends a request as a caller of the bench's role. Headers come in pairs.
+func (b *bench) call(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	request := httptest.NewRequestWithContext(b.t.Context(), method, path, strings.NewReader(body))
+	request.TLS = &tls.ConnectionState{}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Add(headers[i], headers[i+1])
+	}
+	recorder := httptest.NewRecorder()
+	who := func(*http.Request) (Caller, error) { return Caller{Actor: "terraform@ci", Role: b.role}, nil }
+	b.handler(who).ServeHTTP(recorder, request)
+	return recorder
+}
+
+// change sends a mutating request that names the right machine.
+func (b *bench) change(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.call(method, path, body, slices.Concat(headers, []string{api.HeaderMachine, "web1"})...)
+}
+
+// entries returns the audit log.
+func (b *bench) entries() []api.AuditEntry {
+	b.t.Helper()
+	entries, err := b.record.After(0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return entries
+}
+
+// problem reads an answer that has to be a problem.
+func problem(t *testing.T, r *httptest.ResponseRecorder) *api.Problem {
+	t.Helper()
+	p := new(api.Problem)
+	if err := json.Unmarshal(r.Body.Bytes(), p); err != nil || p.Type == "" {
+		t.Fatalf("%d %s: no problem", r.Code, r.Body)
+	}
+	if got := r.Header().Get("Content-Type"); got != api.ProblemContentType {
+		t.Errorf("content type %q", got)
+	}
+	if r.Code != p.Type.Status() {
+		t.Errorf("status %d, but %s has %d", r.Code, p.Type, p.Type.Status())
+	}
+	return p
+}
+
+// wantProblem checks type and text of a problem.
+func wantProblem(t *testing.T, r *httptest.ResponseRecorder, want api.ProblemType, text string) {
+	t.Helper()
+	if p := problem(t, r); p.Type != want || !strings.Contains(p.Error(), text) {
+		t.Errorf("problem %s: %v\nwant %s: …%s…", p.Type, p, want, text)
+	}
+}
+
+// read decodes an answer.
+func read[T any](t *testing.T, r *httptest.ResponseRecorder) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(r.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%d %s: %v", r.Code, r.Body, err)
+	}
+	return v
+}
+
+// failingReader is a body that breaks off.
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
