@@ -122,7 +122,7 @@ func upload(ctx context.Context, agent tfutil.Agent, planned, config model) erro
 	if a.sha256 != want {
 		return fmt.Errorf("the file %s has changed since the plan: its SHA-256 is %s, and %s was planned; plan again", a.Name(), a.sha256, want)
 	}
-	if err := agent.Upload(ctx, a.sha256, a.size, a); err != nil {
+	if err := agent.UploadBlob(ctx, a.sha256, a, a.size); err != nil {
 		return fmt.Errorf("upload the release: %w", err)
 	}
 	return nil

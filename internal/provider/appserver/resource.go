@@ -27,7 +27,11 @@ type model struct {
 
 // New returns the resource foobar_app_server.
 func New() resource.Resource {
-	return component.New(component.Kind[model, api.AppServer]{
+	return component.New(kind())
+}
+
+func kind() component.Kind[model, api.AppServer] {
+	return component.Kind[model, api.AppServer]{
 		Kind:        api.KindAppServer,
 		TypeName:    typeName,
 		Title:       title,
@@ -41,7 +45,7 @@ func New() resource.Resource {
 		Guess:       guess,
 		Secrets:     func(config model) map[string]api.Secret { return config.SecretsWO },
 		Prepare:     upload,
-	})
+	}
 }
 
 // renamed is where the attributes are called otherwise than in the spec: what

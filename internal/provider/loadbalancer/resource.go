@@ -25,7 +25,11 @@ type model struct {
 
 // New returns the resource foobar_load_balancer.
 func New() resource.Resource {
-	return component.New(component.Kind[model, api.LoadBalancer]{
+	return component.New(kind())
+}
+
+func kind() component.Kind[model, api.LoadBalancer] {
+	return component.Kind[model, api.LoadBalancer]{
 		Kind:        api.KindLoadBalancer,
 		TypeName:    typeName,
 		Title:       title,
@@ -35,7 +39,7 @@ func New() resource.Resource {
 		Shared:      func(m *model) *component.Model { return &m.Model },
 		Spec:        func(m model) (api.LoadBalancer, error) { return m.spec() },
 		Show:        func(spec api.LoadBalancer, m *model) { m.settings = newSettings(spec) },
-	})
+	}
 }
 
 // renamed is where the attributes are called otherwise than in the spec:

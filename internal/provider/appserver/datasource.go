@@ -1,0 +1,61 @@
+package appserver
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// view is the data source's model. Everything is null where nothing is known.
+type view struct {
+	component.ViewModel
+	Release  *string  `tfsdk:"release"`
+	Slot     *string  `tfsdk:"slot"`
+	Healthy  *bool    `tfsdk:"healthy"`
+	Health   *string  `tfsdk:"health"`
+	PID      *int     `tfsdk:"pid"`
+	Restarts *int     `tfsdk:"restarts"`
+	Log      []string `tfsdk:"log"`
+}
+
+// NewDataSource returns the data source foobar_app_server.
+func NewDataSource() datasource.DataSource {
+	return component.NewDataSource(component.View[view, api.AppServerStatus]{
+		Kind:        api.KindAppServer,
+		TypeName:    typeName,
+		Title:       title,
+		Description: "What moves by itself in an app server: the release that runs, its health, its recent log lines, conditions.",
+		Attributes:  statusAttributes(),
+		Shared:      func(v *view) *component.ViewModel { return &v.ViewModel },
+		Show:        show,
+	}, kind())
+}
+
+// show sets a view to what status says.
+func show(status api.AppServerStatus, v *view) {
+	v.Release = tfutil.Optional(status.Release)
+	v.Slot = &status.Slot
+	v.Healthy, v.Health = &status.Healthy, &status.Health
+	v.PID, v.Restarts = &status.PID, &status.Restarts
+	v.Log = append([]string{}, status.Log...)
+}
+
+func statusAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"release":  schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
+		"slot":     schema.StringAttribute{MarkdownDescription: "Slot that it runs in, `blue` or `green`.", Computed: true},
+		"healthy":  schema.BoolAttribute{MarkdownDescription: "Whether the app answers its health check now.", Computed: true},
+		"health":   schema.StringAttribute{MarkdownDescription: "What the app answered, for a person.", Computed: true},
+		"pid":      schema.Int64Attribute{MarkdownDescription: "The app's main process, 0 if there is none.", Computed: true},
+		"restarts": schema.Int64Attribute{MarkdownDescription: "How often the machine has restarted the app since it was deployed.", Computed: true},
+		"log": schema.ListAttribute{
+			MarkdownDescription: "The app's last lines, oldest first.",
+			ElementType:         types.StringType,
+			Computed:            true,
+		},
+	}
+}

@@ -1,0 +1,213 @@
+package component
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// View is what a data source has to know of a kind: what moves by itself in a
+// component. M is the data source's model, a struct that embeds [ViewModel];
+// S is the kind's status.
+type View[M, S any] struct {
+	// Kind, TypeName and Title are those of the [Kind].
+	Kind     api.Kind
+	TypeName string
+	Title    string
+	// Description is the data source's page in Markdown, Attributes what it
+	// has beyond those of [ViewModel].
+	Description string
+	Attributes  map[string]schema.Attribute
+	// Shared returns the model's embedded part.
+	Shared func(model *M) *ViewModel
+	// Show sets the attributes of the model to what status says. It is not
+	// called where nothing is known; they are null then.
+	Show func(status S, model *M)
+}
+
+// ViewModel is the part that the models of all data sources of components
+// share. They embed it.
+type ViewModel struct {
+	Machine    tfutil.Machine `tfsdk:"machine"`
+	Name       types.String   `tfsdk:"name"`
+	Reachable  types.Bool     `tfsdk:"reachable"`
+	Generation types.Int64    `tfsdk:"generation"`
+	AppliedAt  types.String   `tfsdk:"applied_at"`
+	Actor      types.String   `tfsdk:"actor"`
+	Conditions []condition    `tfsdk:"conditions"`
+}
+
+type condition struct {
+	Type      string `tfsdk:"type"`
+	Severity  string `tfsdk:"severity"`
+	Message   string `tfsdk:"message"`
+	Attribute string `tfsdk:"attribute"`
+}
+
+// DataSource is the data source of a kind.
+type DataSource[M, S any] struct {
+	view  View[M, S]
+	paths func(ctx context.Context) tfutil.Paths
+	data  *tfutil.Data
+}
+
+// NewDataSource returns the data source that goes with the resource of a kind.
+func NewDataSource[M, S, R any, T Spec](view View[M, S], kind Kind[R, T]) datasource.DataSource {
+	of := &Resource[R, T]{kind: kind}
+	return &DataSource[M, S]{view: view, paths: of.paths}
+}
+
+var _ datasource.DataSourceWithConfigure = (*DataSource[struct{}, struct{}])(nil)
+
+// Metadata implements [datasource.DataSource].
+func (d *DataSource[M, S]) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_" + d.view.TypeName
+}
+
+// Schema implements [datasource.DataSource].
+func (d *DataSource[M, S]) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	attributes := viewed(d.view.Title)
+	maps.Copy(attributes, d.view.Attributes)
+	resp.Schema = schema.Schema{MarkdownDescription: d.view.Description, Attributes: attributes}
+}
+
+// viewed returns the schema of [ViewModel].
+func viewed(title string) map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"machine": viewedMachine(),
+		"name": schema.StringAttribute{
+			MarkdownDescription: fmt.Sprintf("Name of the %s on its machine.", title),
+			Required:            true,
+			Validators:          []validator.String{tfutil.Name()},
+		},
+		"reachable": schema.BoolAttribute{
+			MarkdownDescription: "Whether the machine answered. If not, there is a warning, and everything else is null.",
+			Computed:            true,
+		},
+		"generation": schema.Int64Attribute{
+			MarkdownDescription: "Counts the applied changes, from 1.",
+			Computed:            true,
+		},
+		"applied_at": schema.StringAttribute{
+			MarkdownDescription: "When the last change was applied, as RFC 3339 has it.",
+			Computed:            true,
+		},
+		"actor": schema.StringAttribute{
+			MarkdownDescription: "Who applied it: the name in the client's certificate.",
+			Computed:            true,
+		},
+		"conditions": schema.ListNestedAttribute{
+			MarkdownDescription: "What is wrong, or worth knowing, and is not repaired by an apply.",
+			Computed:            true,
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"type": schema.StringAttribute{
+					MarkdownDescription: "What is the case, in one stable word, such as `ServerDown`.",
+					Computed:            true,
+				},
+				"severity": schema.StringAttribute{
+					MarkdownDescription: "How bad it is: `info`, `warning` or `error`.",
+					Computed:            true,
+				},
+				"message": schema.StringAttribute{
+					MarkdownDescription: "What is the case and what to do, for a person.",
+					Computed:            true,
+				},
+				"attribute": schema.StringAttribute{
+					MarkdownDescription: "The resource's attribute that it concerns; empty for the whole.",
+					Computed:            true,
+				},
+			}},
+		},
+	}
+}
+
+func viewedMachine() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "The machine that it is on: `foobar_machine.web1`, or an object of its `name` and `address`.",
+		Required:            true,
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				MarkdownDescription: "The machine's name, which its certificate has to prove.",
+				Required:            true,
+				Validators:          []validator.String{tfutil.Name()},
+			},
+			"address": schema.StringAttribute{
+				MarkdownDescription: "Where its agent is reached: a host or `host:port`; the port is 9443 if none is given.",
+				Required:            true,
+				Validators:          []validator.String{tfutil.Address()},
+			},
+			"incarnation": schema.Int64Attribute{
+				MarkdownDescription: "Which VM of that name it is.",
+				Optional:            true,
+			},
+			"key": schema.StringAttribute{
+				MarkdownDescription: "The pin of the machine's public key. A machine that shows another key is refused.",
+				Optional:            true,
+			},
+		},
+	}
+}
+
+// Configure implements [datasource.DataSourceWithConfigure].
+func (d *DataSource[M, S]) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
+	d.data = tfutil.DataFrom(req.ProviderData, &resp.Diagnostics)
+}
+
+// Read implements [datasource.DataSource].
+func (d *DataSource[M, S]) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var model M
+	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	shared := d.view.Shared(&model)
+	found, err := d.look(ctx, shared)
+	if err == nil {
+		err = d.show(ctx, found, &model)
+	}
+	shared.Reachable = types.BoolValue(err == nil)
+	if err != nil {
+		call := tfutil.Call{Machine: shared.Machine, Paths: d.paths(ctx)}
+		call.LookFailed(err, &resp.Diagnostics)
+	}
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+	}
+}
+
+func (d *DataSource[M, S]) look(ctx context.Context, shared *ViewModel) (api.Component, error) {
+	agent, err := d.data.Agents.Agent(shared.Machine)
+	if err != nil {
+		return api.Component{}, err
+	}
+	return agent.Get(ctx, api.ID{Kind: d.view.Kind, Name: shared.Name.ValueString()})
+}
+
+func (d *DataSource[M, S]) show(ctx context.Context, found api.Component, model *M) error {
+	var status S
+	if err := json.Unmarshal(found.Status, &status); err != nil {
+		return fmt.Errorf("read the status that the agent answered: %w", err)
+	}
+	d.view.Show(status, model)
+	shared, paths := d.view.Shared(model), d.paths(ctx)
+	shared.Generation = types.Int64Value(found.Generation)
+	shared.AppliedAt = types.StringValue(found.AppliedAt.UTC().Format(time.RFC3339))
+	shared.Actor = types.StringValue(found.Actor)
+	shared.Conditions = make([]condition, 0, len(found.Conditions))
+	for _, c := range found.Conditions {
+		shared.Conditions = append(shared.Conditions, condition{
+			Type: c.Type, Severity: string(c.Severity), Message: c.Message, Attribute: paths.Path(c.Pointer).String(),
+		})
+	}
+	return nil
+}

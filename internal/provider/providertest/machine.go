@@ -1,0 +1,272 @@
+// Package providertest runs resources under the Terraform CLI without real
+// machines: a provider whose agents are in memory, keep to the agents'
+// contract, and can be made to drift, refuse and fall silent.
+package providertest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// Machine is a machine in memory, with its agent.
+type Machine struct {
+	name string
+
+	mu         sync.Mutex
+	components map[api.ID]*stored
+	blobs      map[string]bool
+	applied    int
+	failure    error
+	refuse     func(id api.ID, write api.Write) error
+	impact     api.Impact
+}
+
+type stored struct {
+	api.Component
+	secrets map[string]api.Secret
+	timeout int
+}
+
+var _ tfutil.Agent = (*Machine)(nil)
+
+// Fail makes every call fail with err, as if the machine could not be
+// reached; nil brings it back.
+func (m *Machine) Fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failure = err
+}
+
+// Refuse makes the engine's checker answer with what refuse returns.
+func (m *Machine) Refuse(refuse func(id api.ID, write api.Write) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = refuse
+}
+
+// Change lets something happen to a component behind Terraform's back.
+func (m *Machine) Change(t testing.TB, id api.ID, change func(*api.Component)) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.components[id]
+	if !ok {
+		t.Fatalf("machine %s has no %s", m.name, id)
+	}
+	change(&c.Component)
+}
+
+// Put makes a component that Terraform does not know of.
+func (m *Machine) Put(id api.ID, spec any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.components[id] = &stored{Component: component(id, api.Encode(spec), 1)}
+}
+
+// Forget loses a component without a word.
+func (m *Machine) Forget(id api.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.components, id)
+}
+
+// Spec reads what was applied last into spec, and reports whether there is anything.
+func (m *Machine) Spec(t testing.TB, id api.ID, spec any) bool {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.components[id]
+	if ok {
+		if err := api.Decode(c.Spec, spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ok
+}
+
+// Secrets returns the secrets that the component was given last.
+func (m *Machine) Secrets(id api.ID) map[string]api.Secret {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.components[id]; ok {
+		return c.secrets
+	}
+	return nil
+}
+
+// Timeout returns the bound of the last write, in seconds.
+func (m *Machine) Timeout(id api.ID) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.components[id]; ok {
+		return c.timeout
+	}
+	return 0
+}
+
+// Has reports whether the machine has a blob.
+func (m *Machine) Has(sha256 string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.blobs[sha256]
+}
+
+// Applied counts the operations that were carried out.
+func (m *Machine) Applied() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.applied
+}
+
+// Info implements [tfutil.Agent].
+func (m *Machine) Info(context.Context) (api.Info, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return api.Info{Health: api.Health{Node: m.name, Incarnation: 1, Enrolled: true}, Key: m.pin()}, m.failure
+}
+
+// Enroll implements [tfutil.Agent].
+func (m *Machine) Enroll(context.Context) (api.Enrolled, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return api.Enrolled{Node: m.name, Incarnation: 1, Key: m.pin()}, m.failure
+}
+
+func (m *Machine) pin() string { return api.KeyPin([]byte(m.name)) }
+
+// Get implements [tfutil.Agent].
+func (m *Machine) Get(_ context.Context, id api.ID) (api.Component, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return api.Component{}, m.failure
+	}
+	c, ok := m.components[id]
+	if !ok {
+		return api.Component{}, notFound(id)
+	}
+	return c.Component, nil
+}
+
+// Plan implements [tfutil.Agent].
+func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.check(id, base, write); err != nil {
+		return api.Plan{}, err
+	}
+	if _, exists := m.components[id]; !exists {
+		return api.Plan{Impact: api.ImpactNone}, nil
+	}
+	return api.Plan{Impact: m.impact}, nil
+}
+
+// Apply implements [tfutil.Agent].
+func (m *Machine) Apply(_ context.Context, change client.Change, progress func(api.Event)) (api.Operation, error) {
+	id, base, write := change.ID, change.Base, change.Write
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.check(id, base, write); err != nil {
+		return api.Operation{}, err
+	}
+	generation := int64(1)
+	if c, ok := m.components[id]; ok {
+		generation = c.Generation
+		if !bytes.Equal(c.Spec, write.Spec) || !bytes.Equal(c.Observed, write.Spec) || len(c.Drift) > 0 {
+			generation++
+		}
+	}
+	m.components[id] = &stored{
+		Component: component(id, write.Spec, generation), secrets: write.Secrets, timeout: write.TimeoutSeconds,
+	}
+	m.applied++
+	progress(api.Event{Seq: 1, Phase: api.PhaseCommit, Message: "applied"})
+	return api.Operation{State: api.OperationApplied, Generation: generation}, nil
+}
+
+// check judges a write as an agent does, by the order of its rules.
+func (m *Machine) check(id api.ID, base int64, write api.Write) error {
+	if m.failure != nil {
+		return m.failure
+	}
+	if c, ok := m.components[id]; ok && base != c.Generation && (base != 0 || !bytes.Equal(c.Spec, write.Spec)) {
+		return raced(c, base)
+	}
+	if m.refuse != nil {
+		if err := m.refuse(id, write); err != nil {
+			return err
+		}
+	}
+	var release struct {
+		Release *api.Release `json:"release"`
+	}
+	if err := json.Unmarshal(write.Spec, &release); err != nil {
+		return err
+	}
+	if release.Release != nil && !m.blobs[release.Release.SHA256] {
+		return &api.Problem{Type: api.ProblemBlobMissing, Title: "A blob is missing", Violations: api.Violations{
+			{Pointer: "/release/sha256", Detail: "the machine does not have it"},
+		}}
+	}
+	return nil
+}
+
+func raced(c *stored, base int64) error {
+	if base == 0 {
+		return &api.Problem{Type: api.ProblemExists, Title: "It exists already", Detail: "Another spec is applied."}
+	}
+	return &api.Problem{Type: api.ProblemGeneration, Title: "Somebody else changed it", Detail: "By " + c.Actor + "."}
+}
+
+// Delete implements [tfutil.Agent].
+func (m *Machine) Delete(_ context.Context, change client.Change, _ func(api.Event)) (api.Operation, error) {
+	id, base := change.ID, change.Base
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return api.Operation{}, m.failure
+	}
+	c, ok := m.components[id]
+	if !ok {
+		return api.Operation{}, notFound(id)
+	}
+	if base != c.Generation {
+		return api.Operation{}, raced(c, base)
+	}
+	delete(m.components, id)
+	return api.Operation{State: api.OperationApplied}, nil
+}
+
+// UploadBlob implements [tfutil.Agent].
+func (m *Machine) UploadBlob(_ context.Context, sha256 string, blob io.ReaderAt, size int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return m.failure
+	}
+	if _, err := io.Copy(io.Discard, io.NewSectionReader(blob, 0, size)); err != nil {
+		return err
+	}
+	m.blobs[sha256] = true
+	return nil
+}
+
+func notFound(id api.ID) error {
+	return &api.Problem{Type: api.ProblemNotFound, Title: "There is no such component", Detail: id.String() + "."}
+}
+
+func component(id api.ID, spec json.RawMessage, generation int64) api.Component {
+	return api.Component{
+		ID: id, Generation: generation, Spec: spec, Observed: spec,
+		AppliedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Actor: "terraform",
+	}
+}

@@ -1,0 +1,85 @@
+package providertest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// Machines are machines in memory, by name.
+type Machines map[string]*Machine
+
+// New returns machines of the given names, on which there is nothing yet.
+func New(names ...string) Machines {
+	machines := make(Machines, len(names))
+	for _, name := range names {
+		machines[name] = &Machine{
+			name:       name,
+			components: map[api.ID]*stored{},
+			blobs:      map[string]bool{},
+			impact:     api.ImpactReload,
+		}
+	}
+	return machines
+}
+
+var _ tfutil.Agents = Machines{}
+
+// Agent implements [tfutil.Agents].
+func (m Machines) Agent(machine tfutil.Machine) (tfutil.Agent, error) {
+	agent, ok := m[machine.Name.ValueString()]
+	if !ok {
+		return nil, fmt.Errorf("there is no machine %s", machine.Name)
+	}
+	return agent, nil
+}
+
+// Factories returns a provider foobar, for the steps of a test, that has only
+// the given resources and data sources and reaches only these machines.
+func (m Machines) Factories(resources []func() resource.Resource, dataSources ...func() datasource.DataSource) map[string]func() (tfprotov6.ProviderServer, error) {
+	return map[string]func() (tfprotov6.ProviderServer, error){
+		"foobar": func() (tfprotov6.ProviderServer, error) {
+			// A new one for each run, as Terraform starts the provider anew.
+			return providerserver.NewProtocol6WithError(&bare{machines: m, resources: resources, dataSources: dataSources})()
+		},
+	}
+}
+
+// bare is a provider that has no configuration.
+type bare struct {
+	machines    Machines
+	resources   []func() resource.Resource
+	dataSources []func() datasource.DataSource
+}
+
+// Metadata implements [provider.Provider].
+func (b *bare) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "foobar"
+}
+
+// Schema implements [provider.Provider].
+func (b *bare) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	resp.Schema = schema.Schema{}
+}
+
+// Configure implements [provider.Provider].
+func (b *bare) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	data := &tfutil.Data{Agents: b.machines, Now: time.Now}
+	resp.ResourceData, resp.DataSourceData = data, data
+}
+
+// Resources implements [provider.Provider].
+func (b *bare) Resources(context.Context) []func() resource.Resource { return b.resources }
+
+// DataSources implements [provider.Provider].
+func (b *bare) DataSources(context.Context) []func() datasource.DataSource { return b.dataSources }
