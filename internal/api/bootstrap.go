@@ -104,7 +104,7 @@ func bootstrapFault(err error) string {
 		return problem.Title
 	}
 	first := problem.Violations[0]
-	return fmt.Sprintf("%s %s", first.Pointer, first.Detail)
+	return fmt.Sprintf("%q %s", first.Pointer, first.Detail)
 }
 
 // Check reports the first thing that is wrong with b, nil if nothing is.

@@ -55,6 +55,9 @@ func NewAuthority(seed Seed, deployment string, notAfter time.Time) (*Authority,
 	if err := api.CheckName(deployment); err != nil {
 		return nil, fmt.Errorf("the deployment's name: %w", err)
 	}
+	if seed.bytes == nil {
+		return nil, errors.New("there is no CA seed")
+	}
 	if notAfter.IsZero() {
 		notAfter = DefaultAuthorityEnd()
 	}
@@ -88,6 +91,9 @@ func NewAuthority(seed Seed, deployment string, notAfter time.Time) (*Authority,
 	}
 	return a, nil
 }
+
+// Format prints whose CA it is for every verb, and never its key.
+func (a *Authority) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "CA of %s", a.deployment) }
 
 // Deployment returns the name of the deployment whose CA it is.
 func (a *Authority) Deployment() string { return a.deployment }

@@ -19,6 +19,11 @@ type Issued struct {
 	key         ed25519.PrivateKey
 }
 
+// Format prints whose certificate it is for every verb, and never the key.
+func (i Issued) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "certificate of %q", i.Certificate.Subject.CommonName)
+}
+
 // ServiceNames are the names in a service's certificate.
 type ServiceNames struct {
 	// DNS holds one name at least; the first is also the common name.

@@ -17,8 +17,12 @@ const SeedSize = 32
 
 // Seed is the one secret of an owner of machines: every CA and every enrolment
 // key follows from it. It prints, formats and logs as a placeholder, and has
-// no JSON form.
-type Seed struct{ bytes [SeedSize]byte }
+// no JSON form. The zero Seed is none.
+type Seed struct {
+	// bytes stands behind a pointer because package fmt prints the fields of a
+	// struct that holds a Seed without asking the Seed.
+	bytes *[SeedSize]byte
+}
 
 // ParseSeed reads 32 bytes in hexadecimal or in base64, with or without
 // padding; surrounding space does not count. The error does not quote the text.
@@ -34,11 +38,11 @@ func ParseSeed(text string) (Seed, error) {
 	if len(data) != SeedSize {
 		return Seed{}, fmt.Errorf("the CA seed has %d bytes, and must have %d; make one with: openssl rand -base64 32", len(data), SeedSize)
 	}
-	seed := Seed{bytes: [SeedSize]byte(data)}
-	if seed.bytes == [SeedSize]byte{} {
+	bytes := [SeedSize]byte(data)
+	if bytes == [SeedSize]byte{} {
 		return Seed{}, errors.New("the CA seed is all zeros, which anybody can guess; make one with: openssl rand -base64 32")
 	}
-	return seed, nil
+	return Seed{bytes: &bytes}, nil
 }
 
 // decodeSeed tries hexadecimal first: 64 hexadecimal digits are also valid
