@@ -17,6 +17,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/appserver"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/bootstrap"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/clientcertificate"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/loadbalancer"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/machine"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -93,15 +98,24 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 
 // Resources implements [provider.Provider].
 func (p *Provider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{}
+	return []func() resource.Resource{
+		bootstrap.NewResource,
+		machine.NewResource,
+		loadbalancer.New,
+		appserver.New,
+	}
 }
 
 // DataSources implements [provider.Provider].
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{}
+	return []func() datasource.DataSource{
+		machine.NewDataSource,
+		loadbalancer.NewDataSource,
+		appserver.NewDataSource,
+	}
 }
 
 // EphemeralResources implements [provider.ProviderWithEphemeralResources].
 func (p *Provider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{}
+	return []func() ephemeral.EphemeralResource{clientcertificate.New}
 }

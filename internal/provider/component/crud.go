@@ -2,10 +2,8 @@ package component
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -33,7 +31,7 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 	if !resp.Diagnostics.HasError() || w.unsettled {
 		// What may have come to be is saved along with the error, so that it is not lost.
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
-		resp.Diagnostics.Append(r.seen(ctx, resp.Private)...)
+		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 	}
 }
 
@@ -55,7 +53,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 			timeout: timeout(ctx, shared.Timeouts.Update, &resp.Diagnostics),
 		}
 		w.do(ctx, &resp.Diagnostics)
-		resp.Diagnostics.Append(r.seen(ctx, resp.Private)...)
+		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
@@ -80,22 +78,28 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	}
 	shared := r.kind.Shared(&model)
 	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
-	call := tfutil.Call{Machine: shared.Machine, Seen: r.lastSeen(ctx, req.Private), Now: r.data.Now()}
+	call := tfutil.Call{Machine: shared.Machine, Seen: tfutil.Seen(ctx, req.Private), Now: r.data.Now()}
 	component, err := r.component(ctx, shared)
 	if api.IsProblem(err, api.ProblemNotFound) {
 		resp.State.RemoveResource(ctx)
 		return
 	}
+	imported := shared.Generation.IsNull()
 	if err == nil {
 		err = r.show(ctx, component, &model)
 	}
-	if err != nil {
+	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, call.Refusal(err))...)
+	switch {
+	case err != nil && imported:
+		call.WriteFailed(err, &resp.Diagnostics) // there is nothing yet to be kept
+		return
+	case err != nil:
 		call.ReadFailed(err, &resp.Diagnostics)
 		return
 	}
 	tfutil.Warn(component.Conditions, r.paths(ctx), call.Machine, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
-	resp.Diagnostics.Append(r.seen(ctx, resp.Private)...)
+	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 }
 
 // component asks the machine for the component.
@@ -180,31 +184,4 @@ const queueing = 15 * time.Minute
 // bound returns the context of an operation that may run for the given time.
 func bound(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, timeout+queueing)
-}
-
-// seenKey holds in the private state when the machine last told of the component.
-const seenKey = "seen"
-
-// private is the part of the framework's private state that is written.
-type private interface {
-	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-}
-
-func (r *Resource[M, S]) seen(ctx context.Context, to private) diag.Diagnostics {
-	text, err := json.Marshal(r.data.Now().UTC().Truncate(time.Second))
-	if err != nil {
-		return nil // a clock of a year beyond 9999: not worth a failure
-	}
-	return to.SetKey(ctx, seenKey, text)
-}
-
-func (r *Resource[M, S]) lastSeen(ctx context.Context, from interface {
-	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-}) time.Time {
-	var at time.Time
-	text, _ := from.GetKey(ctx, seenKey)
-	if json.Unmarshal(text, &at) != nil {
-		return time.Time{} // never, as far as is known
-	}
-	return at
 }

@@ -38,20 +38,13 @@ type View[M, S any] struct {
 // ViewModel is the part that the models of all data sources of components
 // share. They embed it.
 type ViewModel struct {
-	Machine    tfutil.Machine `tfsdk:"machine"`
-	Name       types.String   `tfsdk:"name"`
-	Reachable  types.Bool     `tfsdk:"reachable"`
-	Generation types.Int64    `tfsdk:"generation"`
-	AppliedAt  types.String   `tfsdk:"applied_at"`
-	Actor      types.String   `tfsdk:"actor"`
-	Conditions []condition    `tfsdk:"conditions"`
-}
-
-type condition struct {
-	Type      string `tfsdk:"type"`
-	Severity  string `tfsdk:"severity"`
-	Message   string `tfsdk:"message"`
-	Attribute string `tfsdk:"attribute"`
+	Machine    tfutil.Machine     `tfsdk:"machine"`
+	Name       types.String       `tfsdk:"name"`
+	Reachable  types.Bool         `tfsdk:"reachable"`
+	Generation types.Int64        `tfsdk:"generation"`
+	AppliedAt  types.String       `tfsdk:"applied_at"`
+	Actor      types.String       `tfsdk:"actor"`
+	Conditions []tfutil.Condition `tfsdk:"conditions"`
 }
 
 // DataSource is the data source of a kind.
@@ -84,7 +77,7 @@ func (d *DataSource[M, S]) Schema(_ context.Context, _ datasource.SchemaRequest,
 // viewed returns the schema of [ViewModel].
 func viewed(title string) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"machine": viewedMachine(),
+		"machine": tfutil.ViewedMachine(),
 		"name": schema.StringAttribute{
 			MarkdownDescription: fmt.Sprintf("Name of the %s on its machine.", title),
 			Required:            true,
@@ -106,55 +99,7 @@ func viewed(title string) map[string]schema.Attribute {
 			MarkdownDescription: "Who applied it: the name in the client's certificate.",
 			Computed:            true,
 		},
-		"conditions": schema.ListNestedAttribute{
-			MarkdownDescription: "What is wrong, or worth knowing, and is not repaired by an apply.",
-			Computed:            true,
-			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"type": schema.StringAttribute{
-					MarkdownDescription: "What is the case, in one stable word, such as `ServerDown`.",
-					Computed:            true,
-				},
-				"severity": schema.StringAttribute{
-					MarkdownDescription: "How bad it is: `info`, `warning` or `error`.",
-					Computed:            true,
-				},
-				"message": schema.StringAttribute{
-					MarkdownDescription: "What is the case and what to do, for a person.",
-					Computed:            true,
-				},
-				"attribute": schema.StringAttribute{
-					MarkdownDescription: "The resource's attribute that it concerns; empty for the whole.",
-					Computed:            true,
-				},
-			}},
-		},
-	}
-}
-
-func viewedMachine() schema.Attribute {
-	return schema.SingleNestedAttribute{
-		MarkdownDescription: "The machine that it is on: `foobar_machine.web1`, or an object of its `name` and `address`.",
-		Required:            true,
-		Attributes: map[string]schema.Attribute{
-			"name": schema.StringAttribute{
-				MarkdownDescription: "The machine's name, which its certificate has to prove.",
-				Required:            true,
-				Validators:          []validator.String{tfutil.Name()},
-			},
-			"address": schema.StringAttribute{
-				MarkdownDescription: "Where its agent is reached: a host or `host:port`; the port is 9443 if none is given.",
-				Required:            true,
-				Validators:          []validator.String{tfutil.Address()},
-			},
-			"incarnation": schema.Int64Attribute{
-				MarkdownDescription: "Which VM of that name it is.",
-				Optional:            true,
-			},
-			"key": schema.StringAttribute{
-				MarkdownDescription: "The pin of the machine's public key. A machine that shows another key is refused.",
-				Optional:            true,
-			},
-		},
+		"conditions": tfutil.ConditionsAttribute(),
 	}
 }
 
@@ -199,15 +144,10 @@ func (d *DataSource[M, S]) show(ctx context.Context, found api.Component, model 
 		return fmt.Errorf("read the status that the agent answered: %w", err)
 	}
 	d.view.Show(status, model)
-	shared, paths := d.view.Shared(model), d.paths(ctx)
+	shared := d.view.Shared(model)
 	shared.Generation = types.Int64Value(found.Generation)
 	shared.AppliedAt = types.StringValue(found.AppliedAt.UTC().Format(time.RFC3339))
 	shared.Actor = types.StringValue(found.Actor)
-	shared.Conditions = make([]condition, 0, len(found.Conditions))
-	for _, c := range found.Conditions {
-		shared.Conditions = append(shared.Conditions, condition{
-			Type: c.Type, Severity: string(c.Severity), Message: c.Message, Attribute: paths.Path(c.Pointer).String(),
-		})
-	}
+	shared.Conditions = tfutil.Conditions(found.Conditions, d.paths(ctx))
 	return nil
 }

@@ -34,6 +34,9 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if hasDrift(drift) {
 		change = max(change, changeRemote)
 	}
+	if change == changeNothing {
+		tfutil.Refuse(ctx, req.Private, machinePath, &resp.Diagnostics)
+	}
 	if change >= changeRemote {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, types.StringUnknown())...)

@@ -13,8 +13,10 @@ import (
 
 // Call is a call of a machine's agent, and turns its failure into diagnostics.
 type Call struct {
-	// Machine is who was called.
+	// Machine is who was called, Place the attribute that says where it is;
+	// "machine" if it is empty.
 	Machine Machine
+	Place   path.Path
 	// Paths leads from the problems that it answers to attributes.
 	Paths Paths
 	// Seen is when it last told of what was asked for, zero if that is not
@@ -32,7 +34,7 @@ func (c Call) ReadFailed(err error, diags *diag.Diagnostics) {
 		c.WriteFailed(err, diags)
 		return
 	}
-	Warning(diags, path.Root("machine"), reason.summary, "%s",
+	Warning(diags, c.place(), reason.summary, "%s",
 		joined(reason.detail, fmt.Sprintf("The state is kept as it was last known, %s. Nothing can be changed on the machine until this is settled.", c.age())))
 }
 
@@ -47,9 +49,9 @@ func (c Call) PlanFailed(err error, diags *diag.Diagnostics) {
 	case !ok:
 		c.explain(err, diags)
 	case reason.wrong:
-		Error(diags, path.Root("machine"), reason.summary, "%s", reason.detail)
+		Error(diags, c.place(), reason.summary, "%s", reason.detail)
 	default:
-		Warning(diags, path.Root("machine"), reason.summary, "%s",
+		Warning(diags, c.place(), reason.summary, "%s",
 			joined(reason.detail, "The plan could not be checked on the machine; the apply will be."))
 	}
 }
@@ -57,7 +59,7 @@ func (c Call) PlanFailed(err error, diags *diag.Diagnostics) {
 // WriteFailed tells why a write failed.
 func (c Call) WriteFailed(err error, diags *diag.Diagnostics) {
 	if reason, ok := c.reason(err); ok {
-		Error(diags, path.Root("machine"), reason.summary, "%s", reason.detail)
+		Error(diags, c.place(), reason.summary, "%s", reason.detail)
 		return
 	}
 	c.explain(err, diags)
@@ -75,9 +77,26 @@ func (c Call) DeleteFailed(err error, forget map[string]bool, diags *diag.Diagno
 		Warning(diags, path.Empty(), "Forgotten, not removed", "%s",
 			joined(reason.detail, fmt.Sprintf("The provider lists %q in forget_unreachable, so that this leaves the state; what is on the machine stays there.", name)))
 	default:
-		Error(diags, path.Root("machine"), reason.summary, "%s",
+		Error(diags, c.place(), reason.summary, "%s",
 			joined(reason.detail, fmt.Sprintf("If the machine is gone for good, let the provider forget what was on it: forget_unreachable = [%q].", name)))
 	}
+}
+
+func (c Call) place() path.Path {
+	if len(c.Place.Steps()) > 0 {
+		return c.Place
+	}
+	return path.Root("machine")
+}
+
+// Refusal returns why a plan has to be refused after a read that failed so;
+// none if the read went well, or its failure may pass by itself.
+func (c Call) Refusal(err error) Refusal {
+	reason, ok := c.reason(err)
+	if !ok || !reason.wrong || IsMissing(err) {
+		return Refusal{}
+	}
+	return Refusal{Summary: reason.summary, Detail: reason.detail}
 }
 
 // explain adds what a problem alone cannot know.

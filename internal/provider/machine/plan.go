@@ -1,0 +1,45 @@
+package machine
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+var (
+	addressPath     = path.Root("address")
+	incarnationPath = path.Root("incarnation")
+)
+
+// ModifyPlan implements [resource.ResourceWithModifyPlan]. The facts of a
+// machine change with its incarnation alone, so that nothing that refers to
+// its key is touched by any other edit.
+func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() || req.State.Raw.IsNull() {
+		return
+	}
+	var m, before model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &before)...)
+	if resp.Diagnostics.HasError() || !m.Name.Equal(before.Name) {
+		return
+	}
+	switch {
+	case m.Incarnation.IsUnknown() || m.Incarnation.ValueInt64() > before.Incarnation.ValueInt64():
+		m.forgetFacts()
+	case m.Incarnation.ValueInt64() < before.Incarnation.ValueInt64():
+		tfutil.Error(&resp.Diagnostics, incarnationPath, "The incarnation goes down",
+			"Machine %q is at incarnation %d, and the configuration says %d. Each rebuilt VM gets a higher number, so that an old one can never pass for it.",
+			m.Name.ValueString(), before.Incarnation.ValueInt64(), m.Incarnation.ValueInt64())
+		return
+	default:
+		m.keepFacts(before)
+		if m.Address.Equal(before.Address) {
+			tfutil.Refuse(ctx, req.Private, addressPath, &resp.Diagnostics)
+		}
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, m)...)
+}

@@ -1,0 +1,223 @@
+// Package machine is the resource and the data source foobar_machine.
+package machine
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// DefaultTimeout bounds how long a machine that was just made may take to
+// boot and be enrolled: a cloud's slow VM takes two or three minutes.
+const DefaultTimeout = 5 * time.Minute
+
+const description = "A VM that runs the agent. Creating it enrols the VM, which proves with the key from its `foobar_bootstrap` that it is the one meant; " +
+	"a VM that is enrolled already is adopted. It waits for a VM that still boots.\n\n" +
+	"Other resources say where they are with `machine = foobar_machine.web1`. Destroying it leaves the VM and its identity as they are, " +
+	"so that the same VM can be adopted again.\n\n" +
+	"When a VM was rebuilt, raise `incarnation` here and in its `foobar_bootstrap`: the next apply enrols the new VM and restores everything on it, " +
+	"and replaces no resource."
+
+// Resource is the resource foobar_machine.
+type Resource struct{ data *tfutil.Data }
+
+var (
+	_ resource.ResourceWithConfigure   = (*Resource)(nil)
+	_ resource.ResourceWithIdentity    = (*Resource)(nil)
+	_ resource.ResourceWithImportState = (*Resource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*Resource)(nil)
+)
+
+// NewResource returns the resource.
+func NewResource() resource.Resource { return &Resource{} }
+
+// Metadata implements [resource.Resource].
+func (r *Resource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_machine"
+}
+
+// Configure implements [resource.ResourceWithConfigure].
+func (r *Resource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = tfutil.DataFrom(req.ProviderData, &resp.Diagnostics)
+}
+
+// Schema implements [resource.Resource].
+func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: description,
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				MarkdownDescription: "Name of the machine, as in its `foobar_bootstrap`. It is the only attribute whose change replaces the resource.",
+				Required:            true,
+				Validators:          []validator.String{tfutil.Name()},
+				PlanModifiers:       []planmodifier.String{tfutil.ReplaceIfRenamed()},
+			},
+			"address": schema.StringAttribute{
+				MarkdownDescription: "Where its agent is reached: a host or `host:port`; the port is 9443 if none is given. It proves nothing, and may change at any time.",
+				Required:            true,
+				Validators:          []validator.String{tfutil.Address()},
+			},
+			"incarnation": schema.Int64Attribute{
+				MarkdownDescription: "Which VM of that name it is, from 1, the default. Raise it when the VM is rebuilt; it never goes down.",
+				Optional:            true,
+				Computed:            true,
+				Default:             int64default.StaticInt64(1),
+				Validators:          []validator.Int64{int64validator.AtLeast(1)},
+			},
+			"key":                 fact("The pin of the machine's public key. A machine that shows another one is refused: it was replaced, or it is an impostor."),
+			"agent_version":       fact("Version of its agent."),
+			"image_id":            fact("The image that it was made from."),
+			"certificate_expires": fact("When its certificate ends. It is signed again once a year by whatever apply comes by."),
+			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+				Create: true, Update: true,
+				CreateDescription: "How long the machine may take to boot and be enrolled, such as `90s` or `10m`. Default `5m`.",
+				UpdateDescription: "How long a rebuilt machine may take to boot and be enrolled. Default `5m`.",
+			}),
+		},
+	}
+}
+
+// fact returns an attribute that the machine tells.
+func fact(description string) schema.StringAttribute {
+	return schema.StringAttribute{MarkdownDescription: description, Computed: true}
+}
+
+// IdentitySchema implements [resource.ResourceWithIdentity].
+func (r *Resource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"name": identityschema.StringAttribute{Description: "Name of the machine.", RequiredForImport: true},
+	}}
+}
+
+// Create implements [resource.Resource].
+func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	limit, diags := m.Timeouts.Create(ctx, DefaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
+	if err := r.enroll(ctx, &m, limit); err != nil {
+		m.call().WriteFailed(err, &resp.Diagnostics)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+}
+
+// Update implements [resource.Resource]. A machine that is met at another
+// address has to show the known key; one of a higher incarnation is enrolled.
+func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var m, before model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &before)...)
+	limit, diags := m.Timeouts.Update(ctx, DefaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
+	var err error
+	switch {
+	case m.Key.IsUnknown():
+		err = r.enroll(ctx, &m, limit)
+	case !m.Address.Equal(before.Address):
+		_, err = r.meet(ctx, m.machine())
+	}
+	if err != nil {
+		m.call().WriteFailed(err, &resp.Diagnostics)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+}
+
+// enroll makes the machine a member of the deployment, or adopts one that is,
+// and completes the model.
+func (r *Resource) enroll(ctx context.Context, m *model, limit time.Duration) error {
+	agent, err := r.data.Agents.Agent(m.machine())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if _, err := agent.Enroll(ctx); err != nil {
+		return err
+	}
+	info, err := agent.Info(ctx)
+	if err != nil {
+		return err
+	}
+	m.show(info)
+	return nil
+}
+
+// meet asks the machine about itself; whoever answers has proved to be it.
+func (r *Resource) meet(ctx context.Context, machine tfutil.Machine) (api.Info, error) {
+	agent, err := r.data.Agents.Agent(machine)
+	if err != nil {
+		return api.Info{}, err
+	}
+	return agent.Info(ctx)
+}
+
+// Read implements [resource.Resource].
+func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m model
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
+	call := m.call()
+	call.Seen, call.Now = tfutil.Seen(ctx, req.Private), r.data.Now()
+	info, err := r.meet(ctx, m.machine())
+	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, call.Refusal(err))...)
+	switch {
+	case err != nil && m.imported():
+		call.WriteFailed(err, &resp.Diagnostics) // there is nothing yet to be kept
+		return
+	case err != nil:
+		call.ReadFailed(err, &resp.Diagnostics)
+		return
+	}
+	m.show(info)
+	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, call.Now)...)
+}
+
+// Delete implements [resource.Resource]: the machine keeps its identity, and
+// need not even be there.
+func (r *Resource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {}
+
+// ImportState implements [resource.ResourceWithImportState]. Read does the rest.
+func (r *Resource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	if req.ID == "" {
+		resp.Diagnostics.AddError("Import needs the machine's address",
+			"An identity names the machine but not where it is. Import by id: <machine>@<address>.")
+		return
+	}
+	id, err := tfutil.ParseMachineImportID(req.ID)
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid import id", err.Error()+".")
+		return
+	}
+	m := model{Name: types.StringValue(id.Machine)}
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("name"), id.Machine)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, addressPath, id.Address)...)
+	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
+}

@@ -1,0 +1,79 @@
+package tfutil
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+)
+
+// What a read leaves in a resource's private state. It is no secret, and no
+// place for one.
+const (
+	seenKey    = "seen"    // when the machine last told of the resource
+	refusedKey = "refused" // why nothing can be planned, until a read finds otherwise
+)
+
+// PrivateReader and PrivateWriter are the framework's private state.
+type (
+	PrivateReader interface {
+		GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+	}
+	PrivateWriter interface {
+		SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+	}
+)
+
+// SetSeen notes when the machine told of a resource.
+func SetSeen(ctx context.Context, to PrivateWriter, at time.Time) diag.Diagnostics {
+	return set(ctx, to, seenKey, at.UTC().Truncate(time.Second))
+}
+
+// Seen returns when the machine last told of a resource; zero if that is not known.
+func Seen(ctx context.Context, from PrivateReader) time.Time {
+	var at time.Time
+	get(ctx, from, seenKey, &at)
+	return at
+}
+
+// Refusal is why a plan is refused: somebody answered who is not the machine
+// that was meant. The zero value is none.
+type Refusal struct {
+	Summary string `json:"summary"`
+	Detail  string `json:"detail"`
+}
+
+// SetRefusal notes what a read found, for the plan that follows it. A read
+// itself only warns: the configuration may hold the way out already, such as
+// the machine's new address.
+func SetRefusal(ctx context.Context, to PrivateWriter, refusal Refusal) diag.Diagnostics {
+	return set(ctx, to, refusedKey, refusal)
+}
+
+// Refuse adds the error that the last read left for a plan which changes
+// nothing about it.
+func Refuse(ctx context.Context, from PrivateReader, at path.Path, diags *diag.Diagnostics) {
+	var refusal Refusal
+	get(ctx, from, refusedKey, &refusal)
+	if refusal != (Refusal{}) {
+		Error(diags, at, refusal.Summary, "%s", refusal.Detail)
+	}
+}
+
+func set(ctx context.Context, to PrivateWriter, key string, value any) diag.Diagnostics {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Cannot keep what is known", err.Error())}
+	}
+	return to.SetKey(ctx, key, text)
+}
+
+// get reads a value; one that is not there, or that another version left,
+// stays as it is.
+func get(ctx context.Context, from PrivateReader, key string, value any) {
+	if text, _ := from.GetKey(ctx, key); len(text) > 0 {
+		_ = json.Unmarshal(text, value)
+	}
+}
