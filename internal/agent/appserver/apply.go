@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"path"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -139,7 +139,7 @@ func (r rollout) startApp(ctx context.Context, reason string) error {
 	}
 	r.progress(api.PhaseActivate, "starting the app: %s", reason)
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
-		return r.failed(ctx, "The app did not start", err.Error(), r.appUnit())
+		return r.failed(ctx, "The app did not start", err, r.appUnit())
 	}
 	endpoint := appEndpoint(r.layout, r.spec, slotBlue)
 	r.progress(api.PhaseVerify, "waiting for %d good answers in a row from the app, at most %s",
@@ -155,11 +155,11 @@ func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, unit
 		ask:   func(ctx context.Context) (string, bool) { return r.kind.check(ctx, h, endpoint) },
 		alive: r.kind.alive(units...),
 	}.wait(ctx, h)
-	if why, ok := errors.AsType[*unhealthy](err); ok {
-		detail := fmt.Sprintf("release %s, asked for %s %s: %s", r.release()[strings.LastIndex(r.release(), "/")+1:], h.Path, where, why)
-		return r.failed(ctx, "The app did not become healthy", detail, units[len(units)-1], r.appUnit())
+	if err == nil {
+		return nil
 	}
-	return err
+	detail := fmt.Errorf("release %s, asked for %s %s: %w", path.Base(r.release()), h.Path, where, err)
+	return r.failed(ctx, "The app did not become healthy", detail, r.appUnit())
 }
 
 // followNginx has nginx run the configuration that is in place.
@@ -169,7 +169,7 @@ func (r rollout) followNginx(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted := r.revision()
+	wanted := recordedRevision(r.layout, r.change.To.State)
 	switch {
 	case !status.Active() || r.change.Changed(r.layout.nginxUnitFile()):
 		r.progress(api.PhaseActivate, "starting nginx")
@@ -181,16 +181,13 @@ func (r rollout) followNginx(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return r.failed(ctx, "nginx did not start", err.Error(), unit)
+		return r.failed(ctx, "nginx did not start", err, unit)
 	}
 	if r.change.Undo {
 		return nil
 	}
 	return r.awaitRevision(ctx, wanted)
 }
-
-// revision is that of the configuration which should be in force.
-func (r rollout) revision() string { return revisionOf(nginxText(r.layout, r.spec).content()) }
 
 // awaitRevision waits until nginx itself says that it runs a configuration:
 // the signal for a reload has no answer.
@@ -200,11 +197,11 @@ func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 	deadline := r.kind.clock.Now().Add(nginxPatience)
 	for r.kind.revisionInForce(ctx, r.layout) != wanted {
 		if err := alive(ctx); err != nil {
-			return r.failed(ctx, "nginx did not start", err.Error(), unit)
+			return r.failed(ctx, "nginx did not start", err, unit)
 		}
 		if r.kind.clock.Now().After(deadline) {
 			return r.failed(ctx, "nginx did not take its configuration",
-				fmt.Sprintf("it was asked to, and still runs another after %s", nginxPatience), unit)
+				fmt.Errorf("it was asked to, and still runs another after %s", nginxPatience), unit)
 		}
 		if err := r.kind.clock.Sleep(ctx, nginxPause); err != nil {
 			return err
@@ -223,27 +220,25 @@ func (r rollout) undo(ctx context.Context) error {
 	if reason != "" {
 		r.progress(api.PhaseRollback, "starting the app as it was before")
 		if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
-			return r.failed(ctx, "The previous release did not start", err.Error(), r.appUnit())
+			return r.failed(ctx, "The previous release did not start", err, r.appUnit())
 		}
 	}
 	return r.followNginx(ctx)
 }
 
-// failed makes the problem of a failure, with the log of the units since the
-// rollout began. The log is read even if the operation's time is up.
-func (r rollout) failed(ctx context.Context, title, detail string, units ...string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+// failed makes the problem of a failure, with the unit's log since the rollout
+// began. The log is read even if the operation's time is up; that stays the cause.
+func (r rollout) failed(ctx context.Context, title string, cause error, unit string) error {
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: detail}
-	for _, unit := range units {
-		lines, err := r.kind.log(ctx, r.layout, unit, failureLines, r.began)
-		if err != nil {
-			lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
-		}
-		if len(lines) > 0 {
-			problem.Log = lines
-			break
-		}
+	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: cause.Error()}
+	lines, err := r.kind.log(reading, r.layout, unit, failureLines, r.began)
+	if err != nil {
+		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
+	}
+	problem.Log = lines
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), problem)
 	}
 	return problem
 }

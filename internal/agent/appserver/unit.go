@@ -3,6 +3,7 @@ package appserver
 import (
 	"path"
 	"strings"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -122,6 +123,9 @@ func hardening() []string {
 	}
 }
 
+// nginxGrace is what nginx gets to leave after it has cut its last connection.
+const nginxGrace = 5 * time.Second
+
 // nginxUnitText writes the unit of the app server's own nginx. It never has
 // root: systemd gives it the right to low ports and nothing else.
 func nginxUnitText(l layout, s api.AppServer) *text {
@@ -147,7 +151,7 @@ func nginxUnitText(l layout, s api.AppServer) *text {
 		"ExecReload=/bin/kill -HUP $MAINPID",
 		"KillMode=mixed",
 		"KillSignal=SIGQUIT")
-	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
+	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
 	t.own(restartPolicy()...)
 	t.own("LimitNOFILE=16384",
 		// One line a request: the journal's rate limit would drop them under load.

@@ -1,0 +1,321 @@
+//go:build lab
+
+// These tests run as root on a machine of the lab, with real systemd, nginx
+// and Python.
+package appserver_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// patience bounds each wait for a condition.
+const patience = time.Minute
+
+// stand is an agent without its API: the real runner, engine and kind.
+type stand struct {
+	*testing.T
+	runner *operation.Runner
+	blobs  *blob.Store
+	units  *systemd.Manager
+	serial int
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	onLabMachine(t)
+	dir, runtime := "/var/lib/foobar-appserver-test", "/run/foobar-appserver-test"
+	for _, d := range []string{dir, runtime} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blobs, err := blob.Open(filepath.Join(dir, "blobs"), blob.DefaultQuota, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := systemd.New()
+	engine := &converge.Engine{
+		Dir: filepath.Join(dir, "transactions"), Units: units,
+		Accounts: converge.SystemAccounts{}, Trees: blobs,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	runner, err := operation.New(operation.Config{
+		Dir: dir, Runtime: runtime, Engine: engine, Units: units, Blobs: blobs,
+		Kinds: []operation.Kind{appserver.New(appserver.Deps{Systemd: units, Journal: logs.Journal{}})},
+		Clock: time.Now, Logger: hclog.NewNullLogger(), Ctx: ctx,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stand{T: t, runner: runner, blobs: blobs, units: units}
+	t.Cleanup(func() {
+		s.deleteAll()
+		cancel()
+		runner.Wait()
+		units.Close()
+		for _, d := range []string{dir, runtime} {
+			if err := os.RemoveAll(d); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return s
+}
+
+// onLabMachine keeps the tests from making users and units anywhere else.
+func onLabMachine(t *testing.T) {
+	t.Helper()
+	container, err := os.ReadFile("/run/systemd/container")
+	if err != nil || strings.TrimSpace(string(container)) != "systemd-nspawn" {
+		t.Fatal("this test changes the machine that it runs on: copy it to a machine of the lab, see internal/lab")
+	}
+}
+
+func (s *stand) deleteAll() {
+	s.Helper()
+	listing, err := s.runner.List(context.Background())
+	if err != nil {
+		s.Error(err)
+		return
+	}
+	for _, c := range listing.Components {
+		s.serial++
+		id := api.OperationID(api.VerbDelete, c.ID, c.Generation, api.Encode(s.serial))
+		op, err := s.runner.Delete(context.Background(), operation.Request{ID: c.ID, Operation: id, Base: c.Generation, Actor: "test"})
+		if err != nil {
+			s.Error(err)
+		} else if op = s.wait(op); op.State != api.OperationApplied {
+			s.Errorf("delete %s: %v", c.ID, op.Problem)
+		}
+	}
+}
+
+func (s *stand) wait(op api.Operation) api.Operation {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	for after := int64(0); !op.State.Done(); {
+		events, err := s.runner.Events(ctx, op.ID, after, patience)
+		if err == nil && ctx.Err() == nil {
+			op, err = s.runner.Operation(ctx, op.ID)
+		}
+		if err != nil || ctx.Err() != nil {
+			s.Fatalf("wait for the operation: %v %v", err, ctx.Err())
+		}
+		for _, e := range events {
+			after = e.Seq
+		}
+	}
+	return op
+}
+
+func app(name string) api.ID { return api.ID{Kind: api.KindAppServer, Name: name} }
+
+// try applies a spec on what stands and returns how it ended.
+func (s *stand) try(name string, spec api.AppServer, secrets map[string]api.Secret) api.Operation {
+	s.Helper()
+	base := int64(0)
+	if c, err := s.runner.Get(context.Background(), app(name)); err == nil {
+		base = c.Generation
+	}
+	raw := api.Encode(spec)
+	op, err := s.runner.Apply(context.Background(), operation.Request{
+		ID: app(name), Operation: api.OperationID(api.VerbApply, app(name), base, raw), Base: base, Actor: "test",
+		Write: api.Write{Spec: raw, Secrets: secrets},
+	})
+	if err != nil {
+		s.Fatalf("apply %s: %v", name, err)
+	}
+	return s.wait(op)
+}
+
+func (s *stand) apply(name string, spec api.AppServer, secrets map[string]api.Secret) {
+	s.Helper()
+	if op := s.try(name, spec, secrets); op.State != api.OperationApplied {
+		s.Fatalf("apply %s: %v\n%s", name, op.Problem, strings.Join(op.Problem.Log, "\n"))
+	}
+}
+
+// refused applies what has to fail, and returns the problem.
+func (s *stand) refused(name string, spec api.AppServer) *api.Problem {
+	s.Helper()
+	op := s.try(name, spec, nil)
+	if op.State != api.OperationFailed {
+		s.Fatalf("apply %s: it is %s, though it should fail", name, op.State)
+	}
+	return op.Problem
+}
+
+func (s *stand) get(name string) (api.Component, api.AppServerStatus) {
+	s.Helper()
+	c, err := s.runner.Get(context.Background(), app(name))
+	if err != nil {
+		s.Fatal(err)
+	}
+	var status api.AppServerStatus
+	if err := json.Unmarshal(c.Status, &status); err != nil {
+		s.Fatal(err)
+	}
+	return c, status
+}
+
+func (s *stand) pid(unit string) int {
+	s.Helper()
+	status, err := s.units.Status(context.Background(), unit)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return status.MainPID
+}
+
+// entry is a file of a release.
+type entry struct {
+	content string
+	mode    int64
+}
+
+// upload packs a release into the blob store and returns its checksum.
+func (s *stand) upload(files map[string]entry) string {
+	s.Helper()
+	var archive bytes.Buffer
+	zipped := gzip.NewWriter(&archive)
+	tape := tar.NewWriter(zipped)
+	for name, f := range files {
+		header := &tar.Header{Name: name, Mode: f.mode, Size: int64(len(f.content)), Format: tar.FormatUSTAR}
+		if err := tape.WriteHeader(header); err != nil {
+			s.Fatal(err)
+		}
+		if _, err := io.WriteString(tape, f.content); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if err := tape.Close(); err != nil {
+		s.Fatal(err)
+	}
+	if err := zipped.Close(); err != nil {
+		s.Fatal(err)
+	}
+	digest := sha256.Sum256(archive.Bytes())
+	sum := hex.EncodeToString(digest[:])
+	status, err := s.blobs.Status(sum)
+	if err == nil && !status.Complete {
+		_, err = s.blobs.Append(context.Background(), sum, 0, &archive)
+		if err == nil {
+			err = s.blobs.Finish(context.Background(), sum)
+		}
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	return sum
+}
+
+// echo is an app that tells what it was given.
+const echo = `
+import http.server, json, os, socket, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"release": RELEASE, "environment": dict(os.environ), "arguments": sys.argv[1:],
+                           "headers": {k.lower(): v for k, v in self.headers.items()}, "path": self.path}).encode()
+        self.send_response(200 if self.path != "/broken" else 500)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+    def address_string(self):
+        return "nginx"
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_UNIX if "SOCKET" in os.environ else socket.AF_INET
+    def server_bind(self):
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "app", 0
+print("started", RELEASE, flush=True)
+Server(os.environ.get("SOCKET") or ("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+`
+
+func (s *stand) release(name string) string {
+	s.Helper()
+	return s.upload(map[string]entry{"main.py": {"RELEASE = \"" + name + "\"\n" + echo, 0o644}})
+}
+
+func (s *stand) spec(release string, port int) api.AppServer {
+	spec := api.DefaultAppServer()
+	spec.Release.SHA256 = release
+	spec.Command = []string{"python3", "main.py"}
+	spec.Port = port
+	spec.HealthCheck.StartTimeout = api.Duration(30 * time.Second)
+	spec.HealthCheck.Interval = api.Duration(50 * time.Millisecond)
+	spec.StopTimeout = api.Duration(2 * time.Second)
+	return spec
+}
+
+// told is what the echo app answers.
+type told struct {
+	Release     string            `json:"release"`
+	Environment map[string]string `json:"environment"`
+	Arguments   []string          `json:"arguments"`
+	Headers     map[string]string `json:"headers"`
+	Path        string            `json:"path"`
+}
+
+func (s *stand) ask(method, url string, body io.Reader, header http.Header) (*http.Response, told) {
+	s.Helper()
+	request, err := http.NewRequestWithContext(context.Background(), method, url, body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if header != nil {
+		request.Header = header
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var answer told
+	if response.StatusCode == http.StatusOK && method != http.MethodHead {
+		if err := json.Unmarshal(content, &answer); err != nil {
+			s.Fatalf("%s answers %q: %v", url, content, err)
+		}
+	}
+	return response, answer
+}
+
+// eventually waits for a condition that the machine brings about by itself.
+func (s *stand) eventually(what string, holds func() bool) {
+	s.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatalf("waited %s in vain: %s", patience, what)
+		}
+	}
+}
