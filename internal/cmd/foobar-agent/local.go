@@ -13,7 +13,7 @@ import (
 )
 
 // socketPath is where the agent listens for who is root on the machine.
-const socketPath = "/run/foobar/agent.sock"
+const socketPath = runtimeDir + "/agent.sock"
 
 // maxAnswer bounds what is read of one answer, in bytes.
 const maxAnswer = 32 << 20

@@ -15,24 +15,26 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 const (
-	stateDir = "/var/lib/foobar"
-	console  = "/dev/console"
+	stateDir   = "/var/lib/foobar"
+	runtimeDir = "/run/foobar"
+	console    = "/dev/console"
 	// memoryLimit makes the garbage collector work harder before the agent
 	// becomes a burden to what it looks after. It is far above what an idle
 	// agent takes (DESIGN: 30 MB resident).
 	memoryLimit = 64 << 20
-	// stopTimeout bounds how long calls may take to end when the agent is
-	// stopped.
-	stopTimeout = 10 * time.Second
 )
 
 func serve(ctx context.Context, args []string) error {
@@ -47,12 +49,7 @@ func serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return nil //nolint:nilerr // told to stop before there was anything to serve
 	}
-	s, err := newServer(id, log)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	return s.run(ctx)
+	return runAgent(ctx, id, log)
 }
 
 // openIdentity waits for a valid bootstrap or an identity from before. Until
@@ -77,45 +74,31 @@ func openIdentity(ctx context.Context, log hclog.Logger) (*identity.Identity, er
 	})
 }
 
-// agent is the server with what it owns.
-type agent struct {
-	*server.Server
-	listen string
-	audit  *audit.Log
-	log    hclog.Logger
+// kinds are the sorts of components that this agent knows.
+func kinds(units *systemd.Manager, journal logs.Journal) []operation.Kind {
+	return []operation.Kind{
+		appserver.New(appserver.Deps{Systemd: units, Journal: journal}),
+		loadbalancer.New(units, journal),
+	}
 }
 
-func newServer(id *identity.Identity, log hclog.Logger) (*agent, error) {
+// runAgent serves until ctx ends.
+func runAgent(ctx context.Context, id *identity.Identity, log hclog.Logger) error {
 	facts, err := server.ReadFacts(os.DirFS("/"), version)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	record, err := audit.Open(stateDir)
-	if err != nil {
-		return nil, err
-	}
-	blobs, err := blob.Open(filepath.Join(stateDir, "blobs"), blob.DefaultQuota, time.Now)
-	if err != nil {
-		return nil, errors.Join(err, record.Close())
-	}
-	s := server.New(server.Config{
-		Identity: id, Blobs: blobs, Journal: logs.Journal{}, Audit: record, Facts: facts,
-		Conditions: func(context.Context) []api.Condition { return record.Conditions() },
-		Log:        log, Now: time.Now,
+	units, journal := systemd.New(), logs.Journal{}
+	defer units.Close()
+	a, err := agent.Open(agent.Config{
+		State: stateDir, Runtime: runtimeDir, Identity: id, Kinds: kinds(units, journal), Units: units,
+		Accounts: converge.SystemAccounts{}, Journal: journal, Facts: facts, Log: log, Now: time.Now,
 	})
-	return &agent{Server: s, listen: id.Facts().Listen, audit: record, log: log}, nil
-}
-
-func (a *agent) close() {
-	if err := a.audit.Close(); err != nil {
-		a.log.Error("the audit log could not be closed", "error", err)
+	if err != nil {
+		return err
 	}
-}
-
-// run serves until ctx ends.
-func (a *agent) run(ctx context.Context) error {
 	var config net.ListenConfig
-	remote, err := config.Listen(ctx, "tcp", a.listen)
+	remote, err := config.Listen(ctx, "tcp", id.Facts().Listen)
 	if err != nil {
 		return fmt.Errorf("listen for Terraform: %w", err)
 	}
@@ -123,19 +106,12 @@ func (a *agent) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, remote.Close())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- a.Serve(remote, local) }()
-	notify(a.log, daemon.SdNotifyReady, "STATUS=serves on "+remote.Addr().String())
-	a.log.Info("the agent serves", "address", remote.Addr().String(), "version", version)
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	notify(a.log, daemon.SdNotifyStopping)
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	return errors.Join(a.Shutdown(stop), <-ended)
+	address := remote.Addr().String()
+	defer context.AfterFunc(ctx, func() { notify(log, daemon.SdNotifyStopping) })()
+	return a.Run(ctx, remote, local, func() {
+		notify(log, daemon.SdNotifyReady, "STATUS=serves on "+address)
+		log.Info("the agent serves", "address", address, "version", version)
+	})
 }
 
 // notify tells systemd how the agent is, if systemd started it.

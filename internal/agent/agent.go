@@ -1,0 +1,177 @@
+// Package agent puts the agent's parts together: what it keeps on disk, what
+// it carries out, and what it answers, opened and stopped in the order in
+// which they depend on each other. What differs between a machine and a test
+// is given to it.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// stopTimeout bounds how long calls may take to end when the agent stops.
+const stopTimeout = 10 * time.Second
+
+// Units is what the agent needs of the service manager; see [systemd.Manager].
+type Units interface {
+	operation.Units
+	converge.Units
+}
+
+// Config is what an agent works with. All fields are required, but for Root
+// and Hook.
+type Config struct {
+	// Root is the directory that the paths of components lie below; empty is "/".
+	Root string
+	// State outlives the agent: /var/lib/foobar on a machine. It lies below Root.
+	State string
+	// Runtime lives as long as the boot: /run/foobar on a machine. The local
+	// socket and what is being checked are in it.
+	Runtime  string
+	Identity *identity.Identity
+	Kinds    []operation.Kind
+	Units    Units
+	Accounts converge.Accounts
+	Journal  server.Journal
+	Facts    server.Facts
+	Log      hclog.Logger
+	Now      func() time.Time
+	// Hook is the seam for faults of [converge.Engine].
+	Hook func(step string) error
+}
+
+// Agent is an agent with all its parts.
+type Agent struct {
+	config Config
+	audit  *audit.Log
+	runner *operation.Runner
+	server *server.Server
+	// operate ends with the agent; operations run under it.
+	operate context.Context //nolint:containedctx // it is the agent's life
+	stop    context.CancelFunc
+
+	mu         sync.Mutex
+	conditions []api.Condition
+}
+
+// Open opens what the agent keeps on disk. It neither changes a component nor
+// listens; [Agent.Run] does, once.
+func Open(c Config) (*Agent, error) {
+	checks := filepath.Join(c.Runtime, "check")
+	for _, dir := range []string{filepath.Join(c.Root, c.State), checks} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open the agent: %w", err)
+		}
+	}
+	a := &Agent{config: c}
+	a.operate, a.stop = context.WithCancel(context.Background())
+	blobs, err := blob.Open(filepath.Join(c.Root, c.State, "blobs"), blob.DefaultQuota, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	a.runner, err = operation.New(operation.Config{
+		Dir: c.State, Runtime: checks, Kinds: c.Kinds,
+		Engine: &converge.Engine{
+			Root: c.Root, Dir: filepath.Join(c.State, "transactions"),
+			Units: c.Units, Accounts: c.Accounts, Trees: blobs, Hook: c.Hook,
+		},
+		Units: c.Units, Blobs: blobs, Reserved: reserved(c.Identity.Facts().Listen),
+		Clock: c.Now, Logger: c.Log, Ctx: a.operate,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the journal of operations: %w", err)
+	}
+	if a.audit, err = audit.Open(filepath.Join(c.Root, c.State)); err != nil {
+		return nil, err
+	}
+	a.server = server.New(server.Config{
+		Identity: c.Identity, Runner: a.runner, Blobs: blobs, Journal: c.Journal, Audit: a.audit,
+		Facts: c.Facts, Conditions: a.present, Log: c.Log, Now: c.Now,
+	})
+	return a, nil
+}
+
+// Run ends what an earlier life of the agent left in the middle, then serves
+// on both listeners until ctx ends, and stops. Ready is called once it serves.
+func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func()) error {
+	if err := a.runner.Recover(ctx); err != nil {
+		a.tell("RecoveryIncomplete", "what an interrupted operation left could not be set right: %v; apply the component again", err)
+	}
+	var boot sync.WaitGroup
+	boot.Go(a.startRecorded)
+	ended := make(chan error, 1)
+	go func() { ended <- a.server.Serve(remote, local) }()
+	ready()
+	var err error
+	select {
+	case err = <-ended:
+		a.stop()
+	case <-ctx.Done():
+		err = a.shutdown(ended)
+	}
+	boot.Wait()
+	a.runner.Wait()
+	return errors.Join(err, a.audit.Close())
+}
+
+// shutdown breaks off what runs, which is undone, and lets the calls end.
+func (a *Agent) shutdown(ended <-chan error) error {
+	a.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout) // the one that ended has no time left
+	defer cancel()
+	return errors.Join(a.server.Shutdown(ctx), <-ended)
+}
+
+// startRecorded starts what was applied before the boot. It takes as long as
+// the slowest component, which must not keep the agent from serving.
+func (a *Agent) startRecorded() {
+	if err := a.runner.StartRecorded(a.operate, a.config.Facts.BootID); err != nil && a.operate.Err() == nil {
+		a.tell("StartIncomplete", "after the boot not everything that was applied could be started: %v; see the component's log", err)
+	}
+}
+
+// tell logs a failure that stops nothing and shows it in the machine's health.
+func (a *Agent) tell(kind, format string, err error) {
+	a.config.Log.Error("the agent goes on after a failure", "condition", kind, "error", err)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conditions = append(a.conditions, api.Condition{Type: kind, Severity: api.SeverityError, Message: fmt.Sprintf(format, err)})
+}
+
+// present returns what is wrong with the machine now, beside its identity.
+func (a *Agent) present(context.Context) []api.Condition {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append(a.audit.Conditions(), a.conditions...)
+}
+
+// reserved returns the port that the agent itself listens on, which no
+// component can have.
+func reserved(listen string) []api.Claim {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n == 0 { // 0 is any free one
+		return nil
+	}
+	return []api.Claim{{Network: "tcp", Address: host, Port: n}}
+}
