@@ -95,8 +95,3 @@ func (s State) units() []string {
 	}
 	return out
 }
-
-// Has reports whether the tree t, of the same content, was put in place.
-func (a Applied) Has(t Tree) bool {
-	return slices.ContainsFunc(slices.Concat(a.State.Trees, a.Kept), func(o Tree) bool { return o.Path == t.Path && o.SHA256 == t.SHA256 })
-}

@@ -37,6 +37,11 @@ type standing struct {
 	Target string `json:"target,omitempty"`
 }
 
+// rootOnly is how files of the agent itself stand.
+func rootOnly() standing {
+	return standing{Sort: aFile, Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}
+}
+
 // modeBits are the bits of a mode that a component decides on.
 const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 

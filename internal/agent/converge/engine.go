@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -147,6 +148,10 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 		return errors.Join(err, e.closeJournal(t.Component))
 	}
 	if err := e.carryOut(ctx, t, p, j); err != nil {
+		if e.isCommitted(t.Component) {
+			e.finish(j) // the commit was told as failed, but is on the disk
+			return nil
+		}
 		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
 		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Activate)}
 	}
@@ -301,7 +306,7 @@ func (e *Engine) settleSteps(t Transaction, p *plan) []step {
 	for _, path := range p.gone {
 		add("remove "+path, func(context.Context) error { return e.disk().remove(path) })
 	}
-	if len(p.retired) > 0 {
+	if len(p.retired) > 0 || slices.ContainsFunc(p.gone, isUnitFile) {
 		add("reload units again", e.Units.DaemonReload)
 	}
 	return steps
@@ -328,12 +333,9 @@ func (e *Engine) commitSteps(t Transaction, j *journal) []step {
 		steps = append(steps, step{"record " + filepath.Base(b.Path), func(context.Context) error { return e.writeBook(b) }})
 	}
 	return append(steps, step{"commit", func(context.Context) error {
-		j.Committed = true
-		if err := e.writeJournal(j); err != nil {
-			j.Committed = false
-			return err
-		}
-		return nil
+		committed := *j
+		committed.Committed = true
+		return e.writeJournal(&committed)
 	}})
 }
 
@@ -344,7 +346,7 @@ func (e *Engine) writeBook(b Book) error {
 	if err := os.MkdirAll(e.disk().path(filepath.Dir(b.Path)), 0o700); err != nil {
 		return fmt.Errorf("record %s: %w", b.Path, err)
 	}
-	return e.disk().replace(b.Path, b.Content, standing{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()})
+	return e.disk().replace(b.Path, b.Content, rootOnly())
 }
 
 // finish removes what a committed transaction no longer needs. A failure

@@ -64,6 +64,11 @@ func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
 	if err := os.MkdirAll(e.disk().path(dir), 0o700); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
+	for parent := dir; parent != filepath.Dir(e.Dir); parent = filepath.Dir(parent) {
+		if err := e.disk().syncDir(filepath.Dir(parent)); err != nil {
+			return nil, fmt.Errorf("open the journal: %w", err)
+		}
+	}
 	for _, path := range p.touched(t.Books) {
 		s, err := e.save(dir, len(j.Saved), path)
 		if err != nil {
@@ -113,14 +118,12 @@ func (e *Engine) save(dir string, number int, path string) (saved, error) {
 	if err != nil {
 		return s, err
 	}
-	root := standing{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}
-	return s, e.disk().replace(filepath.Join(dir, s.Copy), content, root)
+	return s, e.disk().replace(filepath.Join(dir, s.Copy), content, rootOnly())
 }
 
 func (e *Engine) writeJournal(j *journal) error {
 	path := filepath.Join(e.journalDir(j.Component), journalFile)
-	root := standing{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}
-	if err := e.disk().replace(path, api.Encode(j), root); err != nil {
+	if err := e.disk().replace(path, api.Encode(j), rootOnly()); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	return nil
@@ -141,6 +144,11 @@ func (e *Engine) readJournal(id api.ID) (*journal, error) {
 		return nil, fmt.Errorf("read the journal of %s: %w", id, err)
 	}
 	return &j, nil
+}
+
+func (e *Engine) isCommitted(id api.ID) bool {
+	j, err := e.readJournal(id)
+	return err == nil && j != nil && j.Committed
 }
 
 // closeJournal forgets a transaction. The journal goes first, its copies after.

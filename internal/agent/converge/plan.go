@@ -190,6 +190,13 @@ func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
 	return describeTree(differences), nil
 }
 
+// Stands reports whether a tree is in place as it was unpacked, so that its
+// archive is not needed.
+func (e *Engine) Stands(ctx context.Context, t Tree) (bool, error) {
+	difference, err := e.compareTree(ctx, t)
+	return difference == "", err
+}
+
 // describeTree names the first few differences.
 func describeTree(differences []blob.Difference) string {
 	const shown = 3
