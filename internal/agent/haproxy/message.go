@@ -28,16 +28,19 @@ type Message struct {
 
 var (
 	messagePattern  = regexp.MustCompile(`^\[(NOTICE|WARNING|ALERT)\]\s+\(\d+\) : (.*)$`)
+	functionPattern = regexp.MustCompile(`^\[[^\]]*\(\)\] `)
 	positionPattern = regexp.MustCompile(`(?i)(?:parsing )?\[(/[^\]\s]*):(\d+)\](?: ?: ?)?`)
 	pathPattern     = regexp.MustCompile(`/(?:[^\s/'"<>\[\]()]+/)+([^\s/'"<>\[\]():,]+)`)
 )
 
-// boilerplate are messages that only say that there were others.
+// boilerplate tells a message that only says that there were others, or one of
+// the descriptor limit, which stops nothing and which "show info" tells better.
 func boilerplate(text string) bool {
 	for _, start := range []string{
 		"haproxy version is ", "path to executable is ", "Error(s) found in configuration file",
 		"Fatal errors found in configuration", "Some warnings were found and 'zero-warning' is set",
 		"Some protocols failed to start their listeners", "Loading failure!",
+		"Cannot raise FD limit", "FD limit (",
 	} {
 		if strings.HasPrefix(text, start) {
 			return true
@@ -73,8 +76,7 @@ func ParseMessages(output string) []Message {
 }
 
 func parseMessage(level Level, text string) Message {
-	text = strings.TrimPrefix(text, "config : ")
-	text = strings.TrimPrefix(text, "[haproxy.main()] ")
+	text = functionPattern.ReplaceAllString(strings.TrimPrefix(text, "config : "), "")
 	m := Message{Level: level}
 	if at := positionPattern.FindStringSubmatchIndex(text); at != nil {
 		m.Line, _ = strconv.Atoi(text[at[4]:at[5]]) // too long a number stays 0: no line

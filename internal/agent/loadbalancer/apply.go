@@ -70,11 +70,7 @@ func (r runner) activate(ctx context.Context, change converge.Change) error {
 		r.progress(api.PhaseActivate, "starting %s", unit)
 		return r.started(ctx, unit, r.units.Start(ctx, unit))
 	}
-	cost := api.ImpactReload // nobody knows what a unit that was there before its spec has read
-	if change.From != nil {
-		cost = impact(change)
-	}
-	switch cost {
+	switch impact(change) {
 	case api.ImpactRestart:
 		r.progress(api.PhaseActivate, "restarting %s", unit)
 		return r.started(ctx, unit, r.units.Restart(ctx, unit))
@@ -94,11 +90,27 @@ func (r runner) started(ctx context.Context, unit string, err error) error {
 	if journalErr != nil {
 		return fmt.Errorf("%w (and its journal cannot be read: %w)", err, journalErr)
 	}
-	messages := haproxy.ParseMessages(strings.Join(lines, "\n"))
+	messages := lastWords(lines, unit)
 	if len(messages) == 0 {
 		return fmt.Errorf("%w; its last lines: %s", err, strings.Join(lines, " | "))
 	}
 	return refusal("HAProxy does not start", messages, sourcesOf(r.state, pathsOf(r.name).config))
+}
+
+// lastWords returns HAProxy's messages of the last start that left any; those
+// before it may be about another configuration.
+func lastWords(lines []string, unit string) []haproxy.Message {
+	end := len(lines)
+	for i := len(lines) - 1; i >= 0; i-- {
+		if i > 0 && !strings.HasPrefix(lines[i], "Starting "+unit) {
+			continue
+		}
+		if messages := haproxy.ParseMessages(strings.Join(lines[i:end], "\n")); len(messages) > 0 {
+			return messages
+		}
+		end = i
+	}
+	return nil
 }
 
 // reload has the master start a worker on the new configuration and waits for

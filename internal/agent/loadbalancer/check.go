@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -59,7 +60,10 @@ func refusal(title string, messages []haproxy.Message, sources map[int]api.Point
 		}
 		problem.Log = append(problem.Log, m.Text)
 		if p, ok := sources[m.Line]; ok {
-			problem.Violations = append(problem.Violations, api.Violation{Pointer: refine(p, m.Text), Detail: shorten(m.Text)})
+			v := api.Violation{Pointer: refine(p, m.Text), Detail: shorten(m.Text)}
+			if !slices.Contains(problem.Violations, v) { // a restarted unit says it again
+				problem.Violations = append(problem.Violations, v)
+			}
 		} else if m.Level == haproxy.Alert {
 			elsewhere = append(elsewhere, m.Text)
 		}

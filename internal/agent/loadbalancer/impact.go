@@ -21,12 +21,16 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 	return impact(change)
 }
 
-// impact compares two versions, and what stands on the disk. It looks at the
+// impact tells what a running HAProxy needs to follow a change. It compares the
 // versions even where the disk is right already: after a crash in the middle
 // the files may be back while the engine still runs with the others.
 func impact(change converge.Change) api.Impact {
 	p := pathsOf(change.Name)
-	from, to := change.From.State, change.To.State
+	var from converge.State // one that runs without a record is restarted: nobody knows what it has read
+	if change.From != nil {
+		from = change.From.State
+	}
+	to := change.To.State
 	config, configBefore := contentOf(to, p.config), contentOf(from, p.config)
 	switch {
 	case touchesUnit(change, p), !bytes.Equal(contentOf(from, p.unitFile), contentOf(to, p.unitFile)):

@@ -16,7 +16,7 @@ func renderUnit(name string, spec api.LoadBalancer) *text {
 	t.own("# Written by foobar-agent. An edit shows as drift and goes with the next apply.",
 		"[Unit]",
 		"Description=foobar load balancer "+name+" (HAProxy)",
-		"Documentation=man:haproxy(1)",
+		"Documentation=https://docs.haproxy.org/3.0/configuration.html",
 		"After=network-online.target",
 		"Wants=network-online.target",
 		"StartLimitIntervalSec=0",

@@ -1,0 +1,126 @@
+package loadbalancer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// stage writes a spec's configuration where Check finds it.
+func stage(t *testing.T, spec api.LoadBalancer) converge.Staged {
+	t.Helper()
+	v := version(t, spec)
+	path := filepath.Join(t.TempDir(), "haproxy.cfg")
+	config := pathsOf("lb").config
+	if err := os.WriteFile(path, contentOf(v.State, config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return converge.NewStaged("lb", v, map[string]string{config: path})
+}
+
+// refusing returns a checker that prints output and fails as a program does.
+func refusing(output string) func(context.Context, string) (string, error) {
+	return func(ctx context.Context, path string) (string, error) {
+		return strings.ReplaceAll(output, "CFG", path), exec.CommandContext(ctx, "false").Run()
+	}
+}
+
+// lineOf returns the number of the first line that holds text.
+func lineOf(t *testing.T, spec api.LoadBalancer, text string) string {
+	t.Helper()
+	before, _, found := strings.Cut(string(contentOf(render(t, "lb", spec), pathsOf("lb").config)), text)
+	if !found {
+		t.Fatalf("no line has %q", text)
+	}
+	return itoa(strings.Count(before, "\n") + 1)
+}
+
+func TestCheckPointsAtTheSpec(t *testing.T) {
+	for name, test := range map[string]struct {
+		output  string
+		pointer api.Pointer
+		detail  string
+	}{
+		"log format": {
+			"[ALERT]    (7) : config : Parsing [CFG:" + lineOf(t, rich(), "log-format '%ci") + "]: failed to parse log-format : no such format alias 'zz'.\n" +
+				"[ALERT]    (7) : config : Fatal errors found in configuration.\n",
+			"/frontends/admin/log_format", "failed to parse log-format : no such format alias 'zz'.",
+		},
+		"pattern": {
+			"[ALERT]    (7) : config : parsing [CFG:" + lineOf(t, rich(), "expect rstring") + "] : 'http-check expect' : regex 'a[' is invalid.\n",
+			"/backends/admin/health_check/body_pattern", "'http-check expect' : regex 'a[' is invalid.",
+		},
+		"warning": {
+			"[WARNING]  (7) : config : parsing [CFG:" + lineOf(t, rich(), "balance leastconn") + "] : hm.\n" +
+				"[ALERT]    (7) : config : Some warnings were found and 'zero-warning' is set. Aborting.\n",
+			"/backends/plain/algorithm", "hm.",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kind := New(nil, nil)
+			kind.check = refusing(test.output)
+			problem := api.AsProblem(kind.Check(t.Context(), stage(t, rich())))
+			if problem == nil || problem.Type != api.ProblemEngineRefused || len(problem.Violations) != 1 {
+				t.Fatalf("the problem is %#v", problem)
+			}
+			if got, want := problem.Violations[0], (api.Violation{Pointer: test.pointer, Detail: test.detail}); got != want {
+				t.Errorf("the violation is %+v, expected %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestCheckTellsWhatHasNoPlace(t *testing.T) {
+	for output, want := range map[string]string{
+		"[ALERT]    (7) : config : Proxy 'www': out of memory.\n": "Proxy 'www': out of memory.",
+		"[WARNING]  (7) : config : hm.\n":                         "hm.",
+		"Killed\n":                                                "it gave no reason",
+		"[ALERT]    (7) : " + strings.Repeat("é", 300) + "\n":     strings.Repeat("é", 200) + " …",
+	} {
+		kind := New(nil, nil)
+		kind.check = refusing(output)
+		problem := api.AsProblem(kind.Check(t.Context(), stage(t, pair())))
+		if problem == nil || problem.Type != api.ProblemEngineRefused || problem.Detail != want || len(problem.Violations) > 0 {
+			t.Errorf("%q became %#v", output, problem)
+		}
+	}
+}
+
+func TestCheckTellsAMissingEngineFromARefusal(t *testing.T) {
+	kind := New(nil, nil)
+	kind.check = func(context.Context, string) (string, error) { return "", exec.ErrNotFound }
+	err := kind.Check(t.Context(), stage(t, pair()))
+	if !errors.Is(err, exec.ErrNotFound) || api.IsProblem(err, api.ProblemEngineRefused) {
+		t.Errorf("the error is %v", err)
+	}
+	kind.check = func(context.Context, string) (string, error) { return "", nil }
+	if err := kind.Check(t.Context(), stage(t, pair())); err != nil {
+		t.Errorf("an accepted configuration gave %v", err)
+	}
+}
+
+func TestValidateDecodesStrictly(t *testing.T) {
+	kind := New(nil, nil)
+	good, err := kind.Validate(api.Encode(pair()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claims := good.Claims(); len(claims) != 1 || claims[0].Port != 80 {
+		t.Errorf("the claims are %v", claims)
+	}
+	for _, raw := range []string{`{}`, `{"engine":"haproxy","color":"red"}`, `[]`, `x`} {
+		if _, err := kind.Validate([]byte(raw)); !api.IsProblem(err, api.ProblemInvalid) {
+			t.Errorf("%s gave %v", raw, err)
+		}
+	}
+	if _, err := kind.Render("lb", nil, nil); err == nil {
+		t.Error("a spec of no load balancer was rendered")
+	}
+}

@@ -1,0 +1,137 @@
+package loadbalancer
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func (f *fake) observe(spec api.LoadBalancer) operation.Observation {
+	f.t.Helper()
+	o, err := f.Observe(f.t.Context(), "lb", version(f.t, spec))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return o
+}
+
+func TestObserveShowsTheWorkersValues(t *testing.T) {
+	spec := pair()
+	for name, test := range map[string]struct {
+		byHand func(*fakeServer)
+		want   func(*api.Server)
+	}{
+		"nothing":     {func(*fakeServer) {}, func(*api.Server) {}},
+		"weight":      {func(s *fakeServer) { s.weight = 3 }, weigh(3)},
+		"no weight":   {func(s *fakeServer) { s.weight = 0 }, drain},
+		"drain":       {func(s *fakeServer) { s.admin = 8 }, drain},
+		"maintenance": {func(s *fakeServer) { s.admin = 1 }, drain},
+		"address":     {func(s *fakeServer) { s.address = "10.0.0.9" }, func(s *api.Server) { s.Address = "10.0.0.9" }},
+		"port":        {func(s *fakeServer) { s.port = 81 }, func(s *api.Server) { s.Port = 81 }},
+		"connections": {func(s *fakeServer) { s.limit = 9 }, func(s *api.Server) { s.MaxConnections = 9 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, spec)
+			test.byHand(f.servers[member{"web", "web1"}])
+			got := f.observe(spec)
+			if want := with(spec, "web1", test.want); !reflect.DeepEqual(got.Spec, want) {
+				t.Errorf("observed %+v, expected %+v", got.Spec, want)
+			}
+			if len(got.Drift) > 0 {
+				t.Errorf("a value of the spec is drift too: %v", got.Drift)
+			}
+		})
+	}
+}
+
+func TestObserveOfADrainedServer(t *testing.T) {
+	spec := with(pair(), "web1", func(s *api.Server) { s.Drain, s.Weight = true, 30 })
+	f := newFake(t, spec)
+	if got := f.observe(spec); !reflect.DeepEqual(got.Spec, spec) {
+		t.Errorf("a drained server as it should be is observed as %+v", got.Spec)
+	}
+	f.servers[member{"web", "web1"}].weight = 20
+	want := with(spec, "web1", func(s *api.Server) { s.Drain, s.Weight = false, 20 })
+	if got := f.observe(spec); !reflect.DeepEqual(got.Spec, want) {
+		t.Errorf("a drain ended by hand is observed as %+v", got.Spec)
+	}
+}
+
+func TestObserveTellsWhatIsNoValue(t *testing.T) {
+	for name, test := range map[string]struct {
+		byHand  func(*fake)
+		pointer api.Pointer
+	}{
+		"server gone":     {func(f *fake) { delete(f.servers, member{"web", "web1"}) }, "/backends/web/servers/web1"},
+		"server added":    {func(f *fake) { f.servers[member{"web", "x"}] = &fakeServer{"10.0.0.9", 1, 1, 0, 1, "UP"} }, "/backends/web/servers"},
+		"frontend closed": {func(f *fake) { f.closed["www"] = true }, "/frontends/www"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, pair())
+			test.byHand(f)
+			got := f.observe(pair()).Drift["foobar-lb-lb.service"]
+			if !reflect.DeepEqual(got.Pointers, []api.Pointer{test.pointer}) || got.Detail == "" {
+				t.Errorf("the drift is %+v", got)
+			}
+		})
+	}
+}
+
+func TestObserveStatus(t *testing.T) {
+	f := newFake(t, pair())
+	f.servers[member{"web", "web2"}].status = "DOWN"
+	want := api.LoadBalancerStatus{
+		Version: "3.0.11", PID: f.pid, Sessions: 3,
+		Frontends: map[string]api.FrontendStatus{"www": {Sessions: 3, Requests: 30}},
+		Backends: map[string]api.BackendStatus{"web": {Servers: map[string]api.ServerStatus{
+			"web1": {State: "up", Check: "L7OK", Sessions: 1, Requests: 10, Weight: 100},
+			"web2": {State: "down", Check: "L7OK", Sessions: 1, Requests: 10, Weight: 100},
+		}}},
+	}
+	if got := f.observe(pair()).Status; !reflect.DeepEqual(got, want) {
+		t.Errorf("the status is %+v, expected %+v", got, want)
+	}
+}
+
+func TestObserveConditions(t *testing.T) {
+	types := func(o operation.Observation) map[string]api.Pointer {
+		found := map[string]api.Pointer{}
+		for _, c := range o.Conditions {
+			found[c.Type] = c.Pointer
+		}
+		return found
+	}
+	f := newFake(t, pair())
+	if got := types(f.observe(pair())); len(got) > 0 {
+		t.Errorf("a healthy load balancer has %v", got)
+	}
+	f.servers[member{"web", "web1"}].status = "DOWN 1/2"
+	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"ServerDown": "/backends/web/servers/web1"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("with one server down there is %v, expected %v", got, want)
+	}
+	f.servers[member{"web", "web2"}].admin = 1
+	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"ServerDown": "/backends/web/servers/web1", "BackendDown": "/backends/web"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("with no server left there is %v, expected %v", got, want)
+	}
+	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\n"}
+	if got := types(f.observe(pair())); got["FileLimit"] != "/max_connections" {
+		t.Errorf("with too few descriptors there is %v", got)
+	}
+	f.refuse = map[string]string{"@1 show info": "\n"}
+	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"EngineSilent": ""}); !reflect.DeepEqual(got, want) {
+		t.Errorf("with a silent HAProxy there is %v, expected %v", got, want)
+	}
+}
+
+func TestObserveOfAStoppedUnit(t *testing.T) {
+	f := newFake(t, pair())
+	f.stop()
+	got := f.observe(pair())
+	empty := api.LoadBalancerStatus{Frontends: map[string]api.FrontendStatus{}, Backends: map[string]api.BackendStatus{}}
+	want := operation.Observation{Spec: pair(), Status: empty}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("observed %+v, expected %+v", got, want)
+	}
+}
