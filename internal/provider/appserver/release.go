@@ -88,13 +88,13 @@ func resolve(ctx context.Context, config tfsdk.Config, plan *tfsdk.Plan) diag.Di
 	found, err := checksumOf(source.ValueString())
 	switch {
 	case err != nil:
-		diags.AddAttributeError(sourcePath, "The release cannot be read", err.Error()+".")
+		tfutil.Error(&diags, sourcePath, "The release cannot be read", "%v.", err)
 	case given.IsNull():
 		diags.Append(plan.SetAttribute(ctx, givenPath, found)...)
 	case !given.IsUnknown() && given.ValueString() != found:
-		diags.AddAttributeError(givenPath, "The release has another checksum", fmt.Sprintf(
+		tfutil.Error(&diags, givenPath, "The release has another checksum",
 			"The file %s has the SHA-256 %s, not %s. Either it is another release than the one that was meant, or it was built anew: then give its checksum, or leave sha256 out.",
-			source.ValueString(), found, given.ValueString()))
+			source.ValueString(), found, given.ValueString())
 	}
 	return diags
 }

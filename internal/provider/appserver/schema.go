@@ -93,7 +93,7 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 				Optional:            true,
 				Computed:            true,
 				Validators: []validator.String{
-					stringvalidator.AtLeastOneOf(path.MatchRelative().AtParent().AtName("source")),
+					stringvalidator.AtLeastOneOf(path.MatchRoot("release").AtName("source")),
 				},
 			},
 			"max_bytes": bytesAttribute("How large the unpacked release may be.", defaults.MaxBytes),

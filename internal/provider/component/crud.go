@@ -4,8 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
@@ -69,10 +72,21 @@ func base(before, after *Model) int64 {
 	return before.Generation.ValueInt64()
 }
 
+// partly reads a state of which an import has filled in only machine and
+// name. What is null is the zero value where the model cannot hold a null.
+func partly(ctx context.Context, state tfsdk.State, model any) diag.Diagnostics {
+	value, err := state.Schema.Type().ValueFromTerraform(ctx, state.Raw)
+	object, ok := value.(types.Object)
+	if err != nil || !ok {
+		return state.Get(ctx, model) // which says what is wrong
+	}
+	return object.As(ctx, model, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true})
+}
+
 // Read implements [resource.Resource].
 func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var model M
-	resp.Diagnostics.Append(req.State.Get(ctx, &model)...)
+	resp.Diagnostics.Append(partly(ctx, req.State, &model)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}

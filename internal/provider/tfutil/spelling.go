@@ -182,7 +182,7 @@ func (v Text[N]) ValidateAttribute(_ context.Context, req xattr.ValidateAttribut
 	}
 	var notation N
 	if _, err := notation.Canonical(v.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid "+notation.Name(), err.Error()+".")
+		Error(&resp.Diagnostics, req.Path, "Invalid "+notation.Name(), "%s", sentence(err.Error()))
 	}
 }
 

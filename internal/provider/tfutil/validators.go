@@ -106,6 +106,6 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 		return
 	}
 	if err := c.why(req.ConfigValue.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, c.summary, err.Error()+".")
+		Error(&resp.Diagnostics, req.Path, c.summary, "%s", sentence(err.Error()))
 	}
 }
