@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -21,7 +22,11 @@ import (
 type Machine struct {
 	name string
 
-	mu         sync.Mutex
+	mu sync.Mutex
+	// incarnation tells which VM of that name it is; a fresh one is not enrolled.
+	incarnation int64
+	fresh       bool
+
 	components map[api.ID]*stored
 	blobs      map[string]bool
 	applied    int
@@ -131,17 +136,20 @@ func (m *Machine) Applied() int {
 func (m *Machine) Info(context.Context) (api.Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return api.Info{Health: api.Health{Node: m.name, Incarnation: 1, Enrolled: true}, Key: m.pin()}, m.failure
+	return api.Info{
+		Health: api.Health{Node: m.name, Incarnation: m.incarnation, Enrolled: true}, Key: m.pin(),
+		Version: "1.0.0", ImageID: "test", BootID: "first",
+	}, m.failure
 }
 
 // Enroll implements [tfutil.Agent].
 func (m *Machine) Enroll(context.Context) (api.Enrolled, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return api.Enrolled{Node: m.name, Incarnation: 1, Key: m.pin()}, m.failure
+	return api.Enrolled{Node: m.name, Incarnation: m.incarnation, Key: m.pin()}, m.failure
 }
 
-func (m *Machine) pin() string { return api.KeyPin([]byte(m.name)) }
+func (m *Machine) pin() string { return api.KeyPin(fmt.Appendf(nil, "%s %d", m.name, m.incarnation)) }
 
 // Get implements [tfutil.Agent].
 func (m *Machine) Get(_ context.Context, id api.ID) (api.Component, error) {

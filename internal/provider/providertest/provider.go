@@ -24,10 +24,11 @@ func New(names ...string) Machines {
 	machines := make(Machines, len(names))
 	for _, name := range names {
 		machines[name] = &Machine{
-			name:       name,
-			components: map[api.ID]*stored{},
-			blobs:      map[string]bool{},
-			impact:     api.ImpactReload,
+			name:        name,
+			incarnation: 1,
+			components:  map[api.ID]*stored{},
+			blobs:       map[string]bool{},
+			impact:      api.ImpactReload,
 		}
 	}
 	return machines
@@ -41,7 +42,7 @@ func (m Machines) Agent(machine tfutil.Machine) (tfutil.Agent, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no machine %s", machine.Name)
 	}
-	return agent, nil
+	return session{machine: agent, target: machine}, nil
 }
 
 // Factories returns a provider foobar, for the steps of a test, that has only
