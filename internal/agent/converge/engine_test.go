@@ -216,11 +216,14 @@ func TestEveryEndIsOneOfBoth(t *testing.T) {
 		m := open(t, t.TempDir())
 		sums := []string{m.upload(t, map[string]string{"app": "one", "lib/x": "x"}), m.upload(t, map[string]string{"app": "two"})}
 		var from *converge.Applied
-		if first := randomState(random, sums); first != nil {
+		first, to := randomState(random, sums), randomState(random, sums)
+		if first != nil {
 			from = m.apply(t, nil, first)
 		}
 		vandalize(t, m, random, from)
-		to := randomState(random, sums)
+		if random.IntN(3) == 0 {
+			to = first // a repair
+		}
 
 		reference := m.copyOf(t)
 		steps := 0
