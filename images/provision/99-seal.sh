@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that must be different on every machine, or must not be on any. Runs
-# last; images/goss/hygiene.yaml asserts each item.
+# last; the lab's test of a fresh machine asserts it.
 set -eu
 : "${IMAGE_BUILD:?set IMAGE_BUILD=1 on a root file system that is becoming an image: this script deletes}"
 

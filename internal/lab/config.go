@@ -2,9 +2,10 @@ package lab
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 )
 
 // Config says where a lab lives and what it is made of. Labs of different names
@@ -72,21 +73,28 @@ func NewConfig(getenv func(string) string, self string) (Config, error) {
 	return c, nil
 }
 
-// environ returns the variables that make a child read this same configuration.
-func (c Config) environ() []string {
-	return append(os.Environ(),
+// environ returns the environment of the lab's own processes: it makes them read
+// this same configuration, and has neither the seed, which they read where it
+// is kept, nor a notify socket that is the caller's.
+func (c Config) environ(host []string) []string {
+	env := slices.DeleteFunc(slices.Clone(host), func(entry string) bool {
+		return strings.HasPrefix(entry, "FOOBAR_") || strings.HasPrefix(entry, "NOTIFY_SOCKET=")
+	})
+	return append(env,
 		"FOOBAR_LAB_NAME="+c.Name,
 		"FOOBAR_LAB_CACHE="+c.CacheDir,
 		"FOOBAR_LAB_STATE="+filepath.Dir(c.StateDir),
 		"FOOBAR_LAB_RUN="+filepath.Dir(c.RunDir),
 		"FOOBAR_LAB_IMAGES="+c.ImagesDir,
 		"FOOBAR_LAB_AGENT="+c.Agent,
+		"FOOBAR_LAB_MIRROR="+c.Mirror,
 	)
 }
 
 // SeedPath is the file that holds the lab's CA seed.
 func (c Config) SeedPath() string { return filepath.Join(c.StateDir, "seed") }
 
+func (c Config) logPath() string               { return filepath.Join(c.StateDir, "lab.log") }
 func (c Config) lockPath() string              { return filepath.Join(c.StateDir, "lock") }
 func (c Config) machinesDir() string           { return filepath.Join(c.StateDir, "machines") }
 func (c Config) machineDir(name string) string { return filepath.Join(c.machinesDir(), name) }

@@ -27,6 +27,10 @@ const keyLength = 16
 // agentDir is the part of images/files that belongs to the agent's layer.
 const agentDir = "agent"
 
+// agentScript is the script that installs the agent; without an agent it does
+// not run.
+const agentScript = "80-agent.sh"
+
 // firstLayerScript divides the provisioning scripts: those from here on make
 // the layer that is made again with every new agent.
 const firstLayerScript = "80-"
@@ -65,7 +69,7 @@ func (c Config) readRecipe() (recipe, error) {
 		case filepath.Ext(name) != ".sh":
 		case name < firstLayerScript:
 			r.base = append(r.base, name)
-		case c.Agent == "" && strings.Contains(name, "agent"):
+		case c.Agent == "" && name == agentScript:
 		default:
 			r.layer = append(r.layer, name)
 		}
@@ -259,7 +263,7 @@ func (l *Lab) buildStep(ctx context.Context, command ...string) error {
 	defer log.Close()
 	fmt.Fprintf(log, "\n== %s ==\n", strings.Join(command, " "))
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = l.environ()
+	cmd.Env = l.environ(os.Environ())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	err = cmd.Run()
@@ -286,7 +290,7 @@ func (l *Lab) Provision(root, disk, base, script string) error {
 		}
 	}
 	agent := ""
-	if strings.Contains(script, "agent") {
+	if script == agentScript {
 		agent = l.Agent
 	}
 	return become(provisionArgs(root, l.ImagesDir, agent, script), os.Environ())

@@ -44,6 +44,7 @@ func Open(c Config, log hclog.Logger) (*Lab, error) {
 }
 
 func (l *Lab) siteGroup(s site) cgroup            { return l.group.sub("sites", string(s)) }
+func (l *Lab) holderGroup(s site) cgroup          { return l.siteGroup(s).sub("holder") }
 func (l *Lab) machineGroup(name string) cgroup    { return l.group.sub("machines", name) }
 func (l *Lab) supervisorGroup(name string) cgroup { return l.machineGroup(name).sub("supervisor") }
 
@@ -98,7 +99,7 @@ func (l *Lab) endEverything(ctx context.Context) error {
 }
 
 // startChild starts this program again as a process of the lab, which outlives
-// the command. It returns the child's standard output; its errors go to lab.log.
+// the command. It returns the child's standard output; its errors go to the lab's log.
 func (l *Lab) startChild(ctx context.Context, group cgroup, namespaces uintptr, args ...string) (io.ReadCloser, error) {
 	return l.startDetached(ctx, group, namespaces, append([]string{l.Self}, args...))
 }
@@ -113,14 +114,14 @@ func (l *Lab) startDetached(ctx context.Context, group cgroup, namespaces uintpt
 		return nil, fmt.Errorf("open cgroup: %w", err)
 	}
 	defer dir.Close()
-	log, err := os.OpenFile(filepath.Join(l.StateDir, "lab.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(l.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lab's log: %w", err)
 	}
 	defer log.Close()
 	// Its life is the lab's and not the command's.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...)
-	cmd.Env = l.environ()
+	cmd.Env = l.environ(os.Environ())
 	cmd.Dir = "/"
 	cmd.Stderr = log
 	cmd.SysProcAttr = &unix.SysProcAttr{

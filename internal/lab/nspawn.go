@@ -25,7 +25,7 @@ func nspawnArgs(labName string, m Machine, root, bootstrap string) []string {
 		"--link-journal=no",
 		"--resolv-conf=off",
 		"--timezone=off",
-		"--machine=" + labName + "-" + m.Name,
+		"--machine=" + nspawnName(labName, m.Name),
 		"--hostname=" + m.Name,
 		"--directory=" + root,
 	}
@@ -37,6 +37,9 @@ func nspawnArgs(labName string, m Machine, root, bootstrap string) []string {
 	}
 	return args
 }
+
+// nspawnName is the machine's name among those of all labs of the host.
+func nspawnName(labName, machine string) string { return labName + "-" + machine }
 
 // provisionArgs is the command line that runs one provisioning script in a root
 // filesystem that is not booted. The host's network is there for apt, and

@@ -114,8 +114,16 @@ func (l *Lab) Start(ctx context.Context, names ...string) error {
 	})
 }
 
-// switchOn starts a machine's supervisor unless it is there.
+// switchOn starts a machine's supervisor unless it is there. A machine that is
+// paused goes on.
 func (l *Lab) switchOn(ctx context.Context, r record) error {
+	if run, on, err := l.running(r.Name); err != nil {
+		return err
+	} else if on {
+		if err := run.group.setFrozen(ctx, false); err != nil {
+			return err
+		}
+	}
 	if up, err := l.supervisorGroup(r.Name).populated(); err != nil || up {
 		return err
 	}

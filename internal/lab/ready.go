@@ -3,7 +3,6 @@ package lab
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +20,13 @@ const agentPort = api.DefaultPort
 // under three seconds; many at once, on a busy host, take their turns.
 const readyTimeout = 2 * time.Minute
 
+// agentTimeout is how long the agent may take to listen once systemd is done,
+// which is after the agent said that it is ready.
+const agentTimeout = 30 * time.Second
+
+// tailTimeout bounds the question what went wrong.
+const tailTimeout = 5 * time.Second
+
 // waitReady waits until a boot of the machine after the given one is ready: all
 // its services are up, and the agent listens where there is one.
 func (l *Lab) waitReady(ctx context.Context, r record, after int) error {
@@ -29,7 +35,7 @@ func (l *Lab) waitReady(ctx context.Context, r record, after int) error {
 	defer cancel()
 	run, err := l.waitBooted(ctx, r.Name, after)
 	if err == nil && r.Agent != "" {
-		err = l.waitAgent(ctx, run)
+		err = l.waitAgent(ctx, r.Name, run)
 	}
 	if err != nil {
 		return fmt.Errorf("machine %s: %w; look at  lab logs %s", r.Name, err, r.Name)
@@ -93,7 +99,9 @@ func (l *Lab) consoleTail(name string) string {
 
 // waitAgent waits until the agent listens. It is looked up in the kernel's table:
 // a connection would be one that the agent has to refuse.
-func (l *Lab) waitAgent(ctx context.Context, run running) error {
+func (l *Lab) waitAgent(ctx context.Context, name string, run running) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, agentTimeout, fmt.Errorf("not listening after %s", agentTimeout))
+	defer cancel()
 	err := poll(ctx, func() (bool, error) {
 		for _, table := range []string{"tcp", "tcp6"} {
 			listening, err := listens(filepath.Join("/proc", strconv.Itoa(run.leader), "net", table), agentPort)
@@ -104,9 +112,20 @@ func (l *Lab) waitAgent(ctx context.Context, run running) error {
 		return false, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for the agent to listen on port %d: %w", agentPort, err)
+		return fmt.Errorf("wait for the agent to listen on port %d: %w; it said:\n%s", agentPort, err, l.agentTail(ctx, name))
 	}
 	return nil
+}
+
+// agentTail returns the last lines that the machine's agent logged.
+func (l *Lab) agentTail(ctx context.Context, name string) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tailTimeout)
+	defer cancel()
+	out, err := l.output(ctx, name, "journalctl", "--unit=foobar-agent.service", "--boot", "--lines=5", "--output=cat", "--no-pager")
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(out)
 }
 
 // listens reports whether a table such as /proc/net/tcp has a listening socket on
@@ -126,5 +145,5 @@ func listens(table string, port int) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, errors.Join(lines.Err())
+	return false, lines.Err()
 }

@@ -45,7 +45,7 @@ func (l *Lab) wired() (bool, error) {
 		return false, nil
 	}
 	for _, s := range sites() {
-		if up, err := l.siteGroup(s).populated(); err != nil || !up {
+		if up, err := l.holderGroup(s).populated(); err != nil || !up {
 			return false, err
 		}
 	}
@@ -61,13 +61,13 @@ func (l *Lab) startSite(ctx context.Context, s site) error {
 	if err := l.writeFile(filepath.Join(l.siteDir(s), "resolv.conf"), "# The lab resolves names from /etc/hosts.\n"); err != nil {
 		return err
 	}
-	ready, err := l.startChild(ctx, l.siteGroup(s).sub("holder"), unix.CLONE_NEWNS|unix.CLONE_NEWNET, "hold", string(s))
+	ready, err := l.startChild(ctx, l.holderGroup(s), unix.CLONE_NEWNS|unix.CLONE_NEWNET, "hold", string(s))
 	if err != nil {
 		return fmt.Errorf("start site %s: %w", s, err)
 	}
 	defer ready.Close()
 	if line, err := bufio.NewReader(ready).ReadString('\n'); err != nil || line != "ready\n" {
-		return fmt.Errorf("start site %s: it ended; run the command again with -v to see why", s)
+		return fmt.Errorf("start site %s: it ended; %s says why", s, l.logPath())
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (l *Lab) wire(ctx context.Context) error {
 
 // holder returns the process that holds a site.
 func (l *Lab) holder(s site) (int, error) {
-	pids, err := l.siteGroup(s).sub("holder").procs()
+	pids, err := l.holderGroup(s).procs()
 	if err != nil {
 		return 0, err
 	}

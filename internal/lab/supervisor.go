@@ -67,7 +67,7 @@ func (l *Lab) superviseBoot(ctx context.Context, r record, n int) (bootEnd, erro
 	if err := group.create(); err != nil {
 		return "", err
 	}
-	defer l.removeBoot(ctx, group)
+	defer l.removeBoot(ctx, r.Name, group)
 	l.unplug(ctx, r.Machine)
 	notify, err := l.listenNotify(r.Name)
 	if err != nil {
@@ -92,12 +92,14 @@ func (l *Lab) superviseBoot(ctx context.Context, r record, n int) (bootEnd, erro
 
 // removeBoot takes away the cgroup of a boot, with what nspawn may have left in
 // it when it was killed.
-func (l *Lab) removeBoot(ctx context.Context, group cgroup) {
+func (l *Lab) removeBoot(ctx context.Context, name string, group cgroup) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	if err := errors.Join(group.kill(ctx), group.remove()); err != nil {
 		l.log.Error("remove the cgroup of a boot", "error", err)
 	}
+	// nspawn leaves it behind when it is killed, and where /run is no tmpfs.
+	_ = os.Remove(filepath.Join("/run/systemd/nspawn/propagate", nspawnName(l.Name, name)))
 }
 
 // unplug removes cables of the boot before. The kernel takes a while to do so
@@ -139,7 +141,7 @@ func (l *Lab) startBoot(ctx context.Context, r record, group cgroup) (*exec.Cmd,
 	}
 	defer console.Close()
 	cmd := exec.CommandContext(ctx, l.Self, "boot", r.Name)
-	cmd.Env = append(l.environ(), "NOTIFY_SOCKET="+l.notifyPath(r.Name))
+	cmd.Env = append(l.environ(os.Environ()), "NOTIFY_SOCKET="+l.notifyPath(r.Name))
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	if err := cmd.Start(); err != nil {

@@ -183,7 +183,7 @@ func (l *Lab) replaceAgent(ctx context.Context, name, sum string) error {
 	if err := l.inMachine(ctx, name, "systemctl", "restart", "foobar-agent.service"); err != nil {
 		return err
 	}
-	if err := l.waitAgent(ctx, run); err != nil {
+	if err := l.waitAgent(ctx, name, run); err != nil {
 		return err
 	}
 	r.Agent = sum

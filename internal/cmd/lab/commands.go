@@ -101,7 +101,7 @@ func lifeCommands() []command {
 func powerCommands() []command {
 	verb := func(name, help string, do func(*lab.Lab, context.Context, ...string) error) command {
 		return command{
-			name: name, shape: someMachines, words: "MACHINE…", changes: true, help: help, flags: agentFlags(nil),
+			name: name, shape: someMachines, words: "MACHINE…", changes: true, help: help,
 			do: func(ctx context.Context, l *lab.Lab, in input) error { return do(l, ctx, in.args...) },
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -78,7 +79,9 @@ func open(in input) (*lab.Lab, error) {
 		return nil, usageError{err.Error()}
 	}
 	if in.agent != "" {
-		config.Agent = in.agent
+		if config.Agent, err = filepath.Abs(in.agent); err != nil {
+			return nil, fmt.Errorf("resolve %s: %w", in.agent, err)
+		}
 	}
 	if in.noAgent {
 		config.Agent = ""
