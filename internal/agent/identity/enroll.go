@@ -2,7 +2,6 @@ package identity
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -192,9 +191,4 @@ func NotEnrolled() *api.Problem {
 		Type: api.ProblemNotEnrolled, Title: "The machine is not enrolled",
 		Detail: "until it is, it answers health and enrolment alone; a foobar_machine enrols it",
 	}
-}
-
-// publicKey returns the public half of key.
-func publicKey(key ed25519.PrivateKey) ed25519.PublicKey {
-	return ed25519.PublicKey(key[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
 }

@@ -84,7 +84,7 @@ func (id *Identity) StoreLeaf(name string, signed api.ServiceLeaf) (api.ServiceL
 	if err != nil {
 		return api.ServiceLeaf{}, leafProblem(err.Error())
 	}
-	if !publicKey(key).Equal(certificate.PublicKey) {
+	if !pki.Matches(key, certificate) {
 		return api.ServiceLeaf{}, leafProblem("it is for another key than the one that this machine made")
 	}
 	if !s.ca.Signed(certificate, x509.ExtKeyUsageServerAuth) {
@@ -139,7 +139,7 @@ func (id *Identity) describeLeaf(s *state, name string, key ed25519.PrivateKey) 
 		return api.ServiceLeaf{}, fmt.Errorf("read the service leaf %s: %w", name, err)
 	}
 	// A rebuilt machine, or one with a new CA, needs a new signature.
-	if publicKey(key).Equal(certificate.PublicKey) && s.ca.Signed(certificate, x509.ExtKeyUsageServerAuth) {
+	if pki.Matches(key, certificate) && s.ca.Signed(certificate, x509.ExtKeyUsageServerAuth) {
 		leaf.Certificate, leaf.Expires = string(text), certificate.NotAfter
 	}
 	return leaf, nil

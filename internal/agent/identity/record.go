@@ -88,7 +88,7 @@ func (s *state) certified(c api.Certification) ([]*x509.Certificate, pki.Bundle,
 		}
 	}
 	leaf := chain[0]
-	if !publicKey(s.key).Equal(leaf.PublicKey) {
+	if !pki.Matches(s.key, leaf) {
 		return nil, nil, errors.New("the certificate is for another key than the machine's")
 	}
 	subject, err := pki.ReadSubject(leaf)
