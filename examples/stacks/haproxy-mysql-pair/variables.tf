@@ -1,0 +1,16 @@
+variable "deployment" {
+  description = "Name of the deployment: all machines that trust one CA. The seed of the CA comes from FOOBAR_CA_SEED."
+  type        = string
+  default     = "demo"
+}
+
+variable "release" {
+  description = "Path of the app's release: what examples/apps/notes/pack.sh packs."
+  type        = string
+}
+
+variable "incarnations" {
+  description = "Which VM of its name a machine is, where it is not the first. Raise a machine's number when its VM is rebuilt: the next apply restores everything on it."
+  type        = map(number)
+  default     = {}
+}
