@@ -19,19 +19,19 @@ up() {
     mirror_provider "$(sed -n 's/^VERSION *?= *//p' GNUmakefile)" >/dev/null
     # The provider was just built, so the checksum of an earlier run may differ.
     rm -rf "$stack/.terraform" "$stack/.terraform.lock.hcl"
-    tf init -input=false >/dev/null
-    tf apply -input=false -auto-approve "${variables[@]}"
+    tf "$stack" init -input=false >/dev/null
+    tf "$stack" apply -input=false -auto-approve "${variables[@]}"
 
     say "ten requests from outside to http://www.foobar.test/"
-    local i answers
-    for i in 1 2 3 4 5 6 7 8 9 10; do
+    local answers
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         answers+=$(bin/lab run -- curl -sS --fail --max-time 5 http://www.foobar.test/)$'\n'
     done
     printf '%s' "$answers"
     alternate <<<"$answers"
 
     say "a second plan"
-    tf plan -input=false -detailed-exitcode "${variables[@]}"
+    tf "$stack" plan -input=false -detailed-exitcode "${variables[@]}"
 
     say "it stands; look around"
     cat <<TEXT

@@ -7,8 +7,9 @@ state_dir=${FOOBAR_LAB_STATE:-/var/lib/foobar-lab}
 # mirror_provider puts bin/terraform-provider-foobar where `terraform init`
 # finds it without a network, and prints the CLI configuration that says so.
 mirror_provider() {
-    local mirror=$state_dir/mirror version=$1
-    local target=$mirror/registry.terraform.io/foobar-stack/foobar/$version/linux_$(go env GOARCH)
+    local mirror=$state_dir/mirror version=$1 arch target
+    arch=$(go env GOARCH)
+    target=$mirror/registry.terraform.io/foobar-stack/foobar/$version/linux_$arch
     rm -rf "$mirror"
     mkdir -p "$target"
     cp bin/terraform-provider-foobar "$target/terraform-provider-foobar_v$version"
@@ -22,9 +23,11 @@ RC
     echo "$state_dir/terraformrc"
 }
 
-# tf runs Terraform on the stack in $stack, inside the management namespace,
-# with the lab's seed in its environment.
+# tf STACK ARG… runs Terraform on a stack, inside the management namespace, with
+# the lab's seed in its environment.
 tf() {
+    local stack=$1
+    shift
     TF_CLI_CONFIG_FILE=$state_dir/terraformrc CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 \
         bin/lab manage -- "$(tools/terraform.sh)" -chdir="$stack" "$@"
 }
