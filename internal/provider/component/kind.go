@@ -143,7 +143,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 				},
 			}},
 		},
-		"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+		"timeouts": tfutil.TimeoutsAttribute(ctx, timeouts.Opts{
 			Create: true, Update: true, Delete: true,
 			CreateDescription: timeoutText("create"),
 			UpdateDescription: timeoutText("update"),

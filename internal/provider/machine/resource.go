@@ -81,7 +81,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"agent_version":       fact("Version of its agent."),
 			"image_id":            fact("The image that it was made from."),
 			"certificate_expires": fact("When its certificate ends. It is signed again once a year by whatever apply comes by."),
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+			"timeouts": tfutil.TimeoutsAttribute(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long the machine may take to boot and be enrolled, such as `90s` or `10m`. Default `5m`.",
 				UpdateDescription: "How long a rebuilt machine may take to boot and be enrolled. Default `5m`.",

@@ -76,6 +76,8 @@ func (c Call) DeleteFailed(err error, forget map[string]bool, diags *diag.Diagno
 	case forget[name]:
 		Warning(diags, path.Empty(), "Forgotten, not removed", "%s",
 			joined(reason.detail, fmt.Sprintf("The provider lists %q in forget_unreachable, so that this leaves the state; what is on the machine stays there.", name)))
+	case IsMissing(err):
+		Error(diags, c.place(), reason.summary, "%s", reason.detail)
 	default:
 		Error(diags, c.place(), reason.summary, "%s",
 			joined(reason.detail, fmt.Sprintf("If the machine is gone for good, let the provider forget what was on it: forget_unreachable = [%q].", name)))

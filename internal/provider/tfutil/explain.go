@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -49,7 +51,7 @@ func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
 func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok {
-		Error(diags, path.Empty(), "The change failed", "%s", sentence(err.Error()))
+		Error(diags, path.Empty(), failed(err), "%s", capital(sentence(err.Error())))
 		return
 	}
 	if len(problem.Violations) == 0 {
@@ -67,6 +69,14 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 		}
 		Error(diags, at, problem.Title, "%s", detail)
 	}
+}
+
+// failed names the class of an error that no machine answered.
+func failed(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "The time ran out"
+	}
+	return "The call of the agent failed"
 }
 
 // withLog returns a detail followed by the problem's log lines, which the
@@ -92,10 +102,19 @@ func joined(parts ...string) string {
 // sentence makes a text from elsewhere end as one.
 func sentence(text string) string {
 	text = strings.TrimSpace(text)
-	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?:\"") || strings.Contains(text, "\n") {
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?:") || strings.Contains(text, "\n") {
 		return text
 	}
 	return text + "."
+}
+
+// capital makes an error's text begin as a sentence.
+func capital(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return text
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // Warn adds a warning for each condition that is worse than information.
@@ -112,7 +131,7 @@ func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.
 // Progress returns what logs the events of an operation on a component, so
 // that "Still creating…" has a reason.
 func Progress(ctx context.Context, machine Machine, id api.ID) func(api.Event) {
-	ctx = tflog.NewSubsystem(ctx, LogSubsystem)
+	ctx = tflog.NewSubsystem(ctx, LogSubsystem, tflog.WithLevelFromEnv("TF_LOG_PROVIDER_FOOBAR", LogSubsystem))
 	return func(event api.Event) {
 		tflog.SubsystemInfo(ctx, LogSubsystem, event.Message, map[string]any{
 			"machine": machine.Name.ValueString(),

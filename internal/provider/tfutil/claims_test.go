@@ -1,0 +1,35 @@
+package tfutil_test
+
+import (
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+func TestClaims(t *testing.T) {
+	www, shop := api.ID{Kind: api.KindLoadBalancer, Name: "www"}, api.ID{Kind: api.KindAppServer, Name: "shop"}
+	port := func(n int) []api.Claim { return []api.Claim{{Network: "tcp", Port: n, Pointer: "/port"}} }
+	var claims tfutil.Claims
+	for i, step := range []struct {
+		machine string
+		id      api.ID
+		claims  []api.Claim
+		want    int
+	}{
+		{"web1", www, port(80), 0},
+		{"web1", www, port(80), 0},  // the same again, as Terraform plans a replacement twice
+		{"web2", shop, port(80), 0}, // elsewhere
+		{"web1", shop, port(80), 1},
+		{"web1", www, port(8080), 0}, // www moves away
+		{"web1", shop, port(80), 0},
+	} {
+		found := claims.Claim(step.machine, step.id, step.claims)
+		if len(found) != step.want {
+			t.Fatalf("step %d: %d conflicts, want %d: %v", i, len(found), step.want, found)
+		}
+		if step.want > 0 && (found[0].Holder != www || found[0].Claim.Pointer != "/port") {
+			t.Errorf("step %d: %+v names the wrong holder or place", i, found[0])
+		}
+	}
+}
