@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
-	"github.com/google/renameio/v2"
 )
 
 // seed returns the text of the lab's CA seed. It is made once and outlives every

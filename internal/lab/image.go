@@ -161,20 +161,30 @@ func (l *Lab) Image(ctx context.Context) (image, error) {
 		return image{}, err
 	}
 	defer unlock()
-	if !exists(l.baseDir(r.image.base)) {
-		if err := l.build(ctx, "base", l.baseDir(r.image.base), func(root string) error { return l.buildBase(ctx, r, root) }); err != nil {
-			return image{}, err
+	if err := l.fillCache(ctx, r); err != nil {
+		return image{}, err
+	}
+	return r.image, errors.Join(l.touch(r.image), l.prune())
+}
+
+// fillCache makes what the cache lacks of an image.
+func (l *Lab) fillCache(ctx context.Context, r recipe) error {
+	parts := []struct {
+		name, dir string
+		fill      func(root string) error
+	}{
+		{"base", l.baseDir(r.image.base), func(root string) error { return l.buildBase(ctx, r, root) }},
+		{"layer", l.layerDir(r.image.layer), func(root string) error { return l.buildLayer(ctx, r, root) }},
+	}
+	for _, part := range parts {
+		if exists(part.dir) {
+			continue
+		}
+		if err := l.build(ctx, part.name, part.dir, part.fill); err != nil {
+			return err
 		}
 	}
-	if !exists(l.layerDir(r.image.layer)) {
-		if err := l.build(ctx, "layer", l.layerDir(r.image.layer), func(root string) error { return l.buildLayer(ctx, r, root) }); err != nil {
-			return image{}, err
-		}
-		if err := l.prune(r.image); err != nil {
-			return image{}, err
-		}
-	}
-	return r.image, nil
+	return nil
 }
 
 // build makes a directory of the cache: whole, or not at all.

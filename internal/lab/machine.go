@@ -9,15 +9,9 @@ import (
 	"strings"
 )
 
-// The two networks of a lab. They exist on bridges in a network namespace of
-// their own; both are ranges that a real network may use too, so nothing may be
-// sent to them from anywhere else.
-var (
-	publicPrefix  = netip.MustParsePrefix("203.0.113.0/24")
-	privatePrefix = netip.MustParsePrefix("10.0.0.0/24")
-)
-
-// A Network is one of the two bridges.
+// A Network is one of the two bridges of a lab, in a network namespace of their
+// own. Both have ranges that a real network may use too, so nothing may be sent
+// to them from anywhere else.
 type Network string
 
 // The networks.
@@ -29,9 +23,9 @@ const (
 // Prefix returns the addresses of the network.
 func (n Network) Prefix() netip.Prefix {
 	if n == Public {
-		return publicPrefix
+		return netip.MustParsePrefix("203.0.113.0/24") // TEST-NET-3 of RFC 5737
 	}
-	return privatePrefix
+	return netip.MustParsePrefix("10.0.0.0/24")
 }
 
 // networkOf returns the network that addr is in.
@@ -102,13 +96,13 @@ func parseAddress(text string) (netip.Addr, error) {
 	network, ok := networkOf(addr)
 	if !ok {
 		return netip.Addr{}, fmt.Errorf("address %s is outside the lab: use %s (public) or %s (private)",
-			addr, publicPrefix, privatePrefix)
+			addr, Public.Prefix(), Private.Prefix())
 	}
 	last := addr.As4()[3]
 	switch {
 	case last == 0 || last == 255:
 		return netip.Addr{}, fmt.Errorf("address %s is the network's or broadcast address of %s", addr, network.Prefix())
-	case addr == clientAddress || addr == mgmtAddress:
+	case slices.ContainsFunc(sites(), func(s site) bool { own, ok := s.address(); return ok && own == addr }):
 		return netip.Addr{}, fmt.Errorf("address %s belongs to the lab itself: choose another", addr)
 	}
 	return addr, nil

@@ -23,11 +23,6 @@ const (
 
 func sites() []site { return []site{fabric, client, mgmt} }
 
-var (
-	clientAddress = netip.MustParseAddr("203.0.113.200")
-	mgmtAddress   = netip.MustParseAddr("10.0.0.250")
-)
-
 // wwwName is the name that the public resolves.
 const wwwName = "www.foobar.test"
 
@@ -35,9 +30,9 @@ const wwwName = "www.foobar.test"
 func (s site) address() (netip.Addr, bool) {
 	switch s {
 	case client:
-		return clientAddress, true
+		return netip.MustParseAddr("203.0.113.200"), true
 	case mgmt:
-		return mgmtAddress, true
+		return netip.MustParseAddr("10.0.0.250"), true
 	default:
 		return netip.Addr{}, false
 	}

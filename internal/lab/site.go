@@ -27,7 +27,7 @@ func (l *Lab) ensureNetwork(ctx context.Context) error {
 	if err := l.endEverything(ctx); err != nil {
 		return err
 	}
-	l.log.Info("making the networks", "public", publicPrefix, "private", privatePrefix)
+	l.log.Info("making the networks", "public", Public.Prefix(), "private", Private.Prefix())
 	for _, s := range sites() {
 		if err := l.startSite(ctx, s); err != nil {
 			return err

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/lab"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/lab"
 )
 
 func main() {
