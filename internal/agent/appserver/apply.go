@@ -14,10 +14,13 @@ import (
 const (
 	// failureLines is how much of the app's log goes with a failure.
 	failureLines = 50
-	// nginxPatience bounds the wait for nginx to take a configuration, and
-	// nginxPause the time between two looks. A reload takes some 100 ms.
-	nginxPatience = 15 * time.Second
-	nginxPause    = 50 * time.Millisecond
+	// nginxPatience bounds the wait for nginx to take a configuration. The old
+	// workers accept connections for 100 ms beside the new ones (the pause in
+	// nginx's ngx_master_process_cycle), so nginxLooks looks nginxPause apart
+	// have to see the new configuration.
+	nginxPatience = api.Duration(15 * time.Second)
+	nginxPause    = api.Duration(50 * time.Millisecond)
+	nginxLooks    = 4
 	// lastWords bounds the reading of a log after the operation's time is up.
 	lastWords = 5 * time.Second
 )
@@ -115,11 +118,9 @@ func (r rollout) run(ctx context.Context) error {
 	return r.pass(ctx, site, "through nginx on "+site.Address, r.appUnit(), r.layout.nginxUnit())
 }
 
-// restartReason says why the app has to be restarted, "" if it need not.
+// restartReason says why the app has to be restarted, "" if it need not. On
+// the way back it need not if it was never touched: the process tells.
 func (r rollout) restartReason(ctx context.Context) (string, error) {
-	if reason := appChanged(r.layout, r.change); reason != "" {
-		return reason, nil
-	}
 	status, err := r.kind.systemd.Status(ctx, r.appUnit())
 	if err != nil {
 		return "", err
@@ -127,10 +128,11 @@ func (r rollout) restartReason(ctx context.Context) (string, error) {
 	if !status.Active() {
 		return "it does not run", nil
 	}
-	if other := r.kind.otherRelease(r.layout, r.spec, status.MainPID); other != "" {
-		return "it runs release " + other, nil
+	other, known := r.kind.runsOther(r.layout, *r.change.To, status.MainPID)
+	if known && (other != "" || r.change.Undo) {
+		return other, nil
 	}
-	return "", nil
+	return appChanged(r.layout, r.change), nil
 }
 
 func (r rollout) startApp(ctx context.Context, reason string) error {
@@ -183,9 +185,6 @@ func (r rollout) followNginx(ctx context.Context) error {
 	if err != nil {
 		return r.failed(ctx, "nginx did not start", err, unit)
 	}
-	if r.change.Undo {
-		return nil
-	}
 	return r.awaitRevision(ctx, wanted)
 }
 
@@ -193,19 +192,15 @@ func (r rollout) followNginx(ctx context.Context) error {
 // the signal for a reload has no answer.
 func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 	unit := r.layout.nginxUnit()
-	alive := r.kind.alive(unit)
-	deadline := r.kind.clock.Now().Add(nginxPatience)
-	for r.kind.revisionInForce(ctx, r.layout) != wanted {
-		if err := alive(ctx); err != nil {
-			return r.failed(ctx, "nginx did not start", err, unit)
-		}
-		if r.kind.clock.Now().After(deadline) {
-			return r.failed(ctx, "nginx did not take its configuration",
-				fmt.Errorf("it was asked to, and still runs another after %s", nginxPatience), unit)
-		}
-		if err := r.kind.clock.Sleep(ctx, nginxPause); err != nil {
-			return err
-		}
+	err := gate{
+		clock: r.kind.clock,
+		ask: func(ctx context.Context) (string, bool) {
+			return "ran another configuration", r.kind.revisionInForce(ctx, r.layout) == wanted
+		},
+		alive: r.kind.alive(unit),
+	}.wait(ctx, api.AppHealthCheck{Interval: nginxPause, Successes: nginxLooks, StartTimeout: nginxPatience})
+	if err != nil {
+		return r.failed(ctx, "nginx did not take its configuration", err, unit)
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package appserver
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -24,7 +26,8 @@ type gate struct {
 
 // unhealthy is why an app did not pass.
 type unhealthy struct {
-	// Reason is what ended the waiting, Said the last bad answer.
+	// Reason is what ended the waiting, Said the last bad answer, a clause
+	// without its subject.
 	Reason, Said string
 }
 
@@ -72,12 +75,21 @@ func (k *Kind) alive(units ...string) func(ctx context.Context) error {
 				return err
 			case status.ActiveState == "failed" || status.ActiveState == "inactive":
 				return fmt.Errorf("%s is %s (%s)", unit, status.ActiveState, status.Result)
-			case status.NRestarts >= maxExits:
-				return fmt.Errorf("%s ended %d times while it started", unit, status.NRestarts)
+			case ends(status) >= maxExits:
+				return fmt.Errorf("%s ended %d times while it started", unit, ends(status))
 			}
 		}
 		return nil
 	}
+}
+
+// ends counts how often a unit's process ended by itself since the unit was
+// started: once more than it was restarted while it waits for the next time.
+func ends(status systemd.Status) int {
+	if strings.HasPrefix(status.SubState, "auto-restart") {
+		return status.NRestarts + 1
+	}
+	return status.NRestarts
 }
 
 func timeout(h api.AppHealthCheck) time.Duration { return time.Duration(h.Timeout) }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -161,7 +162,7 @@ func TestHealthAndDrainForLoadBalancers(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	spec.HealthCheck.Path = "/broken"
+	spec.HealthCheck.Path, spec.HealthCheck.StartTimeout = "/broken", api.Duration(time.Second)
 	if problem := s.refused("drain", spec); problem.Type != api.ProblemRolledBack || !strings.Contains(problem.Detail, "500") {
 		t.Errorf("a health check that the app fails: %v", problem)
 	}

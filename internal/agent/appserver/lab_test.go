@@ -247,11 +247,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
-    def address_string(self):
-        return "nginx"
+    def log_message(self, *_):
+        pass
 class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_UNIX if "SOCKET" in os.environ else socket.AF_INET
     def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = "app", 0
 print("started", RELEASE, flush=True)

@@ -29,7 +29,22 @@ func (m machine) workingDirectory(pid int) string {
 	if err != nil {
 		return ""
 	}
-	return target
+	return strings.TrimSuffix(target, " (deleted)") // as Linux marks what was removed since
+}
+
+// revision returns as of which apply a process was started, "" if that cannot
+// be told: a program may write over its own environment.
+func (m machine) revision(pid int) string {
+	content, err := os.ReadFile(m.path(filepath.Join("/proc", strconv.Itoa(pid), "environ")))
+	if err != nil {
+		return ""
+	}
+	for variable := range strings.SplitSeq(string(content), "\x00") {
+		if value, ok := strings.CutPrefix(variable, revisionVariable+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // secrets returns the values that an app server's slot was given.

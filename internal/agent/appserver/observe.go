@@ -63,16 +63,11 @@ func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app system
 // the units run at all, is compared elsewhere.
 func (k *Kind) drift(ctx context.Context, l layout, applied converge.Version, app, nginx systemd.Status) map[string]api.Drift {
 	drift := map[string]api.Drift{}
-	s, _ := specOf(applied.Spec)
-	if other := k.otherRelease(l, s, app.MainPID); app.Active() && other != "" {
-		drift[l.appUnit(slotBlue)] = api.Drift{
-			Detail:   fmt.Sprintf("runs release %s instead of %s", other, path.Base(l.release(s.Release.SHA256))),
-			Pointers: []api.Pointer{"/release/sha256"},
-		}
+	if other, _ := k.runsOther(l, applied, app.MainPID); app.Active() && other != "" {
+		drift[l.appUnit(slotBlue)] = api.Drift{Detail: other}
 	}
-	recorded := recordedRevision(l, applied.State)
-	if inForce := k.revisionInForce(ctx, l); nginx.Active() && inForce != recorded {
-		drift[l.nginxUnit()] = api.Drift{Detail: "nginx runs another configuration than the applied one"}
+	if nginx.Active() && k.revisionInForce(ctx, l) != recordedRevision(l, applied.State) {
+		drift[l.nginxUnit()] = api.Drift{Detail: "it runs another configuration than the applied one"}
 	}
 	return drift
 }
@@ -100,6 +95,24 @@ func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStat
 	return found
 }
 
+// runsOther says how what a process was started with differs from a version,
+// "" if it does not; known is false if the process does not tell.
+func (k *Kind) runsOther(l layout, v converge.Version, pid int) (other string, known bool) {
+	s, _ := specOf(v.Spec) // the caller made sure that it is one
+	if release := k.otherRelease(l, s, pid); release != "" {
+		return "it runs release " + release, true
+	}
+	recorded, err := parseEnvironment(contentOf(v.State, l.environment(slotBlue)))
+	running := k.machine.revision(pid)
+	if err != nil || running == "" {
+		return "", false
+	}
+	if running != recorded[revisionVariable] {
+		return "it was started with other settings", true
+	}
+	return "", true
+}
+
 // otherRelease returns which release a process runs if it is not the spec's,
 // "" if it is or cannot be told. A process starts in its release's directory;
 // one that went elsewhere is taken for what the files say.
@@ -115,13 +128,18 @@ func (k *Kind) otherRelease(l layout, s api.AppServer, pid int) string {
 	return release
 }
 
-// recordedRevision is that of the configuration that was applied.
+// recordedRevision is that of the nginx configuration that was applied.
 func recordedRevision(l layout, state converge.State) string {
-	i := slices.IndexFunc(state.Files, func(f converge.File) bool { return f.Path == l.nginxConfig() })
-	if i < 0 {
-		return ""
+	return revisionOf(contentOf(state, l.nginxConfig()))
+}
+
+func contentOf(state converge.State, path string) []byte {
+	for _, f := range state.Files {
+		if f.Path == path {
+			return f.Content
+		}
 	}
-	return revisionOf(state.Files[i].Content)
+	return nil
 }
 
 // revisionInForce asks nginx which configuration it runs, "" if it does not say.

@@ -86,9 +86,9 @@ func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoin
 	answer, err := k.prober.Get(ctx, endpoint, h.Path)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return fmt.Sprintf("no answer within %s", h.Timeout), false
+		return fmt.Sprintf("did not answer within %s", h.Timeout), false
 	case err != nil:
-		return err.Error(), false
+		return "did not answer: " + err.Error(), false
 	case answer.Status != http.StatusOK:
 		return fmt.Sprintf("answered %d instead of 200", answer.Status), false
 	}

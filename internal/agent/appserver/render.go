@@ -1,6 +1,8 @@
 package appserver
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"strings"
 
@@ -52,7 +54,7 @@ func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.
 		file(l.nginxUnitFile(), 0o644, nginxUnitText(l, s)),
 		file(l.nginxConfig(), 0o644, nginxText(l, s)),
 		// systemd reads both as root before the app runs; nobody else has to.
-		file(l.environment(slotBlue), 0o600, environmentFile(s.Environment, "/environment")),
+		file(l.environment(slotBlue), 0o600, appEnvironment(l, s)),
 	}
 	if s.SecretsVersion == 0 {
 		return all
@@ -67,6 +69,21 @@ func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.
 		kept.Sources[line] = "/secrets_version" // the spec holds no more of a secret
 	}
 	return append(all, kept)
+}
+
+// revisionVariable tells the agent as of which apply a process was started.
+const revisionVariable = "FOOBAR_REVISION"
+
+// appEnvironment adds to the app's own variables a checksum of all that a
+// process is started with, its secrets by their version alone.
+func appEnvironment(l layout, s api.AppServer) *text {
+	sum := sha256.New()
+	sum.Write(appUnitText(l, s).content())
+	sum.Write(environmentFile(s.Environment, "").content())
+	fmt.Fprintf(sum, "%s %d", s.Release.SHA256, s.SecretsVersion)
+	t := environmentFile(s.Environment, "/environment")
+	t.own(fmt.Sprintf("%s=\"%x\"", revisionVariable, sum.Sum(nil)[:8]))
+	return t
 }
 
 func file(path string, mode fs.FileMode, t *text) converge.File {

@@ -1,0 +1,260 @@
+//go:build lab
+
+package appserver_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// serves fails unless the named release answers on a port.
+func (s *stand) serves(release string, url string) {
+	s.Helper()
+	if response, answer := s.ask(http.MethodGet, url, nil, nil); answer.Release != release {
+		s.Errorf("%s: status %d from release %q, want %q", url, response.StatusCode, answer.Release, release)
+	}
+}
+
+func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
+	const url = "http://127.0.0.1:8081/"
+	s := newStand(t)
+	good := s.spec(s.release("good"), 8081)
+	s.apply("shop", good, nil)
+	python := func(code string) string { return s.upload(map[string]entry{"main.py": {code, 0o644}}) }
+
+	cases := []struct {
+		name   string
+		change func(*api.AppServer)
+		// detail and log are found in the problem, pointer is its violation's.
+		detail, log string
+		pointer     api.Pointer
+		// untouched tells that the old process is still the same.
+		untouched bool
+	}{
+		{
+			name: "it crashes at start",
+			change: func(a *api.AppServer) {
+				a.Release.SHA256 = python("import sys\nprint('reading the settings', flush=True)\nsys.exit('no such table: users')")
+			},
+			detail: "ended 3 times", log: "no such table: users",
+		},
+		{
+			name: "it never listens",
+			change: func(a *api.AppServer) {
+				a.Release.SHA256 = python("import time\nprint('sleeping', flush=True)\ntime.sleep(3600)")
+			},
+			detail: "did not answer", log: "sleeping",
+		},
+		{
+			name:   "its health check fails",
+			change: func(a *api.AppServer) { a.Release.SHA256, a.HealthCheck.Path = s.release("bad"), "/broken" },
+			detail: "answered 500 instead of 200", log: "started bad",
+		},
+		{
+			name:   "its program is missing",
+			change: func(a *api.AppServer) { a.Release.SHA256, a.Command = s.release("bad"), []string{"./bin/shop"} },
+			detail: "does not exist", pointer: "/command/0", untouched: true,
+		},
+		{
+			name: "its program is not executable",
+			change: func(a *api.AppServer) {
+				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"#!/bin/sh\n", 0o644}}), []string{"./shop"}
+			},
+			detail: "chmod +x", pointer: "/command/0", untouched: true,
+		},
+		{
+			name: "its interpreter is not on this machine",
+			change: func(a *api.AppServer) {
+				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"#!/home/me/venv/bin/python\n", 0o755}}), []string{"./shop"}
+			},
+			detail: "/home/me/venv/bin/python", pointer: "/command/0", untouched: true,
+		},
+		{
+			name:   "there is no such program",
+			change: func(a *api.AppServer) { a.Command = []string{"pyhton3", "main.py"} },
+			detail: "is no program of this machine", pointer: "/command/0", untouched: true,
+		},
+		{
+			name: "the kernel refuses its program",
+			change: func(a *api.AppServer) {
+				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"not a program", 0o755}}), []string{"./shop"}
+			},
+			log: "Exec format error",
+		},
+		{
+			name:   "the machine has no such address",
+			change: func(a *api.AppServer) { a.Address = "192.0.2.1" },
+			detail: "no such address", pointer: "/address", untouched: true,
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := &stand{T: t, runner: s.runner, blobs: s.blobs, units: s.units}
+			before := s.pid("foobar-app-shop@blue.service")
+			bad := good
+			bad.HealthCheck.StartTimeout = api.Duration(5 * time.Second)
+			c.change(&bad)
+			problem := s.refused("shop", bad)
+			if !strings.Contains(problem.Error(), c.detail) {
+				t.Errorf("problem: %v", problem)
+			}
+			if all := strings.Join(problem.Log, "\n"); !strings.Contains(all, c.log) || strings.Contains(all, "good") {
+				t.Errorf("log: %s", all)
+			}
+			if c.pointer != "" && (len(problem.Violations) != 1 || problem.Violations[0].Pointer != c.pointer) {
+				t.Errorf("violations: %v", problem.Violations)
+			}
+			if after := s.pid("foobar-app-shop@blue.service"); c.untouched && after != before {
+				t.Errorf("the app was restarted: %d became %d", before, after)
+			}
+			s.eventually("the old release answers again", func() bool {
+				response, answer := s.ask(http.MethodGet, url, nil, nil)
+				return response.StatusCode == http.StatusOK && answer.Release == "good"
+			})
+			if component, status := s.get("shop"); len(component.Drift) > 0 || status.Release != good.Release.SHA256 {
+				t.Errorf("afterwards: drift %v, release %s", component.Drift, status.Release)
+			}
+		})
+	}
+}
+
+func TestOneOfTwoAppServersIsBroken(t *testing.T) {
+	s := newStand(t)
+	s.apply("fine", s.spec(s.release("fine"), 8081), nil)
+	broken := s.spec(s.upload(map[string]entry{"main.py": {"raise SystemExit('broken')", 0o644}}), 8082)
+	if problem := s.refused("broken", broken); !strings.Contains(strings.Join(problem.Log, "\n"), "broken") {
+		t.Errorf("problem: %v %q", problem, problem.Log)
+	}
+	s.serves("fine", "http://127.0.0.1:8081/")
+
+	// The same with one that was fine once and then loses its app.
+	s.apply("broken", s.spec(s.release("second"), 8082), nil)
+	s.serves("second", "http://127.0.0.1:8082/")
+	if err := os.RemoveAll("/srv/broken"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(s.pid("foobar-app-broken@blue.service"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("nginx says that the app is gone", func() bool {
+		response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8082"+api.AppHealthPath, nil, nil)
+		return response.StatusCode == http.StatusBadGateway
+	})
+	s.serves("fine", "http://127.0.0.1:8081/")
+	c, status := s.get("broken")
+	if status.Healthy || len(c.Drift) == 0 {
+		t.Errorf("the broken one: %+v, drift %v", status, c.Drift)
+	}
+	s.apply("broken", s.spec(s.release("second"), 8082), nil)
+	s.serves("second", "http://127.0.0.1:8082/")
+}
+
+func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
+	const url = "http://127.0.0.1:8081/"
+	s := newStand(t)
+	one, two := s.release("one"), s.release("two")
+	s.apply("drift", s.spec(one, 8081), nil)
+	spec := s.spec(two, 8081)
+	s.apply("drift", spec, nil)
+	s.serves("two", url)
+	app, nginx := "foobar-app-drift@blue.service", "foobar-app-drift-nginx.service"
+	ctx := context.Background()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(what string, drift ...string) {
+		t.Helper()
+		c, _ := s.get("drift")
+		var keys []string
+		for key := range c.Drift {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		if !slices.Equal(keys, drift) {
+			t.Errorf("%s: drift %v, want that of %q", what, c.Drift, drift)
+		}
+		s.apply("drift", spec, nil)
+		s.serves("two", url)
+		if c, _ := s.get("drift"); len(c.Drift) > 0 {
+			t.Errorf("%s: after the repair there is drift %v", what, c.Drift)
+		}
+	}
+	link, config := "/srv/drift/slots/blue", "/etc/foobar/app-server/drift/nginx.conf"
+	relink := func(target string) {
+		t.Helper()
+		must(os.Remove(link))
+		must(os.Symlink(target, link))
+	}
+	wanted, err := os.Readlink(link)
+	must(err)
+
+	relink("../releases/" + one[:12])
+	must(s.units.Restart(ctx, app))
+	expect("another release, linked and run", link, app)
+
+	relink("../releases/" + one[:12])
+	must(s.units.Restart(ctx, app))
+	relink(wanted)
+	expect("another release, run only", app)
+
+	text, err := os.ReadFile(config)
+	must(err)
+	edited := strings.Replace(string(text), "return 200 \"", "return 200 \"edited", 1)
+	must(os.WriteFile(config, []byte(edited), 0o644))
+	must(s.units.Reload(ctx, nginx))
+	s.eventually("nginx runs the edit", func() bool { c, _ := s.get("drift"); return len(c.Drift) == 2 })
+	must(os.WriteFile(config, text, 0o644))
+	expect("another nginx configuration, run only", nginx)
+
+	must(s.units.Stop(ctx, app))
+	expect("a stopped app", app)
+	must(s.units.Stop(ctx, nginx))
+	expect("a stopped nginx", nginx)
+	must(os.RemoveAll("/srv/drift/releases/" + two[:12]))
+	expect("a deleted release", "/srv/drift/releases/"+two[:12])
+	must(os.Remove("/srv/drift/current.sock"))
+	expect("a deleted link to the socket", "/srv/drift/current.sock")
+}
+
+func TestNginxThatCannotListenIsExplained(t *testing.T) {
+	s := newStand(t)
+	var config net.ListenConfig
+	other, err := config.Listen(context.Background(), "tcp", "127.0.0.1:8081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	spec := s.spec(s.release("blocked"), 8081)
+	spec.Address = "127.0.0.1"
+	problem := s.refused("blocked", spec)
+	if !strings.Contains(strings.Join(problem.Log, "\n"), "Address already in use") {
+		t.Errorf("problem: %v %q", problem, problem.Log)
+	}
+}
+
+func TestKilledNginxComesBack(t *testing.T) {
+	s := newStand(t)
+	s.apply("back", s.spec(s.release("back"), 8081), nil)
+	before := s.pid("foobar-app-back-nginx.service")
+	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("nginx is back and knows its configuration", func() bool {
+		c, _ := s.get("back")
+		after := s.pid("foobar-app-back-nginx.service")
+		return after != 0 && after != before && len(c.Drift) == 0
+	})
+	s.serves("back", "http://127.0.0.1:8081/")
+}
