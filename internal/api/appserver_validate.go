@@ -76,10 +76,10 @@ func (s AppServer) Arguments(socket string) []string {
 	arguments := make([]string, 0, len(s.Command))
 	for _, arg := range s.Command[1:] {
 		arguments = append(arguments, referencePattern.ReplaceAllStringFunc(arg, func(reference string) string {
-			switch strings.Trim(reference, "${}") {
-			case "SOCKET":
+			switch reference {
+			case "$SOCKET", "${SOCKET}":
 				return socket
-			case "PORT":
+			case "$PORT", "${PORT}":
 				return strconv.Itoa(s.AppPort)
 			}
 			return "$"
@@ -175,16 +175,13 @@ func validateProgram(v *Violations, at Pointer, program string) {
 // refuses what a shell would replace, since no shell runs.
 func (s AppServer) validateReferences(v *Violations, at Pointer, arg string) {
 	for _, reference := range referencePattern.FindAllString(arg, -1) {
-		switch strings.Trim(reference, "${}") {
-		case "":
-			if reference != "$$" {
-				v.Add(at, "%q names no variable; write $$ for a dollar sign", reference)
-			}
-		case "SOCKET":
+		switch reference {
+		case "$$":
+		case "$SOCKET", "${SOCKET}":
 			if s.AppPort != 0 {
 				v.Add(at, "%s is set only for an app on a Unix socket; app_port is %d, so write $PORT", reference, s.AppPort)
 			}
-		case "PORT":
+		case "$PORT", "${PORT}":
 			if s.AppPort == 0 {
 				v.Add(at, "%s is set only for an app with an app_port; set that, or write $SOCKET", reference)
 			}
