@@ -155,11 +155,11 @@ func differences(at api.Pointer, want, got any) []string {
 	wanted, isObject := want.(map[string]any)
 	found, bothObjects := got.(map[string]any)
 	if !isObject || !bothObjects {
-		a, b := api.Encode(want), api.Encode(got)
-		if string(a) == string(b) {
+		before, now := shown(want), shown(got)
+		if before == now {
 			return nil
 		}
-		return []string{fmt.Sprintf("%s: is %s, applied was %s", at, b, a)}
+		return []string{fmt.Sprintf("%s: is %s, applied was %s", at, now, before)}
 	}
 	names := maps.Clone(wanted)
 	maps.Copy(names, found)
@@ -168,6 +168,13 @@ func differences(at api.Pointer, want, got any) []string {
 		all = append(all, differences(at.At(name), wanted[name], found[name])...)
 	}
 	return all
+}
+
+func shown(value any) string {
+	if value == nil {
+		return "nothing"
+	}
+	return string(api.Encode(value))
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+func TestCommandLine(t *testing.T) {
+	for _, args := range [][]string{
+		nil, {"start"}, {"serve", "now"}, {"status", "-x"}, {"status", "www"}, {"logs"}, {"logs", "a", "b"}, {"logs", "-n", "x", "agent"},
+	} {
+		if err := run(t.Context(), args, new(strings.Builder)); !errors.Is(err, errUsage) {
+			t.Errorf("%q: %v, want the usage", args, err)
+		}
+	}
+	for args, want := range map[string]string{"version": version + "\n", "help": usage} {
+		var out strings.Builder
+		if err := run(t.Context(), []string{args}, &out); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v", args, out.String(), err)
+		}
+	}
+}
+
+func TestFlagsStandBeforeAndAfterArguments(t *testing.T) {
+	for _, args := range [][]string{{"-n", "7", "agent"}, {"agent", "-n", "7"}, {"agent", "-n=7"}} {
+		flags := flag.NewFlagSet("logs", flag.ContinueOnError)
+		n := flags.Int("n", 50, "")
+		rest, err := parse(flags, args, 1)
+		if err != nil || *n != 7 || !slices.Equal(rest, []string{"agent"}) {
+			t.Errorf("%q: %d %q, %v", args, *n, rest, err)
+		}
+	}
+}
+
+func TestUnits(t *testing.T) {
+	tests := []struct{ component, units, err string }{
+		{"agent", "foobar-agent.service", ""},
+		{"load-balancer/www", "foobar-lb-www.service", ""},
+		{"app-server/shop", "foobar-app-shop@blue.service foobar-app-shop@green.service foobar-app-shop-nginx.service", ""},
+		{"www", "", `"www" is no component`},
+		{"load-balancer/W", "", `"load-balancer/W" is no component`},
+		{"mail/www", "", `"mail" is no kind`},
+	}
+	for _, test := range tests {
+		got, err := units(test.component)
+		if strings.Join(got, " ") != test.units || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: %q, %v; want %q, %q", test.component, got, err, test.units, test.err)
+		}
+	}
+}
+
+func TestAwaitReportsEachReasonOnce(t *testing.T) {
+	results := []error{errors.New("none"), errors.New("none"), errors.New("cut off"), nil}
+	again := make(chan time.Time, len(results))
+	for range results {
+		again <- time.Time{}
+	}
+	var reasons []string
+	got, err := await(t.Context(), again, func() (string, error) {
+		result := results[0]
+		results = results[1:]
+		return "opened", result
+	}, func(reason string) { reasons = append(reasons, reason) })
+	if err != nil || got != "opened" || !slices.Equal(reasons, []string{"none", "cut off"}) {
+		t.Errorf("%q, %v, reported %q", got, err, reasons)
+	}
+}
+
+func TestAwaitEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := await(ctx, nil, func() (int, error) { return 0, errors.New("none") }, func(string) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestIdleAgentTellsJournalAndConsole(t *testing.T) {
+	console := filepath.Join(t.TempDir(), "console")
+	if err := os.WriteFile(console, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var journal strings.Builder
+	log := hclog.New(&hclog.LoggerOptions{Output: &journal, JSONFormat: true})
+	reportIdle(log, console, "bootstrap: is cut off")
+	text, err := os.ReadFile(console)
+	if err != nil || string(text) != "foobar-agent serves nothing until this is mended: bootstrap: is cut off\n" {
+		t.Errorf("console %q, %v", text, err)
+	}
+	if strings.Count(journal.String(), "\n") != 1 || !strings.Contains(journal.String(), "bootstrap: is cut off") {
+		t.Errorf("journal %q", journal.String())
+	}
+	reportIdle(log, filepath.Join(t.TempDir(), "none"), "x") // no console is no failure
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a golden file
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs, got:\n%s\nwant:\n%s", path, got, want)
+	}
+}
+
+func noon() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
+
+// enrolledMachine is a machine without components.
+func enrolledMachine() machineStatus {
+	return machineStatus{Machine: api.Info{
+		Health:     api.Health{Node: "web1", Incarnation: 2, Enrolled: true},
+		Deployment: "shop", Version: "0.1.0", ImageID: "2026.5.0", BootedAt: noon(), CertificateExpires: noon().AddDate(10, 0, 0),
+	}}
+}
+
+func component(kind api.Kind, name string) api.Component {
+	return api.Component{
+		ID: api.ID{Kind: kind, Name: name}, Generation: 3, AppliedAt: noon(), Actor: "terraform@ci",
+		Spec: []byte(`{"a":{"weight":100},"b":[1]}`), Observed: []byte(`{"a":{"weight":100},"b":[1]}`),
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	unenrolled := machineStatus{Machine: api.Info{Health: api.Health{Node: "web1", Incarnation: 1}}}
+	unwell := enrolledMachine()
+	unwell.Machine.ImageID = ""
+	unwell.Machine.Conditions = []api.Condition{{Type: "AuditLogChanged", Severity: api.SeverityWarning, Message: "line 3 was changed"}}
+	drifted := component(api.KindLoadBalancer, "www")
+	drifted.Observed = []byte(`{"a":{"weight":7,"drain":true},"b":[1,2]}`)
+	drifted.Drift = map[string]api.Drift{
+		"foobar-lb-www.service":                     {Detail: "is stopped"},
+		"/etc/foobar/load-balancer/www/haproxy.cfg": {Detail: "edited by hand: line 12"},
+	}
+	sick := component(api.KindAppServer, "shop")
+	sick.Conditions = []api.Condition{
+		{Type: "HealthCheckFailed", Severity: api.SeverityError, Message: "the app answers 500"},
+		{Type: "Restarted", Severity: api.SeverityInfo, Message: "3 times since the boot"},
+	}
+	unwell.Components = []api.Component{sick, component(api.KindAppServer, "blog"), drifted}
+	for name, status := range map[string]machineStatus{
+		"unenrolled.txt": unenrolled, "empty.txt": enrolledMachine(), "unwell.txt": unwell,
+	} {
+		t.Run(name, func(t *testing.T) { golden(t, "status-"+name, status.String()) })
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	tests := map[string]struct{ want, got, text string }{
+		"equal":          {`{"a":1}`, `{"a":1}`, ""},
+		"a value":        {`{"a":1}`, `{"a":2}`, "/a: is 2, applied was 1"},
+		"deep, escaped":  {`{"a/b":{"c":"x"}}`, `{"a/b":{"c":"y"}}`, `/a~1b/c: is "y", applied was "x"`},
+		"another sort":   {`{"a":{}}`, `{"a":1}`, "/a: is 1, applied was {}"},
+		"one is missing": {`{"a":1}`, `{}`, "/a: is nothing, applied was 1"},
+		"lists, whole":   {`[1,2]`, `[2,1]`, ": is [2,1], applied was [1,2]"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var want, got any
+			if err := json.Unmarshal([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal([]byte(test.got), &got); err != nil {
+				t.Fatal(err)
+			}
+			if text := strings.Join(differences("", want, got), "; "); text != test.text {
+				t.Errorf("%q, want %q", text, test.text)
+			}
+		})
+	}
+}
+
+// TestAgainstAnAgent asks a whole agent over its socket.
+func TestAgainstAnAgent(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	local := newLocal(m.Socket())
+	s, err := readStatus(t.Context(), local)
+	if err != nil || s.Machine.Enrolled || s.Machine.Node != "web1" {
+		t.Fatalf("before the enrolment: %+v, %v", s, err)
+	}
+	m.Enroll()
+	spec := api.DefaultLoadBalancer()
+	server := api.DefaultServer()
+	server.Address, server.Port = "10.0.0.1", 80
+	spec.Frontends["http"] = api.Frontend{Address: "*", Port: 80, Backend: "web"}
+	spec.Backends["web"] = api.Backend{Algorithm: api.RoundRobin, Servers: map[string]api.Server{"web1": server}}
+	www := client.Change{ID: api.ID{Kind: api.KindLoadBalancer, Name: "www"}, Write: api.Write{Spec: api.Encode(spec)}}
+	if _, err := m.Admin().Apply(t.Context(), www, nil); err != nil {
+		t.Fatal(err)
+	}
+	m.LoadBalancers.Set(agenttest.Hooks{Observe: func(_ string, seen *operation.Observation) {
+		seen.Conditions = []api.Condition{{Type: "ServerDown", Severity: api.SeverityWarning, Message: "web1 is down"}}
+	}})
+	if s, err = readStatus(t.Context(), local); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Components) != 1 || state(s.Components[0]) != "warning" || s.Machine.Version == "" {
+		t.Errorf("after an apply: %+v", s)
+	}
+	if _, err := readLogs(t.Context(), local, []string{"foobar-lb-www.service"}, 5); err != nil {
+		t.Errorf("logs: %v", err)
+	}
+	if err := local.get(t.Context(), "/v1/nothing", new(any)); !api.IsProblem(err, api.ProblemForbidden) {
+		t.Errorf("a route that is not there: %v", err)
+	}
+	m.Stop()
+	if _, err := readStatus(t.Context(), local); err == nil || !strings.Contains(err.Error(), "is foobar-agent.service running?") {
+		t.Errorf("an agent that does not run: %v", err)
+	}
+}
