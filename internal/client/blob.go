@@ -27,29 +27,49 @@ const (
 // the machine's blob store, and returns at once if they are there. An upload
 // that breaks off goes on where it was.
 func (m *Machine) UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error {
-	path := "/v1/blobs/sha256:" + sha256
+	select {
+	case m.uploading <- struct{}{}:
+		defer func() { <-m.uploading }()
+	case <-ctx.Done():
+		return fmt.Errorf("upload blob %s: wait for another upload: %w", sha256, context.Cause(ctx))
+	}
+	if err := m.upload(ctx, "/v1/blobs/sha256:"+sha256, content, size); err != nil {
+		return fmt.Errorf("upload blob %s: %w", sha256, err)
+	}
+	return nil
+}
+
+// upload tries until the blob is there, and gives up on a machine that was
+// never reached, or with which no byte gets on any more.
+func (m *Machine) upload(ctx context.Context, path string, content io.ReaderAt, size int64) error {
 	pause := newBackoff()
-	for stalls, reached := 0, int64(-1); ; stalls++ {
-		status, err := m.blobStatus(ctx, path)
-		if err == nil && status.Complete {
-			return nil
-		}
-		if err == nil && status.Offset > reached {
-			stalls, reached = 0, status.Offset
-		}
-		if err == nil {
-			err = m.uploadFrom(ctx, path, content, status.Offset, size)
-		}
+	reached := int64(-1)
+	for stalls := 0; ; stalls++ {
+		offset, err := m.uploadOnce(ctx, path, content, size)
 		if err == nil {
 			return nil
 		}
-		if lost, ok := errors.AsType[*Unreachable](err); !ok || !lost.Sent && reached < 0 || stalls == maxStalls {
-			return fmt.Errorf("upload blob %s: %w", sha256, err)
+		if offset > reached {
+			stalls, reached = 0, offset
 		}
-		if err := pause.wait(ctx); err != nil {
-			return fmt.Errorf("upload blob %s: %w", sha256, err)
+		lost, ok := errors.AsType[*Unreachable](err)
+		if !ok || !lost.Sent && reached < 0 || stalls == maxStalls || pause.wait(ctx) != nil {
+			return err
 		}
 	}
+}
+
+// uploadOnce sends what the machine lacks, and returns how much it had of it
+// before; -1 if it did not say.
+func (m *Machine) uploadOnce(ctx context.Context, path string, content io.ReaderAt, size int64) (int64, error) {
+	status, err := m.blobStatus(ctx, path)
+	if err != nil {
+		return -1, err
+	}
+	if status.Complete {
+		return size, nil
+	}
+	return status.Offset, m.uploadFrom(ctx, path, content, status.Offset, size)
 }
 
 // blobStatus returns how much of a blob the machine has; nothing of one that

@@ -36,12 +36,16 @@ type Machine struct {
 
 	leaf     atomic.Pointer[x509.Certificate] // the machine's, once it was met
 	renewing sync.Mutex
+	// uploading has room for one: two uploads of one blob would trip over one
+	// another, and two of different blobs share the same line.
+	uploading chan struct{}
 }
 
 func newMachine(p *Pool, t Target) *Machine {
 	return &Machine{
 		target: t, options: p.options, pool: p,
-		base: "https://" + pki.NodeDNSName(p.credentials.deployment, t.Name),
+		base:      "https://" + pki.NodeDNSName(p.credentials.deployment, t.Name),
+		uploading: make(chan struct{}, 1),
 	}
 }
 
@@ -52,7 +56,7 @@ func Local(socket string) *Machine {
 	dialer := net.Dialer{Timeout: options.DialTimeout}
 	return &Machine{
 		target: Target{Name: "localhost", Address: socket}, options: options,
-		base: "http://localhost",
+		base: "http://localhost", uploading: make(chan struct{}, 1),
 		transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, "unix", socket)

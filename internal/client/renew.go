@@ -30,6 +30,10 @@ func (m *Machine) Identity(ctx context.Context) (api.Enrolled, error) {
 func (m *Machine) Renew(ctx context.Context) (api.Enrolled, error) {
 	m.renewing.Lock()
 	defer m.renewing.Unlock()
+	return m.renewNow(ctx)
+}
+
+func (m *Machine) renewNow(ctx context.Context) (api.Enrolled, error) {
 	leaf, err := m.meet(ctx)
 	if ended, ok := machineEnded(err); ok {
 		return m.renewEnded(ctx, ended)
@@ -45,20 +49,32 @@ func (m *Machine) Renew(ctx context.Context) (api.Enrolled, error) {
 }
 
 // renewIfDue renews a machine's certificate that is a year old, or has ended.
-// It is part of every write.
+// It is part of every write; of several at once the first one does it.
 func (m *Machine) renewIfDue(ctx context.Context) error {
 	if m.pool == nil || !m.pool.credentials.CanWrite() {
 		return nil // the machine says what such a caller may not do
 	}
-	leaf, err := m.meet(ctx)
-	_, ended := machineEnded(err)
-	switch {
-	case err == nil && m.options.Now().Before(leaf.NotBefore.Add(pki.Backdate+pki.RenewAfter)):
-		return nil
-	case err == nil, ended && m.target.Key != "":
-		_, err = m.Renew(ctx)
+	if due, err := m.renewalDue(ctx); err != nil || !due {
+		return err
+	}
+	m.renewing.Lock()
+	defer m.renewing.Unlock()
+	due, err := m.renewalDue(ctx)
+	if err == nil && due {
+		_, err = m.renewNow(ctx)
 	}
 	return err
+}
+
+func (m *Machine) renewalDue(ctx context.Context) (bool, error) {
+	leaf, err := m.meet(ctx)
+	if _, ended := machineEnded(err); ended && m.target.Key != "" {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return m.options.Now().After(leaf.NotBefore.Add(pki.Backdate + pki.RenewAfter)), nil
 }
 
 // machineEnded finds in err that the machine's certificate has ended.
