@@ -2,8 +2,10 @@ package api
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
+	"strconv"
 )
 
 // Kind names one sort of component that an agent manages. Its text is the
@@ -72,7 +74,7 @@ func (c Claim) String() string {
 	if wildcard(address) {
 		address = "*"
 	}
-	return fmt.Sprintf("%s %s:%d", c.Network, address, c.Port)
+	return c.Network + " " + net.JoinHostPort(address, strconv.Itoa(c.Port))
 }
 
 // sameAddress compares addresses rather than their spelling: "::1" is "0:0:0:0:0:0:0:1".

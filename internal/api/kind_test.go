@@ -1,0 +1,90 @@
+package api
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheckName(t *testing.T) {
+	for _, name := range []string{"a", "www", "web-1", "a1", "a--b", strings.Repeat("a", MaxNameLength)} {
+		if err := CheckName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"":                                   "is not a name",
+		"A":                                  "is not a name",
+		"1a":                                 "is not a name",
+		"-a":                                 "is not a name",
+		"a-":                                 "is not a name",
+		"a_b":                                "is not a name",
+		"a.b":                                "is not a name",
+		"a/b":                                "is not a name",
+		"..":                                 "is not a name",
+		"a b":                                "is not a name",
+		"a\n":                                "is not a name",
+		"a@b":                                "is not a name",
+		"é":                                  "is not a name",
+		strings.Repeat("a", MaxNameLength+1): "has 25 characters; at most 24",
+	} {
+		if err := CheckName(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want …%s…", name, err, want)
+		}
+	}
+}
+
+func TestClaimsOverlap(t *testing.T) {
+	claim := func(network, address string, port int) Claim {
+		return Claim{Network: network, Address: address, Port: port}
+	}
+	all := claim("tcp", "*", 80)
+	tests := map[string]struct {
+		a, b Claim
+		want bool
+	}{
+		"the same":                     {all, all, true},
+		"another port":                 {all, claim("tcp", "*", 81), false},
+		"another network":              {all, claim("udp", "*", 80), false},
+		"all and one":                  {all, claim("tcp", "10.0.0.1", 80), true},
+		"nothing is all":               {claim("tcp", "", 80), claim("tcp", "10.0.0.1", 80), true},
+		"IPv4's word for all":          {claim("tcp", "0.0.0.0", 80), claim("tcp", "10.0.0.1", 80), true},
+		"IPv6's word takes IPv4 too":   {claim("tcp", "::", 80), claim("tcp", "10.0.0.1", 80), true},
+		"two addresses":                {claim("tcp", "10.0.0.1", 80), claim("tcp", "10.0.0.2", 80), false},
+		"one address":                  {claim("tcp", "10.0.0.1", 80), claim("tcp", "10.0.0.1", 80), true},
+		"one address, spelled twice":   {claim("tcp", "::1", 80), claim("tcp", "0:0:0:0:0:0:0:1", 80), true},
+		"one address, mapped":          {claim("tcp", "::ffff:10.0.0.1", 80), claim("tcp", "10.0.0.1", 80), true},
+		"loopback of both":             {claim("tcp", "127.0.0.1", 80), claim("tcp", "::1", 80), false},
+		"what is no address, the same": {claim("tcp", "eth0", 80), claim("tcp", "eth0", 80), true},
+		"what is no address, another":  {claim("tcp", "10.0.0.1", 80), claim("tcp", "eth0", 80), false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if test.a.Overlaps(test.b) != test.want || test.b.Overlaps(test.a) != test.want {
+				t.Errorf("%s and %s: want %t both ways", test.a, test.b, test.want)
+			}
+		})
+	}
+}
+
+func TestClaimText(t *testing.T) {
+	for want, claim := range map[string]Claim{
+		"tcp *:80":        {Network: "tcp", Address: "::", Port: 80},
+		"tcp 10.0.0.1:80": {Network: "tcp", Address: "10.0.0.1", Port: 80},
+		"tcp [::1]:80":    {Network: "tcp", Address: "::1", Port: 80},
+	} {
+		if got := claim.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestKindsCanNameWhatTheyMustName(t *testing.T) {
+	for _, kind := range Kinds() {
+		if err := CheckName(string(kind)); err != nil {
+			t.Errorf("the kind becomes a directory and a path segment: %v", err)
+		}
+		if got := (ID{kind, "www"}).String(); got != string(kind)+"/www" {
+			t.Errorf("id %q", got)
+		}
+	}
+}
