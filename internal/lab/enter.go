@@ -106,7 +106,7 @@ func (l *Lab) copyIn(ctx context.Context, run running, source, target string) er
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	script := `cat > "$1.new" && chmod 0755 "$1.new" && sync "$1.new" && mv "$1.new" "$1"`
 	args := enterMachine(run.leader, []string{"sh", "-c", script, "copy", path.Clean(target)})
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)

@@ -92,7 +92,7 @@ func (c Config) readRecipe() (recipe, error) {
 func imageKey(images fs.FS, scripts []string, layer bool, under ...string) (string, error) {
 	sum := sha256.New()
 	for _, text := range under {
-		fmt.Fprintf(sum, "under %s\n", text)
+		_, _ = fmt.Fprintf(sum, "under %s\n", text) // a hash takes everything
 	}
 	paths := make([]string, 0, len(scripts))
 	for _, script := range scripts {
@@ -135,7 +135,7 @@ func fileSum(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	sum := sha256.New()
 	if _, err := io.Copy(sum, f); err != nil {
 		return "", err
@@ -234,7 +234,7 @@ func (l *Lab) buildBase(ctx context.Context, r recipe, root string) error {
 // buildLayer runs the remaining scripts over the base and keeps what they change.
 func (l *Lab) buildLayer(ctx context.Context, r recipe, root string) error {
 	work := l.partial("work")
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }() // again before the next build, and by Down
 	for _, dir := range []string{"upper", "work", "root"} {
 		if err := os.MkdirAll(filepath.Join(work, dir), 0o755); err != nil {
 			return fmt.Errorf("make the layer's directories: %w", err)
@@ -265,13 +265,15 @@ func (l *Lab) buildStep(ctx context.Context, command ...string) error {
 	if err != nil {
 		return fmt.Errorf("open cgroup: %w", err)
 	}
-	defer dir.Close()
-	log, err := os.OpenFile(l.buildLog(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	defer closeRead(dir)
+	log, err := os.OpenFile(l.buildLog(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the build's log: %w", err)
 	}
-	defer log.Close()
-	fmt.Fprintf(log, "\n== %s ==\n", strings.Join(command, " "))
+	defer closeRead(log)
+	if _, err := fmt.Fprintf(log, "\n== %s ==\n", strings.Join(command, " ")); err != nil {
+		return fmt.Errorf("write the build's log: %w", err)
+	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = l.environ(os.Environ())
 	cmd.Stdout, cmd.Stderr = log, log

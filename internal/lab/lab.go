@@ -113,12 +113,12 @@ func (l *Lab) startDetached(ctx context.Context, group cgroup, namespaces uintpt
 	if err != nil {
 		return nil, fmt.Errorf("open cgroup: %w", err)
 	}
-	defer dir.Close()
+	defer closeRead(dir)
 	log, err := os.OpenFile(l.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lab's log: %w", err)
 	}
-	defer log.Close()
+	defer closeRead(log)
 	// Its life is the lab's and not the command's.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...)
 	cmd.Env = l.environ(os.Environ())
@@ -139,6 +139,10 @@ func (l *Lab) startDetached(ctx context.Context, group cgroup, namespaces uintpt
 	}
 	return out, cmd.Process.Release()
 }
+
+// closeRead closes what was only read from, or handed to a child: the outcome
+// tells nothing.
+func closeRead(c io.Closer) { _ = c.Close() }
 
 // writeFile writes in place, so that a file that is mounted elsewhere changes
 // there too.

@@ -202,7 +202,7 @@ func testLoopbackIsNotShared(t *testing.T, l *labtest.Lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	url := "http://" + listener.Addr().String()
 	for _, where := range [][]string{{"exec", "lb1", "--"}, {"run", "--"}, {"manage", "--"}} {
 		_, err := l.Try(t.Context(), append(where, "curl", "--silent", "--max-time", "5", url)...)
@@ -487,7 +487,9 @@ func hostAddresses(t *testing.T) []netip.Addr {
 // destinations returns where the routes of "ip -json route" lead.
 func destinations(t *testing.T, text string) []netip.Prefix {
 	t.Helper()
-	var routes []struct{ Dst string }
+	var routes []struct {
+		Dst string `json:"dst"`
+	}
 	if err := json.Unmarshal([]byte(text), &routes); err != nil {
 		t.Fatalf("read routes %q: %v", text, err)
 	}

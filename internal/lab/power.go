@@ -178,7 +178,7 @@ func (l *Lab) Reboot(ctx context.Context, names ...string) error {
 // Kill takes the power from machines and gives it back: every process ends with
 // SIGKILL at the same moment, then the machine boots from the same disk.
 func (l *Lab) Kill(ctx context.Context, names ...string) error {
-	return l.restart(ctx, names, func(ctx context.Context, _ string, run running) error {
+	return l.restart(ctx, names, func(_ context.Context, _ string, run running) error {
 		return run.group.write("cgroup.kill", "1")
 	})
 }

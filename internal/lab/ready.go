@@ -135,7 +135,7 @@ func listens(table string, port int) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read listening ports: %w", err)
 	}
-	defer f.Close()
+	defer closeRead(f)
 	const listen = "0A" // TCP_LISTEN of the kernel's tcp_states.h
 	suffix := fmt.Sprintf(":%04X", port)
 	lines := bufio.NewScanner(f)

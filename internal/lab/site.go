@@ -65,7 +65,7 @@ func (l *Lab) startSite(ctx context.Context, s site) error {
 	if err != nil {
 		return fmt.Errorf("start site %s: %w", s, err)
 	}
-	defer ready.Close()
+	defer closeRead(ready)
 	if line, err := bufio.NewReader(ready).ReadString('\n'); err != nil || line != "ready\n" {
 		return fmt.Errorf("start site %s: it ended; %s says why", s, l.logPath())
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -95,14 +96,16 @@ func (s Status) Write(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "lab %s has no machines\n", s.Name)
 		return err
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MACHINE\tSTATE\tPUBLIC\tPRIVATE\tINCARNATION\tBOOT\tAGENT")
+	var rows strings.Builder
+	rows.WriteString("MACHINE\tSTATE\tPUBLIC\tPRIVATE\tINCARNATION\tBOOT\tAGENT\n")
 	for _, name := range sortedNames(s.Machines) {
 		m := s.Machines[name]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n",
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n",
 			name, m.State, orDash(m.Public), orDash(m.Private), m.Incarnation, m.Boot, orDash(shortSum(m.Agent)))
 	}
-	if err := table.Flush(); err != nil {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, err := io.WriteString(table, rows.String())
+	if err = errors.Join(err, table.Flush()); err != nil {
 		return fmt.Errorf("print status: %w", err)
 	}
 	for _, c := range s.Cuts {

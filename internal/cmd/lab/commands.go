@@ -24,7 +24,6 @@ type input struct {
 	noAgent         bool
 	quiet           bool
 	json            bool
-	show            bool
 	sameIncarnation bool
 	www             string
 	disk, base      string
