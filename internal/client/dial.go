@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
@@ -36,9 +37,20 @@ func (m *Machine) verifying(shown *tls.Certificate, now func() time.Time) *tls.C
 			if err := m.checkMachine(leaf); err != nil {
 				return err
 			}
-			m.leaf.Store(leaf)
+			m.remember(leaf)
 			return nil
 		},
+	}
+}
+
+// remember keeps the machine's certificate, unless a later one is known: a
+// handshake that began before a renewal may end after it.
+func (m *Machine) remember(leaf *x509.Certificate) {
+	for {
+		known := m.leaf.Load()
+		if known != nil && known.NotBefore.After(leaf.NotBefore) || m.leaf.CompareAndSwap(known, leaf) {
+			return
+		}
 	}
 }
 
@@ -77,6 +89,8 @@ func (m *Machine) checkMachine(leaf *x509.Certificate) error {
 	switch {
 	case err != nil:
 		return m.wrongMachine("it shows a certificate that is not a machine's: %v", err)
+	case subject.Role != api.RoleNode:
+		return m.wrongMachine("it shows the certificate of a client, %q", subject.Actor)
 	case subject.Node != m.target.Name || subject.Deployment != m.pool.credentials.deployment:
 		return m.wrongMachine("it is machine %q of deployment %q", subject.Actor, subject.Deployment)
 	case m.target.Incarnation != 0 && subject.Incarnation != m.target.Incarnation:
@@ -99,7 +113,7 @@ func (m *Machine) explainCertificate(leaf *x509.Certificate, cause error) error 
 		return m.wrongMachine("it claims to be machine %q of deployment %q, and is not enrolled", claimed.Node, claimed.Deployment)
 	}
 	credentials := m.pool.credentials
-	if !credentials.bundle.Signed(leaf, x509.ExtKeyUsageServerAuth) {
+	if !credentials.bundle.Signed(leaf, x509.ExtKeyUsageAny) {
 		return &WrongCA{Machine: m.target.Name, Address: m.target.Address,
 			Detail: fmt.Sprintf("the machine's certificate comes from %q", leaf.Issuer.CommonName)}
 	}
@@ -192,15 +206,24 @@ func (c *conn) Read(p []byte) (int, error) {
 // Write implements [net.Conn].
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if err == nil || errors.Is(err, net.ErrClosed) || isTimeout(err) {
+	if err == nil || isTimeout(err) {
 		return n, err
 	}
-	timer := time.NewTimer(refusalWait)
+	wait := refusalWait
+	if errors.Is(err, net.ErrClosed) {
+		wait = 0 // closed on this side: after the reason was read, or without one
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-c.ended:
 		return n, c.reason
 	case <-timer.C:
+	}
+	select {
+	case <-c.ended: // both were there
+		return n, c.reason
+	default:
 		return n, err
 	}
 }

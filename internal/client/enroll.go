@@ -58,7 +58,7 @@ func (m *Machine) enrollOnce(ctx context.Context) (api.Enrolled, error) {
 	met, err := m.dialVerified(ctx, shown)
 	if err == nil {
 		defer met.Close() //nolint:errcheck // nothing was sent
-		return identityOf(m.leaf.Load())
+		return identityOf(met.ConnectionState().PeerCertificates[0])
 	}
 	if _, fresh := errors.AsType[*NotEnrolled](err); !fresh {
 		return api.Enrolled{}, err
@@ -109,7 +109,7 @@ func (m *Machine) exchange(ctx context.Context, shown *tls.Certificate) (api.Enr
 	if err := m.post(ctx, transport, "/v1/enroll:finish", grant, nil); err != nil {
 		return api.Enrolled{}, err
 	}
-	m.leaf.Store(leaf)
+	m.remember(leaf)
 	return identityOf(leaf)
 }
 

@@ -76,8 +76,16 @@ type ClockMismatch struct {
 	Ours, Theirs time.Time
 }
 
-// Error names both clocks.
+// Ended reports whether it is the machine's certificate and has simply ended,
+// as far as the clock here tells.
+func (e *ClockMismatch) Ended() bool { return e.OfMachine && e.Ours.After(e.NotAfter) }
+
+// Error names both clocks, as far as they are known, and says what to do.
 func (e *ClockMismatch) Error() string {
+	if e.Ended() {
+		return fmt.Sprintf("the certificate of machine %s at %s ended at %s, and the clock here shows %s: if that is right, an apply that knows the machine's key renews it",
+			e.Machine, e.Address, clock(e.NotAfter), clock(e.Ours))
+	}
 	which := "the client certificate of this run"
 	if e.OfMachine {
 		which = "the machine's certificate"

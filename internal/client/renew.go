@@ -80,7 +80,7 @@ func (m *Machine) renewalDue(ctx context.Context) (bool, error) {
 // machineEnded finds in err that the machine's certificate has ended.
 func machineEnded(err error) (*ClockMismatch, bool) {
 	mismatch, ok := errors.AsType[*ClockMismatch](err)
-	return mismatch, ok && mismatch.OfMachine && mismatch.Ours.After(mismatch.NotAfter)
+	return mismatch, ok && mismatch.Ended()
 }
 
 // meet returns the machine's certificate once it was verified.
@@ -117,7 +117,7 @@ func (m *Machine) renew(ctx context.Context, transport http.RoundTripper, old *x
 	if err := m.post(ctx, transport, "/v1/identity:renew", m.certification(leaf), nil); err != nil {
 		return api.Enrolled{}, fmt.Errorf("renew the certificate of machine %s: %w", m.target.Name, err)
 	}
-	m.leaf.Store(leaf)
+	m.remember(leaf)
 	return identityOf(leaf)
 }
 

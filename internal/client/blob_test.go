@@ -1,0 +1,131 @@
+package client_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+)
+
+const sum = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+// blob is the blob store of a fake agent.
+type blob struct {
+	mu       sync.Mutex
+	data     []byte
+	complete bool
+	// patch may refuse a chunk before it is stored.
+	patch func(chunk int) error
+	chunk int
+}
+
+func (b *blob) serve(f *fake) {
+	f.mux.HandleFunc("HEAD /v1/blobs/sha256:"+sum, func(w http.ResponseWriter, _ *http.Request) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		w.Header().Set(api.HeaderUploadOffset, fmt.Sprint(len(b.data)))
+		w.Header().Set(api.HeaderUploadComplete, fmt.Sprint(b.complete))
+	})
+	f.handle("PATCH /v1/blobs/sha256:"+sum, func(r *http.Request, body string) (any, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.chunk++
+		if b.patch != nil {
+			if err := b.patch(b.chunk); err != nil {
+				return nil, err
+			}
+		}
+		if want := fmt.Sprintf("bytes %d-%d/", len(b.data), len(b.data)+len(body)-1); !strings.HasPrefix(r.Header.Get("Content-Range"), want) || len(body) > api.MaxChunk {
+			return nil, fmt.Errorf("range %s, want %s", r.Header.Get("Content-Range"), want)
+		}
+		b.data = append(b.data, body...)
+		return api.BlobStatus{Offset: int64(len(b.data))}, nil
+	})
+	f.handle("PUT /v1/blobs/sha256:"+sum, func(*http.Request, string) (any, error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.complete = true
+		return api.BlobStatus{Complete: true}, nil
+	})
+}
+
+func content() []byte { return bytes.Repeat([]byte("0123456789abcde\n"), (2*api.MaxChunk+4096)/16) }
+
+func TestUploadGoesOnWhereItWas(t *testing.T) {
+	f, b := newFake(t), &blob{data: content()[:100]}
+	b.patch = func(chunk int) error {
+		if chunk == 2 {
+			return errCut
+		}
+		return nil
+	}
+	b.serve(f)
+	m := call(t, f.target(), options())
+	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil {
+		t.Fatal(err)
+	}
+	if !b.complete || !bytes.Equal(b.data, content()) {
+		t.Errorf("complete %t with %d bytes", b.complete, len(b.data))
+	}
+	before := b.chunk
+	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil || b.chunk != before {
+		t.Errorf("a blob that is there was sent again: %v", err)
+	}
+}
+
+func TestUploadsAtOnceSendABlobOnce(t *testing.T) {
+	f, b := newFake(t), &blob{}
+	b.serve(f)
+	m := call(t, f.target(), options())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if b.chunk != 3 {
+		t.Errorf("%d chunks were sent", b.chunk)
+	}
+}
+
+func TestUploadEnds(t *testing.T) {
+	full := &api.Problem{Type: api.ProblemInternal, Title: "The store is full"}
+	for name, test := range map[string]struct {
+		fail  error
+		tries int
+		want  func(error) bool
+	}{
+		"at a problem":         {full, 1, func(err error) bool { return api.IsProblem(err, api.ProblemInternal) }},
+		"when nothing gets on": {errCut, 5, func(err error) bool { _, ok := errors.AsType[*client.Unreachable](err); return ok }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, b := newFake(t), &blob{}
+			var tries atomic.Int64
+			b.patch = func(int) error { tries.Add(1); return test.fail }
+			b.serve(f)
+			err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())))
+			if !test.want(err) || int(tries.Load()) < test.tries {
+				t.Errorf("got %v after %d tries", err, tries.Load())
+			}
+		})
+	}
+	f := newFake(t)
+	(&blob{}).serve(f)
+	err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 10)
+	if err == nil || !strings.Contains(err.Error(), "read the content at byte 0") {
+		t.Errorf("a file that is shorter than it said: %v", err)
+	}
+	f.stop()
+	err = call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 0)
+	as[*client.Unreachable](t, err)
+}
