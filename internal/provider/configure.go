@@ -84,7 +84,7 @@ func (m *model) credentials(diags *diag.Diagnostics) tfutil.Credentials {
 	}
 	seed, err := pki.ParseSeed(m.CASeed.ValueString())
 	if err != nil {
-		tfutil.Error(diags, path.Root("ca_seed"), "Invalid CA seed", "%v.", err)
+		tfutil.Error(diags, path.Root("ca_seed"), "Invalid CA seed", "%s", tfutil.Sentence(err))
 		return c
 	}
 	c.Seed = &seed
@@ -109,7 +109,7 @@ func (m *model) pool(now func() time.Time, c tfutil.Credentials, diags *diag.Dia
 		return nil
 	}
 	if err != nil {
-		tfutil.Error(diags, at, "Invalid credentials", "%v.", err)
+		tfutil.Error(diags, at, "Invalid credentials", "%s", tfutil.Sentence(err))
 		return nil
 	}
 	if shown.Deployment() != c.Deployment {

@@ -155,17 +155,17 @@ func (r *Resource) derive(m *model, diags *diag.Diagnostics) {
 	}
 	notAfter, err := readTime(m.NotAfter.ValueString())
 	if err != nil {
-		tfutil.Error(diags, path.Root("not_after"), "Invalid time", "%v.", err)
+		tfutil.Error(diags, path.Root("not_after"), "Invalid time", "%s", tfutil.Sentence(err))
 		return
 	}
 	authority, err := r.data.Credentials.Authority(notAfter)
 	if err != nil {
-		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%v", err)
+		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%s", tfutil.Sentence(err))
 		return
 	}
 	document, err := pki.NewBootstrap(authority, m.Name.ValueString(), m.Incarnation.ValueInt64(), m.Listen.ValueString())
 	if err != nil {
-		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%v.", err)
+		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%s", tfutil.Sentence(err))
 		return
 	}
 	m.show(document)

@@ -105,12 +105,12 @@ func (e *Ephemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *e
 	}
 	authority, err := e.data.Credentials.Authority(time.Time{})
 	if err != nil {
-		tfutil.Error(&resp.Diagnostics, path.Empty(), "The certificate cannot be signed", "%v", err)
+		tfutil.Error(&resp.Diagnostics, path.Empty(), "The certificate cannot be signed", "%s", tfutil.Sentence(err))
 		return
 	}
 	signer := pki.Signer{Authority: authority, Now: e.data.Now, Random: rand.Reader}
 	if err := m.mint(signer); err != nil {
-		tfutil.Error(&resp.Diagnostics, path.Empty(), "The certificate cannot be signed", "%v.", err)
+		tfutil.Error(&resp.Diagnostics, path.Empty(), "The certificate cannot be signed", "%s", tfutil.Sentence(err))
 		return
 	}
 	resp.Diagnostics.Append(resp.Result.Set(ctx, m)...)

@@ -55,8 +55,9 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 			base:    base(r.kind.Shared(&before), shared),
 			timeout: timeout(ctx, shared.Timeouts.Update, &resp.Diagnostics),
 		}
-		w.do(ctx, &resp.Diagnostics)
-		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+		}
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)

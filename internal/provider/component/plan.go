@@ -207,7 +207,7 @@ func (r *Resource[M, S]) ImportState(ctx context.Context, req resource.ImportSta
 	}
 	id, err := tfutil.ParseImportID(req.ID)
 	if err != nil {
-		resp.Diagnostics.AddError("Invalid import id", err.Error()+".")
+		resp.Diagnostics.AddError("Invalid import id", tfutil.Sentence(err))
 		return
 	}
 	machine := tfutil.Machine{Name: types.StringValue(id.Machine), Address: types.StringValue(id.Address)}

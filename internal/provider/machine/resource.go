@@ -133,17 +133,23 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	}
 	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
 	var err error
+	met := true
 	switch {
 	case m.Key.IsUnknown():
 		err = r.enroll(ctx, &m, limit)
 	case !m.Address.Equal(before.Address):
 		_, err = r.meet(ctx, m.machine())
+	default:
+		met = false // patience alone is no matter of the machine
 	}
 	if err != nil {
 		m.call().WriteFailed(err, &resp.Diagnostics)
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	if met {
+		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+	}
 }
 
 // enroll makes the machine a member of the deployment, or adopts one that is,
@@ -213,7 +219,7 @@ func (r *Resource) ImportState(ctx context.Context, req resource.ImportStateRequ
 	}
 	id, err := tfutil.ParseMachineImportID(req.ID)
 	if err != nil {
-		resp.Diagnostics.AddError("Invalid import id", err.Error()+".")
+		resp.Diagnostics.AddError("Invalid import id", tfutil.Sentence(err))
 		return
 	}
 	m := model{Name: types.StringValue(id.Machine)}

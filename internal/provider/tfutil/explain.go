@@ -51,7 +51,7 @@ func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
 func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok {
-		Error(diags, path.Empty(), failed(err), "%s", capital(sentence(err.Error())))
+		Error(diags, path.Empty(), failed(err), "%s", Sentence(err))
 		return
 	}
 	if len(problem.Violations) == 0 {
@@ -108,8 +108,9 @@ func sentence(text string) string {
 	return text + "."
 }
 
-// capital makes an error's text begin as a sentence.
-func capital(text string) string {
+// Sentence returns an error's text as a sentence, for a person.
+func Sentence(err error) string {
+	text := sentence(err.Error())
 	first, size := utf8.DecodeRuneInString(text)
 	if size == 0 {
 		return text

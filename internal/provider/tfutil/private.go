@@ -26,9 +26,12 @@ type (
 	}
 )
 
-// SetSeen notes when the machine told of a resource.
+// SetSeen notes when the machine told of a resource, or took a write of it:
+// whatever refused a plan before is over.
 func SetSeen(ctx context.Context, to PrivateWriter, at time.Time) diag.Diagnostics {
-	return set(ctx, to, seenKey, at.UTC().Truncate(time.Second))
+	diags := set(ctx, to, seenKey, at.UTC().Truncate(time.Second))
+	diags.Append(SetRefusal(ctx, to, Refusal{})...)
+	return diags
 }
 
 // Seen returns when the machine last told of a resource; zero if that is not known.

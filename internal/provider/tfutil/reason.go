@@ -33,7 +33,7 @@ func (c Call) reason(err error) (reason, bool) {
 		{IsMissing(err), "Machine %q cannot be asked without credentials", !isUnknownYet(err)},
 	} {
 		if class.is {
-			return reason{summary: fmt.Sprintf(class.summary, name), detail: capital(sentence(err.Error())), wrong: class.wrong}, true
+			return reason{summary: fmt.Sprintf(class.summary, name), detail: Sentence(err), wrong: class.wrong}, true
 		}
 	}
 	return reason{}, false
