@@ -111,9 +111,10 @@ func forwarded(t *text) {
 		"        default close;",
 		"        websocket upgrade;",
 		"    }",
+		"    # An HTTP/1.0 request, such as a health check, need not name a host; some apps refuse that.",
 		"    map $http_host $requested_host {",
 		"        default $http_host;",
-		`        "" $host;`,
+		`        "" localhost;`,
 		"    }",
 		"")
 }
