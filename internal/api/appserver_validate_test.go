@@ -100,7 +100,9 @@ func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { s.HealthCheck.Successes = 101 }, "/health_check/successes", "1 to 100"},
 		{func(s *api.AppServer) { s.HealthCheck.StartTimeout = 0 }, "/health_check/start_timeout", "1s to 1h"},
 		{
-			func(s *api.AppServer) { s.HealthCheck.Successes, s.HealthCheck.Interval = 61, api.Duration(time.Second) },
+			func(s *api.AppServer) {
+				s.HealthCheck.Successes, s.HealthCheck.Interval = 61, api.Duration(time.Second)
+			},
 			"/health_check/start_timeout", "too short for 61 successes",
 		},
 		{func(s *api.AppServer) { s.StopTimeout = 0 }, "/stop_timeout", "1s to 1h"},

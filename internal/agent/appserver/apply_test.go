@@ -1,0 +1,270 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// change returns the change from one version to another, with all paths that
+// differ.
+func change(from, to converge.Version) converge.Change {
+	c := converge.Change{Name: "notes", From: &from, To: &to, Paths: map[string]api.ChangeAction{}}
+	for _, f := range to.State.Files {
+		if string(contentOf(from.State, f.Path)) != string(f.Content) {
+			c.Paths[f.Path] = api.ChangeUpdate
+		}
+	}
+	for i, l := range to.State.Links {
+		if i >= len(from.State.Links) || from.State.Links[i] != l {
+			c.Paths[l.Path] = api.ChangeUpdate
+		}
+	}
+	return c
+}
+
+func edited(s api.AppServer, edit func(*api.AppServer)) api.AppServer {
+	edit(&s)
+	return s
+}
+
+func TestImpactAndWhatIsDone(t *testing.T) {
+	const app, nginx, reload = "restart " + fakeApp, "restart " + fakeNginx, "reload " + fakeNginx
+	for _, c := range []struct {
+		name   string
+		edit   func(*api.AppServer)
+		paths  []string
+		impact api.Impact
+		calls  []string
+	}{
+		{name: "nothing", impact: api.ImpactNone},
+		{
+			name: "another release", edit: func(s *api.AppServer) { s.Release.SHA256 = strings.Repeat("e", 64) },
+			impact: api.ImpactRestart, calls: []string{app},
+		},
+		{
+			name: "another command", edit: func(s *api.AppServer) { s.Command = []string{"python3", "x"} },
+			impact: api.ImpactRestart, calls: []string{app},
+		},
+		{
+			name: "another environment", edit: func(s *api.AppServer) { s.Environment = map[string]string{"A": "c"} },
+			impact: api.ImpactRestart, calls: []string{app},
+		},
+		{
+			name: "another version of the secrets", edit: func(s *api.AppServer) { s.SecretsVersion = 2 },
+			impact: api.ImpactRestart, calls: []string{app},
+		},
+		{
+			name: "another port", edit: func(s *api.AppServer) { s.Port = 81 },
+			impact: api.ImpactReload, calls: []string{reload},
+		},
+		{
+			name: "another health check", edit: func(s *api.AppServer) { s.HealthCheck.Path = "/other" },
+			impact: api.ImpactReload, calls: []string{reload},
+		},
+		{
+			name: "another interval of the health check", edit: func(s *api.AppServer) { s.HealthCheck.Interval = api.Duration(time.Second) },
+			impact: api.ImpactNone,
+		},
+		{
+			name: "from socket to port", edit: func(s *api.AppServer) { s.AppPort, s.Command = 8000, []string{"python3"} },
+			impact: api.ImpactRestart, calls: []string{app, reload},
+		},
+		{
+			name: "another stop timeout", edit: func(s *api.AppServer) { s.StopTimeout = api.Duration(time.Minute) },
+			impact: api.ImpactRestart, calls: []string{app, nginx},
+		},
+		{
+			name: "a release put back", paths: []string{"/srv/notes/releases/0123456789ab"},
+			impact: api.ImpactRestart, calls: []string{app},
+		},
+		{
+			name: "an edited file of secrets put back", paths: []string{"/etc/foobar/app-server/notes/blue.secrets"},
+			impact: api.ImpactRestart, calls: []string{app},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := edited(specs()["socket"], func(s *api.AppServer) { s.SecretsVersion = 1 })
+			from, to := render(t, "notes", s), render(t, "notes", s)
+			if c.edit != nil {
+				to = render(t, "notes", edited(s, c.edit))
+			}
+			ch := change(from, to)
+			for _, p := range c.paths {
+				ch.Paths[p] = api.ChangeUpdate
+			}
+			f := newFake(t, from)
+			f.put(to)
+			if got := f.kind().Impact(ch); got != c.impact {
+				t.Errorf("impact %s, want %s", got, c.impact)
+			}
+			if err := f.kind().Apply(t.Context(), ch, silent); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(f.calls, c.calls) {
+				t.Errorf("calls %q, want %q", f.calls, c.calls)
+			}
+			f.calls = nil
+			if err := f.kind().Apply(t.Context(), change(to, to), silent); err != nil || len(f.calls) > 0 {
+				t.Errorf("run again with nothing to do: %v, calls %q", err, f.calls)
+			}
+		})
+	}
+}
+
+func TestImpactOfComingAndGoing(t *testing.T) {
+	v := render(t, "notes", someSpec())
+	for _, c := range []converge.Change{{Name: "notes", To: &v}, {Name: "notes", From: &v}} {
+		if got := New(Deps{}).Impact(c); got != api.ImpactNone {
+			t.Errorf("impact %s, want none", got)
+		}
+	}
+	f := newFake(t, v)
+	if err := f.kind().Apply(t.Context(), converge.Change{Name: "notes", From: &v}, silent); err != nil || len(f.calls) > 0 {
+		t.Errorf("a deletion: %v, calls %q", err, f.calls)
+	}
+}
+
+func TestApplyRepairsWhatRuns(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	other := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.Environment = nil }))
+	for _, c := range []struct {
+		name  string
+		upset func(*fake)
+		calls []string
+	}{
+		{"a stopped app", func(f *fake) { f.units[fakeApp] = systemd.Status{ActiveState: "inactive"} }, []string{"restart " + fakeApp}},
+		{"an app that waits for its next start", func(f *fake) {
+			f.units[fakeApp] = systemd.Status{ActiveState: "activating", SubState: "auto-restart"}
+		}, []string{"restart " + fakeApp}},
+		{"a stopped nginx", func(f *fake) { f.units[fakeNginx] = systemd.Status{ActiveState: "failed"} }, []string{"restart " + fakeNginx}},
+		{"an app started with other settings", func(f *fake) { f.put(other); f.start(fakeApp); f.put(v) }, []string{"restart " + fakeApp}},
+		{"an app of another release", func(f *fake) { f.process("/srv/notes/releases/eeeeeeeeeeee", "A=b") }, []string{"restart " + fakeApp}},
+		{"an app of a release that was removed", func(f *fake) { f.process("/srv/notes/releases/0123456789ab (deleted)", "A=b") }, nil},
+		{"an app that went elsewhere and hides its environment", func(f *fake) { f.process("/", "A=b") }, nil},
+		{"an nginx that runs another configuration", func(f *fake) { f.inForce = "other" }, []string{"reload " + fakeNginx}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, v)
+			c.upset(f)
+			if err := f.kind().Apply(t.Context(), change(v, v), silent); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(f.calls, c.calls) {
+				t.Errorf("calls %q, want %q", f.calls, c.calls)
+			}
+		})
+	}
+}
+
+func TestUndo(t *testing.T) {
+	good := render(t, "notes", specs()["socket"])
+	bad := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) {
+		s.Environment, s.Port = map[string]string{"A": "bad"}, 81
+	}))
+	undo := change(bad, good)
+	undo.Undo = true
+	unhealthy := func() (Answer, error) { return Answer{Status: 500}, nil }
+	for _, c := range []struct {
+		name  string
+		upset func(*fake)
+		calls []string
+	}{
+		{"nothing was touched", func(*fake) {}, nil},
+		{"the app was restarted", func(f *fake) { f.put(bad); f.start(fakeApp); f.put(good) }, []string{"restart " + fakeApp}},
+		{"all of it was done", func(f *fake) {
+			f.put(bad)
+			f.start(fakeApp)
+			f.start(fakeNginx)
+			f.put(good)
+		}, []string{"restart " + fakeApp, "reload " + fakeNginx}},
+		{"the app does not tell", func(f *fake) { f.process("/", "A=b") }, []string{"restart " + fakeApp}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, good)
+			c.upset(f)
+			f.answer = unhealthy // as it was before
+			if err := f.kind().Apply(t.Context(), undo, silent); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(f.calls, c.calls) {
+				t.Errorf("calls %q, want %q", f.calls, c.calls)
+			}
+		})
+	}
+}
+
+func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	f := newFake(t, v)
+	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+	now := f.clock.Now()
+	f.lines = []api.LogLine{
+		{Time: now.Add(-time.Hour), Unit: fakeApp, Message: "long ago"},
+		{Time: now, Unit: fakeApp, Message: "the old process says goodbye"},
+		{Time: now, Unit: fakeApp, Message: "Starting " + fakeApp + " - foobar app notes (blue)..."},
+		{Time: now.Add(time.Second), Unit: fakeApp, Message: "cannot log in with hunter2"},
+		{Time: now.Add(time.Second), Unit: fakeNginx, Message: "of nginx"},
+	}
+	f.answer = func() (Answer, error) { return Answer{}, errors.New("connection refused") }
+	err := f.kind().Apply(t.Context(), change(v, v), silent)
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !ok || problem.Type != api.ProblemRolledBack {
+		t.Fatalf("error %v", err)
+	}
+	if want := []string{f.lines[2].Message, "cannot log in with (secret)"}; !slices.Equal(problem.Log, want) {
+		t.Errorf("log %q, want %q", problem.Log, want)
+	}
+	for _, part := range []string{"0123456789ab", "/healthz", "/run/foobar-app-notes-blue/app.sock", "within 1m", "connection refused"} {
+		if !strings.Contains(problem.Detail, part) {
+			t.Errorf("detail %q lacks %q", problem.Detail, part)
+		}
+	}
+}
+
+func TestAFailedStartIsToldWithItsLog(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	f := newFake(t, v)
+	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+	f.startError = &systemd.JobError{Verb: "restart", Unit: fakeApp, Job: "failed", Result: "exit-code"}
+	f.lines = []api.LogLine{{Time: f.clock.Now(), Unit: fakeApp, Message: "Exec format error"}}
+	err := f.kind().Apply(t.Context(), change(v, v), silent)
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !ok || problem.Title != "The app did not start" || !slices.Equal(problem.Log, []string{"Exec format error"}) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTheEndOfTheOperationStaysTheCause(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	f := newFake(t, v)
+	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+	f.lines = []api.LogLine{{Time: f.clock.Now(), Unit: fakeApp, Message: "still loading"}}
+	late := errors.New("late")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	f.clock.onSleep = func() { cancel(late) }
+	f.answer = func() (Answer, error) { return Answer{Status: 503}, nil }
+	err := f.kind().Apply(ctx, change(v, v), silent)
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !errors.Is(err, late) || !ok || !slices.Equal(problem.Log, []string{"still loading"}) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAMissingProgramTouchesNothing(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	to := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.Command = []string{"./bin/none"} }))
+	f := newFake(t, v)
+	f.put(to)
+	err := f.kind().Apply(t.Context(), change(v, to), silent)
+	if problem, ok := errors.AsType[*api.Problem](err); !ok || problem.Violations[0].Pointer != "/command/0" || len(f.calls) > 0 {
+		t.Errorf("error %v, calls %q", err, f.calls)
+	}
+}

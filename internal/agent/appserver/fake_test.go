@@ -1,0 +1,155 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// fake is a machine with one app server, "notes", whose files are real ones
+// below a temporary root and whose programs are make-believe.
+type fake struct {
+	*testing.T
+	root  string
+	clock *fakeClock
+	units map[string]systemd.Status
+	lines []api.LogLine
+	// calls are what was asked of systemd, in order.
+	calls []string
+	// place is the version whose files are in place: what a start would run.
+	place converge.Version
+	// inForce is the revision that nginx runs.
+	inForce string
+	// answer is the app's to a health check.
+	answer func() (Answer, error)
+	// startError is what systemd answers to a start of the app.
+	startError error
+}
+
+const (
+	fakeApp   = "foobar-app-notes@blue.service"
+	fakeNginx = "foobar-app-notes-nginx.service"
+)
+
+func newFake(t *testing.T, v converge.Version) *fake {
+	t.Helper()
+	f := &fake{
+		T: t, root: t.TempDir(), clock: &fakeClock{now: time.Unix(1000, 0)}, units: map[string]systemd.Status{},
+		answer: func() (Answer, error) { return Answer{Status: 200}, nil },
+	}
+	f.write("/usr/bin/python3", "\x7fELF", 0o755)
+	f.put(v)
+	f.start(fakeApp)
+	f.start(fakeNginx)
+	f.calls = nil
+	return f
+}
+
+func (f *fake) kind() *Kind {
+	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root})
+}
+
+func (f *fake) write(path, content string, mode os.FileMode) {
+	f.Helper()
+	path = filepath.Join(f.root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		f.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// put writes the files of a version in place.
+func (f *fake) put(v converge.Version) {
+	f.Helper()
+	f.place = v
+	for _, file := range v.State.Files {
+		f.write(file.Path, string(file.Content), 0o600)
+	}
+}
+
+const fakePID = 42
+
+// start runs a unit on the files that are in place.
+func (f *fake) start(unit string) {
+	f.Helper()
+	status := systemd.Status{LoadState: "loaded", ActiveState: "active", SubState: "running", MainPID: fakePID + 1, Result: "success"}
+	if unit == fakeNginx {
+		f.inForce = recordedRevision(layout{"notes"}, f.place.State)
+		f.units[unit] = status
+		return
+	}
+	status.MainPID = fakePID
+	f.units[unit] = status
+	s, err := specOf(f.place.Spec)
+	if err != nil {
+		f.Fatal(err)
+	}
+	variables, err := parseEnvironment(contentOf(f.place.State, layout{"notes"}.environment(slotBlue)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.process(layout{"notes"}.release(s.Release.SHA256), revisionVariable+"="+variables[revisionVariable])
+}
+
+// process makes up the app's process.
+func (f *fake) process(dir, environment string) {
+	f.Helper()
+	proc := fmt.Sprintf("/proc/%d/", fakePID)
+	f.write(proc+"environ", "A=b\x00"+environment+"\x00", 0o600)
+	cwd := filepath.Join(f.root, proc, "cwd")
+	if err := os.Remove(cwd); err != nil && !errors.Is(err, os.ErrNotExist) {
+		f.Fatal(err)
+	}
+	if err := os.Symlink(dir, cwd); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func (f *fake) Restart(_ context.Context, unit string) error {
+	f.calls = append(f.calls, "restart "+unit)
+	if unit == fakeApp && f.startError != nil {
+		return f.startError
+	}
+	f.start(unit)
+	return nil
+}
+
+func (f *fake) Reload(_ context.Context, unit string) error {
+	f.calls = append(f.calls, "reload "+unit)
+	f.inForce = recordedRevision(layout{"notes"}, f.place.State)
+	return nil
+}
+
+func (f *fake) Status(_ context.Context, unit string) (systemd.Status, error) {
+	return f.units[unit], nil
+}
+
+func (f *fake) Lines(_ context.Context, unit string, lines int) ([]api.LogLine, error) {
+	var of []api.LogLine
+	for _, line := range f.lines {
+		if line.Unit == unit {
+			of = append(of, line)
+		}
+	}
+	return of[max(0, len(of)-lines):], nil
+}
+
+func (f *fake) Get(_ context.Context, endpoint Endpoint, _ string) (Answer, error) {
+	if strings.HasSuffix(endpoint.Address, "admin.sock") {
+		return Answer{Status: 200, Body: f.inForce}, nil
+	}
+	return f.answer()
+}
+
+func silent(api.Phase, string, ...any) {}

@@ -1,0 +1,86 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// fakeClock lets time pass only when somebody sleeps.
+type fakeClock struct {
+	now time.Time
+	// onSleep is called with each sleep, if set.
+	onSleep func()
+}
+
+func (c *fakeClock) Now() time.Time { return c.now }
+
+func (c *fakeClock) Sleep(ctx context.Context, d time.Duration) error {
+	c.now = c.now.Add(d)
+	if c.onSleep != nil {
+		c.onSleep()
+	}
+	return context.Cause(ctx)
+}
+
+func TestGate(t *testing.T) {
+	h := api.AppHealthCheck{Interval: api.Duration(time.Second), Successes: 3, StartTimeout: api.Duration(10 * time.Second)}
+	for _, c := range []struct {
+		name string
+		// answers holds one letter a try: "y" good, "n" bad; the last is repeated.
+		answers string
+		// diesAt is the try at which the app is found dead, 0 for never.
+		diesAt int
+		err    string
+		tries  int
+	}{
+		{name: "three good answers pass", answers: "y", tries: 3},
+		{name: "a bad one starts the count anew", answers: "yynyyy", tries: 6},
+		{name: "late is not too late", answers: "nnnnnnnnyyy", tries: 11},
+		{name: "too late", answers: "nnnnnnnnnyyy", err: "3 good answers in a row were not reached within 10s; last it answered 500", tries: 11},
+		{name: "good and bad in turn never pass", answers: "ynynynynynynynyn", err: "were not reached", tries: 11},
+		{name: "a dead app is not waited for", answers: "n", diesAt: 2, err: "it is dead; last it answered 500", tries: 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tries := 0
+			err := gate{
+				clock: &fakeClock{now: time.Unix(1000, 0)},
+				ask: func(context.Context) (string, bool) {
+					answer := c.answers[min(tries, len(c.answers)-1)]
+					tries++
+					return "answered 500", answer == 'y'
+				},
+				alive: func(context.Context) error {
+					if c.diesAt > 0 && tries >= c.diesAt {
+						return errors.New("it is dead")
+					}
+					return nil
+				},
+			}.wait(t.Context(), h)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("error %v, want %q", err, c.err)
+			}
+			if tries != c.tries {
+				t.Errorf("%d tries, want %d", tries, c.tries)
+			}
+		})
+	}
+}
+
+func TestGateEndsWithTheOperation(t *testing.T) {
+	late := errors.New("the operation is late")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	g := gate{
+		clock: &fakeClock{onSleep: func() { cancel(late) }},
+		ask:   func(context.Context) (string, bool) { return "answered 500", false },
+		alive: func(context.Context) error { return nil },
+	}
+	err := g.wait(ctx, api.AppHealthCheck{Interval: 1, Successes: 1, StartTimeout: 1000})
+	if !errors.Is(err, late) {
+		t.Errorf("error %v, want the context's cause", err)
+	}
+}

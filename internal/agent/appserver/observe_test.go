@@ -1,0 +1,116 @@
+package appserver
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func TestObserve(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	spec := specs()["socket"]
+	other := render(t, "notes", edited(spec, func(s *api.AppServer) { s.Environment = nil }))
+	for _, c := range []struct {
+		name       string
+		upset      func(*fake)
+		status     api.AppServerStatus
+		drift      []string
+		conditions []string
+	}{
+		{
+			name: "all is well", upset: func(*fake) {},
+			status: api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID},
+		},
+		{
+			name:   "the app is stopped", // which its unit tells
+			upset:  func(f *fake) { f.units[fakeApp] = systemd.Status{ActiveState: "inactive"} },
+			status: api.AppServerStatus{Health: "does not run"},
+		},
+		{
+			name:       "the app is sick",
+			upset:      func(f *fake) { f.answer = func() (Answer, error) { return Answer{Status: 503}, nil } },
+			status:     api.AppServerStatus{Release: spec.Release.SHA256, Health: "answered 503 instead of 200", PID: fakePID},
+			conditions: []string{"AppUnhealthy"},
+		},
+		{
+			name: "the app is deaf and was restarted again and again",
+			upset: func(f *fake) {
+				f.answer = func() (Answer, error) { return Answer{}, errors.New("connection refused") }
+				status := f.units[fakeApp]
+				status.NRestarts = 7
+				f.units[fakeApp] = status
+			},
+			status:     api.AppServerStatus{Release: spec.Release.SHA256, Health: "did not answer: connection refused", PID: fakePID, Restarts: 7},
+			conditions: []string{"RestartLoop", "AppUnhealthy"},
+		},
+		{
+			name:   "another release runs",
+			upset:  func(f *fake) { f.process("/srv/notes/releases/eeeeeeeeeeee", "A=b") },
+			status: api.AppServerStatus{Release: "eeeeeeeeeeee", Healthy: true, Health: "answered 200", PID: fakePID},
+			drift:  []string{fakeApp},
+		},
+		{
+			name:   "other settings run",
+			upset:  func(f *fake) { f.put(other); f.start(fakeApp); f.put(v) },
+			status: api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID},
+			drift:  []string{fakeApp},
+		},
+		{
+			name:   "nginx runs another configuration",
+			upset:  func(f *fake) { f.inForce = "" },
+			status: api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID},
+			drift:  []string{fakeNginx},
+		},
+		{
+			name:       "it drains",
+			upset:      func(f *fake) { f.write("/run/foobar-app-notes-nginx/drain", "", 0o644) },
+			status:     api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID},
+			conditions: []string{"Draining"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, v)
+			c.upset(f)
+			f.lines = []api.LogLine{{Unit: fakeApp, Message: "the token is hunter2"}}
+			seen, err := f.kind().Observe(t.Context(), "notes", v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.status.Slot, c.status.Log = "blue", []string{"the token is (secret)"}
+			if got := string(api.Encode(seen.Status)); got != string(api.Encode(c.status)) {
+				t.Errorf("status %s\nwant   %s", got, api.Encode(c.status))
+			}
+			var drift, conditions []string
+			for unit := range seen.Drift {
+				drift = append(drift, unit)
+			}
+			for _, condition := range seen.Conditions {
+				conditions = append(conditions, condition.Type)
+			}
+			if !slices.Equal(drift, c.drift) || !slices.Equal(conditions, c.conditions) {
+				t.Errorf("drift %q, conditions %q; want %q, %q", drift, conditions, c.drift, c.conditions)
+			}
+			if string(api.Encode(seen.Spec)) != string(api.Encode(spec)) {
+				t.Errorf("observed %s", api.Encode(seen.Spec))
+			}
+		})
+	}
+}
+
+func TestALogWhoseSecretsCannotBeReadIsNotShown(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	f := newFake(t, v)
+	f.write("/etc/foobar/app-server/notes/blue.secrets", "TOKEN=\"hunter2", 0o600)
+	f.lines = []api.LogLine{{Unit: fakeApp, Message: "the token is hunter2"}}
+	seen, err := f.kind().Observe(t.Context(), "notes", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(api.Encode(seen.Status)); strings.Contains(got, "hunter2") || !strings.Contains(got, "the log cannot be shown") {
+		t.Errorf("status %s", got)
+	}
+}
