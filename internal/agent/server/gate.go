@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -17,34 +18,19 @@ import (
 // the same way: gate, handler, audit, and only then the answer.
 func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := s.Now()
-		limitTime(w)
-		caller, err := who(r)
-		c := &call{Request: r, caller: caller}
-		var found route
-		if err == nil {
-			found, err = s.gate(c, w)
-		}
-		denied := err != nil
+		began, c := s.Now(), &call{Request: r}
+		found, err := s.gate(c, w, who)
+		audited := err != nil || found.mutates
 		var a answer
-		if !denied {
+		if err == nil {
 			a, err = s.guarded(found, c)
 		}
 		if err != nil {
-			a = problemAnswer(err)
+			a, audited = problemAnswer(err), audited || refuses(err)
 		}
-		s.record(c, a, began, found.mutates || denied || refuses(err))
+		s.record(c, a, began, audited)
 		send(w, a)
 	})
-}
-
-// limitTime bounds how long a body may take to arrive, and the whole of an
-// answer: a wait for events, and the time to take it. That a writer knows no
-// deadlines is possible in tests only.
-func limitTime(w http.ResponseWriter) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(transfer))
-	_ = control.SetWriteDeadline(time.Now().Add(api.MaxWait + 2*transfer))
 }
 
 // gate lets a call through to its route or says why not. What stands in no
@@ -52,13 +38,17 @@ func limitTime(w http.ResponseWriter) {
 //
 // A missing route is not "not found": that would tell a provider, whose agent
 // is merely too old, that its component is gone.
-func (s *Server) gate(c *call, w http.ResponseWriter) (route, error) {
+func (s *Server) gate(c *call, w http.ResponseWriter, who func(*http.Request) (Caller, error)) (route, error) {
+	var err error
+	if c.caller, err = who(c.Request); err != nil {
+		return route{}, err
+	}
 	found, params, ok := find(s.routes, c.Method, c.URL.Path)
 	if !ok {
 		return route{}, forbidden("this agent has no route %s %s", c.Method, c.URL.Path)
 	}
 	c.params = params
-	c.Body = http.MaxBytesReader(w, c.Body, found.body)
+	c.Body = boundedBody(w, c.Request, found.body)
 	if !found.allows(c.caller.Role) {
 		return found, forbidden("role %q may not call %s %s; allowed: %s", c.caller.Role, c.Method, c.URL.Path, listed(found.roles))
 	}
@@ -109,7 +99,7 @@ func (s *Server) record(c *call, a answer, began time.Time, audited bool) {
 	}
 	fields := []any{
 		"method", c.Method, "path", c.URL.Path, "status", a.status,
-		"actor", c.caller.Actor, "role", c.caller.Role, "peer", c.RemoteAddr, "took", s.Now().Sub(began),
+		"actor", c.caller.Actor, "role", c.caller.Role, "peer", c.RemoteAddr, "took", s.Now().Sub(began).String(),
 	}
 	if a.operation != "" {
 		fields = append(fields, "op", a.operation)
@@ -149,16 +139,16 @@ func problemAnswer(err error) answer {
 
 // send writes an answer. A caller that has gone cannot be told of anything.
 func send(w http.ResponseWriter, a answer) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(transfer)) // a writer of tests has none
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
+	var data []byte
 	if a.body != nil {
-		data := api.Encode(a.body)
+		data = api.Encode(a.body)
 		header.Set("Content-Type", "application/json")
 		header.Set("Content-Length", strconv.Itoa(len(data)))
-		defer func() { _, _ = w.Write(data) }()
 	}
-	for name, values := range a.header {
-		header[name] = values
-	}
+	maps.Copy(header, a.header)
 	w.WriteHeader(a.status)
+	_, _ = w.Write(data)
 }

@@ -82,12 +82,10 @@ type Facts struct {
 	BootedAt time.Time
 }
 
-// The time limits of a connection. A body has to arrive, and an answer to be
-// taken, within transfer: a chunk of 4 MiB in a minute is 70 kB/s.
+// The limits of a connection; see also transfer.
 const (
 	headerTimeout = 10 * time.Second // also bounds the TLS handshake
 	idleTimeout   = 2 * time.Minute
-	transfer      = time.Minute
 	maxHeader     = 16 << 10
 )
 
@@ -122,7 +120,7 @@ func (s *Server) httpServer(who func(*http.Request) (Caller, error)) *http.Serve
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          s.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		ErrorLog:          s.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Info}),
 	}
 }
 
