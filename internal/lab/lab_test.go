@@ -38,6 +38,7 @@ func build(t *testing.T) string {
 		t.Fatalf("build the lab: %v\n%s", err, out)
 	}
 	t.Setenv("FOOBAR_LAB_IMAGES", filepath.Join(root, "images"))
+	t.Setenv("FOOBAR_LAB_STATE", t.TempDir())
 	return program
 }
 
@@ -149,7 +150,7 @@ func testFresh(t *testing.T, l *labtest.Lab) {
 	} {
 		l.Exec("web1", "sh", "-c", check)
 	}
-	info, err := os.Stat("/var/lib/foobar-lab/labtest/machines/web1/bootstrap.json")
+	info, err := os.Stat(filepath.Join(os.Getenv("FOOBAR_LAB_STATE"), "labtest", "machines", "web1", "bootstrap.json"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("bootstrap: %v, %v", info, err)
 	}
