@@ -10,8 +10,16 @@ import (
 	"time"
 )
 
-// maxAnswer bounds an answer: "show stat" takes about 1 KiB a server.
-const maxAnswer = 16 << 20
+const (
+	// maxAnswer bounds an answer: "show stat" takes about 1 KiB a server.
+	maxAnswer = 16 << 20
+	// answerTimeout bounds the wait for an answer; a healthy process gives it
+	// at once.
+	answerTimeout = 5 * time.Second
+	// reloadTimeout bounds a reload, whose answer waits for the new
+	// configuration to be parsed and its sockets to be opened.
+	reloadTimeout = time.Minute
+)
 
 // Client talks to a HAProxy in master-worker mode through its master socket.
 // Commands for the worker go through the master too: it hands them to the
@@ -52,7 +60,7 @@ func (e *Refused) Error() string {
 
 // Processes asks the master for its processes.
 func (c Client) Processes(ctx context.Context) (Processes, error) {
-	answer, err := c.ask(ctx, "show proc")
+	answer, err := c.ask(ctx, answerTimeout, "show proc")
 	if err != nil {
 		return Processes{}, err
 	}
@@ -63,7 +71,7 @@ func (c Client) Processes(ctx context.Context) (Processes, error) {
 // returns once the new worker has its listeners or has failed to get them; in
 // that case the former worker goes on.
 func (c Client) Reload(ctx context.Context) (Reload, error) {
-	answer, err := c.ask(ctx, "reload")
+	answer, err := c.ask(ctx, reloadTimeout, "reload")
 	if err != nil {
 		return Reload{}, err
 	}
@@ -72,7 +80,7 @@ func (c Client) Reload(ctx context.Context) (Reload, error) {
 
 // Info asks the current worker for its figures.
 func (c Client) Info(ctx context.Context) (Info, error) {
-	answer, err := c.ask(ctx, "@1 show info")
+	answer, err := c.ask(ctx, answerTimeout, "@1 show info")
 	if err != nil {
 		return Info{}, err
 	}
@@ -81,7 +89,7 @@ func (c Client) Info(ctx context.Context) (Info, error) {
 
 // Stats asks the current worker for the figures of all frontends, backends and servers.
 func (c Client) Stats(ctx context.Context) ([]Stat, error) {
-	answer, err := c.ask(ctx, "@1 show stat")
+	answer, err := c.ask(ctx, answerTimeout, "@1 show stat")
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +98,7 @@ func (c Client) Stats(ctx context.Context) ([]Stat, error) {
 
 // Servers asks the current worker for the state of all servers.
 func (c Client) Servers(ctx context.Context) ([]Server, error) {
-	answer, err := c.ask(ctx, "@1 show servers state")
+	answer, err := c.ask(ctx, answerTimeout, "@1 show servers state")
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +108,7 @@ func (c Client) Servers(ctx context.Context) ([]Server, error) {
 // Set has the current worker carry out a command that answers nothing when it
 // succeeds, such as "set server web/web1 weight 10". Any answer is a [Refused].
 func (c Client) Set(ctx context.Context, command string) error {
-	answer, err := c.ask(ctx, "@1 "+command)
+	answer, err := c.ask(ctx, answerTimeout, "@1 "+command)
 	if err != nil {
 		return err
 	}
@@ -111,16 +119,22 @@ func (c Client) Set(ctx context.Context, command string) error {
 }
 
 // ask sends one command on a connection of its own and reads to the end.
-func (c Client) ask(ctx context.Context, command string) (string, error) {
+func (c Client) ask(ctx context.Context, limit time.Duration, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	if strings.ContainsAny(command, "\n;") {
 		return "", fmt.Errorf("ask HAProxy %q: a command must not hold a line break or a semicolon", command)
 	}
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", c.Socket)
+	dialed, err := dialer.DialContext(ctx, "unix", c.Socket)
 	if err != nil {
 		return "", &Unreachable{Socket: c.Socket, Err: errors.Unwrap(err)}
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { _ = dialed.Close() }()
+	conn, ok := dialed.(*net.UnixConn)
+	if !ok {
+		return "", fmt.Errorf("ask HAProxy: %T is no Unix socket", dialed)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	answer, err := exchange(conn, command)
@@ -133,8 +147,12 @@ func (c Client) ask(ctx context.Context, command string) (string, error) {
 	return answer, nil
 }
 
-func exchange(conn io.ReadWriter, command string) (string, error) {
+func exchange(conn *net.UnixConn, command string) (string, error) {
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
+		return "", err
+	}
+	// Else the master waits for the worker's next command and never ends the answer.
+	if err := conn.CloseWrite(); err != nil {
 		return "", err
 	}
 	answer, err := io.ReadAll(io.LimitReader(conn, maxAnswer+1))

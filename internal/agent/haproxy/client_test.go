@@ -1,9 +1,9 @@
 package haproxy
 
 import (
-	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -27,7 +27,8 @@ func master(t *testing.T, answer func(command string) string) Client {
 			if err != nil {
 				return
 			}
-			line, _ := bufio.NewReader(conn).ReadString('\n')
+			asked, _ := io.ReadAll(conn) // as the master does for a worker's command
+			line := string(asked)
 			_, _ = conn.Write([]byte(answer(strings.TrimSuffix(line, "\n"))))
 			_ = conn.Close()
 		}

@@ -19,7 +19,9 @@ import (
 const (
 	// settle bounds the wait for a new worker to answer and to accept
 	// connections; a reload itself has waited for its listeners already.
-	settle = 5 * time.Second
+	settle = 10 * time.Second
+	// patience bounds one look, so that one that hangs is not the last.
+	patience = time.Second
 	// poll is the pause between two looks at what is waited for.
 	poll = 20 * time.Millisecond
 	// logLines is how much of the journal goes with a failed start.
@@ -129,7 +131,7 @@ func (r runner) reload(ctx context.Context) error {
 	if !result.Success {
 		return refusal("HAProxy does not load the configuration", result.Messages, sourcesOf(r.state, pathsOf(r.name).config))
 	}
-	return await(ctx, "a new HAProxy worker answers", func() error {
+	return await(ctx, "a new HAProxy worker answers", func(ctx context.Context) error {
 		info, err := engine.Info(ctx)
 		if err == nil && info.PID == before.Worker {
 			return fmt.Errorf("the former worker %d still does", info.PID)
@@ -143,7 +145,7 @@ func (r runner) reload(ctx context.Context) error {
 func (r runner) align(ctx context.Context) error {
 	engine := r.engine(r.name)
 	var now runtime
-	err := await(ctx, "HAProxy's worker answers", func() (err error) {
+	err := await(ctx, "HAProxy's worker answers", func(ctx context.Context) (err error) {
 		now, err = readRuntime(ctx, engine)
 		return err
 	})
@@ -206,7 +208,7 @@ func (r runner) verify(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.spec.Frontends)) {
 		address := dialAddress(r.spec.Frontends[name])
-		err := await(ctx, "the frontend "+name+" accepts connections", func() error { return dial(ctx, address) })
+		err := await(ctx, "the frontend "+name+" accepts connections", func(ctx context.Context) error { return dial(ctx, address) })
 		if err != nil {
 			return &api.Problem{
 				Type: api.ProblemEngineRefused, Title: "The load balancer does not listen",
@@ -247,13 +249,13 @@ func dial(ctx context.Context, address string) error {
 
 // await tries until it succeeds, ctx ends, or settle is over; its error says
 // what was awaited and why the last try failed.
-func await(ctx context.Context, what string, try func() error) error {
+func await(ctx context.Context, what string, try func(context.Context) error) error {
 	deadline, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	for {
-		err := try()
+		err := attempt(deadline, try)
 		if err == nil {
 			return nil
 		}
@@ -263,4 +265,11 @@ func await(ctx context.Context, what string, try func() error) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// attempt is one try of [await].
+func attempt(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return try(ctx)
 }
