@@ -56,7 +56,7 @@ func (s *Server) gate(c *call, w http.ResponseWriter, who func(*http.Request) (C
 	if err := rightMachine(facts.Node, c.Header.Values(api.HeaderMachine), found.mutates); err != nil {
 		return found, err
 	}
-	if !facts.Enrolled && !found.fresh {
+	if !facts.Enrolled && !found.fresh && c.caller.Role != roleLocal { // who is root there needs no trust
 		return found, identity.NotEnrolled()
 	}
 	return found, nil

@@ -19,7 +19,8 @@ type route struct {
 	pattern string
 	// roles are who may call it; nobody else may.
 	roles []api.Role
-	// fresh routes answer also before the machine is enrolled.
+	// fresh routes answer also before the machine is enrolled; on the local
+	// socket all do.
 	fresh bool
 	// mutates tells that the call changes something: it has to name the
 	// machine that it is meant for, and is audited.
