@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
@@ -137,7 +136,7 @@ func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, e
 		return nil, fmt.Errorf("render %s: %w", j.ID, err)
 	}
 	to := &target{converge.Version{Spec: j.spec, State: state}, values}
-	if err := r.uploaded(record, state); err != nil {
+	if err := r.uploaded(ctx, state); err != nil {
 		return nil, err
 	}
 	r.log.event(j.Operation, api.PhaseCheck, "have the engine check the configuration")
@@ -145,13 +144,20 @@ func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, e
 }
 
 // uploaded makes sure that the artifacts of trees that do not stand yet are here.
-func (r *Runner) uploaded(record *Record, state converge.State) error {
+func (r *Runner) uploaded(ctx context.Context, state converge.State) error {
 	for _, t := range state.Trees {
 		status, err := r.Blobs.Status(t.SHA256)
 		if err != nil {
 			return err
 		}
-		if status.Complete || record != nil && record.Applied.Has(t) {
+		if status.Complete {
+			continue
+		}
+		stands, err := r.Engine.Stands(ctx, t)
+		if err != nil {
+			return err
+		}
+		if stands {
 			continue
 		}
 		missing := blob.Missing(t.SHA256)
@@ -161,9 +167,12 @@ func (r *Runner) uploaded(record *Record, state converge.State) error {
 	return nil
 }
 
+// checkPrefix begins the name of a directory in which a state is checked.
+const checkPrefix = "check-"
+
 // check writes a state where only the engine's checker will look for it.
 func (r *Runner) check(ctx context.Context, j job, v converge.Version) (err error) {
-	dir, err := os.MkdirTemp(r.Runtime, "check-")
+	dir, err := os.MkdirTemp(r.Runtime, checkPrefix)
 	if err != nil {
 		return fmt.Errorf("stage %s: %w", j.ID, err)
 	}
@@ -307,7 +316,11 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 	}
 	t.Note = api.Encode(n)
 	t.Books = r.books(j, record, to)
-	t.Activate = r.activate(j.kind, j.ID, before, after, t.Progress)
+	edited, err := r.edited(ctx, from)
+	if err != nil {
+		return err
+	}
+	t.Activate = activate(j.kind, j.ID, record, before, after, edited, t.Progress)
 	if err := r.Engine.Apply(ctx, t); err != nil {
 		return err
 	}
@@ -328,12 +341,33 @@ func (r *Runner) version(kind Kind, record *Record) (*converge.Applied, *converg
 	return &record.Applied, &converge.Version{Spec: spec, State: record.Applied.State}
 }
 
+// edited returns the files that are not as they were applied: somebody edited
+// or removed them, and the engine may have read them since.
+func (r *Runner) edited(ctx context.Context, applied *converge.Applied) (map[string]bool, error) {
+	if applied == nil {
+		return nil, nil
+	}
+	files := converge.Applied{State: converge.State{Files: applied.State.Files}, Sums: applied.Sums}
+	drift, err := r.Engine.Drift(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	edited := make(map[string]bool, len(drift))
+	for path := range drift {
+		edited[path] = true
+	}
+	return edited, nil
+}
+
 // activate returns the function that has a kind follow a change or its undoing.
-func (r *Runner) activate(kind Kind, id api.ID, before, after *converge.Version, progress converge.Progress) converge.Activate {
+func activate(kind Kind, id api.ID, record *Record, before, after *converge.Version, edited map[string]bool, progress converge.Progress) converge.Activate {
 	return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-		c := converge.Change{Name: id.Name, From: before, To: after, Paths: maps.Clone(paths), Undo: undo}
+		c := converge.Change{Name: id.Name, From: before, To: after, Paths: paths, Edited: edited, Undo: undo}
 		if undo {
 			c.From, c.To = after, before
+		}
+		if undo && record != nil && before == nil { // to the kind it would look like a deletion
+			return fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", id)
 		}
 		return kind.Apply(ctx, c, progress)
 	}

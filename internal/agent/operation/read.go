@@ -199,6 +199,10 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	impact := j.kind.Impact(converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths})
+	edited, err := r.edited(ctx, from)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	impact := j.kind.Impact(converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths, Edited: edited})
 	return api.Plan{Impact: impact, Changes: changes}, nil
 }

@@ -19,7 +19,7 @@ import (
 // serves all the same, so that it can be repaired.
 func (r *Runner) Recover(ctx context.Context) error {
 	ended, err := r.Engine.Recover(ctx, r.activateInterrupted)
-	failures := []error{err}
+	failures := []error{err, r.clearChecks()}
 	undo := map[string]error{}
 	for _, i := range ended {
 		r.Logger.Warn("an interrupted operation was ended", "kind", i.Component.Kind, "name", i.Component.Name, "committed", i.Committed)
@@ -34,6 +34,17 @@ func (r *Runner) Recover(ctx context.Context) error {
 			failures = append(failures, err)
 		}
 		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, undo[op.ID]) })
+	}
+	return errors.Join(failures...)
+}
+
+// clearChecks removes what was being checked when the agent was killed: it may
+// hold secrets.
+func (r *Runner) clearChecks() error {
+	left, err := filepath.Glob(filepath.Join(r.Runtime, checkPrefix+"*"))
+	failures := []error{err}
+	for _, path := range left {
+		failures = append(failures, os.RemoveAll(path))
 	}
 	return errors.Join(failures...)
 }
@@ -86,10 +97,11 @@ func (r *Runner) activateInterrupted(i converge.Interrupted) converge.Activate {
 			}
 		}
 		_, before := r.version(kind, record)
-		if record != nil && before == nil {
-			return fmt.Errorf("the spec of %s is not understood by this version of the agent", i.Component)
+		edited := map[string]bool{} // what was edited before is not known any more; taking all for edited is safe
+		for path := range paths {
+			edited[path] = true
 		}
-		return r.activate(kind, i.Component, before, after, func(phase api.Phase, format string, args ...any) {
+		return activate(kind, i.Component, record, before, after, edited, func(phase api.Phase, format string, args ...any) {
 			if _, ok := r.log.get(n.Operation); ok {
 				r.log.event(n.Operation, phase, format, args...)
 			}

@@ -286,7 +286,7 @@ func (r *Runner) run(j job, c *component) {
 		}
 	}
 	if r.Ctx.Err() != nil {
-		r.end(j, 0, context.Cause(r.Ctx), 0)
+		r.end(j, 0, conclude(context.Cause(r.Ctx), context.Cause(r.Ctx)), 0)
 		r.leave(c)
 		return
 	}
@@ -295,6 +295,9 @@ func (r *Runner) run(j job, c *component) {
 	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
 	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
 	generation, err := r.execute(ctx, j)
+	if err != nil {
+		err = conclude(err, context.Cause(ctx))
+	}
 	cancel()
 	// What is over for whoever asks is over for whoever is next, in this order.
 	r.advance(c)
@@ -320,7 +323,7 @@ func (r *Runner) leave(c *component) {
 func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 	fields := []any{"op", j.Operation, "verb", j.verb, "kind", j.ID.Kind, "name", j.ID.Name, "actor", j.Actor, "took", took}
 	if err != nil {
-		problem := conclude(err)
+		problem := api.AsProblem(err)
 		r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Problem = api.OperationFailed, problem })
 		r.Logger.Error("operation failed", append(fields, "problem", problem.Error())...)
 		return
@@ -338,33 +341,30 @@ func (t timedOut) Error() string {
 }
 
 // conclude turns the error of an operation into the problem that it ended with.
-func conclude(err error) *api.Problem {
+// Over is why its context ended, nil if it did not.
+func conclude(err, over error) error {
 	problem, typed := errors.AsType[*api.Problem](err)
-	late, isLate := errors.AsType[timedOut](err)
 	undone, isUndone := errors.AsType[*converge.UndoneError](err)
+	late, isLate := over.(timedOut) //nolint:errorlint // the cause of our own context, as it is
+	stopped := over != nil && (errors.Is(err, over) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+	end := &api.Problem{Detail: err.Error()}
+	if typed { // what a kind told about the cause stays
+		end.Violations, end.Log = problem.Violations, problem.Log
+	}
 	switch {
-	case isLate || errors.Is(err, context.DeadlineExceeded):
-		p := &api.Problem{Type: api.ProblemTimeout, Title: "The operation ran out of time and was undone", Detail: err.Error()}
-		if isLate {
-			p.Detail = late.Error() + ": " + err.Error()
-		}
-		return addTo(p, problem)
-	case errors.Is(err, context.Canceled):
-		return addTo(&api.Problem{Type: api.ProblemInterrupted, Title: "The agent stopped in the middle, and the change was undone", Detail: err.Error()}, problem)
 	case isUndone && undone.Undo != nil:
-		return addTo(&api.Problem{Type: api.ProblemInternal, Title: "The change failed, and it could not be undone completely", Detail: err.Error()}, problem)
+		end.Type, end.Title = api.ProblemInternal, "The change failed, and it could not be undone completely"
+	case stopped && isLate:
+		end.Type, end.Title = api.ProblemTimeout, "The operation ran out of time and was undone"
+		end.Detail = late.Error() + ": " + err.Error()
+	case stopped:
+		end.Type, end.Title = api.ProblemInterrupted, "The agent stopped in the middle, and the change was undone"
 	case typed:
 		return problem
 	case isUndone:
-		return &api.Problem{Type: api.ProblemRolledBack, Title: "The change was made, did not work, and was undone", Detail: err.Error()}
+		end.Type, end.Title = api.ProblemRolledBack, "The change was made, did not work, and was undone"
+	default:
+		return api.AsProblem(err)
 	}
-	return api.AsProblem(err)
-}
-
-// addTo keeps what a kind told about the cause.
-func addTo(p, cause *api.Problem) *api.Problem {
-	if cause != nil {
-		p.Violations, p.Log = cause.Violations, cause.Log
-	}
-	return p
+	return end
 }
