@@ -127,7 +127,7 @@ func (b Bootstrap) Check() error {
 	if _, err := b.Key(); err != nil {
 		return fmt.Errorf("/enroll_key: %w", err)
 	}
-	if err := checkListen(b.Listen); err != nil {
+	if err := CheckListen(b.Listen); err != nil {
 		return fmt.Errorf("/listen: %w", err)
 	}
 	return nil
@@ -182,7 +182,8 @@ func ParseAuthorities(list []string) ([]*x509.Certificate, error) {
 	return certificates, nil
 }
 
-func checkListen(listen string) error {
+// CheckListen reports why listen cannot be where an agent listens, nil if it can.
+func CheckListen(listen string) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return fmt.Errorf("%q is not \"host:port\", such as \":%d\" or \"10.0.0.1:%d\"", listen, DefaultPort, DefaultPort)

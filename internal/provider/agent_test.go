@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider"
 )
@@ -90,7 +92,7 @@ func TestMachineIsEnrolledAndFilled(t *testing.T) {
 	run(t,
 		testresource.TestStep{
 			Config:           config,
-			ConfigPlanChecks: planned(plancheck.ExpectUnknownValue(www, tfjsonpath.New("impact"))), // nobody to ask yet
+			ConfigPlanChecks: planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact("none"))),
 			ConfigStateChecks: []statecheck.StateCheck{
 				statecheck.ExpectKnownValue(web1, tfjsonpath.New("agent_version"), knownvalue.StringExact("0.0.0-test")),
 				statecheck.ExpectKnownValue(www, tfjsonpath.New("generation"), knownvalue.Int64Exact(1)),
@@ -312,6 +314,91 @@ data "foobar_machine" "web1" {
 				statecheck.ExpectKnownValue("data.foobar_machine.web1", tfjsonpath.New("reachable"), knownvalue.Bool(true)),
 				statecheck.ExpectKnownValue("data.foobar_machine.web1", tfjsonpath.New("boot_id"), knownvalue.StringExact("boot-1")),
 			},
+		},
+	)
+}
+
+// between is a plan check that lets something happen between plan and apply.
+type between func()
+
+// CheckPlan implements [plancheck.PlanCheck].
+func (b between) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {
+	b()
+}
+
+func TestMachineThatDiesBetweenPlanAndApplyIsNamed(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	config := block(m) + machine(m.Address(), 1)
+	run(t,
+		testresource.TestStep{Config: config + balancer(100)},
+		testresource.TestStep{
+			Config:           config + balancer(50),
+			ConfigPlanChecks: testresource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{between(m.Stop)}},
+			ExpectError:      loosely(`Error: Machine "web1" is unreachable`),
+		},
+		testresource.TestStep{PreConfig: m.Boot, Config: config + balancer(50), ConfigPlanChecks: planned()},
+	)
+}
+
+func TestRenamedComponentTakesOverItsPort(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	config := block(m) + machine(m.Address(), 1)
+	run(t,
+		testresource.TestStep{Config: config + balancer(100)},
+		testresource.TestStep{
+			Config:           config + strings.Replace(balancer(100), `name      = "www"`, `name      = "web"`, 1),
+			ConfigPlanChecks: planned(plancheck.ExpectResourceAction(www, plancheck.ResourceActionDestroyBeforeCreate)),
+		},
+	)
+}
+
+// foreign returns a write of load balancer www by somebody else, whose only
+// server has that address.
+func foreign(address string) client.Change {
+	server := api.DefaultServer()
+	server.Address, server.Port = address, 80
+	spec := api.DefaultLoadBalancer()
+	spec.Frontends["http"] = api.Frontend{Address: "*", Port: 80, Backend: "web"}
+	spec.Backends["web"] = api.Backend{Algorithm: api.RoundRobin, Servers: map[string]api.Server{"web1": server}}
+	return client.Change{ID: api.ID{Kind: api.KindLoadBalancer, Name: "www"}, Write: api.Write{Spec: api.Encode(spec)}}
+}
+
+func TestPortOfAComponentThatIsNotOfThisConfigurationIsRefusedAtPlan(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	m.Enroll()
+	config := block(m) + machine(m.Address(), 1)
+	other := strings.NewReplacer(`"foobar_load_balancer" "www"`, `"foobar_load_balancer" "other"`, `name      = "www"`, `name      = "other"`)
+	run(t,
+		testresource.TestStep{Config: config},
+		testresource.TestStep{
+			PreConfig: func() {
+				change := foreign("10.0.0.1")
+				if _, err := m.Admin().Apply(context.Background(), change, nil); err != nil { //nolint:usetesting // the machine outlives the step
+					t.Fatal(err)
+				}
+			},
+			Config: config + other.Replace(balancer(100)), PlanOnly: true,
+			ExpectError: regexp.MustCompile(`frontends\["http"\]\.port`),
+		},
+		testresource.TestStep{
+			Config: config + balancer(100), ConfigPlanChecks: planned(), // the same spec: adopted
+		},
+	)
+}
+
+func TestAnotherSpecInPlaceIsNotOverwritten(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	m.Enroll()
+	change := foreign("10.0.0.9")
+	if _, err := m.Admin().Apply(t.Context(), change, nil); err != nil {
+		t.Fatal(err)
+	}
+	config := block(m) + machine(m.Address(), 1)
+	run(t,
+		testresource.TestStep{Config: config},
+		testresource.TestStep{
+			Config: config + balancer(100), PlanOnly: true,
+			ExpectError: loosely("terraform import foobar_load_balancer"),
 		},
 	)
 }

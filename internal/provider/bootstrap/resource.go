@@ -33,8 +33,8 @@ It is derived from the provider's ` + "`ca_seed`" + ` and kept in the state, so 
 a rebuilt VM needs a new one, which it gets with a higher ` + "`incarnation`" + `.
 Clouds replace a VM whose user-data changes: let the VM ` + "`ignore_changes = [user_data]`" + `.`
 
-// defaultListen is every address of the machine, at the agents' port.
-var defaultListen = ":" + strconv.Itoa(api.DefaultPort)
+// defaultListen returns every address of the machine, at the agents' port.
+func defaultListen() string { return ":" + strconv.Itoa(api.DefaultPort) }
 
 // Resource is the resource foobar_bootstrap.
 type Resource struct{ data *tfutil.Data }
@@ -76,10 +76,11 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 				Validators:          []validator.Int64{int64validator.AtLeast(1)},
 			},
 			"listen": schema.StringAttribute{
-				MarkdownDescription: fmt.Sprintf("Where the agent listens, `host:port`, of which the host may be missing for every address. Default `%s`.", defaultListen),
+				MarkdownDescription: fmt.Sprintf("Where the agent listens, `host:port`, of which the host may be missing for every address. Default `%s`.", defaultListen()),
 				Optional:            true,
 				Computed:            true,
-				Default:             stringdefault.StaticString(defaultListen),
+				Default:             stringdefault.StaticString(defaultListen()),
+				Validators:          []validator.String{tfutil.Check("Invalid address", "an address of the machine and a port", api.CheckListen)},
 			},
 			"not_after": schema.StringAttribute{
 				MarkdownDescription: "When the CA certificate that the machine is given ends, as `2040-01-01T00:00:00Z`. Default: fifty years from the first of January 2025.",
@@ -133,7 +134,7 @@ func (r *Resource) Delete(context.Context, resource.DeleteRequest, *resource.Del
 // "<name>" or "<name>/<incarnation>"; the document is derived again.
 func (r *Resource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	name, number, numbered := strings.Cut(req.ID, "/")
-	m := model{Name: types.StringValue(name), Incarnation: types.Int64Value(1), Listen: types.StringValue(defaultListen)}
+	m := model{Name: types.StringValue(name), Incarnation: types.Int64Value(1), Listen: types.StringValue(defaultListen())}
 	if numbered {
 		incarnation, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {

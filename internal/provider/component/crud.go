@@ -93,6 +93,7 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	}
 	shared := r.kind.Shared(&model)
 	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
+	r.data.Walk.Read(shared.Machine.Name.ValueString(), r.id(shared))
 	call := tfutil.Call{Machine: shared.Machine, Seen: tfutil.Seen(ctx, req.Private), Now: r.data.Now()}
 	component, err := r.component(ctx, shared)
 	if api.IsProblem(err, api.ProblemNotFound) {

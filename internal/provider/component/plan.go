@@ -17,8 +17,12 @@ import (
 // ModifyPlan implements [resource.ResourceWithModifyPlan]: it decides what an
 // apply has to do, and asks the machine what it would say.
 func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.Plan.Raw.IsNull() || r.data == nil {
-		return // a destroy, which has nothing to check
+	if r.data == nil {
+		return
+	}
+	if r.leaves(ctx, req, &resp.Diagnostics) {
+		r.data.Walk.Leave(machineAt(ctx, req.State, &resp.Diagnostics).Name.ValueString())
+		return // what takes its place is planned by itself
 	}
 	if r.kind.Resolve != nil {
 		resp.Diagnostics.Append(r.kind.Resolve(ctx, req.Config, &resp.Plan)...)
@@ -39,13 +43,40 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	if change >= changeRemote {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, types.StringUnknown())...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change))...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
 	}
 	if resp.Diagnostics.HasError() || !r.specKnown(resp.Plan.Raw) {
 		return
 	}
 	r.judge(ctx, req, resp, change >= changeRemote)
+}
+
+// leaves reports whether the plan is a destroy, or the first half of a
+// replacement: then Terraform asks again for the second, with no state.
+func (r *Resource[M, S]) leaves(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.Diagnostics) bool {
+	if req.Plan.Raw.IsNull() {
+		return true
+	}
+	if req.State.Raw.IsNull() {
+		return false
+	}
+	var before, after types.String
+	diags.Append(req.State.GetAttribute(ctx, namePath, &before)...)
+	diags.Append(req.Plan.GetAttribute(ctx, namePath, &after)...)
+	machine := machineAt(ctx, req.Plan, diags).Name
+	moved := !machine.IsUnknown() && !machine.Equal(machineAt(ctx, req.State, diags).Name)
+	return moved || !after.IsUnknown() && !after.Equal(before)
+}
+
+// impactOf returns the impact that is planned before the machine was asked. A
+// create costs no traffic, whatever the machine finds in place: so that the
+// plan of an apply cannot differ from the one that was approved.
+func impactOf(change change) types.String {
+	if change == changeCreate {
+		return types.StringValue(string(api.ImpactNone))
+	}
+	return types.StringUnknown()
 }
 
 // change is how far a planned change reaches, nearest first.
@@ -170,15 +201,29 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		}
 		generation = base(&before, shared)
 	}
-	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared)}
+	update, name := !req.State.Raw.IsNull(), shared.Machine.Name.ValueString()
+	call := tfutil.Call{
+		Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared),
+		Promised: update && applies(req) && !r.data.Walk.WasRead(name, r.id(shared)),
+	}
 	plan, err := r.askPlan(ctx, shared, generation, spec)
-	if err != nil {
+	switch {
+	case api.IsProblem(err, api.ProblemClaimed) && r.data.Walk.Leaves(name):
+		return // the port may be free by then; the apply will tell
+	case err != nil:
 		call.PlanFailed(err, &resp.Diagnostics)
 		return
 	}
 	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
-	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(plan.Impact))...)
+	if update {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(plan.Impact))...)
+	}
 }
+
+// applies reports whether the plan is the one that begins an apply. Terraform
+// does not say so, but allows deferrals there (since 1.9, and in plans only on
+// request), where it no longer refreshes.
+func applies(req resource.ModifyPlanRequest) bool { return req.ClientCapabilities.DeferralAllowed }
 
 func (r *Resource[M, S]) askPlan(ctx context.Context, shared *Model, base int64, spec S) (api.Plan, error) {
 	agent, err := r.data.Agents.Agent(shared.Machine)

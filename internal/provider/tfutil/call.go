@@ -24,6 +24,9 @@ type Call struct {
 	Seen, Now time.Time
 	// Import is the command that brings into the state what is there already.
 	Import string
+	// Promised tells that an earlier walk has asked the machine already and
+	// shown what it said, so that there is no going back to not knowing.
+	Promised bool
 }
 
 // ReadFailed tells why the state could not be refreshed. It stays as it is: a
@@ -48,7 +51,7 @@ func (c Call) PlanFailed(err error, diags *diag.Diagnostics) {
 	switch {
 	case !ok:
 		c.explain(err, diags)
-	case reason.wrong:
+	case reason.wrong || c.Promised:
 		Error(diags, c.place(), reason.summary, "%s", reason.detail)
 	default:
 		Warning(diags, c.place(), reason.summary, "%s",

@@ -22,6 +22,8 @@ type Data struct {
 	Agents Agents
 	// Claims is the table of ports that are claimed in this plan.
 	Claims Claims
+	// Walk is what is noted on this walk over the configuration.
+	Walk Walk
 	// Forget holds the machines that are gone for good, by name: what was on
 	// them leaves the state without a word from them.
 	Forget map[string]bool
