@@ -56,8 +56,19 @@ func (m Machines) Factories(resources []func() resource.Resource, dataSources ..
 	}
 }
 
+// WithCredentials is [Machines.Factories] with what c points at as the
+// provider's credentials.
+func (m Machines) WithCredentials(c *tfutil.Credentials, resources []func() resource.Resource) map[string]func() (tfprotov6.ProviderServer, error) {
+	return map[string]func() (tfprotov6.ProviderServer, error){
+		"foobar": func() (tfprotov6.ProviderServer, error) {
+			return providerserver.NewProtocol6WithError(&bare{machines: m, resources: resources, credentials: c})()
+		},
+	}
+}
+
 // bare is a provider that has no configuration.
 type bare struct {
+	credentials *tfutil.Credentials
 	machines    Machines
 	resources   []func() resource.Resource
 	dataSources []func() datasource.DataSource
@@ -76,6 +87,9 @@ func (b *bare) Schema(_ context.Context, _ provider.SchemaRequest, resp *provide
 // Configure implements [provider.Provider].
 func (b *bare) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	data := &tfutil.Data{Agents: b.machines, Now: time.Now}
+	if b.credentials != nil {
+		data.Credentials = *b.credentials
+	}
 	resp.ResourceData, resp.DataSourceData = data, data
 }
 
