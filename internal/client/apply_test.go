@@ -249,7 +249,7 @@ func TestApplyOutlivesARestart(t *testing.T) {
 	var once sync.Once
 	restarted := make(chan struct{})
 	j.event("1")
-	op, err := m.Apply(t.Context(), change(), func(e api.Event) {
+	op, err := m.Apply(t.Context(), change(), func(api.Event) {
 		once.Do(func() {
 			go func() {
 				defer close(restarted)
@@ -330,15 +330,12 @@ func TestWhoeverStopsWatchingIsToldThatItGoesOn(t *testing.T) {
 }
 
 func TestWriteRenewsACertificateThatIsAYearOld(t *testing.T) {
-	f, j := newFake(t), newJob()
+	later := options()
+	later.Now = func() time.Time { return now().Add(366 * 24 * time.Hour) }
+	f, j := newFakeAt(t, later.Now), newJob()
 	j.end(api.OperationApplied, nil)
 	j.serve(f)
 	f.handle("POST /v1/identity:renew", func(*http.Request, string) (any, error) { return api.Enrolled{}, nil })
-	later := options()
-	later.Now = func() time.Time { return now().Add(366 * 24 * time.Hour) }
-	f.config.Time = later.Now
-	f.stop()
-	f.start()
 	m := call(t, f.target(), later)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -361,14 +358,16 @@ func TestWriteRenewsACertificateThatIsAYearOld(t *testing.T) {
 	if err != nil || pki.KeyPin(leaf) != pki.KeyPin(f.leaf()) || len(given.CA) != 1 {
 		t.Errorf("got %s, %v", bodies[0], err)
 	}
-	fresh := call(t, f.target(), options())
-	f.config.Time = now
-	f.stop()
-	f.start()
-	if _, err := fresh.Apply(t.Context(), change(), nil); err != nil {
+}
+
+func TestWriteLeavesAYoungCertificateAlone(t *testing.T) {
+	f, j := newFake(t), newJob()
+	j.end(api.OperationApplied, nil)
+	j.serve(f)
+	if _, err := call(t, f.target(), options()).Apply(t.Context(), change(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if calls, _ := f.requests(http.MethodPost); len(calls) != 1 {
-		t.Error("a young certificate was renewed")
+	if calls, _ := f.requests(http.MethodPost); len(calls) != 0 {
+		t.Errorf("got %v", calls)
 	}
 }

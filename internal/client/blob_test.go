@@ -127,5 +127,5 @@ func TestUploadEnds(t *testing.T) {
 	}
 	f.stop()
 	err = call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 0)
-	as[*client.Unreachable](t, err)
+	isA[*client.Unreachable](t, err)
 }

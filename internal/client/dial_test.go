@@ -156,14 +156,16 @@ func TestNobodyAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	free.Close()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for name, address := range map[string]string{
 		"nobody listens":         free.Addr().String(),
 		"nobody shakes hands":    silent.Addr().String(),

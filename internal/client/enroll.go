@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -74,8 +73,6 @@ func (m *Machine) enrollOnce(ctx context.Context) (api.Enrolled, error) {
 // the only connection that is made to a machine which has proved nothing, and
 // beside a nonce it carries nothing until the machine's proof holds.
 func (m *Machine) exchange(ctx context.Context, shown *tls.Certificate) (api.Enrolled, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*m.options.CallTimeout)
-	defer cancel()
 	channel, err := m.dialUnverified(ctx, shown)
 	if err != nil {
 		return api.Enrolled{}, err
@@ -140,7 +137,7 @@ func (m *Machine) certification(leaf *x509.Certificate) api.Certification {
 // that it holds some key; that it is the machine's follows from the proof.
 func (m *Machine) dialUnverified(ctx context.Context, shown *tls.Certificate) (*conn, error) {
 	config := m.verifying(shown, m.options.Now)
-	config.InsecureSkipVerify = true //nolint:gosec // the proof of the enrolment takes its place, see reference to RFC 9266 in package pki
+	config.InsecureSkipVerify = true //nolint:gosec // the proof of the enrolment takes its place
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		claimed, ok := pki.ReadUnenrolled(state.PeerCertificates[0])
 		if !ok || claimed.Node != m.target.Name || claimed.Deployment != m.pool.credentials.deployment {
@@ -170,7 +167,7 @@ func singleConnection(channel *conn) *http.Transport {
 }
 
 func (m *Machine) post(ctx context.Context, transport http.RoundTripper, path string, in, out any) error {
-	_, err := m.doOver(ctx, transport, call{method: http.MethodPost, path: path, body: bytes.Clone(api.Encode(in))}, out)
+	_, err := m.doOver(ctx, transport, call{method: http.MethodPost, path: path, body: api.Encode(in)}, out)
 	return err
 }
 

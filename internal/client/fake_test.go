@@ -69,7 +69,10 @@ type fake struct {
 }
 
 // newFake returns an agent of machine web1, incarnation 1, which serves.
-func newFake(t testing.TB) *fake {
+func newFake(t testing.TB) *fake { return newFakeAt(t, now) }
+
+// newFakeAt returns that agent with another clock.
+func newFakeAt(t testing.TB, clock func() time.Time) *fake {
 	t.Helper()
 	s := signer(t, seedText, "shop")
 	return newFakeWith(t, &tls.Config{
@@ -77,7 +80,7 @@ func newFake(t testing.TB) *fake {
 		Certificates: []tls.Certificate{node(t, s, "web1", 1)},
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 		ClientCAs:    pki.Bundle{s.Certificate()}.Pool(),
-		Time:         now,
+		Time:         clock,
 	})
 }
 
@@ -180,6 +183,12 @@ func call(t testing.TB, target client.Target, o client.Options) *client.Machine 
 		t.Fatal(err)
 	}
 	return m
+}
+
+// isA fails unless err is of type T.
+func isA[T error](t testing.TB, err error) {
+	t.Helper()
+	_ = as[T](t, err)
 }
 
 // as fails unless err is of type T, and returns it.

@@ -47,7 +47,7 @@ func TestPoolGivesEachTargetOneMachine(t *testing.T) {
 		t.Error("something was dialled before the first call")
 	}
 	_, err = one.Health(t.Context())
-	as[*client.Unreachable](t, err)
+	isA[*client.Unreachable](t, err)
 }
 
 func TestAddresses(t *testing.T) {
@@ -195,7 +195,7 @@ func TestLocalSocket(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "agent.sock")
 	m := client.Local(socket)
 	_, err := m.Health(t.Context())
-	as[*client.Unreachable](t, err)
+	isA[*client.Unreachable](t, err)
 
 	listener, err := net.Listen("unix", socket)
 	if err != nil {

@@ -91,7 +91,7 @@ func TestSeedIsNotShown(t *testing.T) {
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("made", "seed", seed, "in", struct{ S pki.Seed }{seed})
-	asJSON, err := json.Marshal(seed)
+	asJSON, err := json.Marshal(map[string]any{"seed": seed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,4 +386,14 @@ func TestNewBootstrapRefusesWhatAMachineWould(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
+}
+
+func FuzzReadClockStamp(f *testing.F) {
+	f.Add(pki.ClockStamp(now()))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, stamp []byte) {
+		if at, ok := pki.ReadClockStamp([][]byte{stamp}); ok && at.Before(time.Unix(0, 0)) {
+			t.Errorf("%x reads %s", stamp, at)
+		}
+	})
 }

@@ -3,7 +3,6 @@ package identity_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
@@ -259,18 +258,27 @@ func (m *machine) dial(shown *tls.Certificate) *channel {
 	if shown != nil {
 		config.Certificates = []tls.Certificate{*shown}
 	}
-	conn, err := (&tls.Dialer{Config: config}).DialContext(m.t.Context(), "tcp", m.address)
+	return m.dialWith(config)
+}
+
+func (m *machine) dialWith(config *tls.Config) *channel {
+	m.t.Helper()
+	raw, err := new(net.Dialer).DialContext(m.t.Context(), "tcp", m.address)
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	conn := tls.Client(raw, config)
 	m.t.Cleanup(func() { _ = conn.Close() })
-	return &channel{t: m.t, Conn: conn.(*tls.Conn), reader: bufio.NewReader(conn)}
+	if err := conn.HandshakeContext(m.t.Context()); err != nil {
+		m.t.Fatal(err)
+	}
+	return &channel{t: m.t, Conn: conn, reader: bufio.NewReader(conn)}
 }
 
 // post calls over the connection. An answer that is no success is its problem.
 func (c *channel) post(path string, in, out any) error {
 	c.t.Helper()
-	request := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "https://web1"+path, bytes.NewReader(api.Encode(in)))
+	request := httptest.NewRequestWithContext(c.t.Context(), http.MethodPost, "https://web1"+path, bytes.NewReader(api.Encode(in)))
 	if err := request.Write(c); err != nil {
 		return err
 	}
@@ -279,7 +287,7 @@ func (c *channel) post(path string, in, out any) error {
 		return err
 	}
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	if err := errors.Join(err, response.Body.Close()); err != nil {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
@@ -333,6 +341,12 @@ func admin(t testing.TB) *tls.Certificate {
 		t.Fatal(err)
 	}
 	return issued.TLS()
+}
+
+// isA fails unless err is of type T.
+func isA[T error](t testing.TB, err error) {
+	t.Helper()
+	_ = as[T](t, err)
 }
 
 // as fails unless err is of type T, and returns it.

@@ -72,7 +72,7 @@ func TestAgentIsEnrolledAndCalledThroughItsServer(t *testing.T) {
 	socket, log := serveAgent(t, m)
 
 	_, err := newRun().call(m).Info(t.Context())
-	as[*client.NotEnrolled](t, err)
+	isA[*client.NotEnrolled](t, err)
 	err = m.dial(admin(t)).post("/v1/leaves/db", struct{}{}, nil)
 	if !api.IsProblem(err, api.ProblemWrongMachine) {
 		t.Errorf("a change that names no machine: %v", err)
