@@ -26,6 +26,7 @@ resource "foobar_load_balancer" "this" {
   machine = var.load_balancer.machine
   name    = var.name
 
+  max_connections = var.max_connections
   trusted_proxies = var.trusted_proxies
 
   frontends = {

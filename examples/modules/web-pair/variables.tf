@@ -92,6 +92,12 @@ variable "health_path" {
   default     = "/"
 }
 
+variable "max_connections" {
+  description = "Connections of all clients together. Each takes two open files on the load balancer's machine. Default: the resource's own."
+  type        = number
+  default     = null
+}
+
 variable "trusted_proxies" {
   description = "Networks in front of the load balancer whose X-Forwarded-For names the client, such as a CDN's."
   type        = set(string)

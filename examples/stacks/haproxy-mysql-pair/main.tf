@@ -80,5 +80,6 @@ module "notes" {
     "--timeout-graceful-shutdown", "20",
     "--no-access-log", # nginx writes it
   ]
-  health_path = "/healthz"
+  health_path     = "/healthz"
+  max_connections = 5000
 }
