@@ -116,15 +116,31 @@ type Server struct {
 	Weight int
 	// Held tells that the server was put into drain or maintenance by command.
 	Held bool
-	// Line is the whole line, in the format of a state file.
+	// Down tells that the server is down, by its checks or by command.
+	Down bool
+	// Line is the whole line, in the format of [StateFile].
 	Line string
+}
+
+// StateFile returns the content of a server state file: what a new worker is
+// to know of servers from its start.
+func StateFile(servers []Server) string {
+	var b strings.Builder
+	b.WriteString(serverVersion + "\n# " + stateColumns + "\n")
+	for _, s := range servers {
+		b.WriteString(s.Line + "\n")
+	}
+	return b.String()
 }
 
 // The columns that "show servers state" has in its version 1 (management
 // manual, section 9.3).
 const (
-	serverColumns = "be_name srv_name srv_addr srv_admin_state srv_uweight srv_port"
+	serverColumns = "be_name srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port"
 	serverVersion = "1"
+	stateColumns  = "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight " +
+		"srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state " +
+		"bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port"
 )
 
 // ParseServers reads the answer to "show servers state".
@@ -167,6 +183,7 @@ func parseServer(column func(string) string) (Server, error) {
 		return Server{}, fmt.Errorf("%s/%s: the state %q is not a number", s.Backend, s.Name, column("srv_admin_state"))
 	}
 	s.Held = admin != 0
+	s.Down = column("srv_op_state") == "0"
 	if s.Weight, err = strconv.Atoi(column("srv_uweight")); err != nil {
 		return Server{}, fmt.Errorf("%s/%s: the weight %q is not a number", s.Backend, s.Name, column("srv_uweight"))
 	}

@@ -48,7 +48,7 @@ func TestParseServers(t *testing.T) {
 	first, second := netip.MustParseAddrPort("127.0.0.1:8081"), netip.MustParseAddrPort("127.0.0.1:8082")
 	parsed(t, ParseServers, recorded(t, "servers"), []Server{
 		{Backend: "web", Name: "web1", Target: first, Weight: 100, Line: line1},
-		{Backend: "web", Name: "web2", Target: second, Weight: 100, Line: line2},
+		{Backend: "web", Name: "web2", Target: second, Weight: 100, Down: true, Line: line2},
 	})
 	got, err := ParseServers(recorded(t, "servers-held"))
 	if err != nil {
@@ -56,6 +56,17 @@ func TestParseServers(t *testing.T) {
 	}
 	if !got[0].Held || got[0].Weight != 20 || !got[1].Held || got[1].Weight != 100 {
 		t.Errorf("one server in maintenance and one in drain were read as %+v", got)
+	}
+}
+
+func TestStateFileIsWhatHAProxyShows(t *testing.T) {
+	want := recorded(t, "servers")
+	servers, err := ParseServers(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := StateFile(servers); got+"\n" != want {
+		t.Errorf("got %s, expected %s", got, want)
 	}
 }
 

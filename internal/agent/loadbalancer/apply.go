@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
+	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +127,10 @@ func (r runner) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.remember(ctx); err != nil { // no reason not to reload: it may be what the worker needs
+		r.progress(api.PhaseActivate, "the new worker will not know who is down: %v", err)
+	}
+	defer r.forget()
 	result, err := engine.Reload(ctx)
 	if err != nil {
 		return err
@@ -138,6 +145,44 @@ func (r runner) reload(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// stateFile is the name of the file, in the runtime directory, from which a new
+// worker learns who is down. It is there during a reload only.
+const stateFile = "servers"
+
+// remember leaves word for the next worker of the servers that are down, so
+// that it does not try them with requests before its own first checks. A line
+// of a state file pins address and port against the configuration, and holds
+// what was done by hand; so only those are left that are down by their checks,
+// where the spec has them.
+func (r runner) remember(ctx context.Context) error {
+	servers, err := r.engine(r.name).Servers(ctx)
+	if err != nil {
+		return err
+	}
+	down := slices.DeleteFunc(servers, func(s haproxy.Server) bool { return !stillDown(r.spec, s) })
+	return os.WriteFile(r.inRuntime(r.name, stateFile), []byte(haproxy.StateFile(down)), 0o600)
+}
+
+// forget takes away what remember left: it is true for a moment only.
+func (r runner) forget() {
+	err := os.Remove(r.inRuntime(r.name, stateFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.progress(api.PhaseActivate, "a file with the states of servers stays behind: %v", err)
+	}
+}
+
+// stillDown reports whether what is known of a server that is down holds for
+// the server of that name in the spec too.
+func stillDown(spec api.LoadBalancer, s haproxy.Server) bool {
+	b := spec.Backends[s.Backend]
+	want, known := b.Servers[s.Name]
+	if !s.Down || s.Held || !known || b.HealthCheck == nil {
+		return false
+	}
+	address, err := netip.ParseAddr(want.Address)
+	return err == nil && s.Target == netip.AddrPortFrom(address, uint16(want.Port)) //nolint:gosec // a valid spec's port
 }
 
 // align compares the worker with the spec and sets it right, by commands if

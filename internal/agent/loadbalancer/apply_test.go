@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -204,5 +205,31 @@ func TestApplyFailsWhenTheWorkerDoesNotFollow(t *testing.T) {
 	err := f.Apply(t.Context(), changeOf(t, from, to), ignore)
 	if err == nil || !strings.Contains(err.Error(), "does not follow") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestReloadRemembersWhoIsDown(t *testing.T) {
+	from := listening(t)
+	for _, name := range []string{"moved", "held", "gone", "up"} {
+		from = with(from, name, func(s *api.Server) { *s = serverAt("10.0.1."+itoa(int(name[0])), 80) })
+	}
+	to := with(from, "moved", func(s *api.Server) { s.Port = 81 })
+	delete(to.Backends["web"].Servers, "gone")
+	f := newFake(t, from)
+	for m, s := range f.servers {
+		if m.server != "up" {
+			s.status = "DOWN"
+		}
+	}
+	f.servers[member{"web", "held"}].admin = 1
+	if err := f.apply(from, to); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(f.learned)), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[2], "web web1 ") || !strings.HasPrefix(lines[3], "web web2 ") {
+		t.Errorf("the new worker learns %q; expected lines for web1 and web2 alone", lines)
+	}
+	if _, err := os.Stat(f.inRuntime("lb", stateFile)); !os.IsNotExist(err) {
+		t.Errorf("the state file is still there: %v", err)
 	}
 }

@@ -40,6 +40,8 @@ type fake struct {
 	reloadAnswer string
 	journalLines []string
 	listener     net.Listener
+	// learned is the state file that the last reload found.
+	learned []byte
 }
 
 type fakeServer struct {
@@ -149,6 +151,7 @@ func (f *fake) answer(command string) string {
 		if f.reloadAnswer != "" {
 			return f.reloadAnswer
 		}
+		f.learned, _ = os.ReadFile(f.inRuntime("lb", stateFile))
 		f.load()
 		return "Success=1\n--\n[NOTICE]   (7) : Loading success.\n"
 	case command == "@1 show info":
@@ -186,10 +189,14 @@ func (f *fake) sorted() []member {
 
 func (f *fake) serversState() string {
 	var b strings.Builder
-	b.WriteString("1\n# be_name srv_name srv_addr srv_admin_state srv_uweight srv_port\n")
+	b.WriteString("1\n# be_name srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port\n")
 	for _, m := range f.sorted() {
 		s := f.servers[m]
-		fmt.Fprintf(&b, "%s %s %s %d %d %d\n", m.backend, m.server, s.address, s.admin, s.weight, s.port)
+		up := 2
+		if s.status == "DOWN" {
+			up = 0
+		}
+		fmt.Fprintf(&b, "%s %s %s %d %d %d %d\n", m.backend, m.server, s.address, up, s.admin, s.weight, s.port)
 	}
 	return b.String()
 }

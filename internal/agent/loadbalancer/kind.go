@@ -90,7 +90,12 @@ func pathsOf(name string) paths {
 
 // engine returns the client of a load balancer's running HAProxy.
 func (k *Kind) engine(name string) haproxy.Client {
-	return haproxy.Client{Socket: k.run + "/" + pathsOf(name).runtime + "/master.sock"}
+	return haproxy.Client{Socket: k.inRuntime(name, "master.sock")}
+}
+
+// inRuntime returns the path of a file in a load balancer's runtime directory.
+func (k *Kind) inRuntime(name, file string) string {
+	return k.run + "/" + pathsOf(name).runtime + "/" + file
 }
 
 // specOf returns the typed spec of what Validate returned.

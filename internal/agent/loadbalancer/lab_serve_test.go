@@ -165,6 +165,56 @@ func TestLabHealthChecks(t *testing.T) {
 	})
 }
 
+// TestLabReloadRemembersWhoIsDown reloads while a server fails its checks: the
+// new worker must not try it with requests before it has checked it itself.
+func TestLabReloadRemembersWhoIsDown(t *testing.T) {
+	s := newStand(t)
+	web1, web2 := newBackend(t, "web1"), newBackend(t, "web2")
+	spec := over(web1, web2)
+	spec.Backends["web"].HealthCheck.Interval = api.Duration(2 * time.Second)
+	s.apply(spec)
+	web1.healthy.Store(false)
+	s.until("web1 is down", func() bool {
+		_, status := s.get()
+		return status.Backends["web"].Servers["web1"].State == "down"
+	})
+	before := web1.served.Load()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		client := fresh()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, _, err := ask(client, http.MethodGet, "/"); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for i := range 5 {
+		spec.Timeouts.Tunnel = api.Duration(time.Duration(i+1) * time.Minute)
+		s.apply(spec)
+		if _, status := s.get(); status.Backends["web"].Servers["web1"].State != "down" {
+			t.Error("a server that is down came up by a reload")
+		}
+	}
+	close(stop)
+	<-stopped
+	if tried := web1.served.Load() - before; tried > 0 {
+		t.Errorf("%d requests went to a server that is down", tried)
+	}
+	// A moved server is another one: nothing is known of it.
+	moved := newBackend(t, "web1")
+	spec = with(spec, "web1", func(server *api.Server) { server.Port = moved.port })
+	s.apply(spec)
+	if _, status := s.get(); status.Backends["web"].Servers["web1"].State != "up" {
+		t.Error("a moved server took over the state of what was there before")
+	}
+}
+
 // TestLabReloadLosesNothing reloads under load: on connections that are kept
 // and on fresh ones, GET and POST. Each request has to be answered once.
 func TestLabReloadLosesNothing(t *testing.T) {

@@ -77,7 +77,8 @@ func renderGlobal(t *text, name string, spec api.LoadBalancer) {
 		"    user haproxy",
 		"    group haproxy",
 		"    chroot /var/lib/haproxy",
-		"    stats socket /run/"+pathsOf(name).runtime+"/admin.sock mode 660 level admin")
+		"    stats socket /run/"+pathsOf(name).runtime+"/admin.sock mode 660 level admin",
+		"    server-state-file /run/"+pathsOf(name).runtime+"/"+stateFile)
 	t.add("/max_connections", "    maxconn %d", spec.MaxConnections)
 	t.own(
 		// Where the machine grants fewer descriptors than maxconn may need,
@@ -95,7 +96,8 @@ func renderDefaults(t *text, spec api.LoadBalancer) {
 		"    http-reuse safe",
 		"    retries 3",
 		"    option redispatch 1",
-		"    retry-on conn-failure empty-response 0rtt-rejected")
+		"    retry-on conn-failure empty-response 0rtt-rejected",
+		"    load-server-state-from-file global")
 	at := api.Pointer("/timeouts")
 	t.add(at.At("connect"), "    timeout connect %s", milliseconds(spec.Timeouts.Connect))
 	t.add(at.At("client"), "    timeout client %s", milliseconds(spec.Timeouts.Client))
