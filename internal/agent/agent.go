@@ -124,7 +124,7 @@ func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func(
 	case err = <-ended:
 		a.stop()
 	case <-ctx.Done():
-		err = a.shutdown(ended)
+		err = a.shutdown(ctx, ended)
 	}
 	boot.Wait()
 	a.runner.Wait()
@@ -132,9 +132,9 @@ func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func(
 }
 
 // shutdown breaks off what runs, which is undone, and lets the calls end.
-func (a *Agent) shutdown(ended <-chan error) error {
+func (a *Agent) shutdown(over context.Context, ended <-chan error) error {
 	a.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout) // the one that ended has no time left
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(over), stopTimeout)
 	defer cancel()
 	return errors.Join(a.server.Shutdown(ctx), <-ended)
 }

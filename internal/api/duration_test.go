@@ -55,7 +55,9 @@ func TestParseDurationRefuses(t *testing.T) {
 }
 
 func TestDurationInJSON(t *testing.T) {
-	var got struct{ D Duration }
+	var got struct {
+		D Duration `json:"D"`
+	}
 	if err := json.Unmarshal([]byte(`{"D":"90s"}`), &got); err != nil || string(Encode(got)) != `{"D":"1m30s"}` {
 		t.Errorf("%s, %v", Encode(got), err)
 	}

@@ -90,7 +90,7 @@ type Operation struct {
 func OperationID(verb Verb, id ID, base int64, spec json.RawMessage) string {
 	h := sha256.New()
 	for _, part := range []string{string(verb), string(id.Kind), id.Name, fmt.Sprint(base), string(spec)} {
-		fmt.Fprintf(h, "%d:%s,", len(part), part) // length-prefixed: no two inputs run together
+		_, _ = fmt.Fprintf(h, "%d:%s,", len(part), part) // length-prefixed: no two inputs run together
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

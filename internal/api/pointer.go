@@ -21,7 +21,7 @@ func (p Pointer) At(steps ...any) Pointer {
 		case int:
 			b.WriteString(strconv.Itoa(s))
 		default:
-			b.WriteString(escaper.Replace(fmt.Sprint(s)))
+			b.WriteString(escape(fmt.Sprint(s)))
 		}
 	}
 	return Pointer(b.String())
@@ -34,13 +34,16 @@ func (p Pointer) Steps() []string {
 	}
 	steps := strings.Split(strings.TrimPrefix(string(p), "/"), "/")
 	for i, s := range steps {
-		steps[i] = unescaper.Replace(s)
+		steps[i] = unescape(s)
 	}
 	return steps
 }
 
-// The two replacers are immutable; RFC 6901 section 3 fixes their order.
-var (
-	escaper   = strings.NewReplacer("~", "~0", "/", "~1")
-	unescaper = strings.NewReplacer("~1", "/", "~0", "~")
-)
+// escape and unescape follow RFC 6901 section 3, which fixes their order.
+func escape(step string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(step, "~", "~0"), "/", "~1")
+}
+
+func unescape(token string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+}

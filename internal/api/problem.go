@@ -24,7 +24,7 @@ const (
 	// ProblemBlobMissing: the spec names a blob that was not uploaded.
 	ProblemBlobMissing ProblemType = "urn:foobar:problem:blob-missing"
 	// ProblemSecretsMissing: the agent has no values for the spec's secrets version and none were sent.
-	ProblemSecretsMissing ProblemType = "urn:foobar:problem:secrets-missing"
+	ProblemSecretsMissing ProblemType = "urn:foobar:problem:secrets-missing" //nolint:gosec // a name, no credential
 	// ProblemNotFound: there is no such component, operation or route.
 	ProblemNotFound ProblemType = "urn:foobar:problem:not-found"
 	// ProblemExists: a create met a component with another spec.
@@ -133,7 +133,7 @@ func IsProblem(err error, t ProblemType) bool {
 }
 
 // Violations collects what is wrong with a spec.
-type Violations []Violation
+type Violations []Violation //nolint:recvcheck // Add needs the pointer; Problem is called on what a function returns
 
 // Add notes what is wrong at p.
 func (v *Violations) Add(p Pointer, format string, args ...any) {

@@ -300,3 +300,57 @@ func TestEveryPutOnOneMachineEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestAgentServesThoughItsPastCannotBeSetRight(t *testing.T) {
+	m, admin := enrolled(t, agenttest.Config{})
+	if _, err := admin.Apply(t.Context(), change(0, balancer(100)), nil); err != nil {
+		t.Fatal(err)
+	}
+	m.Stop()
+	left := m.Path("/var/lib/foobar/transactions/load-balancer/www")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left+"/journal.json", []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.Boot()
+	health, err := admin.Health(t.Context())
+	if err != nil || len(health.Conditions) != 1 || health.Conditions[0].Type != "RecoveryIncomplete" {
+		t.Errorf("health %+v, %v", health, err)
+	}
+}
+
+func TestAuditLogThatWasTamperedWithIsShown(t *testing.T) {
+	m, admin := enrolled(t, agenttest.Config{})
+	m.Stop()
+	path := m.Path("/var/lib/foobar/audit.log")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte("terraform@test"), []byte("somebody@test0"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.Boot()
+	health, err := admin.Health(t.Context())
+	if err != nil || len(health.Conditions) != 1 || health.Conditions[0].Type != "AuditLogChanged" {
+		t.Errorf("health %+v, %v", health, err)
+	}
+}
+
+func TestUnenrolledMachineAnswersHealthAlone(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	if _, err := m.Admin().Info(t.Context()); !isNotEnrolled(err) {
+		t.Errorf("info of a machine that is not enrolled: %v", err)
+	}
+	m.Enroll()
+	if info, err := m.Admin().Info(t.Context()); err != nil || !info.Enrolled || info.Version == "" {
+		t.Errorf("info %+v, %v", info, err)
+	}
+}
+
+func isNotEnrolled(err error) bool {
+	_, ok := errors.AsType[*client.NotEnrolled](err)
+	return ok || api.IsProblem(err, api.ProblemNotEnrolled)
+}

@@ -176,7 +176,7 @@ func TestTamperingIsNoticed(t *testing.T) {
 			l[2] = string(encode(&e))
 			return l
 		}, "line 3 does not hold the hash"},
-		"a forged beginning": {func(l []string) []string {
+		"a forged beginning": {func([]string) []string {
 			e := entry(7)
 			e.Seq, e.Previous = 1, "00"
 			return []string{string(encode(&e))}

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// FileName is the name of the log in the agent's state directory; the
-	// older file that rotation leaves has OldSuffix after it.
-	FileName  = "audit.log"
+	// FileName is the name of the log in the agent's state directory.
+	FileName = "audit.log"
+	// OldSuffix ends the name of the older file, which rotation leaves.
 	OldSuffix = ".1"
 	// MaxBytes is the size, in bytes, at which a file is rotated: some 20,000
 	// entries, so that the two files together hold years of applies.
@@ -199,7 +199,7 @@ func each(dir string, visit func(path string, number int, line []byte) bool) err
 }
 
 func eachLine(path string, visit func(path string, number int, line []byte) bool) (more bool, err error) {
-	file, err := os.Open(path) //nolint:gosec // the path is the log's own
+	file, err := os.Open(path)
 	if err != nil {
 		return false, err
 	}
@@ -220,7 +220,7 @@ func eachLine(path string, visit func(path string, number int, line []byte) bool
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the log's own directory
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

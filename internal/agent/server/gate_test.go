@@ -138,7 +138,7 @@ func (brokenAudit) Append(api.AuditEntry) error { return errors.New("no space le
 
 func TestACallIsAnsweredThoughItCannotBeAudited(t *testing.T) {
 	b := newBench(t, true)
-	b.Config.Audit = brokenAudit{}
+	b.Audit = brokenAudit{}
 	if answer := b.change("PUT", "/v1/leaves/db", "{}"); answer.Code != http.StatusOK {
 		t.Errorf("%d %s, want 200", answer.Code, answer.Body)
 	}

@@ -21,7 +21,7 @@ const nobody = ^uint32(0)
 // ListenLocal listens on the socket at path, for root only, in place of what a
 // killed agent left there.
 func ListenLocal(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // others may look, the socket is closed to them
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("listen on the local socket: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

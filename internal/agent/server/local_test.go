@@ -71,8 +71,8 @@ func TestLocalCallerIsWhoRunsTheAgent(t *testing.T) {
 		ctx  context.Context //nolint:containedctx // the case's input
 		want api.Role
 	}{
-		"the same user": {context.WithValue(t.Context(), credentials{}, uint32(os.Geteuid())), roleLocal}, //nolint:gosec // a user id
-		"another user":  {context.WithValue(t.Context(), credentials{}, uint32(os.Geteuid()+1)), ""},      //nolint:gosec // a user id
+		"the same user": {context.WithValue(t.Context(), credentials{}, uint32(os.Geteuid())), roleLocal},
+		"another user":  {context.WithValue(t.Context(), credentials{}, uint32(os.Geteuid()+1)), ""},
 		"nobody":        {context.WithValue(t.Context(), credentials{}, nobody), ""},
 		"not known":     {t.Context(), ""},
 	}

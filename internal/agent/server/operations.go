@@ -47,11 +47,11 @@ func (s *Server) logs(c *call) (answer, error) {
 	return ok(api.Logs{Lines: read}), err
 }
 
-func (s *Server) audit(c *call) (answer, error) {
+func (s *Server) auditLog(c *call) (answer, error) {
 	after, err := c.query("after", 0, 0)
 	if err != nil {
 		return answer{}, err
 	}
-	entries, err := s.Config.Audit.After(after)
+	entries, err := s.Audit.After(after)
 	return ok(api.Audit{Entries: entries}), err
 }

@@ -54,7 +54,7 @@ func routes() []route {
 		{"GET", "/v1/operations/{id}", readers, false, false, none, (*Server).operation},
 		{"GET", "/v1/operations/{id}/events", readers, false, false, none, (*Server).events},
 		{"GET", "/v1/logs", readers, false, false, none, (*Server).logs},
-		{"GET", "/v1/audit", readers, false, false, none, (*Server).audit},
+		{"GET", "/v1/audit", readers, false, false, none, (*Server).auditLog},
 
 		{"HEAD", "/v1/blobs/sha256:{sha256}", admin, false, false, none, (*Server).blobStatus},
 		{"PATCH", "/v1/blobs/sha256:{sha256}", admin, false, true, chunk, (*Server).blobAppend},

@@ -55,7 +55,7 @@ func readStatus(ctx context.Context, agent local) (machineStatus, error) {
 	}
 	for _, listed := range listing.Components {
 		var component api.Component
-		err := agent.get(ctx, "/v1/"+listed.ID.String(), &component)
+		err := agent.get(ctx, "/v1/"+listed.String(), &component)
 		if api.IsProblem(err, api.ProblemNotFound) {
 			continue // removed in the meantime
 		}
@@ -94,9 +94,9 @@ func (s machineStatus) String() string {
 
 func (s machineStatus) table(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "COMPONENT\tGENERATION\tAPPLIED\tBY\tSTATE")
+	_, _ = fmt.Fprintln(w, "COMPONENT\tGENERATION\tAPPLIED\tBY\tSTATE")
 	for _, c := range s.Components {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Generation, clock(c.AppliedAt), c.Actor, state(c))
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Generation, clock(c.AppliedAt), c.Actor, state(c))
 	}
 	_ = w.Flush() // writes to memory
 }
