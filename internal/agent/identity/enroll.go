@@ -43,7 +43,7 @@ func (p *pending) take(exporter []byte) pki.Exchange {
 }
 
 // Offer answers the first call of an enrolment: POST /v1/enroll. Its errors
-// are problems.
+// are problems, or failures of the machine itself.
 func (id *Identity) Offer(c tls.ConnectionState, hello api.EnrollHello) (api.EnrollOffer, error) {
 	id.writing.Lock()
 	defer id.writing.Unlock()
@@ -78,8 +78,9 @@ func (id *Identity) Offer(c tls.ConnectionState, hello api.EnrollHello) (api.Enr
 
 // Finish answers the second call of an enrolment: POST /v1/enroll:finish, on
 // the connection of the first. When it returns without an error the machine is
-// enrolled for good, and its key is burnt. Its errors are problems; those of a
-// proof that does not hold are all alike.
+// enrolled for good, and its key is burnt. Its errors are problems, or
+// failures of the machine itself; those of a proof that does not hold are all
+// alike.
 func (id *Identity) Finish(c tls.ConnectionState, grant api.EnrollGrant) (api.Enrolled, error) {
 	id.writing.Lock()
 	defer id.writing.Unlock()
@@ -106,7 +107,8 @@ func (id *Identity) Finish(c tls.ConnectionState, grant api.EnrollGrant) (api.En
 }
 
 // Renew gives the enrolled machine a new certificate for its key, and a new
-// list of CAs: POST /v1/identity:renew. Its errors are problems.
+// list of CAs: POST /v1/identity:renew. Its errors are as those of
+// [Identity.Finish].
 func (id *Identity) Renew(c tls.ConnectionState, renewal api.Certification) (api.Enrolled, error) {
 	id.writing.Lock()
 	defer id.writing.Unlock()

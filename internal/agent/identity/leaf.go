@@ -25,7 +25,8 @@ const (
 func (id *Identity) LeafDir(name string) string { return filepath.Join(id.dir, "leaves", name) }
 
 // Leaf returns the leaf of a service: its request, and its certificate if it
-// has one that this machine's CAs signed. The errors are problems.
+// has one that this machine's CAs signed. Errors that a caller can act on are
+// problems.
 func (id *Identity) Leaf(name string) (api.ServiceLeaf, error) {
 	s, err := id.forLeaf(name)
 	if err != nil {
@@ -45,7 +46,8 @@ func (id *Identity) Leaf(name string) (api.ServiceLeaf, error) {
 }
 
 // RequestLeaf makes the key of a service's leaf, unless it has one, and
-// returns the request for its certificate. The errors are problems.
+// returns the request for its certificate. Errors that a caller can act on are
+// problems.
 func (id *Identity) RequestLeaf(name string) (api.ServiceLeaf, error) {
 	id.writing.Lock()
 	defer id.writing.Unlock()
@@ -65,7 +67,8 @@ func (id *Identity) RequestLeaf(name string) (api.ServiceLeaf, error) {
 }
 
 // StoreLeaf stores the certificate of a service's leaf, which has to be for
-// the leaf's key and signed by one of this machine's CAs. The errors are problems.
+// the leaf's key and signed by one of this machine's CAs. Errors that a caller
+// can act on are problems.
 func (id *Identity) StoreLeaf(name string, signed api.ServiceLeaf) (api.ServiceLeaf, error) {
 	id.writing.Lock()
 	defer id.writing.Unlock()
