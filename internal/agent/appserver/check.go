@@ -16,8 +16,8 @@ import (
 
 // Check asks nginx about its staged configuration, and whether the command's
 // program is there. A program of a release that is not unpacked yet is left
-// to Apply. systemd-analyze is not asked: it loads every unit of the machine,
-// and would find nothing in units that hold validated values only.
+// to Apply. systemd-analyze is not asked: units hold validated values only, of
+// which it would find none wrong.
 func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	s, err := specOf(staged.Version.Spec)
 	if err != nil {
@@ -48,7 +48,7 @@ func (k *Kind) checkNginx(ctx context.Context, l layout, staged converge.Staged)
 	defer os.RemoveAll(dir) //nolint:errcheck // in a temporary directory
 	text := strings.NewReplacer(l.nginxRuntimeDir()+"/", dir+"/", spoolDir, dir+"/").Replace(string(content))
 	config := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil { //nolint:gosec // dir is our own
 		return fmt.Errorf("write a copy for nginx's test: %w", err)
 	}
 	output, err := k.nginx(ctx, "-t", "-q", "-e", "stderr", "-p", dir, "-c", config)

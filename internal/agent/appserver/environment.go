@@ -18,13 +18,14 @@ import (
 func environmentFile(variables map[string]string, at api.Pointer) *text {
 	t := newText()
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		t.from(at.At(name), "%s=\"%s\"", name, environmentEscaper.Replace(variables[name]))
+		t.from(at.At(name), "%s=\"%s\"", name, escapeVariable(variables[name]))
 	}
 	return t
 }
 
-// The replacer is immutable.
-var environmentEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
+func escapeVariable(value string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`).Replace(value)
+}
 
 // parseEnvironment reads what [environmentFile] writes. An error holds no
 // values.

@@ -20,7 +20,7 @@ import (
 func (s *stand) serves(release string, url string) {
 	s.Helper()
 	if response, answer := s.ask(http.MethodGet, url, nil, nil); answer.Release != release {
-		s.Errorf("%s: status %d from release %q, want %q", url, response.StatusCode, answer.Release, release)
+		s.Errorf("%s: status %d from release %q, want %q", url, response.status, answer.Release, release)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			}
 			s.eventually("the old release answers again", func() bool {
 				response, answer := s.ask(http.MethodGet, url, nil, nil)
-				return response.StatusCode == http.StatusOK && answer.Release == "good"
+				return response.status == http.StatusOK && answer.Release == "good"
 			})
 			if component, status := s.get("shop"); len(component.Drift) > 0 || status.Release != good.Release.SHA256 {
 				t.Errorf("afterwards: drift %v, release %s", component.Drift, status.Release)
@@ -147,7 +147,7 @@ func TestOneOfTwoAppServersIsBroken(t *testing.T) {
 	}
 	s.eventually("nginx says that the app is gone", func() bool {
 		response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8082"+api.AppHealthPath, nil, nil)
-		return response.StatusCode == http.StatusBadGateway
+		return response.status == http.StatusBadGateway
 	})
 	s.serves("fine", "http://127.0.0.1:8081/")
 	c, status := s.get("broken")
@@ -235,7 +235,7 @@ func TestNginxThatCannotListenIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	defer other.Close() //nolint:errcheck // nothing is lost with it
 	spec := s.spec(s.release("blocked"), 8081)
 	spec.Address = "127.0.0.1"
 	problem := s.refused("blocked", spec)

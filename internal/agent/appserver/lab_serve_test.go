@@ -77,7 +77,7 @@ func TestRequestsAreDescribedByNginxAlone(t *testing.T) {
 	response, answer := s.ask(http.MethodGet, "http://127.0.0.1:8081/a%2Fb?c=d", nil, claim)
 	want := map[string]string{
 		"host": "127.0.0.1:8081", "x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http", "x-real-ip": "127.0.0.1",
-		"x-forwarded-host": "127.0.0.1:8081", "connection": "close", "x-request-id": response.Header.Get("X-Request-Id"),
+		"x-forwarded-host": "127.0.0.1:8081", "connection": "close", "x-request-id": response.header.Get("X-Request-Id"),
 	}
 	for _, gone := range []string{"upgrade", "forwarded", "x-forwarded-port", "proxy"} {
 		want[gone] = ""
@@ -117,7 +117,7 @@ func TestReloadKeepsNginx(t *testing.T) {
 	s.apply("body", spec, nil)
 	post := func(size int) int {
 		response, _ := s.ask(http.MethodPost, "http://127.0.0.1:8081/", bytes.NewReader(make([]byte, size)), nil)
-		return response.StatusCode
+		return response.status
 	}
 	if got := post(1001); got != http.StatusRequestEntityTooLarge {
 		t.Errorf("1001 bytes of 1000: %d", got)
@@ -129,8 +129,8 @@ func TestReloadKeepsNginx(t *testing.T) {
 		t.Errorf("nginx was restarted: %d became %d", nginx, after)
 	}
 	response, _ := s.ask(http.MethodPost, "http://127.0.0.1:8083/", bytes.NewReader(make([]byte, 300_000)), nil)
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("300,000 bytes after the reload: %d", response.StatusCode)
+	if response.status != http.StatusOK {
+		t.Errorf("300,000 bytes after the reload: %d", response.status)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestHealthAndDrainForLoadBalancers(t *testing.T) {
 	s.apply("drain", spec, nil)
 	health := func() int {
 		response, _ := s.ask(http.MethodHead, "http://127.0.0.1:8081"+api.AppHealthPath, nil, nil)
-		return response.StatusCode
+		return response.status
 	}
 	if got := health(); got != http.StatusOK {
 		t.Errorf("healthy: %d", got)
@@ -156,8 +156,8 @@ func TestHealthAndDrainForLoadBalancers(t *testing.T) {
 	if len(c.Conditions) != 1 || c.Conditions[0].Type != "Draining" || len(c.Drift) > 0 {
 		t.Errorf("draining: %+v %v", c.Conditions, c.Drift)
 	}
-	if response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8081/", nil, nil); response.StatusCode != http.StatusOK {
-		t.Errorf("a request while it drains: %d", response.StatusCode)
+	if response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8081/", nil, nil); response.status != http.StatusOK {
+		t.Errorf("a request while it drains: %d", response.status)
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
@@ -169,8 +169,8 @@ func TestHealthAndDrainForLoadBalancers(t *testing.T) {
 	if got := health(); got != http.StatusOK {
 		t.Errorf("after the change was undone: %d", got)
 	}
-	if response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8081/_foobar/other", nil, nil); response.StatusCode != http.StatusNotFound {
-		t.Errorf("nginx's own paths reach the app: %d", response.StatusCode)
+	if response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8081/_foobar/other", nil, nil); response.status != http.StatusNotFound {
+		t.Errorf("nginx's own paths reach the app: %d", response.status)
 	}
 }
 

@@ -197,33 +197,37 @@ type entry struct {
 	mode    int64
 }
 
-// upload packs a release into the blob store and returns its checksum.
-func (s *stand) upload(files map[string]entry) string {
-	s.Helper()
+// pack makes a release and its checksum.
+func pack(t *testing.T, files map[string]entry) (string, []byte) {
+	t.Helper()
 	var archive bytes.Buffer
 	zipped := gzip.NewWriter(&archive)
 	tape := tar.NewWriter(zipped)
 	for name, f := range files {
 		header := &tar.Header{Name: name, Mode: f.mode, Size: int64(len(f.content)), Format: tar.FormatUSTAR}
 		if err := tape.WriteHeader(header); err != nil {
-			s.Fatal(err)
+			t.Fatal(err)
 		}
 		if _, err := io.WriteString(tape, f.content); err != nil {
-			s.Fatal(err)
+			t.Fatal(err)
 		}
 	}
-	if err := tape.Close(); err != nil {
-		s.Fatal(err)
+	for _, c := range []io.Closer{tape, zipped} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := zipped.Close(); err != nil {
-		s.Fatal(err)
-	}
-	digest := sha256.Sum256(archive.Bytes())
-	sum := hex.EncodeToString(digest[:])
+	sum := sha256.Sum256(archive.Bytes())
+	return hex.EncodeToString(sum[:]), archive.Bytes()
+}
+
+// upload puts a release into the blob store and returns its checksum.
+func (s *stand) upload(files map[string]entry) string {
+	s.Helper()
+	sum, archive := pack(s.T, files)
 	status, err := s.blobs.Status(sum)
 	if err == nil && !status.Complete {
-		_, err = s.blobs.Append(context.Background(), sum, 0, &archive)
-		if err == nil {
+		if _, err = s.blobs.Append(context.Background(), sum, 0, bytes.NewReader(archive)); err == nil {
 			err = s.blobs.Finish(context.Background(), sum)
 		}
 	}
@@ -259,9 +263,14 @@ print("started", RELEASE, flush=True)
 Server(os.environ.get("SOCKET") or ("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 `
 
+// python is a release of the echo app.
+func python(name string) map[string]entry {
+	return map[string]entry{"main.py": {"RELEASE = \"" + name + "\"\n" + echo, 0o644}}
+}
+
 func (s *stand) release(name string) string {
 	s.Helper()
-	return s.upload(map[string]entry{"main.py": {"RELEASE = \"" + name + "\"\n" + echo, 0o644}})
+	return s.upload(python(name))
 }
 
 func (s *stand) spec(release string, port int) api.AppServer {
@@ -284,31 +293,44 @@ type told struct {
 	Path        string            `json:"path"`
 }
 
-func (s *stand) ask(method, url string, body io.Reader, header http.Header) (*http.Response, told) {
-	s.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), method, url, body)
+// reply is what nginx answered around it.
+type reply struct {
+	status int
+	header http.Header
+}
+
+// ask sends a request over a connection of its own.
+func ask(ctx context.Context, method, url string, body io.Reader, header http.Header) (reply, told, error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		s.Fatal(err)
+		return reply{}, told{}, err
 	}
 	if header != nil {
 		request.Header = header
 	}
 	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
 	if err != nil {
-		s.Fatal(err)
+		return reply{}, told{}, err
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // nothing is lost with it
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		s.Fatal(err)
+		return reply{}, told{}, err
 	}
 	var answer told
 	if response.StatusCode == http.StatusOK && method != http.MethodHead {
-		if err := json.Unmarshal(content, &answer); err != nil {
-			s.Fatalf("%s answers %q: %v", url, content, err)
-		}
+		err = json.Unmarshal(content, &answer)
 	}
-	return response, answer
+	return reply{response.StatusCode, response.Header}, answer, err
+}
+
+func (s *stand) ask(method, url string, body io.Reader, header http.Header) (reply, told) {
+	s.Helper()
+	r, answer, err := ask(context.Background(), method, url, body, header)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return r, answer
 }
 
 // eventually waits for a condition that the machine brings about by itself.

@@ -6,9 +6,12 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Slots of an app server. One is active for now; every path and unit of the
-// app carries the slot's name already, so that a second can stand beside it.
-const slotBlue = "blue"
+// Slots of an app server. Blue is the one in use; every path and unit of the
+// app carries the slot's name, so that green can stand beside it.
+const (
+	slotBlue  = "blue"
+	slotGreen = "green"
+)
 
 // Names of accounts of the image.
 const (

@@ -80,7 +80,7 @@ func appEnvironment(l layout, s api.AppServer) *text {
 	sum := sha256.New()
 	sum.Write(appUnitText(l, s).content())
 	sum.Write(environmentFile(s.Environment, "").content())
-	fmt.Fprintf(sum, "%s %d", s.Release.SHA256, s.SecretsVersion)
+	sum.Write(fmt.Appendf(nil, "%s %d", s.Release.SHA256, s.SecretsVersion))
 	t := environmentFile(s.Environment, "/environment")
 	t.own(fmt.Sprintf("%s=\"%x\"", revisionVariable, sum.Sum(nil)[:8]))
 	return t

@@ -106,7 +106,8 @@ func TestRenderGolden(t *testing.T) {
 
 func TestRenderIsPure(t *testing.T) {
 	for name, s := range specs() {
-		if show(render(t, "notes", s).State) != show(render(t, "notes", s).State) {
+		one, other := show(render(t, "notes", s).State), show(render(t, "notes", s).State)
+		if one != other {
 			t.Errorf("%s: two renderings differ", name)
 		}
 	}

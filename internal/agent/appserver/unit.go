@@ -83,11 +83,8 @@ func programPath(l layout, slot, program string) string {
 // quoteArgument writes an argument so that systemd reads it back as it is:
 // quoted as systemd.syntax(7) says, with "%" doubled against specifiers.
 func quoteArgument(argument string) string {
-	return `"` + argumentEscaper.Replace(argument) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`).Replace(argument) + `"`
 }
-
-// The replacer is immutable.
-var argumentEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`)
 
 // restartPolicy brings a process back for ever, soon at first, then every 30 s.
 func restartPolicy() []string {
@@ -133,7 +130,7 @@ func nginxUnitText(l layout, s api.AppServer) *text {
 	t.own("[Unit]",
 		"Description=nginx in front of foobar app "+l.name,
 		// Stopped in the reverse order: nginx finishes its requests while the app still answers.
-		"After=network.target "+l.appUnit(slotBlue),
+		"After=network.target "+l.appUnit(slotBlue)+" "+l.appUnit(slotGreen),
 		"StartLimitIntervalSec=0",
 		"",
 		"[Service]",
