@@ -64,7 +64,7 @@ type Agent struct {
 	runner *operation.Runner
 	server *server.Server
 	// operate ends with the agent; operations run under it.
-	operate context.Context //nolint:containedctx // it is the agent's life
+	operate context.Context
 	stop    context.CancelFunc
 
 	mu         sync.Mutex

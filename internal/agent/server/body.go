@@ -35,5 +35,5 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	if err != nil {
 		_ = b.setDeadline(time.Time{})
 	}
-	return n, err //nolint:wrapcheck // a reader's end must stay io.EOF
+	return n, err // as it is: a reader ends with io.EOF itself
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"net"
 	"net/http"
@@ -60,7 +61,7 @@ func TestLocalSocket(t *testing.T) {
 	if err := b.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := <-served; err != http.ErrServerClosed { //nolint:errorlint // documented to be returned as it is
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("Serve ended with %v", err)
 	}
 }
@@ -68,7 +69,7 @@ func TestLocalSocket(t *testing.T) {
 func TestLocalCallerIsWhoRunsTheAgent(t *testing.T) {
 	b := newBench(t, true)
 	tests := map[string]struct {
-		ctx  context.Context //nolint:containedctx // the case's input
+		ctx  context.Context
 		want api.Role
 	}{
 		"the same user": {context.WithValue(t.Context(), credentials{}, uint32(os.Geteuid())), roleLocal},

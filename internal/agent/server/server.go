@@ -97,7 +97,7 @@ type Server struct {
 	local  *http.Server
 	// stopping ends when the server is shut down; whoever waits for events
 	// is then answered at once.
-	stopping context.Context //nolint:containedctx // it is the server's life, not a call's
+	stopping context.Context
 	stop     context.CancelFunc
 }
 

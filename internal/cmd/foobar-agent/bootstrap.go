@@ -1,15 +1,37 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 )
+
+// openIdentity opens the identity in dir, made of the machine's bootstrap or
+// there from before. A machine that is enrolled does without a bootstrap, so a
+// bad one stops it no more.
+func openIdentity(credentials, file, dir string, log hclog.Logger) (*identity.Identity, error) {
+	bootstrap, invalid := identity.ReadBootstrap(credentials, file)
+	id, err := identity.Open(identity.Config{
+		Dir: dir, Bootstrap: bootstrap, BuildTime: buildTime(), Now: time.Now, Random: rand.Reader,
+	})
+	if err != nil {
+		return nil, cmp.Or(invalid, err)
+	}
+	if invalid != nil {
+		log.Warn("the bootstrap is not valid; the machine is enrolled and goes on without it", "reason", invalid)
+	}
+	return id, nil
+}
 
 // openInterval is the pause between two tries to open the identity: cloud-init
 // may write the bootstrap after the agent has started, and a person may mend it.
@@ -40,7 +62,7 @@ func await[T any](ctx context.Context, again <-chan time.Time, open func() (T, e
 // console, which is all that can be seen of a machine that nobody can reach.
 func reportIdle(log hclog.Logger, console, reason string) {
 	log.Error("the agent serves nothing until this is mended", "reason", reason)
-	file, err := os.OpenFile(console, os.O_WRONLY|os.O_APPEND, 0)
+	file, err := os.OpenFile(console, os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return // a machine without a console still has its journal
 	}

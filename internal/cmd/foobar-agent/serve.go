@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -45,28 +44,21 @@ func serve(ctx context.Context, args []string) error {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	log := hclog.New(&hclog.LoggerOptions{Name: "agent", JSONFormat: true, Level: hclog.LevelFromString(os.Getenv("FOOBAR_LOG")), Output: os.Stderr})
-	id, err := openIdentity(ctx, log)
+	id, err := awaitIdentity(ctx, log)
 	if err != nil {
 		return nil //nolint:nilerr // told to stop before there was anything to serve
 	}
 	return runAgent(ctx, id, log)
 }
 
-// openIdentity waits for a valid bootstrap or an identity from before. Until
+// awaitIdentity waits for a valid bootstrap or an identity from before. Until
 // then the unit counts as started, so that systemd does not start it over and
 // over, and nothing listens.
-func openIdentity(ctx context.Context, log hclog.Logger) (*identity.Identity, error) {
+func awaitIdentity(ctx context.Context, log hclog.Logger) (*identity.Identity, error) {
 	ticker := time.NewTicker(openInterval)
 	defer ticker.Stop()
 	open := func() (*identity.Identity, error) {
-		bootstrap, err := identity.ReadBootstrap(os.Getenv("CREDENTIALS_DIRECTORY"), api.BootstrapPath)
-		if err != nil {
-			return nil, err
-		}
-		return identity.Open(identity.Config{
-			Dir: filepath.Join(stateDir, "identity"), Bootstrap: bootstrap,
-			BuildTime: buildTime(), Now: time.Now, Random: rand.Reader,
-		})
+		return openIdentity(os.Getenv("CREDENTIALS_DIRECTORY"), api.BootstrapPath, filepath.Join(stateDir, "identity"), log)
 	}
 	return await(ctx, ticker.C, open, func(reason string) {
 		reportIdle(log, console, reason)
