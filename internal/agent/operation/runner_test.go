@@ -1,0 +1,603 @@
+package operation_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const stateDir = "/var/lib/foobar"
+
+// mine gives everything to the user that runs the test.
+type mine struct{}
+
+func (mine) Ensure(context.Context, []converge.User) error { return nil }
+
+func (mine) Lookup(string, string) (int, int, error) { return os.Getuid(), os.Getgid(), nil }
+
+// machine is an agent's runner on a machine in a directory.
+type machine struct {
+	*operation.Runner
+	root  string
+	kind  *operationtest.Kind
+	units *systemdtest.Systemd
+	blobs *blob.Store
+	stop  context.CancelFunc
+}
+
+// start begins a life of the agent on the machine in root.
+func start(t *testing.T, root string) *machine {
+	t.Helper()
+	m := &machine{root: root, units: systemdtest.New(root, filepath.Join(root, "systemd.json"))}
+	m.kind = &operationtest.Kind{Name: api.KindLoadBalancer, Root: root, Units: m.units}
+	var err error
+	if m.blobs, err = blob.Open(filepath.Join(root, stateDir, "blobs"), blob.DefaultQuota, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	runtime := filepath.Join(root, "run", "foobar")
+	if err := os.MkdirAll(runtime, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	m.stop = cancel
+	m.Runner, err = operation.New(operation.Config{
+		Dir: stateDir, Runtime: runtime, Kinds: []operation.Kind{m.kind}, Units: m.units, Blobs: m.blobs,
+		Engine:   &converge.Engine{Root: root, Dir: stateDir + "/transactions", Units: m.units, Accounts: mine{}, Trees: m.blobs},
+		Reserved: []api.Claim{{Network: "tcp", Port: 9443}},
+		Clock:    time.Now, Logger: hclog.NewNullLogger(), Ctx: ctx,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Recover(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		m.stop()
+		m.Wait()
+	})
+	return m
+}
+
+func id(name string) api.ID { return api.ID{Kind: api.KindLoadBalancer, Name: name} }
+
+func request(name string, base int64, spec operationtest.Spec) operation.Request {
+	raw := api.Encode(spec)
+	return operation.Request{
+		ID: id(name), Base: base, Actor: "tester", Write: api.Write{Spec: raw},
+		Operation: api.OperationID(api.VerbApply, id(name), base, raw),
+	}
+}
+
+func deletion(name string, base int64) operation.Request {
+	return operation.Request{ID: id(name), Base: base, Actor: "tester", Operation: api.OperationID(api.VerbDelete, id(name), base, nil)}
+}
+
+// await returns an operation once it is done.
+func (m *machine) await(t *testing.T, id string) api.Operation {
+	t.Helper()
+	for {
+		op, err := m.Operation(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op.State.Done() {
+			return op
+		}
+		events, err := m.Events(t.Context(), id, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Events(t.Context(), id, int64(len(events)), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// do applies a spec to the end; refused is told as the operation's problem.
+func (m *machine) do(t *testing.T, r operation.Request) api.Operation {
+	t.Helper()
+	op, err := m.Apply(t.Context(), r)
+	if err != nil {
+		return api.Operation{ID: r.Operation, State: api.OperationFailed, Problem: api.AsProblem(err)}
+	}
+	return m.await(t, op.ID)
+}
+
+// must applies a spec, which has to work.
+func (m *machine) must(t *testing.T, r operation.Request) api.Operation {
+	t.Helper()
+	op := m.do(t, r)
+	if op.State != api.OperationApplied {
+		t.Fatalf("the operation failed: %v", op.Problem)
+	}
+	return op
+}
+
+func (m *machine) remove(t *testing.T, r operation.Request) api.Operation {
+	t.Helper()
+	op, err := m.Delete(t.Context(), r)
+	if err != nil {
+		return api.Operation{ID: r.Operation, State: api.OperationFailed, Problem: api.AsProblem(err)}
+	}
+	return m.await(t, op.ID)
+}
+
+func (m *machine) get(t *testing.T, name string) api.Component {
+	t.Helper()
+	c, err := m.Get(t.Context(), id(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func spec(port int, text string) operationtest.Spec {
+	return operationtest.Spec{Port: port, Text: text, Weight: 1}
+}
+
+func wantProblem(t *testing.T, op api.Operation, want api.ProblemType, words ...string) {
+	t.Helper()
+	if op.Problem == nil || op.Problem.Type != want {
+		t.Fatalf("the operation ended as %s with %v, want %s", op.State, op.Problem, want)
+	}
+	for _, word := range words {
+		if !strings.Contains(op.Problem.Error(), word) {
+			t.Errorf("the problem does not mention %q: %v", word, op.Problem)
+		}
+	}
+}
+
+func TestWritesGoByTheirGeneration(t *testing.T) {
+	m := start(t, t.TempDir())
+	wantProblem(t, m.do(t, request("edge", 3, spec(80, "one"))), api.ProblemGeneration, "none on this machine")
+	if op := m.must(t, request("edge", 0, spec(80, "one"))); op.Generation != 1 {
+		t.Errorf("the creation made generation %d", op.Generation)
+	}
+	if op := m.must(t, request("edge", 1, spec(80, "two"))); op.Generation != 2 {
+		t.Errorf("the update made generation %d", op.Generation)
+	}
+	adoption := request("edge", 0, spec(80, "two"))
+	if op := m.must(t, adoption); op.Generation != 2 {
+		t.Errorf("the adoption made generation %d", op.Generation)
+	}
+	wantProblem(t, m.do(t, request("edge", 0, spec(80, "three"))), api.ProblemExists, "tester", "import")
+	wantProblem(t, m.do(t, request("edge", 1, spec(80, "three"))), api.ProblemGeneration, "generation 2", "tester")
+	wantProblem(t, m.do(t, request("edge", 7, spec(80, "two"))), api.ProblemGeneration)
+	wantProblem(t, m.do(t, request("edge", 2, spec(0, "two"))), api.ProblemInvalid, "/port")
+	if c := m.get(t, "edge"); c.Generation != 2 || !strings.Contains(string(c.Spec), "two") || c.Actor != "tester" {
+		t.Errorf("the component is %+v", c)
+	}
+}
+
+func TestAdoptionRepairsDrift(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	if err := m.units.Stop(t.Context(), operationtest.Unit("edge")); err != nil {
+		t.Fatal(err)
+	}
+	if c := m.get(t, "edge"); len(c.Drift) != 1 {
+		t.Errorf("the drift is %v", c.Drift)
+	}
+	adoption := request("edge", 0, spec(80, "one"))
+	adoption.Operation = "adoption" // of another owner: the creation's own id would be answered
+	if op := m.must(t, adoption); op.Generation != 2 {
+		t.Errorf("the repair made generation %d", op.Generation)
+	}
+	if c := m.get(t, "edge"); len(c.Drift) != 0 {
+		t.Errorf("the drift is %v", c.Drift)
+	}
+}
+
+func TestAnOperationThatRunsIsJoined(t *testing.T) {
+	m := start(t, t.TempDir())
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	m.kind.Gate = func(ctx context.Context, _ converge.Change) error {
+		entered <- struct{}{}
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	r := request("edge", 0, spec(80, "one"))
+	for range 3 {
+		op, err := m.Apply(t.Context(), r)
+		if err != nil || op.State.Done() || op.Runs != 1 {
+			t.Fatalf("the operation is %+v, %v", op, err)
+		}
+	}
+	<-entered
+	close(release)
+	first := m.await(t, r.Operation)
+	if again, err := m.Apply(t.Context(), r); err != nil || again.State != api.OperationApplied || again.Generation != 1 || again.Ended != first.Ended {
+		t.Errorf("asked again, long done, it is %+v, %v", again, err)
+	}
+	if len(entered) != 0 {
+		t.Error("it was carried out more than once")
+	}
+	m.must(t, request("edge", 1, spec(80, "two")))
+	if op := m.do(t, r); op.Problem == nil || op.Problem.Type != api.ProblemExists {
+		t.Errorf("once another one came after it, it is %+v", op)
+	}
+}
+
+func TestAFailedOperationRunsAgain(t *testing.T) {
+	m := start(t, t.TempDir())
+	fault := errors.New("a passing fault")
+	m.kind.Gate = func(_ context.Context, c converge.Change) error {
+		if c.Undo {
+			return nil
+		}
+		return fault
+	}
+	r := request("edge", 0, spec(80, "one"))
+	wantProblem(t, m.do(t, r), api.ProblemRolledBack, "a passing fault")
+	m.kind.Gate = nil
+	if op := m.must(t, r); op.Runs != 2 || op.Generation != 1 {
+		t.Errorf("the second run ended as %+v", op)
+	}
+	events, err := m.Events(t.Context(), r.Operation, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rolledBack := false
+	for i, e := range events {
+		rolledBack = rolledBack || e.Phase == api.PhaseRollback
+		if e.Seq != int64(i+1) {
+			t.Errorf("event %d has the number %d", i+1, e.Seq)
+		}
+	}
+	if last := events[len(events)-1]; last.Phase != api.PhaseCommit || !rolledBack {
+		t.Errorf("the events are %v", events)
+	}
+}
+
+func TestComponentsDoNotWaitForEachOther(t *testing.T) {
+	m := start(t, t.TempDir())
+	release := make(chan struct{})
+	m.kind.Gate = func(_ context.Context, c converge.Change) error {
+		if c.Name == "slow" {
+			<-release
+		}
+		return nil
+	}
+	slow := request("slow", 0, spec(80, "one"))
+	if _, err := m.Apply(t.Context(), slow); err != nil {
+		t.Fatal(err)
+	}
+	m.must(t, request("quick", 0, spec(81, "one")))
+	close(release)
+	m.await(t, slow.Operation)
+}
+
+func TestOperationsOnOneComponentQueueInOrder(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "zero")))
+	entered, release := make(chan struct{}), make(chan struct{})
+	m.kind.Gate = func(ctx context.Context, c converge.Change) error {
+		if s, ok := c.To.Spec.(operationtest.Spec); ok && s.Text == "one" {
+			close(entered)
+			<-release
+		}
+		return ctx.Err()
+	}
+	first := request("edge", 1, spec(80, "one"))
+	if _, err := m.Apply(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	var waiting []operation.Request
+	for base, text := range []string{"two", "three"} {
+		r := request("edge", int64(base)+2, spec(80, text))
+		waiting = append(waiting, r)
+		op, err := m.Apply(t.Context(), r)
+		if err != nil || op.State != api.OperationQueued {
+			t.Fatalf("the waiting operation is %+v, %v", op, err)
+		}
+		// Only once it waits may the next one come: the order is that of coming.
+		if events, err := m.Events(t.Context(), r.Operation, 0, time.Minute); err != nil || events[0].Phase != api.PhaseQueue {
+			t.Fatalf("the events are %v, %v", events, err)
+		}
+	}
+	lost := request("edge", 1, spec(80, "lost"))
+	if _, err := m.Apply(t.Context(), lost); err != nil {
+		t.Fatal(err)
+	}
+	if c := m.get(t, "edge"); c.Generation != 1 || len(c.Conditions) != 1 || c.Conditions[0].Type != "OperationRunning" || len(c.Drift) > 0 {
+		t.Errorf("in the middle of an operation the component is %+v", c)
+	}
+	close(release)
+	for i, r := range append([]operation.Request{first}, waiting...) {
+		if op := m.await(t, r.Operation); op.Generation != int64(i)+2 {
+			t.Errorf("operation %d ended as %+v", i, op)
+		}
+	}
+	wantProblem(t, m.await(t, lost.Operation), api.ProblemGeneration)
+}
+
+func TestAnOperationOutOfTimeIsUndone(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	m.kind.Gate = func(ctx context.Context, c converge.Change) error {
+		if c.Undo {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r := request("edge", 1, spec(80, "two"))
+	r.Write.TimeoutSeconds = 1
+	wantProblem(t, m.do(t, r), api.ProblemTimeout, "timeout of 1s")
+	if c := m.get(t, "edge"); c.Generation != 1 || len(c.Drift) > 0 {
+		t.Errorf("the component is %+v", c)
+	}
+}
+
+func TestTheAgentsEndUndoesWhatRuns(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	m.kind.Gate = func(ctx context.Context, c converge.Change) error {
+		if c.Undo {
+			return nil
+		}
+		m.stop()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r := request("edge", 1, spec(80, "two"))
+	if _, err := m.Apply(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	m.Wait()
+	op, err := m.Operation(t.Context(), r.Operation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, op, api.ProblemInterrupted)
+	if _, err := m.Apply(t.Context(), r); !api.IsProblem(err, api.ProblemInterrupted) {
+		t.Errorf("an agent that stops accepts operations: %v", err)
+	}
+	next := start(t, m.root)
+	if c := next.get(t, "edge"); c.Generation != 1 || len(c.Drift) > 0 {
+		t.Errorf("the component is %+v", c)
+	}
+	if op := next.must(t, r); op.Runs != 2 || op.Generation != 2 {
+		t.Errorf("the second run ended as %+v", op)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	for name, test := range map[string]struct {
+		request operation.Request
+		words   []string
+	}{
+		"another component's port": {request("other", 0, spec(80, "two")), []string{"/port", "load-balancer/edge", "tcp *:80"}},
+		"the agent's own port":     {request("other", 0, spec(9443, "two")), []string{"/port", "the agent itself"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantProblem(t, m.do(t, test.request), api.ProblemClaimed, test.words...)
+			_, err := m.Plan(t.Context(), test.request.ID, 0, test.request.Write)
+			wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemClaimed, test.words...)
+		})
+	}
+	m.must(t, request("edge", 1, spec(81, "moved")))
+	m.must(t, request("other", 0, spec(80, "free now")))
+}
+
+func TestAPortIsClaimedWhileItIsBeingApplied(t *testing.T) {
+	m := start(t, t.TempDir())
+	entered, release := make(chan struct{}), make(chan struct{})
+	m.kind.Gate = func(context.Context, converge.Change) error {
+		close(entered)
+		<-release
+		return nil
+	}
+	first := request("one", 0, spec(80, "one"))
+	if _, err := m.Apply(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	wantProblem(t, m.do(t, request("two", 0, spec(80, "two"))), api.ProblemClaimed, "load-balancer/one")
+	close(release)
+	m.await(t, first.Operation)
+}
+
+func TestSecrets(t *testing.T) {
+	m := start(t, t.TempDir())
+	secret := func(base, version int64, values map[string]api.Secret) operation.Request {
+		s := spec(80, "one")
+		s.SecretsVersion = version
+		r := request("edge", base, s)
+		r.Write.Secrets = values
+		return r
+	}
+	held := func() string {
+		text, err := os.ReadFile(filepath.Join(m.root, filepath.Dir(operationtest.Config("edge")), "secrets"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	value := func(text string) map[string]api.Secret { return map[string]api.Secret{"TOKEN": api.Secret(text)} }
+
+	wantProblem(t, m.do(t, secret(0, 1, nil)), api.ProblemSecretsMissing, "/secrets_version")
+	if _, err := m.Plan(t.Context(), id("edge"), 0, secret(0, 1, nil).Write); err != nil {
+		t.Errorf("a plan needs no secrets, but: %v", err)
+	}
+	m.must(t, secret(0, 1, value("hunter2")))
+	if held() != "TOKEN=hunter2\n" {
+		t.Errorf("held is %q", held())
+	}
+	if op := m.must(t, secret(1, 1, value("ignored"))); op.Generation != 1 {
+		t.Errorf("other values of the same version made generation %d", op.Generation)
+	}
+	m.must(t, secret(1, 2, value("swordfish")))
+	if held() != "TOKEN=swordfish\n" {
+		t.Errorf("held is %q", held())
+	}
+	checkNowhere(t, m.root, "hunter2", "swordfish")
+
+	if err := os.Remove(filepath.Join(m.root, stateDir, "secrets/load-balancer/edge.json")); err != nil {
+		t.Fatal(err)
+	}
+	if op := m.must(t, secret(2, 2, value("swordfish"))); op.Generation != 3 {
+		t.Errorf("a lost secret that was sent again made generation %d", op.Generation)
+	}
+	m.must(t, secret(3, 0, nil))
+	if held() != "" {
+		t.Errorf("held is %q", held())
+	}
+	if left, err := os.ReadDir(filepath.Join(m.root, stateDir, "secrets/load-balancer")); err != nil || len(left) > 0 {
+		t.Errorf("left is %v, %v", left, err)
+	}
+}
+
+// checkNowhere looks for texts in all files but those that are for root alone
+// and meant to hold them.
+func checkNowhere(t *testing.T, root string, texts ...string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		meant := info.Mode().Perm() == 0o600 && (strings.Contains(path, "/secrets/") || filepath.Base(path) == "secrets")
+		for _, text := range texts {
+			if strings.Contains(string(content), text) && !meant {
+				t.Errorf("%s (%v) holds %s", path, info.Mode(), text)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	m := start(t, t.TempDir())
+	wantProblem(t, m.remove(t, deletion("edge", 1)), api.ProblemNotFound)
+	create := request("edge", 0, spec(80, "one"))
+	m.must(t, create)
+	wantProblem(t, m.remove(t, deletion("edge", 2)), api.ProblemGeneration, "generation 1")
+	wantProblem(t, m.remove(t, deletion("edge", 0)), api.ProblemGeneration)
+	for range 2 { // the second time it is answered
+		if op := m.remove(t, deletion("edge", 1)); op.State != api.OperationApplied || op.Generation != 0 || op.Runs != 1 {
+			t.Errorf("the deletion ended as %+v", op)
+		}
+	}
+	if _, err := m.Get(t.Context(), id("edge")); !api.IsProblem(err, api.ProblemNotFound) {
+		t.Errorf("it is still found: %v", err)
+	}
+	if op := m.must(t, create); op.Runs != 2 || op.Generation != 1 {
+		t.Errorf("the same creation again ended as %+v", op)
+	}
+	if op := m.remove(t, deletion("edge", 1)); op.State != api.OperationApplied || op.Runs != 2 {
+		t.Errorf("the same deletion again ended as %+v", op)
+	}
+}
+
+func TestAMissingArtifactIsToldBeforeAnythingIsTouched(t *testing.T) {
+	m := start(t, t.TempDir())
+	s := spec(80, "one")
+	s.SHA256 = strings.Repeat("0", 64)
+	wantProblem(t, m.do(t, request("edge", 0, s)), api.ProblemBlobMissing, "/sha256")
+	if _, err := os.Stat(filepath.Join(m.root, "etc")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
+	}
+	plan, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(s)})
+	if err != nil || len(plan.Changes) == 0 {
+		t.Errorf("the plan is %+v, %v; it needs no artifact", plan, err)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	plan := func(base int64, s operationtest.Spec) (api.Plan, error) {
+		return m.Plan(t.Context(), id("edge"), base, api.Write{Spec: api.Encode(s)})
+	}
+	if p, err := plan(1, spec(80, "one")); err != nil || p.Impact != api.ImpactNone || len(p.Changes) > 0 {
+		t.Errorf("the plan of the same is %+v, %v", p, err)
+	}
+	p, err := plan(1, spec(80, "two"))
+	if err != nil || p.Impact != api.ImpactRestart || len(p.Changes) != 2 || p.Changes[0] != (api.Change{Path: operationtest.Config("edge"), Action: api.ChangeUpdate}) {
+		t.Errorf("the plan of an update is %+v, %v", p, err)
+	}
+	_, err = plan(1, spec(80, operationtest.Refused))
+	if problem := api.AsProblem(err); problem.Type != api.ProblemEngineRefused || problem.Violations[0].Pointer != "/text" {
+		t.Errorf("the engine's refusal is %v", err)
+	}
+	if _, err := plan(0, spec(80, "two")); !api.IsProblem(err, api.ProblemExists) {
+		t.Errorf("a creation over what is there is %v", err)
+	}
+	if _, err := m.Plan(t.Context(), api.ID{Kind: "database", Name: "db"}, 0, api.Write{}); !api.IsProblem(err, api.ProblemNotFound) {
+		t.Errorf("an unknown kind is %v", err)
+	}
+	if _, err := m.Plan(t.Context(), id("No Name"), 0, api.Write{}); !api.IsProblem(err, api.ProblemInvalid) {
+		t.Errorf("a wrong name is %v", err)
+	}
+}
+
+func TestList(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("b", 0, spec(81, "one")))
+	m.must(t, request("a", 0, spec(80, "one")))
+	listing, err := m.List(t.Context())
+	if err != nil || len(listing.Components) != 2 {
+		t.Fatalf("the listing is %+v, %v", listing, err)
+	}
+	first := listing.Components[0]
+	if first.ID != id("a") || first.Generation != 1 || first.Actor != "tester" || len(first.Claims) != 1 || first.Claims[0].Port != 80 {
+		t.Errorf("the first is %+v", first)
+	}
+}
+
+func TestOnlyTheFirstStartInABootStartsUnits(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	unit := operationtest.Unit("edge")
+	config := filepath.Join(m.root, operationtest.Config("edge"))
+	if err := os.WriteFile(config, []byte("by hand"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false} {
+		if err := m.units.Fail(t.Context(), unit); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.StartRecorded(t.Context(), "boot 1"); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := m.units.Status(t.Context(), unit); err != nil || status.Active() != want {
+			t.Errorf("start %d: the unit is %+v, %v", i+1, status, err)
+		}
+	}
+	if text, err := os.ReadFile(config); err != nil || string(text) != "by hand" {
+		t.Errorf("the start wrote the file: %q, %v", text, err)
+	}
+}
