@@ -1,0 +1,139 @@
+package operation
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// ticking is a clock that goes on by a second each time it is looked at.
+func ticking() func() time.Time {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	return func() time.Time {
+		now = now.Add(time.Second)
+		return now
+	}
+}
+
+func reopen(t *testing.T, dir string) *journal {
+	t.Helper()
+	j, err := openJournal(dir, ticking())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func begin(t *testing.T, j *journal, id string) {
+	t.Helper()
+	if _, err := j.begin(api.Operation{ID: id, State: api.OperationQueued, Runs: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEventsOutliveTheAgent(t *testing.T) {
+	dir := t.TempDir()
+	j := reopen(t, dir)
+	begin(t, j, "op")
+	j.event("op", api.PhaseCheck, "one")
+	j.event("op", api.PhaseSwap, "two %d", 2)
+	f, err := os.OpenFile(filepath.Join(dir, "op.events"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"seq":3,"message":"cut sho`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = reopen(t, dir)
+	j.event("op", api.PhaseCommit, "three")
+	j = reopen(t, dir)
+	events, done, _, ok := j.after("op", 1)
+	if !ok || done || len(events) != 2 || events[0].Message != "two 2" || events[1].Seq != 3 || events[1].Message != "three" {
+		t.Errorf("the events are %+v", events)
+	}
+	if unended := j.unended(); len(unended) != 1 || unended[0].ID != "op" {
+		t.Errorf("unended is %+v", unended)
+	}
+}
+
+func TestEventsAreARing(t *testing.T) {
+	dir := t.TempDir()
+	j := reopen(t, dir)
+	begin(t, j, "op")
+	const n = keepEvents + 10
+	for i := range n {
+		j.event("op", api.PhaseVerify, "%d", i+1)
+	}
+	for _, j := range []*journal{j, reopen(t, dir)} {
+		events, _, _, _ := j.after("op", 0)
+		if len(events) > keepEvents || len(events) < keepEvents/2 || events[len(events)-1].Seq != n {
+			t.Errorf("%d events are kept, the last one is %+v", len(events), events[len(events)-1])
+		}
+		if later, _, _, _ := j.after("op", n-1); len(later) != 1 || later[0].Seq != n {
+			t.Errorf("after the last but one there is %+v", later)
+		}
+		if later, _, _, _ := j.after("op", n); len(later) != 0 {
+			t.Errorf("after the last there is %+v", later)
+		}
+	}
+}
+
+func TestOperationsAreForgottenInTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	j := reopen(t, dir)
+	begin(t, j, "runs")
+	const n = keepOperations + 5
+	for i := range n {
+		id := fmt.Sprint("op-", i)
+		begin(t, j, id)
+		j.event(id, api.PhaseCheck, "at work")
+		j.end(id, func(op *api.Operation) { op.State = api.OperationApplied })
+	}
+	for _, j := range []*journal{j, reopen(t, dir)} {
+		if _, ok := j.get("op-0"); ok {
+			t.Error("the oldest is remembered")
+		}
+		for _, id := range []string{"runs", fmt.Sprint("op-", n-1)} {
+			if _, ok := j.get(id); !ok {
+				t.Errorf("%s is forgotten", id)
+			}
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 2*(keepOperations+2) {
+		t.Errorf("%d files are left, %v", len(files), err)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	record := &Record{Operation: "op", Generation: 4}
+	for name, test := range map[string]struct {
+		op     api.Operation
+		record *Record
+		want   api.OperationState
+	}{
+		"committed":          {api.Operation{ID: "op", Verb: api.VerbApply, State: api.OperationRunning}, record, api.OperationApplied},
+		"undone":             {api.Operation{ID: "other", Verb: api.VerbApply, State: api.OperationRunning}, record, api.OperationFailed},
+		"undone creation":    {api.Operation{ID: "op", Verb: api.VerbApply, State: api.OperationRunning}, nil, api.OperationFailed},
+		"committed deletion": {api.Operation{ID: "op", Verb: api.VerbDelete, State: api.OperationRunning}, nil, api.OperationApplied},
+		"undone deletion":    {api.Operation{ID: "other", Verb: api.VerbDelete, State: api.OperationRunning}, record, api.OperationFailed},
+		"never begun":        {api.Operation{ID: "op", Verb: api.VerbApply, State: api.OperationQueued}, record, api.OperationFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			op := test.op
+			judge(&op, test.record, nil)
+			if op.State != test.want {
+				t.Errorf("it ended as %s, want %s", op.State, test.want)
+			}
+			if failed := op.State == api.OperationFailed; failed != (op.Problem != nil && op.Problem.Type == api.ProblemInterrupted) {
+				t.Errorf("the problem is %v", op.Problem)
+			}
+		})
+	}
+}
