@@ -76,6 +76,8 @@ func ParseReload(answer string) (Reload, error) {
 type Info struct {
 	Version string
 	PID     int
+	// Description is what the configuration says of itself, "" if nothing.
+	Description string
 	// FileLimit is how many descriptors the worker may have, FilesNeeded how
 	// many it may come to need.
 	FileLimit   int
@@ -89,8 +91,11 @@ func ParseInfo(answer string) (Info, error) {
 	for line := range strings.Lines(answer) {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
-		if name == "Version" {
+		switch name {
+		case "Version":
 			info.Version = value
+		case "description":
+			info.Description = value
 		}
 		if target := numbers[name]; target != nil {
 			n, err := strconv.Atoi(value)

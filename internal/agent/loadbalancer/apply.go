@@ -64,6 +64,11 @@ type runner struct {
 	progress converge.Progress
 }
 
+// revision is that of the configuration that is in place.
+func (r runner) revision() string {
+	return revisionOf(contentOf(r.state, pathsOf(r.name).config))
+}
+
 // activate starts, restarts or reloads HAProxy if the change needs it.
 func (r runner) activate(ctx context.Context, change converge.Change) error {
 	unit := pathsOf(r.name).unit
@@ -197,7 +202,7 @@ func (r runner) align(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found := compare(r.spec, now)
+	found := compare(r.spec, r.revision(), now)
 	if !found.reload && len(found.commands) == 0 {
 		return nil
 	}
@@ -232,7 +237,7 @@ func (r runner) aligned(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := compare(r.spec, now)
+	left := compare(r.spec, r.revision(), now)
 	if !left.reload && len(left.commands) == 0 {
 		return nil
 	}

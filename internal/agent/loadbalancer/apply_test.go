@@ -46,6 +46,10 @@ func TestApplyTakesTheMildestMeans(t *testing.T) {
 			byHand: func(f *fake) { f.servers[member{"web", "web1"}].address = "10.0.0.9" },
 			calls:  []string{"reload"},
 		},
+		"another configuration loaded by hand": {
+			byHand: func(f *fake) { f.revision = "revision-x" },
+			calls:  []string{"reload"},
+		},
 		"server added by hand": {
 			byHand: func(f *fake) { f.servers[member{"web", "web3"}] = &fakeServer{"10.0.0.3", 80, 1, 0, 500, "UP"} },
 			calls:  []string{"reload"},

@@ -29,9 +29,10 @@ type fake struct {
 	disk   api.LoadBalancer
 	active bool
 	pid    int
-	// servers and closed are the worker's state.
-	servers map[member]*fakeServer
-	closed  map[string]bool
+	// revision, servers and closed are the worker's state.
+	revision string
+	servers  map[member]*fakeServer
+	closed   map[string]bool
 	// calls are the unit's jobs and the socket's changing commands.
 	calls []string
 	// refuse answers commands that begin so; reloadAnswer answers reloads
@@ -115,6 +116,7 @@ func (f *fake) Journal(context.Context, string, int) ([]string, error) { return 
 // load is what a new worker does: it begins as the configuration says.
 func (f *fake) load() {
 	f.pid++
+	f.revision = revisionOf(renderConfig("lb", f.disk).buffer.Bytes())
 	f.closed = map[string]bool{}
 	f.servers = map[member]*fakeServer{}
 	for _, m := range members(f.disk) {
@@ -155,7 +157,7 @@ func (f *fake) answer(command string) string {
 		f.load()
 		return "Success=1\n--\n[NOTICE]   (7) : Loading success.\n"
 	case command == "@1 show info":
-		return fmt.Sprintf("Version: 3.0.11\nPid: %d\nUlimit-n: 65536\nMaxsock: 40054\n", f.pid)
+		return fmt.Sprintf("Version: 3.0.11\nPid: %d\nUlimit-n: 65536\nMaxsock: 40054\ndescription: %s\n", f.pid, f.revision)
 	case command == "@1 show servers state":
 		return f.serversState()
 	case command == "@1 show stat":

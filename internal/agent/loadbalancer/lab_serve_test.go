@@ -39,22 +39,14 @@ func TestLabWeightAndDrainKeepTheWorker(t *testing.T) {
 	web1, web2 := newBackend(t, "web1"), newBackend(t, "web2")
 	spec := over(web1, web2)
 	s.apply(spec)
-	worker := s.worker()
-	for name, change := range map[string]func(*api.Server){
-		"weight": func(server *api.Server) { server.Weight = 7 },
-		"drain":  func(server *api.Server) { server.Drain = true },
-	} {
-		changed := with(spec, "web1", change)
-		if impact := s.impact(changed); impact != api.ImpactRuntime {
-			t.Errorf("%s: the impact is %q", name, impact)
-		}
-		s.apply(changed)
-		_, status := s.get()
-		if got, want := status.Backends["web"].Servers["web1"].Weight, changed.Backends["web"].Servers["web1"]; (want.Drain && got != 0) || (!want.Drain && got != want.Weight) {
-			t.Errorf("%s: the weight in force is %d", name, got)
-		}
+	for _, algorithm := range api.Algorithms() {
+		backend := spec.Backends["web"]
+		backend.Algorithm = algorithm
+		spec.Backends["web"] = backend
 		s.apply(spec)
+		s.weightAndDrain(spec)
 	}
+	worker := s.worker()
 	s.apply(with(spec, "web1", func(server *api.Server) { server.Drain = true }))
 	before := web1.served.Load()
 	for range 10 {
@@ -70,6 +62,30 @@ func TestLabWeightAndDrainKeepTheWorker(t *testing.T) {
 	}
 	if s.worker() != worker {
 		t.Error("a weight or a drain made a new worker")
+	}
+}
+
+// weightAndDrain changes both, and back, without a new worker.
+func (s *stand) weightAndDrain(spec api.LoadBalancer) {
+	s.Helper()
+	worker := s.worker()
+	for name, change := range map[string]func(*api.Server){
+		"weight": func(server *api.Server) { server.Weight = 7 },
+		"drain":  func(server *api.Server) { server.Drain = true },
+	} {
+		changed := with(spec, "web1", change)
+		if impact := s.impact(changed); impact != api.ImpactRuntime {
+			s.Errorf("%s: the impact is %q", name, impact)
+		}
+		s.apply(changed)
+		_, status := s.get()
+		if got, want := status.Backends["web"].Servers["web1"].Weight, changed.Backends["web"].Servers["web1"]; (want.Drain && got != 0) || (!want.Drain && got != want.Weight) {
+			s.Errorf("%s: the weight in force is %d", name, got)
+		}
+		s.apply(spec)
+	}
+	if s.worker() != worker {
+		s.Errorf("%s: a weight or a drain made a new worker", spec.Backends["web"].Algorithm)
 	}
 }
 
@@ -116,7 +132,7 @@ func TestLabRepairsAnEditedConfiguration(t *testing.T) {
 	if err := os.WriteFile(config, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.units.Reload(context.Background(), unit); err != nil {
+	if err := reloadByHand(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if c, _ := s.get(); !slices.Contains(c.Drift[config].Pointers, "/backends/web/algorithm") {

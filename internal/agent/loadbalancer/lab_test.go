@@ -23,6 +23,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -36,6 +37,7 @@ const (
 	unit     = "foobar-lb-test.service"
 	config   = "/etc/foobar/load-balancer/test/haproxy.cfg"
 	admin    = "/run/foobar-lb-test/admin.sock"
+	master   = "/run/foobar-lb-test/master.sock"
 	front    = "127.0.0.1:18080"
 )
 
@@ -51,10 +53,7 @@ type stand struct {
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
-	container, err := os.ReadFile("/run/systemd/container")
-	if err != nil || strings.TrimSpace(string(container)) != "systemd-nspawn" {
-		t.Fatal("this test changes the machine that it runs on: copy it to a machine of the lab, see internal/lab")
-	}
+	onLabMachine(t)
 	dir, runtime := "/var/lib/foobar-loadbalancer-test", "/run/foobar-loadbalancer-test"
 	for _, d := range []string{dir, runtime} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -89,6 +88,15 @@ func newStand(t *testing.T) *stand {
 		}
 	})
 	return s
+}
+
+// onLabMachine keeps the tests from making units anywhere else.
+func onLabMachine(t *testing.T) {
+	t.Helper()
+	container, err := os.ReadFile("/run/systemd/container")
+	if err != nil || strings.TrimSpace(string(container)) != "systemd-nspawn" {
+		t.Fatal("this test changes the machine that it runs on: copy it to a machine of the lab, see internal/lab")
+	}
 }
 
 // base is the generation that a change starts from.
@@ -223,18 +231,35 @@ func (s *stand) until(what string, holds func() bool) {
 // runtimeCommand does what an operator does by hand on the admin socket.
 func (s *stand) runtimeCommand(command string) {
 	s.Helper()
+	if err := tellWorker(command); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// tellWorker gives a command on the admin socket. Some answer what they did.
+func tellWorker(command string) error {
 	conn, err := net.Dial("unix", admin)
 	if err != nil {
-		s.Fatal(err)
+		return err
 	}
 	defer func() { _ = conn.Close() }()
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
-		s.Fatal(err)
+		return err
 	}
 	answer, err := io.ReadAll(conn)
-	if err != nil || strings.TrimSpace(string(answer)) != "" {
-		s.Fatalf("%s: %s %v", command, answer, err)
+	if text := strings.TrimSpace(string(answer)); err == nil && text != "" && !strings.Contains(text, "changed from") {
+		err = fmt.Errorf("%s: %s", command, text)
 	}
+	return err
+}
+
+// reloadByHand has HAProxy read its file, and waits until it did.
+func reloadByHand(ctx context.Context) error {
+	result, err := haproxy.Client{Socket: master}.Reload(ctx)
+	if err == nil && !result.Success {
+		err = fmt.Errorf("the reload failed: %v", result.Messages)
+	}
+	return err
 }
 
 // backend is a server behind the load balancer.
@@ -310,10 +335,13 @@ func with(spec api.LoadBalancer, name string, edit func(*api.Server)) api.LoadBa
 	return changed
 }
 
-// ask sends one request on a connection of its own and returns which server
+// ask sends one request, to the frontend unless the URL is whole, and returns which server
 // answered and the headers that the server got.
-func ask(client *http.Client, method, path string, headers ...string) (string, http.Header, error) {
-	request, err := http.NewRequestWithContext(context.Background(), method, "http://"+front+path, nil)
+func ask(client *http.Client, method, url string, headers ...string) (string, http.Header, error) {
+	if strings.HasPrefix(url, "/") {
+		url = "http://" + front + url
+	}
+	request, err := http.NewRequestWithContext(context.Background(), method, url, nil)
 	if err != nil {
 		return "", nil, err
 	}
@@ -327,7 +355,7 @@ func ask(client *http.Client, method, path string, headers ...string) (string, h
 	defer func() { _ = response.Body.Close() }()
 	var got http.Header
 	if response.StatusCode != http.StatusOK {
-		return "", nil, fmt.Errorf("%s %s: %s", method, path, response.Status)
+		return "", nil, fmt.Errorf("%s %s: %s", method, url, response.Status)
 	}
 	if err := json.NewDecoder(response.Body).Decode(&got); err != nil {
 		return "", nil, err

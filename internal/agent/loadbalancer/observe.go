@@ -25,7 +25,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	if err != nil {
 		return k.unanswered(ctx, name, spec, err)
 	}
-	found := compare(spec, now)
+	found := compare(spec, revisionOf(contentOf(applied.State, pathsOf(name).config)), now)
 	return operation.Observation{
 		Spec:       found.observed,
 		Drift:      drift(name, found.strange),
@@ -61,7 +61,9 @@ func drift(name string, strange []api.Violation) map[string]api.Drift {
 	var details []string
 	for _, s := range strange {
 		details = append(details, s.Detail)
-		d.Pointers = append(d.Pointers, s.Pointer)
+		if s.Pointer != "" {
+			d.Pointers = append(d.Pointers, s.Pointer)
+		}
 	}
 	d.Detail = strings.Join(details, "; ")
 	return map[string]api.Drift{pathsOf(name).unit: d}

@@ -64,15 +64,20 @@ func TestObserveTellsWhatIsNoValue(t *testing.T) {
 		byHand  func(*fake)
 		pointer api.Pointer
 	}{
-		"server gone":     {func(f *fake) { delete(f.servers, member{"web", "web1"}) }, "/backends/web/servers/web1"},
-		"server added":    {func(f *fake) { f.servers[member{"web", "x"}] = &fakeServer{"10.0.0.9", 1, 1, 0, 1, "UP"} }, "/backends/web/servers"},
-		"frontend closed": {func(f *fake) { f.closed["www"] = true }, "/frontends/www"},
+		"another configuration": {func(f *fake) { f.revision = "revision-x" }, ""},
+		"server gone":           {func(f *fake) { delete(f.servers, member{"web", "web1"}) }, "/backends/web/servers/web1"},
+		"server added":          {func(f *fake) { f.servers[member{"web", "x"}] = &fakeServer{"10.0.0.9", 1, 1, 0, 1, "UP"} }, "/backends/web/servers"},
+		"frontend closed":       {func(f *fake) { f.closed["www"] = true }, "/frontends/www"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, pair())
 			test.byHand(f)
 			got := f.observe(pair()).Drift["foobar-lb-lb.service"]
-			if !reflect.DeepEqual(got.Pointers, []api.Pointer{test.pointer}) || got.Detail == "" {
+			var want []api.Pointer
+			if test.pointer != "" {
+				want = []api.Pointer{test.pointer}
+			}
+			if !reflect.DeepEqual(got.Pointers, want) || got.Detail == "" {
 				t.Errorf("the drift is %+v", got)
 			}
 		})
@@ -115,7 +120,7 @@ func TestObserveConditions(t *testing.T) {
 	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"ServerDown": "/backends/web/servers/web1", "BackendDown": "/backends/web"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("with no server left there is %v, expected %v", got, want)
 	}
-	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\n"}
+	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\ndescription: " + f.revision + "\n"}
 	if got := types(f.observe(pair())); got["FileLimit"] != "/max_connections" {
 		t.Errorf("with too few descriptors there is %v", got)
 	}

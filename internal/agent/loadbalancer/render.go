@@ -1,6 +1,8 @@
 package loadbalancer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"net/netip"
 	"slices"
@@ -69,7 +71,24 @@ func renderConfig(name string, spec api.LoadBalancer) *text {
 	for _, name := range slices.Sorted(maps.Keys(spec.Backends)) {
 		renderBackend(t, name, spec.Backends[name])
 	}
+	// What a worker was started with can be asked of it ("show info"), which
+	// tells a worker that follows the file from one that has read another.
+	revision := sha256.Sum256(withoutWeights(t.buffer.Bytes()))
+	t.own("", "global", "    description "+revisionPrefix+hex.EncodeToString(revision[:8]))
 	return t
+}
+
+// revisionPrefix begins the name of a configuration without its weights.
+const revisionPrefix = "revision-"
+
+// revisionOf returns the revision that a configuration names, "" if none.
+func revisionOf(config []byte) string {
+	_, after, found := strings.Cut(string(config), "\n    description "+revisionPrefix)
+	if !found {
+		return ""
+	}
+	name, _, _ := strings.Cut(after, "\n")
+	return revisionPrefix + name
 }
 
 func renderGlobal(t *text, name string, spec api.LoadBalancer) {

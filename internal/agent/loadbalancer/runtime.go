@@ -52,10 +52,14 @@ type comparison struct {
 	reload bool
 }
 
-// compare puts a valid spec beside what the worker shows. It is pure, and both
-// Apply and Observe rest on it: what the one repairs is what the other tells.
-func compare(spec api.LoadBalancer, r runtime) comparison {
+// compare puts a valid spec, and the revision of its configuration, beside what
+// the worker shows. It is pure, and both Apply and Observe rest on it: what the
+// one repairs is what the other tells.
+func compare(spec api.LoadBalancer, revision string, r runtime) comparison {
 	c := comparison{observed: cloneSpec(spec)}
+	if r.info.Description != revision {
+		c.addStrange("", "the running HAProxy has loaded another configuration than the one that was applied")
+	}
 	shown := map[member]haproxy.Server{}
 	for _, s := range r.servers {
 		m := member{s.Backend, s.Name}
