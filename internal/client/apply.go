@@ -150,8 +150,7 @@ func (w *watcher) follow(ctx context.Context, op api.Operation) (api.Operation, 
 		case <-ctx.Done():
 			return op, context.Cause(ctx)
 		case batch := <-events:
-			w.tell(batch)
-			events, due = nil, len(batch) > 0 // else it failed or waited in vain: not again before the tick
+			events, due = nil, w.tell(batch) // without news it failed or waited in vain: not again before the tick
 		case <-ticker.C:
 			due = true
 		}
@@ -194,8 +193,10 @@ func (w *watcher) finish(ctx context.Context, id string, events <-chan []api.Eve
 	}
 }
 
-// tell passes on the events that were not passed on yet.
-func (w *watcher) tell(batch []api.Event) {
+// tell passes on the events that were not passed on yet, and reports whether
+// there were any.
+func (w *watcher) tell(batch []api.Event) bool {
+	before := w.seen
 	for _, event := range batch {
 		if event.Seq <= w.seen {
 			continue
@@ -205,6 +206,7 @@ func (w *watcher) tell(batch []api.Event) {
 			w.progress(event)
 		}
 	}
+	return w.seen > before
 }
 
 // eventWait is how long one poll for events is held open; eventSlack what the

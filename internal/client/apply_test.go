@@ -115,6 +115,25 @@ func TestApplyTellsEachEventOnceAndInOrder(t *testing.T) {
 	}
 }
 
+func TestEventsThatComeAgainAreNotToldAgain(t *testing.T) {
+	f, j := newFake(t), newJob()
+	all := api.Events{Events: []api.Event{{Seq: 1, Message: "1"}, {Seq: 2, Message: "2"}}}
+	looks := 0
+	f.handle("PUT "+appPath, func(*http.Request, string) (any, error) { return j.operation(), nil })
+	f.handle("GET /v1/operations/op/events", func(*http.Request, string) (any, error) { return all, nil })
+	f.handle("GET /v1/operations/op", func(*http.Request, string) (any, error) {
+		if looks++; looks == 3 {
+			j.end(api.OperationApplied, nil)
+		}
+		return j.operation(), nil
+	})
+	var told []string
+	_, err := call(t, f.target(), options()).Apply(t.Context(), change(), func(e api.Event) { told = append(told, e.Message) })
+	if err != nil || strings.Join(told, " ") != "1 2" {
+		t.Errorf("got %v, events %v", err, told)
+	}
+}
+
 func TestApplySendsWhatItsIdIsMadeOf(t *testing.T) {
 	f, j := newFake(t), newJob()
 	j.end(api.OperationApplied, nil)

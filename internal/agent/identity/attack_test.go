@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
@@ -198,6 +199,9 @@ func TestNobodyElseGetsIn(t *testing.T) {
 		}
 	}
 	t.Run("before the enrolment", check)
+	m.now = at(time.Unix(60, 0))
+	t.Run("before it, with a clock that is known to be wrong", check)
+	m.now = now
 	newRun().enroll(m)
 	t.Run("after it", check)
 }
@@ -236,26 +240,11 @@ func TestServiceIsNoMachine(t *testing.T) {
 	isA[*client.WrongMachine](t, err)
 }
 
-// A machine that was taken over before its enrolment may ask for anything.
-func TestSignerIgnoresWhatTheRequestAsksFor(t *testing.T) {
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+// impostor is a machine that holds the enrolment key, shows one key and asks
+// for a certificate with a request of its own.
+func impostor(t *testing.T, key ed25519.PrivateKey, csr []byte) (*machine, <-chan api.EnrollGrant) {
+	t.Helper()
 	own, err := pki.SelfSigned(key, "shop", "web1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	constraints, err := asn1.Marshal(struct{ IsCA bool }{true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{
-		Subject:         pkix.Name{CommonName: "lb1", Organization: []string{"admin"}},
-		DNSNames:        []string{"lb1.shop.internal", "*.shop.internal"},
-		IPAddresses:     []net.IP{net.IPv4(10, 0, 0, 1)},
-		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: constraints}},
-	}, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +265,36 @@ func TestSignerIgnoresWhatTheRequestAsksFor(t *testing.T) {
 	address, _ := serve(t, &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: key}}, ClientAuth: tls.RequestClientCert,
 	}, mux)
-	newRun().enroll(&machine{t: t, address: address})
+	return &machine{t: t, address: address}, granted
+}
+
+func newKey(t *testing.T) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// A machine that was taken over before its enrolment may ask for anything.
+func TestSignerIgnoresWhatTheRequestAsksFor(t *testing.T) {
+	key := newKey(t)
+	constraints, err := asn1.Marshal(struct{ IsCA bool }{true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{
+		Subject:         pkix.Name{CommonName: "lb1", Organization: []string{"admin"}},
+		DNSNames:        []string{"lb1.shop.internal", "*.shop.internal"},
+		IPAddresses:     []net.IP{net.IPv4(10, 0, 0, 1)},
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: constraints}},
+	}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, granted := impostor(t, key, csr)
+	newRun().enroll(m)
 	leaf, err := pki.ParseCertificate((<-granted).Chain[0])
 	if err != nil {
 		t.Fatal(err)
@@ -284,6 +302,44 @@ func TestSignerIgnoresWhatTheRequestAsksFor(t *testing.T) {
 	got := fmt.Sprint(leaf.Subject, leaf.DNSNames, leaf.IPAddresses, leaf.EmailAddresses, leaf.URIs, leaf.IsCA)
 	if want := "SERIALNUMBER=1,CN=web1 [web1.shop.internal] [] [] [spiffe://shop/node/web1] false"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestOnlyTheKeyOfTheConnectionIsSigned(t *testing.T) {
+	key, other := newKey(t), newKey(t)
+	foreign, err := pki.Request(other, "web1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := pki.Request(key, "web1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged[len(forged)-1] ^= 1
+	for name, csr := range map[string][]byte{"another key": foreign, "a request that its key did not sign": forged, "none": nil} {
+		m, _ := impostor(t, key, csr)
+		if _, err := newRun().call(m).Enroll(t.Context()); as[*client.ProofFailed](t, err) == nil {
+			t.Errorf("%s was signed", name)
+		}
+	}
+}
+
+// A list of CAs may hold another deployment's by mistake.
+func TestAnotherDeploymentHasNoSay(t *testing.T) {
+	foreign, err := pki.NewAuthority(mustSeed(t), "shop2", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := bootstrap(t, 1)
+	b.CA = append(b.CA, pki.EncodeCertificate(foreign.Certificate()))
+	m := booted(t, b)
+	issued, err := pki.Signer{Authority: foreign, Now: now, Random: rand.Reader}.Client(api.RoleAdmin, "test", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.dial(issued.TLS()).post("/v1/enroll", api.EnrollHello{Nonce: make([]byte, api.NonceSize)}, nil)
+	if !api.IsProblem(err, api.ProblemForbidden) || !strings.Contains(err.Error(), `it is of deployment "shop2"; this machine is of "shop"`) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -52,6 +52,15 @@ func authority(t testing.TB, seed string) *pki.Authority {
 	return a
 }
 
+func mustSeed(t testing.TB) pki.Seed {
+	t.Helper()
+	seed, err := pki.ParseSeed(seedText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed
+}
+
 func signer(t testing.TB) pki.Signer {
 	return pki.Signer{Authority: authority(t, seedText), Now: now, Random: rand.Reader}
 }

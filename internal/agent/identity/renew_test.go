@@ -107,7 +107,7 @@ func TestAnotherCATakesOver(t *testing.T) {
 	if _, err := next.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := veteran.post("/v1/identity:renew", api.Certification{}, nil); !api.IsProblem(err, api.ProblemForbidden) {
+	if err := veteran.post("/v1/identity:renew", api.Certification{}, nil); !api.IsProblem(err, api.ProblemForbidden) || !strings.Contains(err.Error(), "comes from no CA") {
 		t.Errorf("a client of the removed CA: %v", err)
 	}
 	_, err = newRun().call(m).Health(t.Context())
