@@ -75,7 +75,7 @@ func sourcesOf(state converge.State, path string) map[int]api.Pointer {
 
 var (
 	refusalPattern = regexp.MustCompile(`\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(.*?)(?: in \S+:(\d+))?$`)
-	bindPattern    = regexp.MustCompile(`^bind\(\) to (\S+) failed \((\d+): (.*)\)$`)
+	listenPattern  = regexp.MustCompile(`^(?:bind\(\) to|socket\(\)) (\S+) failed \((\d+): (.*)\)$`)
 )
 
 // nginxRefusals reads what nginx printed, and finds the values that the lines
@@ -89,8 +89,8 @@ func nginxRefusals(output string, sources map[int]api.Pointer) []api.Violation {
 		}
 		number, _ := strconv.Atoi(match[2]) // no number is no line
 		violation := api.Violation{Pointer: sources[number], Detail: match[1]}
-		if bind := bindPattern.FindStringSubmatch(match[1]); bind != nil {
-			violation = bindViolation(bind[1], bind[2], bind[3])
+		if listen := listenPattern.FindStringSubmatch(match[1]); listen != nil {
+			violation = listenViolation(listen[1], listen[2], listen[3])
 		}
 		if !slices.Contains(found, violation) {
 			found = append(found, violation)
@@ -99,10 +99,13 @@ func nginxRefusals(output string, sources map[int]api.Pointer) []api.Violation {
 	return found
 }
 
-// bindViolation explains why nginx cannot listen.
-func bindViolation(address, number, reason string) api.Violation {
-	const addressNotAvailable = "99" // EADDRNOTAVAIL on Linux
-	if number == addressNotAvailable {
+// listenViolation explains why nginx cannot listen. The numbers are errno(3)
+// of Linux.
+func listenViolation(address, number, reason string) api.Violation {
+	switch number {
+	case "97": // EAFNOSUPPORT
+		return api.Violation{Pointer: "/address", Detail: fmt.Sprintf(`nginx cannot listen on %s: the machine has IPv6 switched off; use "0.0.0.0"`, address)}
+	case "99": // EADDRNOTAVAIL
 		return api.Violation{Pointer: "/address", Detail: fmt.Sprintf("nginx cannot listen on %s: the machine has no such address", address)}
 	}
 	return api.Violation{Pointer: "/port", Detail: fmt.Sprintf("nginx cannot listen on %s: %s", address, reason)}

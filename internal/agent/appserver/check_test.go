@@ -29,6 +29,9 @@ func TestNginxRefusals(t *testing.T) {
 		"[emerg] 7#7: bind() to 0.0.0.0:80 failed (13: Permission denied)\n[emerg] 7#7: bind() to 0.0.0.0:80 failed (13: Permission denied)": {
 			{Pointer: "/port", Detail: "nginx cannot listen on 0.0.0.0:80: Permission denied"},
 		},
+		"[emerg] 7#7: socket() [::]:80 failed (97: Address family not supported by protocol)": {
+			{Pointer: "/address", Detail: `nginx cannot listen on [::]:80: the machine has IPv6 switched off; use "0.0.0.0"`},
+		},
 		"[warn] 7#7: conflicting server name in /tmp/x/nginx.conf:12": nil,
 	} {
 		if got := nginxRefusals(output, sources); !slices.Equal(got, want) {

@@ -135,6 +135,8 @@ func (f *fake) Status(_ context.Context, unit string) (systemd.Status, error) {
 	return f.units[unit], nil
 }
 
+func (f *fake) Sync(context.Context) error { return nil }
+
 func (f *fake) Lines(_ context.Context, unit string, lines int) ([]api.LogLine, error) {
 	var of []api.LogLine
 	for _, line := range f.lines {

@@ -28,8 +28,11 @@ type Systemd interface {
 	Status(ctx context.Context, unit string) (systemd.Status, error)
 }
 
-// Journal returns the last lines of a unit, oldest first.
+// Journal is what the units of the machine have written.
 type Journal interface {
+	// Sync waits until the journal holds all of it.
+	Sync(ctx context.Context) error
+	// Lines returns the last lines of a unit, oldest first.
 	Lines(ctx context.Context, unit string, lines int) ([]api.LogLine, error)
 }
 

@@ -51,6 +51,33 @@ func TestAppGetsExactlyWhatTheSpecSays(t *testing.T) {
 	}
 }
 
+// What a JIT compiler does, and what an app must not do.
+const limits = `
+import mmap, os
+mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+open("/tmp/mine", "w").close()
+for path in ("/srv/limits/mine", "/etc/mine", "/run/mine"):
+    try:
+        open(path, "w").close()
+        raise SystemExit("can write " + path)
+    except OSError:
+        pass
+for path in ("/srv/neighbour", "/etc/foobar/app-server/limits/blue.env", "/run/foobar-app-neighbour-blue"):
+    try:
+        os.listdir(path) if os.path.isdir(path) else open(path)
+        raise SystemExit("can read " + path)
+    except PermissionError:
+        pass
+RELEASE = "limits"
+`
+
+func TestAppIsConfinedButMayCompile(t *testing.T) {
+	s := newStand(t)
+	s.apply("neighbour", s.spec(s.release("neighbour"), 8082), nil)
+	s.apply("limits", s.spec(s.upload(map[string]entry{"main.py": {limits + echo, 0o644}}), 8081), nil)
+	s.serves("limits", "http://127.0.0.1:8081/")
+}
+
 func TestAppOnAPort(t *testing.T) {
 	s := newStand(t)
 	spec := s.spec(s.release("port"), 8081)
@@ -92,6 +119,11 @@ func TestRequestsAreDescribedByNginxAlone(t *testing.T) {
 	}
 	if answer.Path != "/a%2Fb?c=d" {
 		t.Errorf("the app got the path %q", answer.Path)
+	}
+
+	_, answer = s.ask(http.MethodGet, "http://127.0.0.1:8081/", nil, http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}})
+	if answer.Headers["upgrade"] != "websocket" || answer.Headers["connection"] != "upgrade" {
+		t.Errorf("of a WebSocket's request the app got %q", answer.Headers)
 	}
 
 	before := s.pid("foobar-app-headers@blue.service")

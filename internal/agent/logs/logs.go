@@ -83,6 +83,15 @@ func (j Journal) Journal(ctx context.Context, unit string, lines int) ([]string,
 	return messages, nil
 }
 
+// Sync waits until the journal holds what units have written so far: the last
+// words of a process that has just died are the most wanted.
+func (j Journal) Sync(ctx context.Context) error {
+	if output, err := j.command(ctx, "--sync").CombinedOutput(); err != nil {
+		return fmt.Errorf("have the journal written out: %w: %s", err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
 func (j Journal) command(ctx context.Context, args ...string) *exec.Cmd {
 	if j.Command != nil {
 		return j.Command(ctx, args...)
