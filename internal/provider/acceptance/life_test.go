@@ -1,0 +1,199 @@
+//go:build lab
+
+package acceptance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+)
+
+func TestStackServesAndCanBeBuiltAgain(t *testing.T) {
+	s := newStack(t)
+	for range 2 {
+		s.apply()
+		s.settled()
+		s.destroy()
+		for machine, unit := range map[string]string{"lb1": "foobar-lb-notes.service", "web1": "foobar-app-notes-nginx.service"} {
+			if state, err := s.lab.TryExec(machine, "systemctl", "is-active", unit); err == nil {
+				t.Errorf("after the destroy %s on %s is %s", unit, machine, strings.TrimSpace(state))
+			}
+		}
+	}
+	s.apply()
+	s.settled()
+}
+
+func TestMachinesComeBackByThemselves(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	for what, power := range map[string]func(...string){"reboot": s.lab.Reboot, "power loss": s.lab.Kill} {
+		for _, machine := range []string{"lb1", "web1", "web2"} {
+			t.Log(what, "of", machine)
+			power(machine)
+			s.plan().empty()
+			s.serves()
+		}
+	}
+}
+
+func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	for machine, component := range map[string]string{"web2": web2, "lb1": lb1} {
+		s.lab.Reset(machine)
+		s.met()
+		s.plan().updates(fmt.Sprintf("foobar_bootstrap.vm[%q]", machine), fmt.Sprintf("foobar_machine.vm[%q]", machine), component)
+		s.apply()
+		s.settled()
+	}
+}
+
+func TestMachineEditsReplaceNothing(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	s.edit(`address     = each.value`, `address     = "${each.value}:9443"`)
+	for _, change := range s.plan().ResourceChanges {
+		if actions := change.Change.Actions; actions.Replace() || actions.Delete() || actions.Create() {
+			t.Errorf("the plan does %v to %s", actions, change.Address)
+		}
+	}
+	s.apply()
+	s.settled()
+}
+
+func TestImportOfEverythingIntoAnEmptyState(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	built := s.state()
+	if err := os.Remove(filepath.Join(s.directory, "terraform.tfstate")); err != nil {
+		t.Fatal(err)
+	}
+	var imports strings.Builder
+	add := func(to, id string) { fmt.Fprintf(&imports, "import {\n  to = %s\n  id = %q\n}\n", to, id) }
+	for machine, address := range map[string]string{"lb1": "10.0.0.10", "web1": "10.0.0.1", "web2": "10.0.0.2"} {
+		add(fmt.Sprintf("foobar_bootstrap.vm[%q]", machine), fmt.Sprintf("%s/%d", machine, s.lab.Incarnation(machine)))
+		add(fmt.Sprintf("foobar_machine.vm[%q]", machine), machine+"@"+address)
+	}
+	add(lb1, "lb1@10.0.0.10/notes")
+	add(web1, "web1@10.0.0.1/notes")
+	add(web2, "web2@10.0.0.2/notes")
+	s.write("imports.tf", imports.String())
+
+	s.plan().empty()
+	s.apply()
+	imported := s.state()
+	for address, want := range built {
+		delete(want, "impact") // tells of a change that is not in the new state
+		delete(imported[address], "impact")
+		if !reflect.DeepEqual(imported[address], want) {
+			t.Errorf("%s was imported as\n%v\nnot\n%v", address, imported[address], want)
+		}
+	}
+	s.settled()
+}
+
+func TestWeightAndDrainReachTheEngineWithoutAReload(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	worker := s.worker()
+	const server = "address     = local.machines[name]\n"
+	for _, c := range []struct{ name, line, weight string }{
+		{"weight", `weight = name == "web1" ? 7 : null`, "7"},
+		{"drain", `drain = name == "web1"`, "0"},
+		{"neither", ``, "100"},
+	} {
+		s.edit(server, server+c.line+"\n")
+		p := s.plan()
+		p.updates(lb1)
+		if got := p.planned(lb1, tfjsonpath.New("impact")); got != "runtime" {
+			t.Errorf("%s: the impact is %v, not runtime", c.name, got)
+		}
+		s.apply()
+		if now := s.worker(); now != worker {
+			t.Errorf("%s: HAProxy's worker is %s now and was %s: it was reloaded", c.name, now, worker)
+		}
+		if got := s.weight("web1"); got != c.weight {
+			t.Errorf("%s: the weight of web1 in force is %s, not %s", c.name, got, c.weight)
+		}
+		if c.name == "drain" && strings.Contains(fmt.Sprint(s.answers(4)), "web1") {
+			t.Error("web1 answers, though it drains")
+		}
+		s.plan().empty()
+	}
+	s.serves()
+}
+
+func TestReleaseThatCrashesGivesWayToTheOneBefore(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	s.edit(`"python3", "-m", "uvicorn", "main:app",`, `"python3", "-c", "raise SystemExit('no database today')", # `)
+	if why := s.refused("apply", "-auto-approve"); !strings.Contains(why, "no database today") {
+		t.Errorf("the error does not show the app's last words: %s", why)
+	}
+	s.serves()
+	s.edit()
+	s.apply()
+	s.settled()
+}
+
+func TestBrokenAppLeavesItsNeighbourAlone(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	s.write("neighbour.tf", `
+resource "foobar_app_server" "neighbour" {
+  machine = foobar_machine.vm["web1"]
+  name    = "neighbour"
+  release = { source = var.release }
+  command = ["python3", "-c", "raise SystemExit('broken')"]
+  port    = 8080
+}
+`)
+	if why := s.refused("apply", "-auto-approve"); !strings.Contains(why, "broken") {
+		t.Errorf("the error does not show the app's last words: %s", why)
+	}
+	s.serves()
+}
+
+func TestWhatOnlyTheMachineCanRefuseIsAnErrorAtPlan(t *testing.T) {
+	s := newStack(t)
+	s.apply()
+	for name, c := range map[string]struct {
+		port            int
+		frontend, check string
+		want            string
+	}{
+		"a custom log format":             {8080, `log_format = "%%{nonsense"`, `{}`, `frontends["http"].log_format`},
+		"a check's regular expression":    {8080, ``, `{ body_pattern = "(" }`, `backends["web"].health_check.body_pattern`},
+		"a port of another load balancer": {80, ``, `{}`, `frontends["http"].port`},
+	} {
+		s.write("other.tf", fmt.Sprintf(`
+resource "foobar_load_balancer" "other" {
+  machine = foobar_machine.vm["lb1"]
+  name    = "other"
+  frontends = {
+    http = {
+      port    = %d
+      backend = "web"
+      %s
+    }
+  }
+  backends = {
+    web = {
+      health_check = %s
+      servers      = { web1 = { address = "10.0.0.1", port = 80 } }
+    }
+  }
+}
+`, c.port, c.frontend, c.check))
+		if why := s.refused("plan"); !strings.Contains(why, c.want) {
+			t.Errorf("%s: the error does not name %s: %s", name, c.want, why)
+		}
+	}
+	s.serves()
+}
