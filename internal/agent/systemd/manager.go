@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	unit "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -90,14 +91,12 @@ func (m *Manager) Close() {
 	}
 }
 
+// connect returns the present connection or makes one.
 func (m *Manager) connect() (*connection, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.conn != nil && m.conn.Connected() {
-		return m.conn, nil
-	}
 	if m.conn != nil {
-		m.conn.Close()
+		return m.conn, nil
 	}
 	conn, err := dial()
 	if err != nil {
@@ -105,6 +104,60 @@ func (m *Manager) connect() (*connection, error) {
 	}
 	m.conn = conn
 	return conn, nil
+}
+
+// drop ends a connection that turned out to be lost.
+func (m *Manager) drop(conn *connection) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if conn != nil && m.conn == conn {
+		m.conn.Close()
+		m.conn = nil
+	}
+}
+
+const (
+	// retries and pause bound how long systemd may be away: it is while it
+	// executes itself anew, as an upgrade has it do, for well below a second.
+	retries = 50
+	pause   = 100 * time.Millisecond
+)
+
+// ask calls systemd, again if the connection is lost. All that is asked for
+// here can be asked for twice.
+func (m *Manager) ask(ctx context.Context, what string, call func(*connection) error) error {
+	for try := 0; ; try++ {
+		conn, err := m.connect()
+		if err == nil {
+			err = call(conn)
+		}
+		if err == nil || !isLost(ctx, err) || try == retries {
+			return wrap(what, err)
+		}
+		m.drop(conn)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+		case <-time.After(pause):
+		}
+	}
+}
+
+// wrap says what was attempted, unless the error does already.
+func wrap(what string, err error) error {
+	if _, ok := errors.AsType[*JobError](err); ok || err == nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+var errLost = errors.New("the connection to systemd was lost")
+
+// isLost tells a broken connection from an answer and from the caller's end.
+func isLost(ctx context.Context, err error) bool {
+	_, answered := errors.AsType[dbus.Error](err)
+	_, ended := errors.AsType[*JobError](err)
+	return !answered && !ended && ctx.Err() == nil
 }
 
 func dial() (*connection, error) {
@@ -150,99 +203,79 @@ type enqueue func(c *unit.Conn, ctx context.Context, name, mode string, result c
 
 // job asks for a job and waits for its result. A cancelled wait leaves the
 // job to systemd.
-func (m *Manager) job(ctx context.Context, verb, name string, ask enqueue) error {
-	conn, err := m.connect()
-	if err != nil {
-		return err
-	}
-	result := make(chan string, 1) // buffered: the library blocks on a reader that left
-	if _, err := ask(conn.Conn, ctx, name, "replace", result); err != nil {
-		return fmt.Errorf("%s %s: %w", verb, name, err)
-	}
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("%s %s: %w", verb, name, context.Cause(ctx))
-	case <-conn.lost:
-		return fmt.Errorf("%s %s: the connection to systemd was lost before the job ended", verb, name)
-	case word := <-result:
-		if word == "done" {
-			return nil
+func (m *Manager) job(ctx context.Context, verb, name string, enqueue enqueue) error {
+	return m.ask(ctx, verb+" "+name, func(conn *connection) error {
+		result := make(chan string, 1) // buffered: the library blocks on a reader that left
+		if _, err := enqueue(conn.Conn, ctx, name, "replace", result); err != nil {
+			return err
 		}
-		failure := &JobError{Verb: verb, Unit: name, Job: word}
-		if status, err := m.Status(ctx, name); err == nil {
-			failure.Result = status.Result
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-conn.lost:
+			return errLost
+		case word := <-result:
+			return m.judge(ctx, verb, name, word)
 		}
-		return failure
+	})
+}
+
+// judge turns a job's result into an error, with the unit's own result.
+func (m *Manager) judge(ctx context.Context, verb, name, result string) error {
+	if result == "done" {
+		return nil
 	}
+	failure := &JobError{Verb: verb, Unit: name, Job: result}
+	if status, err := m.Status(ctx, name); err == nil {
+		failure.Result = status.Result
+	}
+	return failure
 }
 
 // DaemonReload has systemd read all unit files again.
 func (m *Manager) DaemonReload(ctx context.Context) error {
-	conn, err := m.connect()
-	if err != nil {
-		return err
-	}
-	if err := conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("reload the unit files: %w", err)
-	}
-	return nil
+	return m.ask(ctx, "reload the unit files", func(conn *connection) error { return conn.ReloadContext(ctx) })
 }
 
 // Enable has units start at boot, lifting a mask that lies on them. It starts
 // nothing; systemd knows of it after a [Manager.DaemonReload].
 func (m *Manager) Enable(ctx context.Context, names ...string) error {
-	conn, err := m.connect()
-	if err != nil {
+	const runtime, force = false, true
+	return m.ask(ctx, fmt.Sprintf("enable %q", names), func(conn *connection) error {
+		if _, err := conn.UnmaskUnitFilesContext(ctx, names, runtime); err != nil {
+			return err
+		}
+		_, _, err := conn.EnableUnitFilesContext(ctx, names, runtime, force)
 		return err
-	}
-	const persistent, force = false, true
-	if _, err := conn.UnmaskUnitFilesContext(ctx, names, persistent); err != nil {
-		return fmt.Errorf("unmask %q: %w", names, err)
-	}
-	if _, _, err := conn.EnableUnitFilesContext(ctx, names, persistent, force); err != nil {
-		return fmt.Errorf("enable %q: %w", names, err)
-	}
-	return nil
+	})
 }
 
 // Disable has units no longer start at boot. Units that are unknown are
 // disabled already. It stops nothing.
 func (m *Manager) Disable(ctx context.Context, names ...string) error {
-	conn, err := m.connect()
-	if err != nil {
-		return err
-	}
-	if _, err := conn.DisableUnitFilesContext(ctx, names, false); err != nil && !isUnknown(err) {
-		return fmt.Errorf("disable %q: %w", names, err)
-	}
-	return nil
+	return m.ask(ctx, fmt.Sprintf("disable %q", names), func(conn *connection) error {
+		_, err := conn.DisableUnitFilesContext(ctx, names, false)
+		return unlessUnknown(err)
+	})
 }
 
 // ResetFailed forgets that a unit failed, and with it how often it was
 // restarted. A unit that is unknown has nothing to forget.
 func (m *Manager) ResetFailed(ctx context.Context, name string) error {
-	conn, err := m.connect()
-	if err != nil {
-		return err
-	}
-	if err := conn.ResetFailedUnitContext(ctx, name); err != nil && !isUnknown(err) {
-		return fmt.Errorf("reset %s: %w", name, err)
-	}
-	return nil
+	return m.ask(ctx, "reset "+name, func(conn *connection) error {
+		return unlessUnknown(conn.ResetFailedUnitContext(ctx, name))
+	})
 }
 
 // Status asks for the state of a unit. A unit that does not exist is one
 // whose LoadState is "not-found", not an error.
 func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
-	conn, err := m.connect()
-	if err != nil {
-		return Status{}, err
-	}
-	properties, err := conn.GetAllPropertiesContext(ctx, name)
-	if err != nil {
-		return Status{}, fmt.Errorf("ask for the state of %s: %w", name, err)
-	}
-	return status(properties), nil
+	var properties map[string]any
+	err := m.ask(ctx, "ask for the state of "+name, func(conn *connection) (err error) {
+		properties, err = conn.GetAllPropertiesContext(ctx, name)
+		return err
+	})
+	return status(properties), err
 }
 
 // status picks what is of use from a unit's properties; those that a type of
@@ -263,15 +296,13 @@ func status(properties map[string]any) Status {
 	}
 }
 
-// isUnknown reports whether systemd does not know the unit that a call named.
-func isUnknown(err error) bool {
-	failure, ok := errors.AsType[dbus.Error](err)
-	if !ok {
-		return false
+// unlessUnknown passes an error on unless systemd does not know the unit.
+func unlessUnknown(err error) error {
+	if failure, ok := errors.AsType[dbus.Error](err); ok {
+		switch failure.Name {
+		case "org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.FileNotFound", "org.freedesktop.DBus.Error.UnknownObject":
+			return nil
+		}
 	}
-	switch failure.Name {
-	case "org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.FileNotFound", "org.freedesktop.DBus.Error.UnknownObject":
-		return true
-	}
-	return false
+	return err
 }
