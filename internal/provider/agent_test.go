@@ -1,8 +1,11 @@
 package provider_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -401,4 +404,66 @@ func TestAnotherSpecInPlaceIsNotOverwritten(t *testing.T) {
 			ExpectError: loosely("terraform import foobar_load_balancer"),
 		},
 	)
+}
+
+func TestMachineMayBeKnownLater(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	m.Enroll()
+	later := fmt.Sprintf("resource \"terraform_data\" \"web1\" { input = { name = \"web1\", address = %q } }\n", m.Address())
+	run(t, testresource.TestStep{
+		Config:           block(m) + later + strings.Replace(balancer(100), "foobar_machine.web1", "terraform_data.web1.output", 1),
+		ConfigPlanChecks: planned(),
+		ConfigStateChecks: []statecheck.StateCheck{ // met, and from now on pinned
+			statecheck.ExpectKnownValue(www, tfjsonpath.New("machine").AtMapKey("key"), knownvalue.StringRegexp(regexp.MustCompile(`^sha256:`))),
+			statecheck.ExpectKnownValue(www, tfjsonpath.New("machine").AtMapKey("incarnation"), knownvalue.Int64Exact(1)),
+		},
+	})
+}
+
+// Nothing that is secret may be in what Terraform and the provider log at
+// their most talkative.
+func TestSecretsAreNotLogged(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	logs := t.TempDir()
+	t.Setenv("TF_LOG", "TRACE")
+	t.Setenv("TF_LOG_PATH_MASK", filepath.Join(logs, "%s.log"))
+	issued, err := m.Signer().Client(api.RoleReader, "ci", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const open = "provider \"foobar\" { deployment = \"test\" }\n" // the rest is in the environment: the tests log their own text
+	rest := open + machine(m.Address(), 1) + balancer(100) + `resource "foobar_bootstrap" "web1" { name = "web1" }`
+	seeded := func() { t.Setenv("FOOBAR_CA_SEED", m.Seed()) }
+	run(t,
+		testresource.TestStep{PreConfig: seeded, Config: rest},
+		testresource.TestStep{
+			PreConfig: func() {
+				t.Setenv("FOOBAR_CA_SEED", "")
+				t.Setenv("FOOBAR_CLIENT_CERTIFICATE", issued.CertificatePEM()+pki.EncodeCertificate(m.Signer().Certificate()))
+				t.Setenv("FOOBAR_CLIENT_KEY", issued.KeyPEM().Reveal())
+			},
+			Config: rest, PlanOnly: true,
+		},
+		testresource.TestStep{PreConfig: seeded, Config: rest},
+	)
+	bootstrap, err := pki.NewBootstrap(m.Signer().Authority, "web1", 1, ":9443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(logs, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("logs: %v, %v", files, err)
+	}
+	key := strings.Split(issued.KeyPEM().Reveal(), "\n")[1]
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, secret := range map[string]string{"the seed": m.Seed(), "the enrolment key": bootstrap.EnrollKey.Reveal(), "a client's key": key} {
+			if bytes.Contains(text, []byte(secret)) {
+				t.Errorf("%s of %d bytes shows %s", filepath.Base(file), len(text), name)
+			}
+		}
+	}
 }

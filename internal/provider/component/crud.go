@@ -134,10 +134,8 @@ func (r *Resource[M, S]) component(ctx context.Context, shared *Model) (api.Comp
 // met fills in which VM it is, where an import or a configuration that names
 // only machine and address leaves it open.
 func met(ctx context.Context, agent tfutil.Agent, shared *Model) error {
-	open := func(null, unknown bool) bool { return null || unknown }
 	machine := &shared.Machine
-	noKey := open(machine.Key.IsNull(), machine.Key.IsUnknown())
-	noIncarnation := open(machine.Incarnation.IsNull(), machine.Incarnation.IsUnknown())
+	noKey, noIncarnation := machine.Key.ValueString() == "", machine.Incarnation.ValueInt64() == 0 // null or unknown
 	if !noKey && !noIncarnation {
 		return nil
 	}

@@ -138,10 +138,13 @@ func (r *Resource[M, S]) keepComputed(ctx context.Context, from tfsdk.State, to 
 	diags.Append(to.SetAttribute(ctx, driftPath, drift)...)
 }
 
-// specKnown reports whether all that the machine will be told is known.
+// specKnown reports whether all that the machine will be told is known; of
+// the machine itself it is enough that there is one.
 func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 	for name, value := range attributesOf(plan) {
-		if name != "machine" && !isComputed(name) && !value.IsFullyKnown() {
+		switch {
+		case isComputed(name), name == "machine" && value.IsKnown():
+		case !value.IsFullyKnown():
 			return false
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -164,7 +165,7 @@ func (r *Resource) enroll(ctx context.Context, m *model, limit time.Duration) er
 	if _, err := agent.Enroll(ctx); err != nil {
 		return err
 	}
-	info, err := agent.Info(ctx)
+	info, err := usable(agent.Info(ctx))
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,15 @@ func (r *Resource) meet(ctx context.Context, machine tfutil.Machine) (api.Info, 
 	if err != nil {
 		return api.Info{}, err
 	}
-	return agent.Info(ctx)
+	return usable(agent.Info(ctx))
+}
+
+// usable refuses an agent that does not speak what this provider speaks.
+func usable(info api.Info, err error) (api.Info, error) {
+	if err == nil {
+		err = client.Require(info)
+	}
+	return info, err
 }
 
 // Read implements [resource.Resource].

@@ -138,7 +138,7 @@ func (m *Machine) Info(context.Context) (api.Info, error) {
 	defer m.mu.Unlock()
 	return api.Info{
 		Health: api.Health{Node: m.name, Incarnation: m.incarnation, Enrolled: true}, Key: m.pin(),
-		Version: "1.0.0", ImageID: "test", BootID: "first",
+		Version: "1.0.0", APIVersions: []string{"v1"}, ImageID: "test", BootID: "first",
 	}, m.failure
 }
 

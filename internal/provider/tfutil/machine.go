@@ -3,11 +3,14 @@ package tfutil
 import (
 	"context"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // Machine is the model of the attribute "machine": which machine a component
@@ -59,12 +62,14 @@ func MachineAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "Which VM of that name it is. A higher one than in the state is a rebuilt VM, on which the next apply restores everything.",
 				Optional:            true,
 				Computed:            true,
+				Validators:          []validator.Int64{int64validator.AtLeast(1)},
 				PlanModifiers:       []planmodifier.Int64{keepIncarnation{}},
 			},
 			"key": schema.StringAttribute{
 				MarkdownDescription: "The pin of the machine's public key. A machine that shows another key is refused.",
 				Optional:            true,
 				Computed:            true,
+				Validators:          []validator.String{Check("Invalid key", "the pin of a key, as foobar_machine has it", api.CheckKeyPin)},
 				PlanModifiers:       []planmodifier.String{keepKey{}},
 			},
 		},

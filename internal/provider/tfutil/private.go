@@ -16,15 +16,15 @@ const (
 	refusedKey = "refused" // why nothing can be planned, until a read finds otherwise
 )
 
-// PrivateReader and PrivateWriter are the framework's private state.
-type (
-	PrivateReader interface {
-		GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-	}
-	PrivateWriter interface {
-		SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-	}
-)
+// PrivateReader is the framework's private state, to be read.
+type PrivateReader interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+}
+
+// PrivateWriter is the framework's private state, to be written.
+type PrivateWriter interface {
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
 
 // SetSeen notes when the machine told of a resource, or took a write of it:
 // whatever refused a plan before is over.

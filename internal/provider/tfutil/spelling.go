@@ -18,18 +18,18 @@ import (
 )
 
 // Duration is a string attribute that holds an [api.Duration]: "60s" and "1m"
-// are the same value. DurationType is its type.
-type (
-	Duration     = Text[durationNotation]
-	DurationType = TextType[durationNotation]
-)
+// are the same value.
+type Duration = Text[durationNotation]
+
+// DurationType is the type of a [Duration].
+type DurationType = TextType[durationNotation]
 
 // CIDR is a string attribute that holds a network, "10.0.0.0/24": two
-// spellings of one IPv6 network are the same value. CIDRType is its type.
-type (
-	CIDR     = Text[cidrNotation]
-	CIDRType = TextType[cidrNotation]
-)
+// spellings of one IPv6 network are the same value.
+type CIDR = Text[cidrNotation]
+
+// CIDRType is the type of a [CIDR].
+type CIDRType = TextType[cidrNotation]
 
 // NewDuration returns the attribute value of d in its shortest spelling.
 func NewDuration(d api.Duration) Duration {
