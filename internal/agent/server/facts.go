@@ -30,25 +30,20 @@ func ReadFacts(root fs.FS, version string) (Facts, error) {
 	return facts, nil
 }
 
-// imageID returns the version in the image's manifest, else what its short
-// form says.
+// imageID returns the version in the image's manifest, "" if it has none.
 func imageID(root fs.FS) (string, error) {
 	data, err := fs.ReadFile(root, "usr/lib/foobar/image.json")
-	if err == nil {
-		var manifest struct {
-			Version string `json:"version"`
-		}
-		err = json.Unmarshal(data, &manifest)
-		return manifest.Version, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	data, err = fs.ReadFile(root, "etc/foobar-image")
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	return string(bytes.TrimSpace(data)), err
+	if err != nil {
+		return "", err
+	}
+	var manifest struct {
+		Version string `json:"version"`
+	}
+	err = json.Unmarshal(data, &manifest)
+	return manifest.Version, err
 }
 
 // ticks is how many a second of /proc/1/stat has: USER_HZ, which is 100 for

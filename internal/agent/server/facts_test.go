@@ -24,12 +24,8 @@ func TestReadFacts(t *testing.T) {
 		err  string
 	}{
 		"no image name": {func(fstest.MapFS) {}, Facts{}, ""},
-		"a short name": {func(f fstest.MapFS) {
-			f["etc/foobar-image"] = &fstest.MapFile{Data: []byte("2026.5.1\n")}
-		}, Facts{ImageID: "2026.5.1"}, ""},
-		"a manifest leads": {func(f fstest.MapFS) {
-			f["etc/foobar-image"] = &fstest.MapFile{Data: []byte("old")}
-			f["usr/lib/foobar/image.json"] = &fstest.MapFile{Data: []byte(`{"version":"2026.6.0","packages":[]}`)}
+		"a manifest": {func(f fstest.MapFS) {
+			f["usr/lib/foobar/image.json"] = &fstest.MapFile{Data: []byte(`{"version":"2026.6.0","packages":{}}`)}
 		}, Facts{ImageID: "2026.6.0"}, ""},
 		"a broken manifest": {func(f fstest.MapFS) {
 			f["usr/lib/foobar/image.json"] = &fstest.MapFile{Data: []byte(`{`)}
