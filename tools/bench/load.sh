@@ -1,0 +1,102 @@
+# shellcheck shell=bash
+# Sourced by bench.sh: load on the load balancers of machine lb1, from the
+# lab's outside client. What the clients say is in $work.
+: "${work:?}"
+
+address=203.0.113.10
+
+# load NAME ARGUMENT… becomes wrk, for a subshell; $work/NAME.wrk gets what it says.
+load() {
+    local name=$1
+    shift
+    exec bin/lab run -- wrk -t1 --timeout 10s "$@" >"$work/$name.wrk" 2>&1
+}
+
+# figures NAME prints the line of clients.lua.
+figures() {
+    sed -n 's/^bench //p' "$work/$1.wrk" | grep . || { cat "$work/$1.wrk" >&2; return 1; }
+}
+
+# failures NAME… prints how many requests failed and how many were sent, of all together.
+failures() {
+    for name in "$@"; do figures "$name"; done |
+        awk '{ failed += $4 + $5 + $6 + $7 + $8; sent += $1 + $4 + $5 + $6 + $7 } END { print failed + 0, sent + 0 }'
+}
+
+# install_in MACHINE FILE PATH puts a file into a machine.
+install_in() {
+    # shellcheck disable=SC2016 # it is for the machine's shell
+    quietly bin/lab exec "$1" -- sh -c 'mkdir -p "$(dirname "$0")" && cat >"$0"' "$3" <"$2"
+}
+
+start_backends() {
+    for machine in web1 web2; do
+        install_in "$machine" tools/bench/backend.conf /run/bench/nginx.conf
+        quietly bin/lab exec "$machine" -- systemd-run --unit=bench-backend nginx -c /run/bench/nginx.conf
+    done
+}
+
+start_by_hand() {
+    install_in lb1 tools/bench/by-hand.cfg /run/bench/by-hand.cfg
+    install_in lb1 tools/bench/by-hand.conf /run/systemd/system/haproxy.service.d/bench.conf
+    quietly bin/lab exec lb1 -- systemctl daemon-reload
+    quietly bin/lab exec lb1 -- systemctl start haproxy.service
+}
+
+# throughput NAME PORT SECONDS measures what wrk gets through a load balancer.
+throughput() {
+    (load "$1" -c50 "-d${3}s" --script tools/bench/clients.lua "http://$address:$2/")
+}
+
+# compare ROUNDS measures both load balancers in turn, and who is first in turn.
+# A pair in which a request failed is void: errors are quick to make.
+compare() {
+    local round failed sent pair
+    quietly throughput warm 8080 2
+    quietly throughput warm 8081 2
+    for ((round = 1; round <= $1; round++)); do
+        pair=(8080 8081)
+        ((round % 2)) || pair=(8081 8080)
+        for port in "${pair[@]}"; do quietly throughput "$port" "$port" 5; done
+        read -r failed sent < <(failures 8080 8081)
+        if ((failed > 0)); then
+            say "round $round is void: $failed of $sent requests failed"
+            continue
+        fi
+        paste -d' ' <(figures 8080) <(figures 8081) | awk -v round="$round" -v dir="$work" '{
+            printf "    round %d: %d requests/s, by hand %d, ratio %.3f\n", round, $2, $10, $2 / $10
+            print $2 >>(dir "/ours"); print $10 >>(dir "/hand"); print $2 / $10 >>(dir "/ratio")
+            print $3 >>(dir "/ours-p99"); print $11 >>(dir "/hand-p99")
+        }'
+    done
+}
+
+# The clients whose requests are counted while the load balancer changes. Each
+# is blind where another sees: kept connections, new ones, and what HAProxy may
+# not send again. The backends pace them, so there is always something on its way.
+# shellcheck disable=SC2034 # bench.sh reads it
+clients=(kept new posts)
+client_pids=()
+
+start_clients() {
+    local url=http://$address:8080/paced lua=tools/bench
+    (load kept -c10 -d600s --script $lua/clients.lua "$url") &
+    client_pids+=($!)
+    (load new -c10 -d600s --script $lua/clients.lua --header 'Connection: close' "$url") &
+    client_pids+=($!)
+    (load posts -c10 -d600s --script $lua/posts.lua "$url") &
+    client_pids+=($!)
+}
+
+# stop_clients has them finish and print their figures.
+stop_clients() {
+    [ ${#client_pids[@]} -eq 0 ] && return
+    kill -INT "${client_pids[@]}" 2>/dev/null || true
+    wait "${client_pids[@]}" || true
+    client_pids=()
+}
+
+# posts_sent_twice prints how many POSTs reached the backends more than once.
+posts_sent_twice() {
+    for machine in web1 web2; do bin/lab exec "$machine" -- cat /run/bench/posts; done | sort | uniq -d | wc -l
+}

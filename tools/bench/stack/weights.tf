@@ -1,0 +1,5 @@
+variable "weights" {
+  description = "Weights of the app servers, by name, that differ from the default."
+  type        = map(number)
+  default     = {}
+}
