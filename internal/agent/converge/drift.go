@@ -164,7 +164,7 @@ func describeUnit(s systemd.Status, dropIns []string) string {
 		parts = append(parts, "is "+s.ActiveState)
 	}
 	if s.LoadState == "loaded" && !startsAtBoot(s.UnitFileState) {
-		parts = append(parts, "does not start at boot: "+s.UnitFileState)
+		parts = append(parts, "does not start at boot")
 	}
 	if len(dropIns) > 0 {
 		parts = append(parts, "is changed by "+strings.Join(dropIns, ", "))

@@ -28,7 +28,7 @@ func driftState(sum string) *converge.State {
 }
 
 func TestDrift(t *testing.T) {
-	origin := open(t, t.TempDir())
+	origin := open(t, tempDir(t))
 	sum := origin.upload(t, map[string]string{"app": "one", "lib/x": "x"})
 	state := driftState(sum)
 	applied := origin.apply(t, nil, state)
@@ -89,7 +89,7 @@ func TestDrift(t *testing.T) {
 		},
 		"stopped unit":  {change: func(m *machine) error { return m.units.Stop(t.Context(), "a.service") }, key: "a.service", detail: "is stopped"},
 		"failed unit":   {change: func(m *machine) error { return m.units.Fail(t.Context(), "a.service") }, key: "a.service", detail: "has failed: exit-code"},
-		"disabled unit": {change: func(m *machine) error { return m.units.Disable(t.Context(), "a.service") }, key: "a.service", detail: "does not start at boot: disabled"},
+		"disabled unit": {change: func(m *machine) error { return m.units.Disable(t.Context(), "a.service") }, key: "a.service", detail: "does not start at boot"},
 		"masked unit":   {change: func(m *machine) error { return m.units.Mask(t.Context(), "a.service") }, key: "a.service", detail: "is masked"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func replaceBy(m *machine, path string, put func(path string) error) error {
 }
 
 func TestRecordHoldsNoSecret(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	applied := m.apply(t, nil, driftState(m.upload(t, map[string]string{"app": "one"})))
 	if text := string(api.Encode(applied)); strings.Contains(text, "hunter2") || strings.Contains(text, "aHVudGVyMg") {
 		t.Errorf("the record holds the secret: %s", text)
@@ -133,7 +133,7 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 }
 
 func TestPreviewNamesWhatWouldChange(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	if err := m.units.Stop(t.Context(), "b@blue.service"); err != nil {
 		t.Fatal(err)

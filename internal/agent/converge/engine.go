@@ -164,7 +164,11 @@ func (e *Engine) carryOut(ctx context.Context, t Transaction, p *plan, j *journa
 	if len(p.trees)+len(p.files)+len(p.dirs) > 0 {
 		t.Progress(api.PhaseStage, "stage %s", p.describe())
 	}
-	if err := e.run(ctx, e.stageSteps(p)); err != nil {
+	begin := step{"begin", func(context.Context) error {
+		j.Begun = true
+		return e.writeJournal(j)
+	}}
+	if err := e.run(ctx, append(e.stageSteps(p), begin)); err != nil {
 		return err
 	}
 	if err := e.swap(ctx, t, p); err != nil {

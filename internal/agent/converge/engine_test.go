@@ -32,7 +32,7 @@ func pair(text string) *converge.State {
 }
 
 func TestApplyPutsAStateInPlaceAndTakesItAway(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	before := m.snapshot(t)
 	one := m.apply(t, nil, pair("one"))
 	after := m.snapshot(t)
@@ -56,18 +56,18 @@ func TestApplyPutsAStateInPlaceAndTakesItAway(t *testing.T) {
 }
 
 func TestApplyOfTheSameStateDoesNothing(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	var steps []string
 	m.engine.Hook = func(step string) error { steps = append(steps, step); return nil }
 	m.apply(t, one, pair("one"))
-	if want := []string{"journal", "users", "activate", "record edge.json", "commit", "finish"}; !slices.Equal(steps, want) {
+	if want := []string{"journal", "users", "begin", "activate", "record edge.json", "commit", "finish"}; !slices.Equal(steps, want) {
 		t.Errorf("the steps are %q, want %q", steps, want)
 	}
 }
 
 func TestNewServesBeforeOldIsTakenAway(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	two := &converge.State{Files: []converge.File{unitFile("c.service", "two")}, Units: []converge.Unit{{Name: "c.service"}}}
 	tx := m.transaction(one, two)
@@ -95,7 +95,7 @@ func TestNewServesBeforeOldIsTakenAway(t *testing.T) {
 }
 
 func TestFailureBringsBackWhatReallyStood(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	if err := os.WriteFile(m.path("/etc/foobar/edge/a.cfg"), []byte("by hand"), 0o600); err != nil {
 		t.Fatal(err)
@@ -109,8 +109,30 @@ func TestFailureBringsBackWhatReallyStood(t *testing.T) {
 	same(t, "after the rollback", before, m.snapshot(t))
 }
 
+func TestAnEngineWhoseFilesWereNotSwappedIsLeftAlone(t *testing.T) {
+	m := open(t, tempDir(t))
+	one := m.apply(t, nil, pair("one"))
+	before := m.snapshot(t)
+	full := errors.New("no space left")
+	m.engine.Hook = func(step string) error {
+		if strings.HasPrefix(step, "stage /etc/systemd/system/a.service") {
+			return full
+		}
+		return nil
+	}
+	tx := m.transaction(one, pair("two"))
+	tx.Activate = func(context.Context, map[string]api.ChangeAction, bool) error {
+		t.Error("the engine was told")
+		return nil
+	}
+	if err := m.engine.Apply(t.Context(), tx); !errors.Is(err, full) {
+		t.Fatalf("the error is %v", err)
+	}
+	same(t, "after the rollback", before, m.snapshot(t))
+}
+
 func TestEndOfTheContextIsUndone(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	before := m.snapshot(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -128,7 +150,7 @@ func TestEndOfTheContextIsUndone(t *testing.T) {
 }
 
 func TestAFailureWhileGoingBackIsToldAndTriedAgain(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	before := m.snapshot(t)
 	broken := errors.New("no space left")
@@ -152,7 +174,7 @@ func TestAFailureWhileGoingBackIsToldAndTriedAgain(t *testing.T) {
 }
 
 func TestNothingIsTouchedWithoutAJournal(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	before := m.snapshot(t)
 	if err := os.WriteFile(m.path(stateDir+"/transactions"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -165,7 +187,7 @@ func TestNothingIsTouchedWithoutAJournal(t *testing.T) {
 }
 
 func TestTreesAreKeptForAWhile(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	var applied *converge.Applied
 	for _, text := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 		sum := m.upload(t, map[string]string{"version": text})
@@ -194,7 +216,7 @@ func release(sum string) *converge.State {
 }
 
 func TestABadArchiveIsAProblemOfItsPlaceInTheSpec(t *testing.T) {
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	state := release(m.upload(t, map[string]string{"large": strings.Repeat("x", 2<<20)}))
 	err := m.engine.Apply(t.Context(), m.transaction(nil, state))
 	problem := api.AsProblem(err)
@@ -213,7 +235,7 @@ func TestABadArchiveIsAProblemOfItsPlaceInTheSpec(t *testing.T) {
 func TestEveryEndIsOneOfBoth(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		m := open(t, t.TempDir())
+		m := open(t, tempDir(t))
 		sums := []string{m.upload(t, map[string]string{"app": "one", "lib/x": "x"}), m.upload(t, map[string]string{"app": "two"})}
 		var from *converge.Applied
 		first, to := randomState(random, sums), randomState(random, sums)

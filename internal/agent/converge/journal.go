@@ -28,6 +28,10 @@ type journal struct {
 	// UnitsBefore and UnitsAfter are the units of either state.
 	UnitsBefore []string `json:"units_before,omitempty"`
 	UnitsAfter  []string `json:"units_after,omitempty"`
+	// Begun tells that the swapping has begun: up to then nothing is touched
+	// that is in use. Units tells that systemd hears of the transaction.
+	Begun bool `json:"begun,omitempty"`
+	Units bool `json:"units,omitempty"`
 	// Paths is what the transaction did, by path.
 	Paths  map[string]api.ChangeAction `json:"paths,omitempty"`
 	Finish finish                      `json:"finish"`
@@ -52,7 +56,7 @@ func (e *Engine) journalDir(id api.ID) string {
 // openJournal saves what a plan will touch and writes the journal. Until it is
 // there whole, a copy that a killed run left counts for nothing.
 func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
-	j := &journal{Component: t.Component, Note: t.Note, UnitsAfter: p.units, Paths: p.paths, Finish: p.finish}
+	j := &journal{Component: t.Component, Note: t.Note, Units: p.tellsSystemd(), UnitsAfter: p.units, Paths: p.paths, Finish: p.finish}
 	if t.From != nil {
 		j.Existed = true
 		j.UnitsBefore = t.From.State.units()

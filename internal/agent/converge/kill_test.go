@@ -55,7 +55,7 @@ func TestKillBetweenAnyTwoStepsRecovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := open(t, t.TempDir())
+	m := open(t, tempDir(t))
 	sum := m.upload(t, map[string]string{"app": "two"})
 	from := m.apply(t, nil, pair("one"))
 	before := m.snapshot(t)

@@ -70,10 +70,30 @@ func open(tb testing.TB, root string) *machine {
 	return m
 }
 
+// tempDir returns a directory that is gone after the test, in memory if there
+// is such a place: these tests wait for little else than the disk.
+func tempDir(tb testing.TB) string {
+	tb.Helper()
+	const memory = "/dev/shm"
+	if info, err := os.Stat(memory); err != nil || !info.IsDir() {
+		return tb.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "foobar-converge-")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
+	return dir
+}
+
 // copyOf returns a machine that is exactly as m is.
 func (m *machine) copyOf(tb testing.TB) *machine {
 	tb.Helper()
-	root := tb.TempDir()
+	root := tempDir(tb)
 	copyTree(tb, m.root, root)
 	return open(tb, root)
 }

@@ -317,6 +317,11 @@ func (p *plan) touchesUnits() bool {
 	return len(p.dropIns) > 0 || slices.ContainsFunc(p.files, func(f placed[File]) bool { return isUnitFile(f.what.Path) })
 }
 
+// tellsSystemd reports whether anything of the plan concerns systemd.
+func (p *plan) tellsSystemd() bool {
+	return p.touchesUnits() || len(p.enable)+len(p.retired) > 0 || slices.ContainsFunc(p.gone, isUnitFile)
+}
+
 // isUnitFile reports whether systemd reads the file at p.
 func isUnitFile(p string) bool { return strings.Contains(p, "/systemd/system") }
 

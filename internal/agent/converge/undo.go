@@ -77,7 +77,8 @@ func (e *Engine) settle(ctx context.Context, id api.ID, activate Activate) error
 // because the context of what failed may well be over, and goes on after a
 // failure: the more comes back the better. The journal stays if a file did
 // not come back, so that the next start tries again; an engine that does not
-// run on its old files is reported, and would not run any better then.
+// run on its old files is reported, and would not run any better then. An
+// engine that nothing was swapped for yet is left alone.
 func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error {
 	timeout := e.UndoTimeout
 	if timeout == 0 {
@@ -95,15 +96,18 @@ func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error 
 		failures = append(failures, err)
 		return err == nil
 	}
-	if !j.Existed { // as for any deletion: the engine first, then its units
-		try("activate", func() error { return activate(ctx, j.Paths, true) })
+	follow := func() { try("activate", func() error { return activate(ctx, j.Paths, true) }) }
+	if j.Begun && !j.Existed { // as for any deletion: the engine first, then its units
+		follow()
 	}
-	for _, unit := range without(j.UnitsAfter, j.UnitsBefore) {
-		try("retire "+unit, func() error { return e.retireUnit(ctx, unit) })
+	if j.Begun {
+		for _, unit := range without(j.UnitsAfter, j.UnitsBefore) {
+			try("retire "+unit, func() error { return e.retireUnit(ctx, unit) })
+		}
 	}
 	restored := e.restoreAll(ctx, j, try)
-	if j.Existed {
-		try("activate", func() error { return activate(ctx, j.Paths, true) })
+	if j.Begun && j.Existed {
+		follow()
 	}
 	if restored {
 		try("close", func() error { return e.closeJournal(j.Component) })
@@ -115,23 +119,22 @@ func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error 
 func (e *Engine) restoreAll(ctx context.Context, j *journal, try func(string, func() error) bool) bool {
 	e.machine.Lock()
 	defer e.machine.Unlock()
-	restored, units := true, false
+	restored := true
 	for _, s := range slices.Backward(j.Saved) {
 		restored = try("restore "+s.Path, func() error { return e.restore(j, s) }) && restored
-		units = units || isUnitFile(s.Path)
+	}
+	if !j.Begun || !j.Units {
+		return restored
 	}
 	if len(j.UnitsBefore) > 0 {
 		try("enable", func() error { return e.Units.Enable(ctx, j.UnitsBefore...) })
 	}
-	if units || len(j.UnitsBefore)+len(j.UnitsAfter) > 0 {
-		try("reload units", func() error { return e.Units.DaemonReload(ctx) })
-	}
+	try("reload units", func() error { return e.Units.DaemonReload(ctx) })
 	return restored
 }
 
 // restore brings one path back, whatever was done to it so far.
 func (e *Engine) restore(j *journal, s saved) error {
-	name := e.disk().path(s.Path)
 	waiting := e.disk().path(sibling(s.Path))
 	if err := errors.Join(os.RemoveAll(waiting), os.RemoveAll(blob.Leftover(waiting))); err != nil {
 		return fmt.Errorf("restore %s: %w", s.Path, err)
@@ -139,16 +142,12 @@ func (e *Engine) restore(j *journal, s saved) error {
 	if s.Tree {
 		return e.restoreTree(s)
 	}
+	if !j.Begun && s.Sort != nothing && s.Sort != aDir {
+		return nil // only directories are made before
+	}
 	switch s.Sort {
 	case nothing:
-		found, err := e.disk().look(s.Path)
-		if err != nil {
-			return err
-		}
-		if found.Sort == aDir {
-			return e.disk().removeEmpty(s.Path)
-		}
-		return e.disk().remove(s.Path)
+		return e.restoreNothing(s.Path)
 	case aFile:
 		content, err := e.disk().read(filepath.Join(e.journalDir(j.Component), s.Copy))
 		if err != nil {
@@ -160,11 +159,21 @@ func (e *Engine) restore(j *journal, s saved) error {
 	case aDir:
 		return e.disk().makeDir(s.Path, s.standing)
 	case otherSort:
-		if !exists(name) {
-			return fmt.Errorf("restore %s: it was neither file, link nor directory, and is gone", s.Path)
-		}
 	}
-	return nil
+	return fmt.Errorf("restore %s: it was %s, which cannot be made again", s.Path, s.Sort)
+}
+
+// restoreNothing removes what was made. A directory stays if somebody else
+// put something into it.
+func (e *Engine) restoreNothing(path string) error {
+	found, err := e.disk().look(path)
+	if err != nil {
+		return err
+	}
+	if found.Sort == aDir {
+		return e.disk().removeEmpty(path)
+	}
+	return e.disk().remove(path)
 }
 
 // restoreTree brings back what was moved aside, if it was.
