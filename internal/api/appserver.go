@@ -23,7 +23,8 @@ type AppServer struct {
 	TrustedProxies []string `json:"trusted_proxies"`
 	// MaxBodyBytes bounds a request's body.
 	MaxBodyBytes int64 `json:"max_body_bytes"`
-	// Environment is given to the app as it is; secrets belong into the write's secrets.
+	// Environment is given to the app as it is; secrets belong into the
+	// write's secrets. Neither may name what [ReservedEnvironment] lists.
 	Environment map[string]string `json:"environment"`
 	// SecretsVersion is the version of the secrets that the app is given in
 	// its environment; 0 means that it has none.

@@ -14,13 +14,13 @@ import (
 const (
 	// failureLines is how much of the app's log goes with a failure.
 	failureLines = 50
-	// nginxPatience bounds the wait for nginx to take a configuration. The old
+	// nginxTimeout bounds the wait for nginx to take a configuration. The old
 	// workers accept connections for 100 ms beside the new ones (the pause in
 	// nginx's ngx_master_process_cycle), so nginxLooks looks nginxPause apart
 	// have to see the new configuration.
-	nginxPatience = api.Duration(15 * time.Second)
-	nginxPause    = api.Duration(50 * time.Millisecond)
-	nginxLooks    = 4
+	nginxTimeout = api.Duration(15 * time.Second)
+	nginxPause   = api.Duration(50 * time.Millisecond)
+	nginxLooks   = 4
 	// lastWords bounds the reading of a log after the operation's time is up.
 	lastWords = 5 * time.Second
 )
@@ -152,10 +152,14 @@ func (r rollout) startApp(ctx context.Context, reason string) error {
 // pass waits at the gate until the app answers at the endpoint.
 func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, units ...string) error {
 	h := r.spec.HealthCheck
-	err := gate{
+	alive, err := r.kind.watch(ctx, appPatience, units...)
+	if err != nil {
+		return err
+	}
+	err = gate{
 		clock: r.kind.clock,
 		ask:   func(ctx context.Context) (string, bool) { return r.kind.check(ctx, h, endpoint) },
-		alive: r.kind.alive(units...),
+		alive: alive,
 	}.wait(ctx, h)
 	if err == nil {
 		return nil
@@ -192,13 +196,17 @@ func (r rollout) followNginx(ctx context.Context) error {
 // the signal for a reload has no answer.
 func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 	unit := r.layout.nginxUnit()
-	err := gate{
+	alive, err := r.kind.watch(ctx, nginxPatience, unit)
+	if err != nil {
+		return err
+	}
+	err = gate{
 		clock: r.kind.clock,
 		ask: func(ctx context.Context) (string, bool) {
 			return "ran another configuration", r.kind.revisionInForce(ctx, r.layout) == wanted
 		},
-		alive: r.kind.alive(unit),
-	}.wait(ctx, api.AppHealthCheck{Interval: nginxPause, Successes: nginxLooks, StartTimeout: nginxPatience})
+		alive: alive,
+	}.wait(ctx, api.AppHealthCheck{Interval: nginxPause, Successes: nginxLooks, StartTimeout: nginxTimeout})
 	if err != nil {
 		return r.failed(ctx, "nginx did not take its configuration", err, unit)
 	}

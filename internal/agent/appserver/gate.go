@@ -10,9 +10,13 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// maxExits is how often a starting app may end before it is given up: once or
-// twice is a race with something else that starts, three times is a reason.
-const maxExits = 3
+// How often a program that starts may end by itself before it is given up. An
+// app does so once or twice in a race with something else that starts; three
+// times is a reason. nginx tries for some seconds by itself.
+const (
+	appPatience   = 3
+	nginxPatience = 1
+)
 
 // gate lets an app pass once it answered its health check so many times in a
 // row, within the time it has to start.
@@ -65,22 +69,35 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 	}
 }
 
-// alive tells whether the units that a gate waits for still have a chance.
-func (k *Kind) alive(units ...string) func(ctx context.Context) error {
+// watch returns what tells whether units still have a chance: they run, and
+// have not ended by themselves as often as patience allows since now.
+func (k *Kind) watch(ctx context.Context, patience int, units ...string) (alive func(ctx context.Context) error, err error) {
+	before := map[string]int{}
+	for _, unit := range units {
+		status, err := k.systemd.Status(ctx, unit)
+		if err != nil {
+			return nil, err
+		}
+		before[unit] = ends(status)
+	}
 	return func(ctx context.Context) error {
 		for _, unit := range units {
 			status, err := k.systemd.Status(ctx, unit)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
+			}
+			since := ends(status) - before[unit]
+			switch {
 			case status.ActiveState == "failed" || status.ActiveState == "inactive":
 				return fmt.Errorf("%s is %s (%s)", unit, status.ActiveState, status.Result)
-			case ends(status) >= maxExits:
-				return fmt.Errorf("%s ended %d times while it started", unit, ends(status))
+			case since == 1 && since >= patience:
+				return fmt.Errorf("%s ended while it started", unit)
+			case since >= patience:
+				return fmt.Errorf("%s ended %d times while it started", unit, since)
 			}
 		}
 		return nil
-	}
+	}, nil
 }
 
 // ends counts how often a unit's process ended by itself since the unit was

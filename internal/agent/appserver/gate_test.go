@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -82,5 +83,36 @@ func TestGateEndsWithTheOperation(t *testing.T) {
 	err := g.wait(ctx, api.AppHealthCheck{Interval: 1, Successes: 1, StartTimeout: 1000})
 	if !errors.Is(err, late) {
 		t.Errorf("error %v, want the context's cause", err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	running := systemd.Status{ActiveState: "active", SubState: "running", Result: "success"}
+	waiting := systemd.Status{ActiveState: "activating", SubState: "auto-restart", Result: "exit-code"}
+	restarted := func(s systemd.Status, times int) systemd.Status { s.NRestarts = times; return s }
+	for _, c := range []struct {
+		name          string
+		patience      int
+		before, after systemd.Status
+		want          string
+	}{
+		{"it runs", 1, running, running, ""},
+		{"it was restarted long ago", 1, restarted(running, 9), restarted(running, 9), ""},
+		{"its count began anew", 1, restarted(running, 9), running, ""},
+		{"it waits for its first restart", 1, running, waiting, "notes ended while it started"},
+		{"it may end twice", 3, running, restarted(waiting, 1), ""},
+		{"it ended thrice", 3, running, restarted(waiting, 2), "notes ended 3 times while it started"},
+		{"it ended thrice and runs", 3, restarted(running, 4), restarted(running, 7), "notes ended 3 times while it started"},
+		{"it was stopped", 3, running, systemd.Status{ActiveState: "inactive", Result: "success"}, "notes is inactive (success)"},
+	} {
+		f := &fake{T: t, units: map[string]systemd.Status{"notes": c.before}}
+		alive, err := f.kind().watch(t.Context(), c.patience, "notes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.units["notes"] = c.after
+		if err := alive(t.Context()); (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
 	}
 }

@@ -74,7 +74,7 @@ func (k *Kind) drift(ctx context.Context, l layout, applied converge.Version, ap
 
 func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStatus) []api.Condition {
 	var found []api.Condition
-	if app.NRestarts >= maxExits {
+	if app.NRestarts >= appPatience && !status.Healthy { // a healthy one has it behind it
 		found = append(found, api.Condition{
 			Type: "RestartLoop", Severity: api.SeverityWarning,
 			Message: fmt.Sprintf("the app of %s ended %d times since it was started, and was restarted; its log says why", l.name, app.NRestarts),

@@ -48,6 +48,15 @@ func TestObserve(t *testing.T) {
 			conditions: []string{"RestartLoop", "AppUnhealthy"},
 		},
 		{
+			name: "the app was restarted long ago",
+			upset: func(f *fake) {
+				status := f.units[fakeApp]
+				status.NRestarts = 7
+				f.units[fakeApp] = status
+			},
+			status: api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID, Restarts: 7},
+		},
+		{
 			name:   "another release runs",
 			upset:  func(f *fake) { f.process("/srv/notes/releases/eeeeeeeeeeee", "A=b") },
 			status: api.AppServerStatus{Release: "eeeeeeeeeeee", Healthy: true, Health: "answered 200", PID: fakePID},
