@@ -5,9 +5,9 @@
 #   internal/lab        run here, since they make and end labs
 #   internal/agent/…    run as root on a machine, with its real engines
 #   the others          run in the lab's management namespace, as Terraform does
-# Three settings help while working on one test:
+# Some settings help while working on one test:
 #   RUN=regexp   only tests that match    ONLY=path   only packages that match
-#   KEEP=1       leave the lab up
+#   KEEP=1       leave the lab up         FOOBAR_LAB_NAME=mine   a lab beside "test"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,10 +16,10 @@ if [ "${1:-}" = --full ]; then
     tags=lab,full
     shift
 fi
-export FOOBAR_LAB_NAME=test
+export FOOBAR_LAB_NAME=${FOOBAR_LAB_NAME:-test}
 TF_ACC_TERRAFORM_PATH=$(tools/terraform.sh)
 export TF_ACC=1 TF_ACC_TERRAFORM_PATH CHECKPOINT_DISABLE=1
-tests=$PWD/bin/tests
+tests=$PWD/bin/tests/$FOOBAR_LAB_NAME
 rm -rf "$tests" && mkdir -p "$tests"
 
 say() { printf '==> %s\n' "$*"; }
