@@ -16,6 +16,12 @@ import (
 // State is everything of a component that stands on the machine's disk or
 // under systemd. A kind renders it from a spec, purely; the zero State is that
 // of a component that does not exist.
+//
+// What a new state no longer has, a unit or a file, is stopped and removed
+// after the kind's Apply, so that the old serves until the new does. A kind
+// whose new unit needs what the old one holds stops the old one itself; and an
+// engine must be given its files by name, not by a pattern that still matches
+// old ones.
 type State struct {
 	// Users are the system accounts that own files or run units. They are
 	// made when missing and outlive the component, so that a user id is never
@@ -81,7 +87,8 @@ type Link struct {
 }
 
 // Unit is a systemd unit that is wanted running now and after each boot. Its
-// unit file is one of Files, or an instance of a template that is.
+// unit file is one of Files, or an instance of a template that is, and has an
+// [Install] section. What others amend it with (systemctl edit) is a drift.
 type Unit struct {
 	Name string `json:"name"`
 }

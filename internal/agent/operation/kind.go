@@ -11,7 +11,10 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Spec is a kind's own typed spec, decoded and valid.
+// Spec is a kind's own typed spec, decoded and valid. Its JSON is that of the
+// kind's spec type of package api; two specs are the same if their JSON is.
+// A kind with secrets has their version in the member "secrets_version", which
+// is 0 for none.
 type Spec interface {
 	// Claims are the ports that a component of this spec listens on.
 	Claims() []api.Claim
@@ -40,7 +43,8 @@ type Kind interface {
 	// commands, reloads, starts or restarts, and returns once the component
 	// is healthy. With change.Undo it goes back to what stood before, and
 	// returns as soon as that runs. It can be run twice. For a deletion
-	// (change.To is nil) it is called before the units are stopped.
+	// (change.To is nil) it is called before the units are stopped, and so it
+	// is to undo a creation.
 	Apply(ctx context.Context, change converge.Change, progress converge.Progress) error
 	// Observe asks the running engine what it does. It never fails because
 	// the engine is down: that is an observation.

@@ -41,8 +41,10 @@ type state struct {
 	Enabled map[string]bool   `json:"enabled"`
 	Masked  map[string]bool   `json:"masked"`
 	Failed  map[string]bool   `json:"failed"`
-	PID     int               `json:"pid"`
-	PIDs    map[string]int    `json:"pids"`
+	// DropIns are the paths of the files that amend a unit, by its name.
+	DropIns map[string][]string `json:"drop_ins"`
+	PID     int                 `json:"pid"`
+	PIDs    map[string]int      `json:"pids"`
 }
 
 // New returns the service manager of the machine whose files lie below root;
@@ -59,6 +61,7 @@ func (s *Systemd) with(ctx context.Context, f func(*state) error) error {
 	st := state{
 		Loaded: map[string]string{}, Running: map[string]string{}, Enabled: map[string]bool{},
 		Masked: map[string]bool{}, Failed: map[string]bool{}, PIDs: map[string]int{},
+		DropIns: map[string][]string{},
 	}
 	data, err := os.ReadFile(s.file)
 	if err == nil {
@@ -98,13 +101,19 @@ func template(unit string) string {
 // DaemonReload reads all unit files.
 func (s *Systemd) DaemonReload(ctx context.Context) error {
 	return s.with(ctx, func(st *state) error {
-		st.Loaded = map[string]string{}
+		st.Loaded, st.DropIns = map[string]string{}, map[string][]string{}
 		found, err := os.ReadDir(filepath.Join(s.root, Units))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		for _, entry := range found {
-			if strings.HasPrefix(entry.Name(), ".") || entry.IsDir() {
+			if strings.HasPrefix(entry.Name(), ".") {
+				continue
+			}
+			if unit, ok := strings.CutSuffix(entry.Name(), ".d"); ok && entry.IsDir() {
+				if err := s.loadDropIns(st, unit); err != nil {
+					return err
+				}
 				continue
 			}
 			text, err := os.ReadFile(filepath.Join(s.root, Units, entry.Name()))
@@ -115,6 +124,15 @@ func (s *Systemd) DaemonReload(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+func (s *Systemd) loadDropIns(st *state, unit string) error {
+	dir := filepath.Join(Units, unit+".d")
+	found, err := os.ReadDir(filepath.Join(s.root, dir))
+	for _, entry := range found {
+		st.DropIns[unit] = append(st.DropIns[unit], filepath.Join(dir, entry.Name()))
+	}
+	return err
 }
 
 func (st *state) start(verb, unit string) error {
@@ -253,6 +271,7 @@ func (st *state) status(unit string) systemd.Status {
 	if _, ok := st.text(unit); ok {
 		status.LoadState, status.UnitFileState = "loaded", "disabled"
 	}
+	status.DropIns = append(slices.Clone(st.DropIns[unit]), st.DropIns[template(unit)]...)
 	if st.Enabled[unit] {
 		status.UnitFileState = "enabled"
 	}
