@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -274,10 +275,15 @@ func TestLabReloadLosesNothing(t *testing.T) {
 func TestLabAccessLogIsComplete(t *testing.T) {
 	s := newStand(t)
 	s.apply(over(newBackend(t, "web1"), newBackend(t, "web2")))
-	const requests = 1000
+	const requests = 500
 	mark := fmt.Sprintf("/marked-%d", os.Getpid())
-	client := &http.Client{Timeout: patience}
-	for range requests {
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+	for i := range requests {
+		if i == requests/2 { // the new worker goes on in the same journal
+			if err := reloadByHand(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if _, _, err := ask(client, http.MethodGet, mark+"?token=hidden", "User-Agent", `a "quoted" \ agent`); err != nil {
 			t.Fatal(err)
 		}
@@ -302,6 +308,32 @@ func TestLabAccessLogIsComplete(t *testing.T) {
 	if strings.Contains(last, "hidden") {
 		t.Errorf("the query string is in the log: %s", last)
 	}
+}
+
+// TestLabAccessLogCountsWhatItDrops asks as fast as it can: HAProxy drops a
+// line rather than wait, and then it has to say so.
+func TestLabAccessLogCountsWhatItDrops(t *testing.T) {
+	s := newStand(t)
+	s.apply(over(newBackend(t, "web1"), newBackend(t, "web2")))
+	const clients, perClient = 8, 250
+	mark := fmt.Sprintf("/fast-%d", os.Getpid())
+	var running sync.WaitGroup
+	for range clients {
+		running.Go(func() {
+			client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+			for range perClient {
+				if _, _, err := ask(client, http.MethodGet, mark); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	s.until("each request is in the journal or counted as dropped", func() bool {
+		output, _ := exec.Command("journalctl", "-q", "-o", "cat", "-u", unit, "--grep", mark).Output()
+		info, err := haproxy.Client{Socket: master}.Info(context.Background())
+		return err == nil && strings.Count(string(output), mark)+info.DroppedLogs == clients*perClient
+	})
 }
 
 func TestLabForwardedHeaders(t *testing.T) {

@@ -134,12 +134,23 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 			})
 		}
 	}
-	if now.info.FilesNeeded > now.info.FileLimit {
+	return append(all, processConditions(spec, now.info)...)
+}
+
+// processConditions are those of the worker as a process.
+func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition {
+	var all []api.Condition
+	if missing := info.FilesNeeded - info.FileLimit; missing > 0 {
 		all = append(all, api.Condition{
 			Type: "FileLimit", Severity: api.SeverityWarning, Pointer: "/max_connections",
 			Message: fmt.Sprintf("The machine grants HAProxy %d open files, but %d connections may take %d. Lower max_connections to about %d, or raise the machine's limit.",
-				now.info.FileLimit, spec.MaxConnections, now.info.FilesNeeded,
-				max(1, spec.MaxConnections-(now.info.FilesNeeded-now.info.FileLimit+1)/2)),
+				info.FileLimit, spec.MaxConnections, info.FilesNeeded, max(1, spec.MaxConnections-(missing+1)/2)),
+		})
+	}
+	if info.DroppedLogs > 0 {
+		all = append(all, api.Condition{
+			Type: "LogsDropped", Severity: api.SeverityInfo,
+			Message: fmt.Sprintf("HAProxy left out %d lines of the access log since its worker started, as the journal could not take them at once.", info.DroppedLogs),
 		})
 	}
 	return all

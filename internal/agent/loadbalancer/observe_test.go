@@ -120,9 +120,11 @@ func TestObserveConditions(t *testing.T) {
 	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"ServerDown": "/backends/web/servers/web1", "BackendDown": "/backends/web"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("with no server left there is %v, expected %v", got, want)
 	}
-	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\ndescription: " + f.revision + "\n"}
+	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\nDroppedLogs: 3\ndescription: " + f.revision + "\n"}
 	if got := types(f.observe(pair())); got["FileLimit"] != "/max_connections" {
 		t.Errorf("with too few descriptors there is %v", got)
+	} else if _, ok := got["LogsDropped"]; !ok {
+		t.Errorf("with dropped lines there is %v", got)
 	}
 	f.refuse = map[string]string{"@1 show info": "\n"}
 	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"EngineSilent": ""}); !reflect.DeepEqual(got, want) {
