@@ -94,7 +94,7 @@ func unpackNew(ctx context.Context, r io.Reader, dir string, limits Limits) (Man
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // the umask may have taken some
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for all to read, whatever the umask
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
@@ -304,7 +304,8 @@ func modified(t time.Time) time.Time {
 
 func (u *unpacker) symlink(name string, header *tar.Header) error {
 	target := header.Linkname
-	if target == "" || strings.HasPrefix(target, "/") || leaves(path.Join(path.Dir(name), target)) {
+	resolved := path.Join(path.Dir(name), target) //nolint:gosec // looked at, not followed
+	if target == "" || strings.HasPrefix(target, "/") || leaves(resolved) {
 		return refuse(header.Name, "is a link to %q, which leads out of the archive; use relative links within it", target)
 	}
 	if err := u.add(Entry{Path: name, Type: Symlink, Target: target}); err != nil {

@@ -99,7 +99,7 @@ func TestDrift(t *testing.T) {
 			},
 			key: "a.service", detail: "is changed by /etc/systemd/system/a.service.d/override.conf",
 		},
-		"masked unit":   {change: func(m *machine) error { return m.units.Mask(t.Context(), "a.service") }, key: "a.service", detail: "is masked"},
+		"masked unit": {change: func(m *machine) error { return m.units.Mask(t.Context(), "a.service") }, key: "a.service", detail: "is masked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := origin.copyOf(t)

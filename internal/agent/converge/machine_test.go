@@ -78,7 +78,7 @@ func tempDir(tb testing.TB) string {
 	if info, err := os.Stat(memory); err != nil || !info.IsDir() {
 		return tb.TempDir()
 	}
-	dir, err := os.MkdirTemp(memory, "foobar-converge-")
+	dir, err := os.MkdirTemp(memory, "foobar-converge-") //nolint:usetesting // which knows no such place
 	if err != nil {
 		return tb.TempDir()
 	}

@@ -92,7 +92,7 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			return record.Generation, nil
 		}
 	}
-	to, err := r.prepare(ctx, j, record)
+	to, err := r.prepare(ctx, j)
 	if err != nil {
 		return 0, err
 	}
@@ -122,7 +122,7 @@ func (r *Runner) intact(ctx context.Context, j job, record *Record) (bool, error
 
 // prepare does all that can be done before anything is touched: claims,
 // secrets, rendering, the engine's own check.
-func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, error) {
+func (r *Runner) prepare(ctx context.Context, j job) (*target, error) {
 	if err := r.claim(j); err != nil {
 		return nil, err
 	}

@@ -184,7 +184,7 @@ func (r *Runner) Apply(_ context.Context, req Request) (api.Operation, error) {
 	if err != nil {
 		return api.Operation{}, err
 	}
-	return r.submit(job{Request: req, verb: api.VerbApply, kind: kind, spec: spec})
+	return r.submit(job{Request: req, verb: api.VerbApply, kind: kind, spec: spec}) //nolint:contextcheck // it outlives the caller
 }
 
 // Delete starts an operation that removes a component, or joins the one with
@@ -194,7 +194,7 @@ func (r *Runner) Delete(_ context.Context, req Request) (api.Operation, error) {
 	if err != nil {
 		return api.Operation{}, err
 	}
-	return r.submit(job{Request: req, verb: api.VerbDelete, kind: kind})
+	return r.submit(job{Request: req, verb: api.VerbDelete, kind: kind}) //nolint:contextcheck // it outlives the caller
 }
 
 // job is an operation that was asked for.

@@ -108,12 +108,12 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 	install(t, m, name, "[Service]\nType=oneshot\nExecStart=/bin/sleep 1000\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for state(t, m, name).ActiveState != "activating" {
-			if ctx.Err() != nil {
+		defer cancel()
+		for ctx.Err() == nil {
+			if s, err := m.Status(ctx, name); err != nil || s.ActiveState == "activating" {
 				return
 			}
 		}
-		cancel()
 	}()
 	if err := m.Start(ctx, name); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)

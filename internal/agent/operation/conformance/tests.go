@@ -148,15 +148,14 @@ func (b *bench) killRecovers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.died(t, op, died) {
-			b.restart(t, nil)
-			b.afterKill(t, step, name, op, request)
-		} else {
+		if !b.died(t, op, died) {
 			b.take(t, op.ID, specs[first])
 			b.restart(t, nil)
 			b.inForce(t)
 			return
 		}
+		b.restart(t, nil)
+		b.afterKill(t, step, name, op, request)
 		first = string(b.spec) != string(b.First)
 		if t.Failed() {
 			return

@@ -189,7 +189,7 @@ func (k *Kind) Observe(_ context.Context, name string, applied converge.Version)
 	text, err := os.ReadFile(k.Weight(name))
 	if err != nil {
 		observed.Conditions = []api.Condition{{Type: "EngineDown", Severity: api.SeverityError, Message: err.Error()}}
-		return observed, nil
+		return observed, nil //nolint:nilerr // an engine that is down is an observation
 	}
 	if spec.Weight, err = strconv.Atoi(string(text)); err != nil {
 		return observed, err

@@ -19,11 +19,13 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 )
 
-// Units is where unit files are looked for, below the root.
-const Units = "/etc/systemd/system"
-
-// Broken, anywhere in a unit file, makes the unit fail when it is started.
-const Broken = "broken"
+// Where it looks, and what it looks for.
+const (
+	// Units is where unit files are looked for, below the root.
+	Units = "/etc/systemd/system"
+	// Broken makes a unit fail when it is started, anywhere in its file.
+	Broken = "broken"
+)
 
 // Systemd is a machine's service manager. As with the real one a unit file
 // counts only after a DaemonReload.
