@@ -145,10 +145,10 @@ func (f *fake) answer(command string) string {
 			return answer
 		}
 	}
-	switch {
-	case command == "show proc":
+	switch command {
+	case "show proc":
 		return fmt.Sprintf("#<PID> <type>\n7 master 0\n# workers\n%d worker 0\n# programs\n", f.pid)
-	case command == "reload":
+	case "reload":
 		f.calls = append(f.calls, command)
 		if f.reloadAnswer != "" {
 			return f.reloadAnswer
@@ -156,11 +156,11 @@ func (f *fake) answer(command string) string {
 		f.learned, _ = os.ReadFile(f.inRuntime("lb", stateFile))
 		f.load()
 		return "Success=1\n--\n[NOTICE]   (7) : Loading success.\n"
-	case command == "@1 show info":
+	case "@1 show info":
 		return fmt.Sprintf("Version: 3.0.11\nPid: %d\nUlimit-n: 65536\nMaxsock: 40054\ndescription: %s\n", f.pid, f.revision)
-	case command == "@1 show servers state":
+	case "@1 show servers state":
 		return f.serversState()
-	case command == "@1 show stat":
+	case "@1 show stat":
 		return f.statistics()
 	}
 	f.calls = append(f.calls, strings.TrimPrefix(command, "@1 "))

@@ -63,7 +63,7 @@ func TestLabConformance(t *testing.T) {
 }
 
 // serves asks each frontend until every server that should has answered.
-func serves(_ context.Context, raw json.RawMessage) error {
+func serves(ctx context.Context, raw json.RawMessage) error {
 	var spec api.LoadBalancer
 	if err := json.Unmarshal(raw, &spec); err != nil {
 		return err
@@ -76,7 +76,7 @@ func serves(_ context.Context, raw json.RawMessage) error {
 		client := fresh()
 		for range 20 {
 			address := fmt.Sprintf("%s:%d", frontend.Address, frontend.Port)
-			server, _, err := ask(client, http.MethodGet, "http://"+address+"/")
+			server, _, err := ask(ctx, client, http.MethodGet, "http://"+address+"/")
 			if err != nil {
 				return fmt.Errorf("the frontend %s: %w", name, err)
 			}

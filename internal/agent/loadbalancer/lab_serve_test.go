@@ -206,7 +206,7 @@ func TestLabReloadRemembersWhoIsDown(t *testing.T) {
 				return
 			default:
 			}
-			if _, _, err := ask(client, http.MethodGet, "/"); err != nil {
+			if _, _, err := ask(context.Background(), client, http.MethodGet, "/"); err != nil {
 				t.Error(err)
 			}
 		}
@@ -246,7 +246,7 @@ func TestLabReloadLosesNothing(t *testing.T) {
 		method := []string{http.MethodGet, http.MethodPost}[i%2]
 		clients.Go(func() {
 			for range perClient {
-				if _, _, err := ask(client, method, "/"); err != nil {
+				if _, _, err := ask(context.Background(), client, method, "/"); err != nil {
 					failures <- err
 				}
 			}
@@ -284,7 +284,7 @@ func TestLabAccessLogIsComplete(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, _, err := ask(client, http.MethodGet, mark+"?token=hidden", "User-Agent", `a "quoted" \ agent`); err != nil {
+		if _, _, err := ask(context.Background(), client, http.MethodGet, mark+"?token=hidden", "User-Agent", `a "quoted" \ agent`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -322,7 +322,7 @@ func TestLabAccessLogCountsWhatItDrops(t *testing.T) {
 		running.Go(func() {
 			client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 			for range perClient {
-				if _, _, err := ask(client, http.MethodGet, mark); err != nil {
+				if _, _, err := ask(context.Background(), client, http.MethodGet, mark); err != nil {
 					t.Error(err)
 				}
 			}
@@ -341,7 +341,7 @@ func TestLabForwardedHeaders(t *testing.T) {
 	spec := over(newBackend(t, "web1"))
 	s.apply(spec)
 	lies := []string{"X-Forwarded-For", "198.51.100.1", "X-Forwarded-Proto", "https", "Forwarded", "for=198.51.100.1", "X-Request-Id", "mine"}
-	_, got, err := ask(fresh(), http.MethodGet, "/", lies...)
+	_, got, err := ask(context.Background(), fresh(), http.MethodGet, "/", lies...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ func TestLabForwardedHeaders(t *testing.T) {
 	}
 	spec.TrustedProxies = []string{"127.0.0.0/8"}
 	s.apply(spec)
-	if _, got, err = ask(fresh(), http.MethodGet, "/", lies...); err != nil {
+	if _, got, err = ask(context.Background(), fresh(), http.MethodGet, "/", lies...); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Join(got["X-Forwarded-For"], ",") != "198.51.100.1,127.0.0.1" || got.Get("X-Forwarded-Proto") != "https" {
@@ -422,7 +422,7 @@ func TestLabSurvivesItsWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until("systemd has started HAProxy again", func() bool {
-		name, _, err := ask(fresh(), http.MethodGet, "/")
+		name, _, err := ask(context.Background(), fresh(), http.MethodGet, "/")
 		return err == nil && name == "web1"
 	})
 	if err := s.units.Stop(context.Background(), unit); err != nil {

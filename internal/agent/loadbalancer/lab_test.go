@@ -337,11 +337,11 @@ func with(spec api.LoadBalancer, name string, edit func(*api.Server)) api.LoadBa
 
 // ask sends one request, to the frontend unless the URL is whole, and returns which server
 // answered and the headers that the server got.
-func ask(client *http.Client, method, url string, headers ...string) (string, http.Header, error) {
+func ask(ctx context.Context, client *http.Client, method, url string, headers ...string) (string, http.Header, error) {
 	if strings.HasPrefix(url, "/") {
 		url = "http://" + front + url
 	}
-	request, err := http.NewRequestWithContext(context.Background(), method, url, nil)
+	request, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return "", nil, err
 	}
@@ -369,7 +369,7 @@ func fresh() *http.Client {
 
 func (s *stand) answered() string {
 	s.Helper()
-	name, _, err := ask(fresh(), http.MethodGet, "/")
+	name, _, err := ask(context.Background(), fresh(), http.MethodGet, "/")
 	if err != nil {
 		s.Fatal(err)
 	}

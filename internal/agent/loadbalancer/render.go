@@ -236,10 +236,10 @@ func weightInForce(s api.Server) int {
 // sockets, so that clients over IPv4 keep their usual addresses.
 func binds(f api.Frontend) []string {
 	port := strconv.Itoa(f.Port)
-	switch {
-	case f.Address == "*":
+	switch f.Address {
+	case "*":
 		return []string{"0.0.0.0:" + port, "[::]:" + port + " v6only"}
-	case f.Address == "::":
+	case "::":
 		return []string{"[::]:" + port + " v6only"}
 	}
 	return []string{endpoint(f.Address, f.Port)}
