@@ -12,28 +12,32 @@ func other() []string {
 	}
 }
 
+// each is the same number of changes on every machine.
 func each(n int) map[string]int { return map[string]int{"lb1": n, "web1": n, "web2": n} }
+
+// interrupt starts an apply and kills Terraform at a moment, with its provider
+// or, if that is to be orphaned, without it.
+func (s *stack) interrupt(when moment, orphan bool) {
+	s.t.Helper()
+	a := s.begin()
+	a.await(when)
+	if !a.kill(orphan) {
+		s.t.Errorf("Terraform was not killed in the middle: %v\n%s", a.wait(), a.said.String())
+	}
+}
 
 func TestKilledTerraformLeavesWorkThatTheNextApplyFinishes(t *testing.T) {
 	s := newStack(t)
-	for _, c := range []struct {
-		moment
-		orphan bool
-		edits  []string
-	}{
-		{moment{"a machine is enrolled", "web1", "[ -e /var/lib/foobar/identity/identity.json ]"}, false, nil},
-		{moment{"an app is started", "web2", reached(1, "activate")}, true, nil},
-		{moment{"a load balancer is put in place", "lb1", reached(1, "stage")}, false, nil},
-		{moment{"an app is changed", "web1", reached(2, "stage")}, false, other()},
-	} {
-		t.Log(c.name)
-		s.edit(c.edits...)
-		a := s.begin()
-		s.await(c.moment)
-		if !a.kill(c.orphan) {
-			t.Errorf("%s: Terraform was not killed in the middle", c.name)
-		}
-	}
+	const withProvider, alone = false, true
+	s.interrupt(holds("web1", "[ -e /var/lib/foobar/identity/identity.json ]"), withProvider)
+	s.interrupt(reaches("web2", 1, "activate"), alone)
+	s.interrupt(says("foobar_load_balancer.this: Creating..."), withProvider)
+	s.apply()
+	s.settled()
+	s.once(each(1))
+
+	s.edit(other()...)
+	s.interrupt(reaches("web1", 2, "stage"), withProvider)
 	s.apply()
 	s.settled()
 	s.once(each(2))
