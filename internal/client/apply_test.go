@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -259,6 +260,59 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 	if len(calls) < 3 || len(ids) != 1 {
 		t.Errorf("%d calls with ids %v", len(calls), ids)
 	}
+}
+
+func TestWriteThatMayHaveArrivedIsPatient(t *testing.T) {
+	f, j := newFake(t), newJob()
+	j.end(api.OperationApplied, nil)
+	ctx, over := context.WithCancel(t.Context())
+	var refused atomic.Int64
+	var once sync.Once
+	arrived, tried := make(chan struct{}), make(chan struct{})
+	f.handle("PUT "+appPath, func(*http.Request, string) (any, error) {
+		first := false
+		once.Do(func() { first = true })
+		if !first {
+			return j.operation(), nil
+		}
+		close(arrived)
+		<-either(ctx.Done(), tried) // the connection is gone by then, and others were refused
+		return nil, errCut
+	})
+	o := options()
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil && refused.Add(1) == 3 {
+			close(tried)
+		}
+		return conn, err
+	}
+	var restart sync.WaitGroup
+	restart.Go(func() {
+		<-either(ctx.Done(), arrived)
+		f.stop()
+		<-either(ctx.Done(), tried)
+		f.start()
+	})
+	_, err := call(t, f.target(), o).Apply(ctx, change(), nil)
+	over()
+	restart.Wait()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// either returns a channel that is closed once one of two is.
+func either(one <-chan struct{}, other <-chan struct{}) <-chan struct{} {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		select {
+		case <-one:
+		case <-other:
+		}
+	}()
+	return closed
 }
 
 func TestApplyOutlivesARestart(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -139,14 +140,18 @@ func (m *Machine) doOver(ctx context.Context, transport http.RoundTripper, c cal
 	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	response, err := m.send(bounded, transport, c)
+	// The transport may send a call again over a new connection, and fail to
+	// make one: what counts is whether any of it was ever sent.
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(bounded, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	response, err := m.send(traced, transport, c)
 	if err != nil {
-		return nil, m.callError(ctx, c, timeout, err)
+		return nil, m.callError(ctx, c, timeout, sent.Load(), err)
 	}
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return nil, m.callError(ctx, c, timeout, err)
+		return nil, m.callError(ctx, c, timeout, true, err)
 	}
 	if response.StatusCode >= http.StatusBadRequest {
 		return nil, problemOf(response, body)
@@ -182,18 +187,22 @@ func (m *Machine) send(ctx context.Context, transport http.RoundTripper, c call)
 
 // callError gives an error of the way its type: that of the connection if it
 // has one, the caller's own context, or [Unreachable].
-func (m *Machine) callError(ctx context.Context, c call, timeout time.Duration, err error) error {
+func (m *Machine) callError(ctx context.Context, c call, timeout time.Duration, sent bool, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s on machine %s: %w", c.method, c.path, m.target.Name, context.Cause(ctx))
 	}
-	if known := typed(err); known != nil {
+	known := typed(err)
+	if lost, ok := errors.AsType[*Unreachable](known); ok && sent {
+		return &Unreachable{Machine: lost.Machine, Address: lost.Address, Sent: true, Err: lost.Err}
+	}
+	if known != nil {
 		return known
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer within %s", timeout)
 	}
 	return &Unreachable{
-		Machine: m.target.Name, Address: m.target.Address, Sent: true,
+		Machine: m.target.Name, Address: m.target.Address, Sent: sent,
 		Err: fmt.Errorf("%s %s: %w", c.method, c.path, err),
 	}
 }
