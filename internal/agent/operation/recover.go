@@ -121,13 +121,34 @@ func (r *Runner) StartRecorded(ctx context.Context, bootID string) error {
 	records, err := r.store.list()
 	failures := []error{err}
 	for _, record := range records {
-		for _, unit := range record.Applied.State.Units {
-			if err := r.start(ctx, unit.Name); err != nil {
-				failures = append(failures, fmt.Errorf("start %s after the boot: %w", record.ID, err))
-			}
+		if err := r.startComponent(ctx, record.ID); err != nil {
+			failures = append(failures, fmt.Errorf("start %s after the boot: %w", record.ID, err))
 		}
 	}
 	return errors.Join(append(failures, replaceFile(path, []byte(bootID+"\n")))...)
+}
+
+// startComponent takes its turn with the operations on the component, which
+// may have changed or removed it by then.
+func (r *Runner) startComponent(ctx context.Context, id api.ID) error {
+	r.mu.Lock()
+	c := r.component(id)
+	r.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	record, err := r.store.read(id)
+	if err != nil || record == nil {
+		return err
+	}
+	var failures []error
+	for _, unit := range record.Applied.State.Units {
+		failures = append(failures, r.start(ctx, unit.Name))
+	}
+	return errors.Join(failures...)
 }
 
 func (r *Runner) start(ctx context.Context, unit string) error {

@@ -601,3 +601,44 @@ func TestOnlyTheFirstStartInABootStartsUnits(t *testing.T) {
 		t.Errorf("the start wrote the file: %q, %v", text, err)
 	}
 }
+
+func TestASpecOfAnotherAgentCanBeReplaced(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	path := filepath.Join(m.root, stateDir, "components/load-balancer/edge.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), `"port"`, `"newer":1,"port"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := m.get(t, "edge"); len(c.Conditions) != 1 || c.Conditions[0].Type != "SpecNotUnderstood" || len(c.Drift) > 0 {
+		t.Errorf("the component is %+v", c)
+	}
+	failed := m.do(t, request("edge", 1, spec(80, systemdtest.Broken)))
+	wantProblem(t, failed, api.ProblemInternal, "not understood by this version")
+	if op := m.must(t, request("edge", 1, spec(80, "two"))); op.Generation != 2 {
+		t.Errorf("the replacement made generation %d", op.Generation)
+	}
+	if c := m.get(t, "edge"); len(c.Conditions) > 0 || len(c.Drift) > 0 {
+		t.Errorf("the component is %+v", c)
+	}
+}
+
+func TestAnIDIsOfOneOperationAlone(t *testing.T) {
+	m := start(t, t.TempDir())
+	r := request("edge", 0, spec(80, "one"))
+	m.must(t, r)
+	other := request("other", 0, spec(81, "one"))
+	other.Operation = r.Operation
+	wantProblem(t, m.do(t, other), api.ProblemInvalid, "load-balancer/edge")
+	other.Operation = "../../etc/passwd"
+	wantProblem(t, m.do(t, other), api.ProblemInvalid, api.HeaderOperation)
+	if _, err := m.Operation(t.Context(), "unknown"); !api.IsProblem(err, api.ProblemNotFound) {
+		t.Errorf("an unknown operation is %v", err)
+	}
+	if _, err := m.Events(t.Context(), "unknown", 0, time.Minute); !api.IsProblem(err, api.ProblemNotFound) {
+		t.Errorf("the events of an unknown operation are %v", err)
+	}
+}
