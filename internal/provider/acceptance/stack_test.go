@@ -153,14 +153,14 @@ func (s *stack) serves() {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		names := s.answers(10)
-		if inTurn(names) {
+		names, err := s.ask(10)
+		if err == nil && inTurn(names) {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.t.Errorf("the servers do not answer in turn: %v", names)
+			s.t.Errorf("the servers do not answer in turn: %v, %v", names, err)
 			return
 		}
 	}
@@ -178,15 +178,26 @@ func inTurn(names []string) bool {
 // answers returns which servers answer n requests from outside.
 func (s *stack) answers(n int) []string {
 	s.t.Helper()
-	out := s.lab.Client("sh", "-c", fmt.Sprintf("for i in $(seq %d); do curl -sS --fail --max-time 5 %s && echo; done", n, url))
+	names, err := s.ask(n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return names
+}
+
+// ask returns which servers answer n requests from outside; any that is not
+// answered is an error.
+func (s *stack) ask(n int) ([]string, error) {
+	out, err := s.lab.Try(s.t.Context(), "run", "--", "sh", "-c",
+		fmt.Sprintf("for i in $(seq %d); do curl -sS --fail --max-time 5 %s && echo; done", n, url))
 	var names []string
 	for _, match := range regexp.MustCompile(`"server":"([^"]+)"`).FindAllStringSubmatch(out, -1) {
 		names = append(names, match[1])
 	}
-	if len(names) != n { // a server that is away is no reason to answer less
-		s.t.Fatalf("%d of %d requests were answered:\n%s", len(names), n, out)
+	if err == nil && len(names) != n {
+		err = fmt.Errorf("%d of %d requests were answered:\n%s", len(names), n, out)
 	}
-	return names
+	return names, err
 }
 
 // engine asks the load balancer's HAProxy something over its runtime socket.
