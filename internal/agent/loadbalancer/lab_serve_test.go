@@ -388,6 +388,12 @@ func TestLabRefusalsPointAtTheSpec(t *testing.T) {
 	if problem := plan(nasty); problem != nil {
 		t.Errorf("a log format with quotes was refused: %v", problem)
 	}
+	s.apply(nasty)
+	s.answered()
+	s.until("the journal has the text as it was given", func() bool {
+		output, _ := exec.Command("journalctl", "-q", "-o", "cat", "-u", unit, "-n", "20").Output()
+		return strings.Contains(string(output), `127.0.0.1 "it's" # \ $HOME GET`)
+	})
 }
 
 // TestLabFailedReloadKeepsServing claims a port that another program holds,
