@@ -78,9 +78,13 @@ func (m *Machine) handshake(ctx context.Context, config *tls.Config, shown *tls.
 }
 
 func (m *Machine) connect(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.options.DialTimeout)
+	bounded, cancel := context.WithTimeout(ctx, m.options.DialTimeout)
 	defer cancel()
-	return m.options.Dial(ctx, "tcp", m.target.Address)
+	raw, err := m.options.Dial(bounded, "tcp", m.target.Address)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil, fmt.Errorf("nobody accepts a connection within %s", m.options.DialTimeout)
+	}
+	return raw, err
 }
 
 // checkMachine judges a certificate whose chain, name and time hold.
