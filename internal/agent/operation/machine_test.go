@@ -159,4 +159,3 @@ func wantProblem(t *testing.T, op api.Operation, want api.ProblemType, words ...
 		}
 	}
 }
-
