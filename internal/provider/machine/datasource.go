@@ -55,8 +55,8 @@ func (d *DataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 			"image_id":      text("The image that it was made from."),
 			"boot_id":       text("Names its present boot: another one than before means that it was restarted."),
 			"booted_at":     text("When it was booted, as RFC 3339 writes it."),
-			"clock_skew_ms": schema.Int64Attribute{
-				MarkdownDescription: "How many milliseconds its clock is ahead of the one here; negative if it is behind. The way there and back blurs it a little.",
+			"clock_skew_seconds": schema.Int64Attribute{
+				MarkdownDescription: "How many seconds its clock is ahead of the one here, rounded; negative if it is behind.",
 				Computed:            true,
 			},
 			"certificate_expires": text("When its certificate ends, as RFC 3339 writes it."),
@@ -73,7 +73,7 @@ type dataModel struct {
 	ImageID            types.String       `tfsdk:"image_id"`
 	BootID             types.String       `tfsdk:"boot_id"`
 	BootedAt           types.String       `tfsdk:"booted_at"`
-	ClockSkewMS        types.Int64        `tfsdk:"clock_skew_ms"`
+	ClockSkewSeconds   types.Int64        `tfsdk:"clock_skew_seconds"`
 	CertificateExpires types.String       `tfsdk:"certificate_expires"`
 }
 
@@ -118,7 +118,7 @@ func (m *dataModel) show(info api.Info, at time.Time) {
 	m.ImageID = types.StringValue(info.ImageID)
 	m.BootID = types.StringValue(info.BootID)
 	m.BootedAt = types.StringValue(info.BootedAt.UTC().Format(time.RFC3339))
-	m.ClockSkewMS = types.Int64Value(info.Time.Sub(at).Milliseconds())
+	m.ClockSkewSeconds = types.Int64Value(int64(info.Time.Sub(at).Round(time.Second) / time.Second))
 	m.CertificateExpires = types.StringValue(info.CertificateExpires.UTC().Format(time.RFC3339))
 }
 

@@ -38,7 +38,7 @@ func (c Call) ReadFailed(err error, diags *diag.Diagnostics) {
 		return
 	}
 	Warning(diags, c.place(), reason.summary, "%s",
-		joined(reason.detail, fmt.Sprintf("The state is kept as it was last known, %s. Nothing can be changed on the machine until this is settled.", c.age())))
+		joined(reason.detail, fmt.Sprintf("The state is kept as it was last known%s. Nothing can be changed on the machine until this is settled.", c.age())))
 }
 
 // PlanFailed tells why the dry run failed. What the machine has to be asked
@@ -115,12 +115,12 @@ func (c Call) explain(err error, diags *diag.Diagnostics) {
 	Explain(err, c.Paths, diags)
 }
 
-// age says how old the knowledge is.
+// age says how old the knowledge is, if that is known.
 func (c Call) age() string {
 	if c.Seen.IsZero() {
-		return "at an unknown time"
+		return ""
 	}
-	return fmt.Sprintf("%s ago (%s)", roughly(c.Now.Sub(c.Seen)), c.Seen.UTC().Format(time.RFC3339))
+	return fmt.Sprintf(", %s ago (%s)", roughly(c.Now.Sub(c.Seen)), c.Seen.UTC().Format(time.RFC3339))
 }
 
 // roughly names a span as a person would.

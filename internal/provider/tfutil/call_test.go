@@ -74,6 +74,15 @@ func TestWhatAUserIsTold(t *testing.T) {
 	}
 }
 
+func TestMachineThatIsNoLongerEnrolledWasRebuilt(t *testing.T) {
+	call := tfutil.Call{Machine: tfutil.Machine{
+		Name: types.StringValue("web2"), Incarnation: types.Int64Value(1), Key: types.StringValue("sha256:00"),
+	}}
+	var diags diag.Diagnostics
+	call.ReadFailed(&client.NotEnrolled{Machine: "web2", Address: "10.0.0.2:9443"}, &diags)
+	golden(t, "rebuilt.txt", render(diags))
+}
+
 // render writes diagnostics as plainly as can be.
 func render(diags diag.Diagnostics) string {
 	var b strings.Builder

@@ -33,10 +33,22 @@ func (c Call) reason(err error) (reason, bool) {
 		{IsMissing(err), "Machine %q cannot be asked without credentials", !isUnknownYet(err)},
 	} {
 		if class.is {
-			return reason{summary: fmt.Sprintf(class.summary, name), detail: Sentence(err), wrong: class.wrong}, true
+			return reason{summary: fmt.Sprintf(class.summary, name), detail: c.detail(err), wrong: class.wrong}, true
 		}
 	}
 	return reason{}, false
+}
+
+// detail says what was found and what to do. Of a machine that was enrolled
+// once, and no longer is, more is known than the client can tell.
+func (c Call) detail(err error) string {
+	incarnation := c.Machine.Incarnation.ValueInt64()
+	if fresh, ok := errors.AsType[*client.NotEnrolled](err); ok && c.Machine.Key.ValueString() != "" && incarnation > 0 {
+		return fmt.Sprintf("Whoever answers at %s as machine %s is not enrolled, and incarnation %d of it was. If its VM was rebuilt, "+
+			"raise the incarnation of its foobar_machine and foobar_bootstrap to %d: the next apply enrols the new VM and restores everything on it.",
+			fresh.Address, fresh.Machine, incarnation, incarnation+1)
+	}
+	return Sentence(err)
 }
 
 func is[E error](err error) bool {
