@@ -162,6 +162,8 @@ func (r *Resource[M, S]) show(ctx context.Context, component api.Component, mode
 	shared := r.kind.Shared(model)
 	shared.Generation = types.Int64Value(component.Generation)
 	shared.Drift = driftValue(component.Drift, r.paths(ctx))
+	// What is applied costs nothing any more, so that the next plan shows its own cost.
+	shared.Impact = types.StringValue(string(api.ImpactNone))
 	return nil
 }
 

@@ -124,7 +124,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 			Computed:            true,
 		},
 		"impact": schema.StringAttribute{
-			MarkdownDescription: "What the last planned change costs the traffic: " + tfutil.Choices(api.Impacts()) +
+			MarkdownDescription: "What a planned change costs the traffic: " + tfutil.Choices(api.Impacts()) +
 				". A plan shows it when the machine can be asked; it is unknown otherwise.",
 			Computed: true,
 		},
