@@ -151,8 +151,10 @@ func nginxUnitText(l layout, s api.AppServer) *text {
 	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
 	t.own(restartPolicy()...)
 	t.own("LimitNOFILE=16384",
-		// One line a request: the journal's rate limit would drop them under load.
-		"LogRateLimitIntervalSec=0",
+		// One line a request, so practically no limit. An interval of 0 would be
+		// no setting at all to systemd 257, and the journal's own limit hold.
+		"LogRateLimitIntervalSec=1s",
+		"LogRateLimitBurst=10000000",
 		"AmbientCapabilities=CAP_NET_BIND_SERVICE",
 		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
 		"MemoryDenyWriteExecute=true")

@@ -36,7 +36,11 @@ func renderUnit(name string, spec api.LoadBalancer) *text {
 		"RestartMaxDelaySec=30",
 		"TimeoutStopSec=90")
 	t.add("/max_connections", "LimitNOFILE=%d", fileLimit(spec))
-	t.own("LogRateLimitIntervalSec=0",
+	t.own(
+		// One line a request, so practically no limit. An interval of 0 would be
+		// no setting at all to systemd 257, and the journal's own limit hold.
+		"LogRateLimitIntervalSec=1s",
+		"LogRateLimitBurst=10000000",
 		"",
 		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_SYS_CHROOT CAP_KILL CAP_SYS_RESOURCE",
 		"NoNewPrivileges=yes",
