@@ -43,32 +43,52 @@ start_by_hand() {
     quietly bin/lab exec lb1 -- systemctl start haproxy.service
 }
 
-# throughput NAME PORT SECONDS measures what wrk gets through a load balancer.
-throughput() {
-    (load "$1" -c50 "-d${3}s" --script tools/bench/clients.lua "http://$address:$2/")
+# cpu UNIT prints the nanoseconds that a unit's present processes have computed on lb1.
+cpu() {
+    # shellcheck disable=SC2016 # it is for the machine's shell
+    bin/lab exec lb1 -- sh -c 'for p in $(cat "/sys/fs/cgroup/system.slice/$0/cgroup.procs"); do cat /proc/"$p"/task/*/schedstat; done' "$1" |
+        awk '{ sum += $1 } END { printf "%d\n", sum }'
 }
 
+# throughput NAME PORT UNIT SECONDS measures what wrk gets through a load balancer:
+# $work/NAME.wrk, and in $work/NAME.cpu the CPU time that it took.
+throughput() {
+    local before
+    before=$(cpu "$3")
+    (load "$1" -c50 "-d${4}s" --script tools/bench/clients.lua "http://$address:$2/")
+    echo $(($(cpu "$3") - before)) >"$work/$1.cpu"
+}
+
+ours() { quietly throughput ours 8080 foobar-lb-bench.service "$1"; }
+hand() { quietly throughput hand 8081 haproxy.service "$1"; }
+
 # compare ROUNDS measures both load balancers in turn, and who is first in turn.
-# A pair in which a request failed is void: errors are quick to make.
+# Many short rounds: what else the host does then falls on both. A round in
+# which a request failed is void, since errors are quick to make.
 compare() {
-    local round failed sent pair
-    quietly throughput warm 8080 2
-    quietly throughput warm 8081 2
+    local round failed sent
+    ours 2
+    hand 2
     for ((round = 1; round <= $1; round++)); do
-        pair=(8080 8081)
-        ((round % 2)) || pair=(8081 8080)
-        for port in "${pair[@]}"; do quietly throughput "$port" "$port" 5; done
-        read -r failed sent < <(failures 8080 8081)
+        if ((round % 2)); then ours 2 && hand 2; else hand 2 && ours 2; fi
+        read -r failed sent < <(failures ours hand)
         if ((failed > 0)); then
             say "round $round is void: $failed of $sent requests failed"
             continue
         fi
-        paste -d' ' <(figures 8080) <(figures 8081) | awk -v round="$round" -v dir="$work" '{
-            printf "    round %d: %d requests/s, by hand %d, ratio %.3f\n", round, $2, $10, $2 / $10
-            print $2 >>(dir "/ours"); print $10 >>(dir "/hand"); print $2 / $10 >>(dir "/ratio")
-            print $3 >>(dir "/ours-p99"); print $11 >>(dir "/hand-p99")
-        }'
+        paste -d' ' <(figures ours) <(figures hand) "$work/ours.cpu" "$work/hand.cpu" | keep_round "$round"
     done
+}
+
+# keep_round ROUND adds a round's figures to the samples.
+keep_round() {
+    awk -v round="$1" -v dir="$work" '{
+        ours = $17 / $1 / 1000; hand = $18 / $9 / 1000
+        printf "    round %2d: %5d requests/s, by hand %5d; CPU of a request %.0f us, by hand %.0f us\n", round, $2, $10, ours, hand
+        print $2 >>(dir "/ours-rate"); print $10 >>(dir "/hand-rate"); print $2 / $10 >>(dir "/ratio")
+        print $3 >>(dir "/ours-p99"); print $11 >>(dir "/hand-p99")
+        print hand / ours >>(dir "/cpu-ratio")
+    }'
 }
 
 # The clients whose requests are counted while the load balancer changes. Each
