@@ -13,20 +13,21 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 )
 
-func TestStackServesAndCanBeBuiltAgain(t *testing.T) {
+func TestStackIsRemovedWithoutATraceAndCanBeBuiltAgain(t *testing.T) {
 	s := newStack(t)
-	for range 2 {
-		s.apply()
-		s.settled()
-		s.destroy()
-		for machine, unit := range map[string]string{"lb1": "foobar-lb-notes.service", "web1": "foobar-app-notes-nginx.service"} {
-			if state, err := s.lab.TryExec(machine, "systemctl", "is-active", unit); err == nil {
-				t.Errorf("after the destroy %s on %s is %s", unit, machine, strings.TrimSpace(state))
-			}
-		}
-	}
+	marks := s.marks()
 	s.apply()
 	s.settled()
+	keys := s.keys()
+	for range 2 {
+		s.destroy()
+		s.left(marks)
+		s.apply()
+		s.settled()
+		if now := s.keys(); !reflect.DeepEqual(now, keys) {
+			t.Errorf("the machines' keys were %v and are %v", keys, now)
+		}
+	}
 }
 
 func TestMachinesComeBackByThemselves(t *testing.T) {
@@ -36,8 +37,9 @@ func TestMachinesComeBackByThemselves(t *testing.T) {
 		for _, machine := range []string{"lb1", "web1", "web2"} {
 			t.Log(what, "of", machine)
 			power(machine)
-			s.plan().empty()
 			s.serves()
+			s.runs()
+			s.plan().empty()
 		}
 	}
 }
@@ -57,14 +59,20 @@ func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
 func TestMachineEditsReplaceNothing(t *testing.T) {
 	s := newStack(t)
 	s.apply()
-	s.edit(`address     = each.value`, `address     = "${each.value}:9443"`)
-	for _, change := range s.plan().ResourceChanges {
-		if actions := change.Change.Actions; actions.Replace() || actions.Delete() || actions.Create() {
-			t.Errorf("the plan does %v to %s", actions, change.Address)
+	const address = `address     = each.value`
+	for _, edited := range []string{
+		`address     = "${each.value}:9443"`,
+		address + "\n  timeouts = { create = \"10m\", update = \"90s\" }",
+	} {
+		s.edit(address, edited)
+		for _, change := range s.plan().ResourceChanges {
+			if actions := change.Change.Actions; actions.Replace() || actions.Delete() || actions.Create() {
+				t.Errorf("%s: the plan does %v to %s", edited, actions, change.Address)
+			}
 		}
+		s.apply()
+		s.settled()
 	}
-	s.apply()
-	s.settled()
 }
 
 func TestImportOfEverythingIntoAnEmptyState(t *testing.T) {
