@@ -3,11 +3,11 @@
 #   testacc.sh [--full] NAME=ADDR[,ADDR]…
 # They carry the build tag "lab", the long ones "full" too. By package:
 #   internal/lab        run here, since they make and end labs
-#   internal/agent/…    run as root on a machine, with its real engines
+#   internal/agent/…    run as root on a machine, with its real engines; side by side, one to a machine
 #   the others          run in the lab's management namespace, as Terraform does
-# Some settings help while working on one test:
-#   RUN=regexp   only tests that match    ONLY=path   only packages that match
-#   KEEP=1       leave the lab up         FOOBAR_LAB_NAME=mine   a lab beside "test"
+# These settings help while working on one test:
+#   RUN=regexp   only tests that match    ONLY=regexp   only packages that match
+#   KEEP=1       leave the lab up         FOOBAR_LAB_NAME=name   another lab than "test"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,42 +16,90 @@ if [ "${1:-}" = --full ]; then
     tags=lab,full
     shift
 fi
+specs=("$@")
+machines=("${specs[@]%%=*}")
 export FOOBAR_LAB_NAME=${FOOBAR_LAB_NAME:-test}
 TF_ACC_TERRAFORM_PATH=$(tools/terraform.sh)
 export TF_ACC=1 TF_ACC_TERRAFORM_PATH CHECKPOINT_DISABLE=1
 tests=$PWD/bin/tests/$FOOBAR_LAB_NAME
-rm -rf "$tests" && mkdir -p "$tests"
+flags=(-test.timeout 60m -test.run "${RUN:-.}")
+failed=()
 
 say() { printf '==> %s\n' "$*"; }
 
 end_lab() { [ -n "${KEEP:-}" ] || bin/lab down; }
 trap end_lab EXIT
 
-mapfile -t packages < <(git grep -lE '^//go:build lab' -- 'internal/*_test.go' | xargs -n1 dirname | sort -u | grep -E "${ONLY:-.}")
-failed=()
+# packages PATTERN lists the packages with machine tests whose path matches.
+packages() {
+    git grep -lE '^//go:build lab' -- 'internal/*_test.go' | xargs -n1 dirname | sort -u |
+        grep -E "${ONLY:-.}" | grep -E "$1" || true
+}
 
-for package in "${packages[@]}"; do
-    binary=$tests/${package//\//-}.test
+binary() { echo "$tests/${1//\//-}.test"; }
+
+compile() {
+    say "compile $1"
+    go test -c -tags "$tags" -o "$(binary "$1")" "./$1"
+}
+
+# on_machine MACHINE PACKAGE runs a package's tests as root on a machine, and
+# gives it a fresh disk afterwards.
+on_machine() {
+    local machine=$1 package=$2 dir=/root/tests/$2 outcome=0
+    {
+        bin/lab exec "$machine" -- mkdir -p "$dir"
+        if [ -d "$package/testdata" ]; then
+            tar -C "$package" -cf - testdata | bin/lab exec "$machine" -- tar -C "$dir" -xf -
+        fi
+        bin/lab exec "$machine" -- sh -c "cat >$dir/run && chmod +x $dir/run" <"$(binary "$package")"
+        bin/lab exec "$machine" -- sh -c "cd $dir && exec ./run ${flags[*]}" || outcome=$?
+        bin/lab reset -same-incarnation "$machine"
+    } >"$(binary "$package").log" 2>&1
+    return $outcome
+}
+
+# on_machines runs packages side by side, as many as there are machines.
+on_machines() {
+    local i package
+    while [ $# -gt 0 ]; do
+        local batch=("${@:1:${#machines[@]}}") pids=()
+        shift ${#batch[@]}
+        for i in "${!batch[@]}"; do
+            say "${batch[i]} on ${machines[i]}"
+            on_machine "${machines[i]}" "${batch[i]}" &
+            pids+=($!)
+        done
+        for i in "${!batch[@]}"; do
+            package=${batch[i]}
+            wait "${pids[i]}" || failed+=("$package")
+            say "$package said"
+            cat "$(binary "$package").log"
+        done
+    done
+}
+
+rm -rf "$tests" && mkdir -p "$tests"
+mapfile -t here < <(packages '^internal/lab')
+mapfile -t inside < <(packages '^internal/agent/')
+mapfile -t outside < <(packages '^internal/' | grep -vE '^internal/(lab|agent/)' || true)
+for package in "${here[@]}" "${inside[@]}" "${outside[@]}"; do
+    compile "$package"
+done
+
+for package in "${here[@]}"; do
     say "$package"
-    go test -c -tags "$tags" -o "$binary" "./$package"
-    arguments=(-test.v=false -test.timeout 60m -test.run "${RUN:-.}")
-    case $package in
-    internal/lab*)
-        (cd "$package" && "$binary" "${arguments[@]}") || failed+=("$package")
-        ;;
-    internal/agent/*)
-        bin/lab up "$@"
-        bin/lab exec web1 -- mkdir -p "/root/tests/$package"
-        tar -C "$package" -cf - --ignore-failed-read testdata 2>/dev/null | bin/lab exec web1 -- tar -C "/root/tests/$package" -xf - || true
-        bin/lab exec web1 -- sh -c "cat >/root/tests/run && chmod +x /root/tests/run" <"$binary"
-        bin/lab exec web1 -- sh -c "cd /root/tests/$package && exec /root/tests/run ${arguments[*]}" || failed+=("$package")
-        bin/lab reset -same-incarnation web1
-        ;;
-    *)
-        bin/lab up "$@"
-        (cd "$package" && ../../../bin/lab manage -- "$binary" "${arguments[@]}") || failed+=("$package")
-        ;;
-    esac
+    (cd "$package" && "$(binary "$package")" "${flags[@]}") || failed+=("$package")
+done
+if [ ${#inside[@]} -gt 0 ]; then
+    bin/lab up "${specs[@]}"
+    on_machines "${inside[@]}"
+fi
+for package in "${outside[@]}"; do
+    say "$package"
+    bin/lab up "${specs[@]}"
+    lab=$PWD/bin/lab
+    (cd "$package" && "$lab" manage -- "$(binary "$package")" "${flags[@]}") || failed+=("$package")
 done
 
 if [ ${#failed[@]} -gt 0 ]; then
