@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
 
 func TestNewConfigFindsItsPlaces(t *testing.T) {
@@ -68,7 +69,7 @@ func TestBootstrapDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "bootstrap.golden", string(document))
+	golden.Compare(t, "bootstrap.golden", document)
 	if _, err := api.ParseBootstrap(document); err != nil {
 		t.Errorf("the agent would not take it: %v", err)
 	}

@@ -5,6 +5,15 @@ import (
 	"testing"
 )
 
+func machine(t *testing.T, text string) Machine {
+	t.Helper()
+	m, err := ParseMachine(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func TestParseMachineReadsNameAndAddresses(t *testing.T) {
 	for _, text := range []string{
 		"lb1=203.0.113.10,10.0.0.10",

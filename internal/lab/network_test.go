@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
 
 func TestNetworkPlan(t *testing.T) {
@@ -23,7 +25,7 @@ func TestNetworkPlan(t *testing.T) {
 	section("hosts of client", siteHosts(client, defaultWWW(machines), machines))
 	section("hosts of mgmt", siteHosts(mgmt, defaultWWW(machines), machines))
 	section("cuts", cutRuleset([]Cut{cutOf("web1", "lb1"), cutOf("mgmt", "web1")}))
-	golden(t, "network.golden", b.String())
+	golden.Compare(t, "network.golden", b.String())
 }
 
 func TestNothingPlannedLeadsOut(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
 
 func TestCommandLines(t *testing.T) {
@@ -19,7 +21,7 @@ func TestCommandLines(t *testing.T) {
 	} {
 		b.WriteString(strings.Join(args, "\n  ") + "\n")
 	}
-	golden(t, "commands.golden", b.String())
+	golden.Compare(t, "commands.golden", b.String())
 }
 
 func TestLeaderFromNotify(t *testing.T) {

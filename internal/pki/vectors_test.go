@@ -3,38 +3,15 @@ package pki_test
 import (
 	"bytes"
 	"encoding/hex"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with testdata/name. These files are the contract with
-// machines that exist: whatever changes them locks their owners out.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s:\ngot:\n%s\nwant:\n%s", name, got, want)
-	}
-}
 
 // The seed of all test vectors: the bytes 0 to 31.
 const seedText = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -63,9 +40,11 @@ func exchange() pki.Exchange {
 	}
 }
 
+// TestVectors holds the contract with machines that exist: whatever changes
+// these files locks their owners out.
 func TestVectors(t *testing.T) {
 	a := authority(t, "shop")
-	golden(t, "ca.pem", pki.EncodeCertificate(a.Certificate()))
+	golden.Compare(t, "ca.pem", pki.EncodeCertificate(a.Certificate()))
 
 	var keys strings.Builder
 	for _, k := range []struct {
@@ -75,18 +54,18 @@ func TestVectors(t *testing.T) {
 		key := authority(t, k.deployment).EnrollKey(k.node, k.incarnation)
 		fmt.Fprintf(&keys, "%s %s %d %s\n", k.deployment, k.node, k.incarnation, hex.EncodeToString(key))
 	}
-	golden(t, "enroll_keys.txt", keys.String())
+	golden.Compare(t, "enroll_keys.txt", keys.String())
 
 	key := a.EnrollKey("web1", 1)
-	golden(t, "proofs.txt", fmt.Sprintf("node %x\nctl  %x\n",
+	golden.Compare(t, "proofs.txt", fmt.Sprintf("node %x\nctl  %x\n",
 		exchange().Proof(key, pki.SideNode), exchange().Proof(key, pki.SideController)))
 
 	b, err := pki.NewBootstrap(a, "web1", 1, ":9443")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "bootstrap.json", string(b.JSON()))
-	golden(t, "user_data.yaml", b.UserData())
+	golden.Compare(t, "bootstrap.json", string(b.JSON()))
+	golden.Compare(t, "user_data.yaml", b.UserData())
 	if _, err := api.ParseBootstrap(b.JSON()); err != nil {
 		t.Errorf("the agent refuses it: %v", err)
 	}

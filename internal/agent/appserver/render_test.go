@@ -2,19 +2,15 @@ package appserver
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func someSpec() api.AppServer {
 	s := api.DefaultAppServer()
@@ -86,20 +82,7 @@ func show(state converge.State) string {
 func TestRenderGolden(t *testing.T) {
 	for name, s := range specs() {
 		t.Run(name, func(t *testing.T) {
-			got := show(render(t, "notes", s).State)
-			golden := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s differs; if that is meant, run the test with -update and read the diff", golden)
-			}
+			golden.Compare(t, name+".golden", show(render(t, "notes", s).State))
 		})
 	}
 }

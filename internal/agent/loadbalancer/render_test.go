@@ -1,9 +1,7 @@
 package loadbalancer
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,9 +9,8 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // pair is the load balancer of the examples: two servers, round robin.
 func pair() api.LoadBalancer {
@@ -75,8 +72,8 @@ func render(t *testing.T, name string, spec api.LoadBalancer) converge.State {
 func TestRenderGolden(t *testing.T) {
 	for name, spec := range map[string]api.LoadBalancer{"pair": pair(), "rich": rich()} {
 		for _, file := range render(t, name, spec).Files {
-			golden(t, filepath.Join("testdata", name+filepath.Ext(file.Path)), file.Content)
-			golden(t, filepath.Join("testdata", name+filepath.Ext(file.Path)+".sources"), sourceMap(file))
+			golden.Compare(t, name+filepath.Ext(file.Path), file.Content)
+			golden.Compare(t, name+filepath.Ext(file.Path)+".sources", sourceMap(file))
 		}
 	}
 }
@@ -90,22 +87,6 @@ func sourceMap(file converge.File) []byte {
 		}
 	}
 	return []byte(b.String())
-}
-
-func golden(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs; go test -update writes it anew. Got:\n%s", path, got)
-	}
 }
 
 func TestRenderIsStable(t *testing.T) {

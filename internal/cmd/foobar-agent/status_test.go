@@ -2,9 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,26 +10,8 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs, got:\n%s\nwant:\n%s", path, got, want)
-	}
-}
 
 func noon() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 
@@ -71,7 +50,7 @@ func TestStatusText(t *testing.T) {
 	for name, status := range map[string]machineStatus{
 		"unenrolled.txt": unenrolled, "empty.txt": enrolledMachine(), "unwell.txt": unwell,
 	} {
-		t.Run(name, func(t *testing.T) { golden(t, "status-"+name, status.String()) })
+		t.Run(name, func(t *testing.T) { golden.Compare(t, "status-"+name, status.String()) })
 	}
 }
 

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
+)
 
 func parse(t *testing.T, line string) (input, error) {
 	t.Helper()
@@ -86,19 +83,7 @@ func TestHelp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	path := filepath.Join("testdata", "help.golden")
-	if *update {
-		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, out.Bytes(), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != string(want) {
-		t.Errorf("the help differs from %s; write it with -update. Got:\n%s", path, out.String())
-	}
+	golden.Compare(t, "help.golden", out.String())
 }
 
 func TestUnknownCommandIsAUsageError(t *testing.T) {

@@ -3,10 +3,7 @@ package tfutil_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +14,9 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // What a user is told about each failure, at a read, a plan, a write, a
 // delete and a look, stands in a golden file, to be read as a user would.
@@ -69,7 +65,7 @@ func TestWhatAUserIsTold(t *testing.T) {
 				when.tell(&diags)
 				fmt.Fprintf(&text, "== %s\n%s", when.name, render(diags))
 			}
-			golden(t, name+".txt", text.String())
+			golden.Compare(t, name+".txt", text.String())
 		})
 	}
 }
@@ -80,7 +76,7 @@ func TestMachineThatIsNoLongerEnrolledWasRebuilt(t *testing.T) {
 	}}
 	var diags diag.Diagnostics
 	call.ReadFailed(&client.NotEnrolled{Machine: "web2", Address: "10.0.0.2:9443"}, &diags)
-	golden(t, "rebuilt.txt", render(diags))
+	golden.Compare(t, "rebuilt.txt", render(diags))
 }
 
 // render writes diagnostics as plainly as can be.
@@ -97,24 +93,4 @@ func render(diags diag.Diagnostics) string {
 		}
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (-update writes it anew):\n%s", file, got)
-	}
 }
