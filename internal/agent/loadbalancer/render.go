@@ -112,6 +112,10 @@ func renderDefaults(t *text, spec api.LoadBalancer) {
 		"    mode http",
 		"    option dontlognull",
 		"    option http-ignore-probes",
+		// After a reload a connection of a client ends with an answer that says
+		// so, never between two requests, where the next one would be lost. The
+		// former worker stays for the keep-alive timeout, at most for hardStop.
+		"    option idle-close-on-response",
 		"    http-reuse safe",
 		"    retries 3",
 		"    option redispatch 1",
