@@ -174,7 +174,8 @@ changes_under_load() {
     stop_clients
     for client in "${clients[@]}"; do
         read -r failed sent < <(failures "$client")
-        printf '    %-6s %d requests, %d failed\n' "$client" "$sent" "$failed"
+        printf '    %-6s %d requests, %d failed; connects, reads, writes, time-outs, statuses: %s\n' \
+            "$client" "$sent" "$failed" "$(figures "$client" | cut -d' ' -f4-)"
     done
     read -r failed sent < <(failures "${clients[@]}")
     count "failed requests during ${#changes[@]} changes" "$failed" "$sent" 0

@@ -47,7 +47,7 @@ start_by_hand() {
 cpu() {
     # shellcheck disable=SC2016 # it is for the machine's shell
     bin/lab exec lb1 -- sh -c 'for p in $(cat "/sys/fs/cgroup/system.slice/$0/cgroup.procs"); do cat /proc/"$p"/task/*/schedstat; done' "$1" |
-        awk '{ sum += $1 } END { printf "%d\n", sum }'
+        awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
 # throughput NAME PORT UNIT SECONDS measures what wrk gets through a load balancer:
