@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -69,21 +70,21 @@ func (h *hunt) clean(t *testing.T, place, text string) {
 // unzipped returns the content of all files of an archive.
 func unzipped(t *testing.T, path string) string {
 	t.Helper()
-	archive, err := zip.OpenReader(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer archive.Close()
+	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var text strings.Builder
 	for _, entry := range archive.File {
-		file, err := entry.Open()
+		part, err := fs.ReadFile(archive, entry.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(&text, file); err != nil { //nolint:gosec // the test has made it itself
-			t.Fatal(err)
-		}
-		file.Close()
+		text.Write(part)
 	}
 	return text.String()
 }

@@ -166,6 +166,12 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 		}
 		s.ownSecrets(machine, h.holding(s.files(machine, root, since)))
 	}
+
+	// The app may say what it likes: Terraform shows it without the secret.
+	s.edit(append(withSecret(), `"python3", "-m", "uvicorn", "main:app",`,
+		`"python3", "-c", "import os; raise SystemExit(os.environ['CANARY'] + os.environ['TOKEN'])", # `)...)
+	h.clean(t, "the last words of an app", s.refused("apply", "-auto-approve", "-var=canary="+bird))
+	h.clean(t, "the trace of a refusal", s.text(trace))
 }
 
 // ownSecrets fails the test if files that only root may read hold secrets that
