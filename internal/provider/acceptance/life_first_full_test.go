@@ -2,7 +2,21 @@
 
 package acceptance
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// afresh gives the stack new machines and an empty state.
+func (s *stack) afresh() {
+	s.t.Helper()
+	s.lab.Reset(machines()...)
+	if err := os.Remove(filepath.Join(s.directory, "terraform.tfstate")); err != nil {
+		s.t.Fatal(err)
+	}
+	s.met()
+}
 
 func TestTwentyFirstApplies(t *testing.T) {
 	s := newStack(t)

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,16 +15,6 @@ import (
 
 // machines are those of the example stack.
 func machines() []string { return []string{"lb1", "web1", "web2"} }
-
-// afresh gives the stack new machines and an empty state.
-func (s *stack) afresh() {
-	s.t.Helper()
-	s.lab.Reset(machines()...)
-	if err := os.Remove(filepath.Join(s.directory, "terraform.tfstate")); err != nil {
-		s.t.Fatal(err)
-	}
-	s.met()
-}
 
 // units returns what has to run on a machine of the stack.
 func units(machine string) []string {
