@@ -24,7 +24,7 @@ import (
 // target with a key and a machine that is not enrolled is a [WrongMachine]:
 // the machine with that key is gone.
 func (m *Machine) Enroll(ctx context.Context) (api.Enrolled, error) {
-	if m.pool == nil || !m.pool.credentials.CanWrite() {
+	if !m.pool.credentials.CanWrite() {
 		return api.Enrolled{}, fmt.Errorf("enrol machine %s: it takes the CA seed, which this run does not have", m.target.Name)
 	}
 	if m.target.Incarnation == 0 {

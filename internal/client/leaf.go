@@ -19,7 +19,7 @@ func (m *Machine) Leaf(ctx context.Context, name string) (api.ServiceLeaf, error
 // IssueLeaf has the machine make a key for a service, signs it for the given
 // names, and has the machine store the certificate.
 func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceNames) (api.ServiceLeaf, error) {
-	if m.pool == nil || !m.pool.credentials.CanWrite() {
+	if !m.pool.credentials.CanWrite() {
 		return api.ServiceLeaf{}, fmt.Errorf("sign the leaf of service %s on machine %s: it takes the CA seed, which this run does not have", name, m.target.Name)
 	}
 	var leaf api.ServiceLeaf

@@ -27,7 +27,7 @@ type Machine struct {
 	target  Target
 	options Options
 	base    string
-	pool    *Pool // nil on the local socket
+	pool    *Pool
 
 	mu sync.Mutex
 	// transport makes connections that show the certificate shown; another
@@ -50,22 +50,6 @@ func newMachine(p *Pool, t Target) *Machine {
 	}
 }
 
-// Local returns the machine on which the program itself runs, called over its
-// agent's Unix socket. It answers reads alone.
-func Local(socket string) *Machine {
-	options := Options{}.withDefaults()
-	dialer := net.Dialer{Timeout: options.DialTimeout}
-	return &Machine{
-		target: Target{Name: "localhost", Address: socket}, options: options,
-		base: "http://localhost", uploading: make(chan struct{}, 1),
-		transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, "unix", socket)
-			},
-		},
-	}
-}
-
 // Target returns which machine is meant.
 func (m *Machine) Target() Target { return m.target }
 
@@ -82,9 +66,6 @@ func (m *Machine) closeIdle() {
 
 // connections returns the transport for calls that begin now.
 func (m *Machine) connections() (*http.Transport, error) {
-	if m.pool == nil {
-		return m.transport, nil
-	}
 	certificate, err := m.pool.current()
 	if err != nil {
 		return nil, err
@@ -179,9 +160,7 @@ func (m *Machine) send(ctx context.Context, transport http.RoundTripper, c call)
 	if c.body != nil && request.Header.Get("Content-Type") == "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if m.pool != nil {
-		request.Header.Set(api.HeaderMachine, m.target.Name)
-	}
+	request.Header.Set(api.HeaderMachine, m.target.Name)
 	return transport.RoundTrip(request)
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -188,39 +187,5 @@ func TestCredentialsAreNotShown(t *testing.T) {
 				t.Errorf("%s shows the seed", text)
 			}
 		}
-	}
-}
-
-func TestLocalSocket(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "agent.sock")
-	m := client.Local(socket)
-	_, err := m.Health(t.Context())
-	isA[*client.Unreachable](t, err)
-
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan struct{})
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get(api.HeaderMachine) != "" {
-			t.Error("the machine is named")
-		}
-		_, _ = w.Write(api.Encode(api.Health{Node: "web1"}))
-	})}
-	go func() {
-		defer close(served)
-		_ = server.Serve(listener)
-	}()
-	defer func() {
-		_ = server.Close()
-		<-served
-	}()
-	defer m.Close()
-	if health, err := m.Health(t.Context()); err != nil || health.Node != "web1" {
-		t.Errorf("got %+v, %v", health, err)
-	}
-	if _, err := m.Identity(t.Context()); err == nil {
-		t.Error("the socket shows a certificate")
 	}
 }

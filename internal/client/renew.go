@@ -51,7 +51,7 @@ func (m *Machine) renewNow(ctx context.Context) (api.Enrolled, error) {
 // renewIfDue renews a machine's certificate that is a year old, or has ended.
 // It is part of every write; of several at once the first one does it.
 func (m *Machine) renewIfDue(ctx context.Context) error {
-	if m.pool == nil || !m.pool.credentials.CanWrite() {
+	if !m.pool.credentials.CanWrite() {
 		return nil // the machine says what such a caller may not do
 	}
 	if due, err := m.renewalDue(ctx); err != nil || !due {
@@ -88,9 +88,6 @@ func (m *Machine) meet(ctx context.Context) (*x509.Certificate, error) {
 	if leaf := m.leaf.Load(); leaf != nil {
 		return leaf, nil
 	}
-	if m.pool == nil {
-		return nil, errors.New("the local socket shows no certificate")
-	}
 	if _, err := m.Health(ctx); err != nil {
 		return nil, err
 	}
@@ -125,7 +122,7 @@ func (m *Machine) renew(ctx context.Context, transport http.RoundTripper, old *x
 // as if it were the moment at which the certificate began, and carries nothing
 // but the renewal; that the key is the known one is what makes it safe.
 func (m *Machine) renewEnded(ctx context.Context, ended *ClockMismatch) (api.Enrolled, error) {
-	if m.target.Key == "" || m.pool == nil {
+	if m.target.Key == "" {
 		return api.Enrolled{}, ended
 	}
 	shown, err := m.pool.current()
