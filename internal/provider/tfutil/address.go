@@ -36,15 +36,6 @@ func SplitAddress(text string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// JoinAddress returns "host:port" for dialling; text must be valid.
-func JoinAddress(text string) (string, error) {
-	host, port, err := SplitAddress(text)
-	if err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(host, strconv.Itoa(port)), nil
-}
-
 // ImportID is what "terraform import" is given: "<machine>@<address>/<name>"
 // for a component, "<machine>@<address>" for a machine.
 type ImportID struct {

@@ -8,21 +8,24 @@ import (
 )
 
 func TestAddresses(t *testing.T) {
-	for text, want := range map[string]string{
-		"10.0.0.1":           "10.0.0.1:9443",
-		"10.0.0.1:443":       "10.0.0.1:443",
-		"web1":               "web1:9443",
-		"web1.example.:9000": "web1.example.:9000",
-		"2001:db8::1":        "[2001:db8::1]:9443",
-		"[2001:db8::1]":      "[2001:db8::1]:9443",
-		"[2001:db8::1]:443":  "[2001:db8::1]:443",
+	for text, want := range map[string]struct {
+		host string
+		port int
+	}{
+		"10.0.0.1":           {"10.0.0.1", 9443},
+		"10.0.0.1:443":       {"10.0.0.1", 443},
+		"web1":               {"web1", 9443},
+		"web1.example.:9000": {"web1.example.", 9000},
+		"2001:db8::1":        {"2001:db8::1", 9443},
+		"[2001:db8::1]":      {"2001:db8::1", 9443},
+		"[2001:db8::1]:443":  {"2001:db8::1", 443},
 	} {
-		if got, err := tfutil.JoinAddress(text); err != nil || got != want {
-			t.Errorf("%q is %q, %v; want %q", text, got, err, want)
+		if host, port, err := tfutil.SplitAddress(text); err != nil || host != want.host || port != want.port {
+			t.Errorf("%q is %q, %d, %v; want %+v", text, host, port, err, want)
 		}
 	}
 	for _, text := range []string{"", "https://web1", "web1:0", "web1:70000", "web1:http", "web 1", "a:b:c", "-web1", ":9443", "web1/x"} {
-		if _, err := tfutil.JoinAddress(text); err == nil {
+		if _, _, err := tfutil.SplitAddress(text); err == nil {
 			t.Errorf("%q is taken for an address", text)
 		}
 	}

@@ -3,7 +3,6 @@ package tfutil
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -29,27 +28,6 @@ func Address() validator.String {
 		why: func(text string) error {
 			_, _, err := SplitAddress(text)
 			return err
-		},
-	}
-}
-
-// IP returns a validator for an IP address; with wildcard, "*" passes too.
-func IP(wildcard bool) validator.String {
-	about := "an IP address"
-	if wildcard {
-		about = `an IP address, or "*" for all of the machine's`
-	}
-	return check{
-		summary: "Invalid address",
-		about:   about,
-		why: func(text string) error {
-			if wildcard && text == "*" {
-				return nil
-			}
-			if _, err := netip.ParseAddr(text); err != nil {
-				return fmt.Errorf("%q is not %s", text, about)
-			}
-			return nil
 		},
 	}
 }
