@@ -112,7 +112,7 @@ func Open(c Config) (*Agent, error) {
 // on both listeners until ctx ends, and stops. Ready is called once it serves.
 func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func()) error {
 	if err := a.runner.Recover(ctx); err != nil {
-		a.tell("RecoveryIncomplete", "what an interrupted operation left could not be set right: %v; apply the component again", err)
+		a.tell("RecoveryIncomplete", "What an interrupted operation left could not be set right: %v. Apply the component again.", err)
 	}
 	var boot sync.WaitGroup
 	boot.Go(a.startRecorded)
@@ -143,7 +143,7 @@ func (a *Agent) shutdown(over context.Context, ended <-chan error) error {
 // the slowest component, which must not keep the agent from serving.
 func (a *Agent) startRecorded() {
 	if err := a.runner.StartRecorded(a.operate, a.config.Facts.BootID); err != nil && a.operate.Err() == nil {
-		a.tell("StartIncomplete", "after the boot not everything that was applied could be started: %v; see the component's log", err)
+		a.tell("StartIncomplete", "After the boot not everything that was applied could be started: %v. See the component's log.", err)
 	}
 }
 

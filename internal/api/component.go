@@ -64,7 +64,7 @@ type Condition struct {
 	// Type is a stable CamelCase word, such as "ServerDown".
 	Type     string   `json:"type"`
 	Severity Severity `json:"severity"`
-	// Message says what is the case and what to do.
+	// Message says what is the case and what to do, in whole sentences.
 	Message string `json:"message"`
 	// Pointer is the place in the spec that it concerns, if any.
 	Pointer Pointer `json:"pointer,omitempty"`

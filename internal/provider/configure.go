@@ -114,7 +114,7 @@ func (m *model) pool(now func() time.Time, c tfutil.Credentials, diags *diag.Dia
 	}
 	if shown.Deployment() != c.Deployment {
 		tfutil.Error(diags, at, "Invalid credentials",
-			"The client certificate is for the deployment %q, and this is %q.", shown.Deployment(), c.Deployment)
+			"The client certificate is for the deployment %q, and this is %q. Correct deployment, or give a certificate of this one.", shown.Deployment(), c.Deployment)
 		return nil
 	}
 	return client.NewPool(shown, client.Options{Now: now})

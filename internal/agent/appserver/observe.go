@@ -77,19 +77,19 @@ func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStat
 	if app.NRestarts >= appPatience && !status.Healthy { // a healthy one has it behind it
 		found = append(found, api.Condition{
 			Type: "RestartLoop", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("the app of %s ended %d times since it was started, and was restarted; its log says why", l.name, app.NRestarts),
+			Message: fmt.Sprintf("The app of %s ended %d times since it was started, and was restarted. Its log says why.", l.name, app.NRestarts),
 		})
 	}
 	if app.Active() && !status.Healthy {
 		found = append(found, api.Condition{
 			Type: "AppUnhealthy", Severity: api.SeverityError, Pointer: "/health_check",
-			Message: fmt.Sprintf("the app of %s runs but fails its health check: %s", l.name, status.Health),
+			Message: fmt.Sprintf("The app of %s runs but fails its health check: %s.", l.name, status.Health),
 		})
 	}
 	if k.machine.exists(l.drainFile()) {
 		found = append(found, api.Condition{
 			Type: "Draining", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("load balancers send %s no new requests until %s is removed", l.name, l.drainFile()),
+			Message: fmt.Sprintf("Load balancers send %s no new requests until %s is removed.", l.name, l.drainFile()),
 		})
 	}
 	return found

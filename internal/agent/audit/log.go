@@ -93,7 +93,7 @@ func (l *Log) Conditions() []api.Condition {
 	}
 	return []api.Condition{{
 		Type: "AuditLogChanged", Severity: api.SeverityWarning,
-		Message: fmt.Sprintf("the audit log was changed by another than the agent: %v (and %d more); stop the agent and move %s away to keep it as evidence",
+		Message: fmt.Sprintf("The audit log was changed by another than the agent: %v (and %d more). Stop the agent and move %s away to keep it as evidence.",
 			l.faults[0], len(l.faults)-1, l.path),
 	}}
 }

@@ -169,13 +169,13 @@ func (id *Identity) Conditions() []api.Condition {
 	if err := id.burning.Load(); err != nil {
 		found = append(found, api.Condition{
 			Type: "BootstrapNotRemoved", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("the used enrolment key could not be removed: %v; it is of no use any more, but remove it by hand", *err),
+			Message: fmt.Sprintf("The used enrolment key could not be removed: %v. It is of no use any more, but remove it by hand.", *err),
 		})
 	}
 	if s := id.state.Load(); s.enrolled() && id.now().After(s.leaf().NotAfter) {
 		found = append(found, api.Condition{
 			Type: "CertificateExpired", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("the machine's certificate ended at %s; the next apply of one of its components renews it", clock(s.leaf().NotAfter)),
+			Message: fmt.Sprintf("The machine's certificate ended at %s. The next apply of one of its components renews it.", clock(s.leaf().NotAfter)),
 		})
 	}
 	return found

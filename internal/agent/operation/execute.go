@@ -44,7 +44,7 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 		return change, nil
 	case j.Base == 0 && j.verb == api.VerbApply:
 		return refused, &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
-			Detail: fmt.Sprintf("%s was applied by %s; import it to manage it here", j.ID, record.by())}
+			Detail: fmt.Sprintf("another spec of %s was applied by %s; import it to manage it here", j.ID, record.by())}
 	}
 	return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
 		Detail: fmt.Sprintf("generation %d of %s is expected, but generation %d was applied by %s; plan again", j.Base, j.ID, record.Generation, record.by())}

@@ -80,7 +80,7 @@ func (r *Runner) unsettled(id api.ID) (api.Component, error) {
 		spec: record.Spec, observed: record.Spec,
 		conditions: []api.Condition{{
 			Type: "OperationRunning", Severity: api.SeverityInfo,
-			Message: "an operation is at work on it: this is what was applied before, and drift is not looked for",
+			Message: "An operation is at work on it: this is what was applied before, and drift is not looked for.",
 		}},
 	}), nil
 }
@@ -111,7 +111,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	if err != nil {
 		seen.conditions = []api.Condition{{
 			Type: "SpecNotUnderstood", Severity: api.SeverityError,
-			Message: fmt.Sprintf("it was applied by another version of the agent, and this one does not understand its spec: %v; apply it again", err),
+			Message: fmt.Sprintf("It was applied by another version of the agent, and this one does not understand its spec: %v. Apply it again.", err),
 		}}
 		return seen, nil
 	}

@@ -29,9 +29,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout)
-	switch {
-	case errors.Is(err, errUsage):
-		fmt.Fprint(os.Stderr, usage)
+	switch _, misused := errors.AsType[usageError](err); {
+	case misused:
+		fmt.Fprintf(os.Stderr, "foobar-agent: %v\n%s", err, usage)
 		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "foobar-agent:", err)
@@ -39,12 +39,15 @@ func main() {
 	}
 }
 
-// errUsage tells that the command line was not understood.
-var errUsage = errors.New("usage")
+// usageError says what of the command line was not understood.
+type usageError string
+
+// Error implements error.
+func (e usageError) Error() string { return string(e) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errUsage
+		return usageError("a command is missing")
 	}
 	switch command, rest := args[0], args[1:]; command {
 	case "serve":
@@ -60,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err := io.WriteString(out, usage)
 		return err
 	}
-	return errUsage
+	return usageError(fmt.Sprintf("there is no command %q", args[0]))
 }
 
 // parse reads the flags of a command and returns its n other arguments. Flags
@@ -70,15 +73,18 @@ func parse(flags *flag.FlagSet, args []string, n int) ([]string, error) {
 	var rest []string
 	for {
 		if err := flags.Parse(args); err != nil {
-			return nil, errUsage
+			return nil, usageError(err.Error())
 		}
 		if flags.NArg() == 0 {
 			break
 		}
 		rest, args = append(rest, flags.Arg(0)), flags.Args()[1:]
 	}
-	if len(rest) != n {
-		return nil, errUsage
+	switch {
+	case len(rest) < n:
+		return nil, usageError("an argument of " + flags.Name() + " is missing")
+	case len(rest) > n:
+		return nil, usageError(fmt.Sprintf("%s has an argument too many: %q", flags.Name(), rest[n]))
 	}
 	return rest, nil
 }

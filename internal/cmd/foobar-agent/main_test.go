@@ -15,11 +15,19 @@ import (
 )
 
 func TestCommandLine(t *testing.T) {
-	for _, args := range [][]string{
-		nil, {"start"}, {"serve", "now"}, {"status", "-x"}, {"status", "www"}, {"logs"}, {"logs", "a", "b"}, {"logs", "-n", "x", "agent"},
+	for line, want := range map[string]usageError{
+		"":                "a command is missing",
+		"start":           `there is no command "start"`,
+		"serve now":       `serve has an argument too many: "now"`,
+		"status -x":       "flag provided but not defined: -x",
+		"status www":      `status has an argument too many: "www"`,
+		"logs":            "an argument of logs is missing",
+		"logs a b":        `logs has an argument too many: "b"`,
+		"logs -n x agent": `invalid value "x" for flag -n: parse error`,
 	} {
-		if err := run(t.Context(), args, new(strings.Builder)); !errors.Is(err, errUsage) {
-			t.Errorf("%q: %v, want the usage", args, err)
+		err := run(t.Context(), strings.Fields(line), new(strings.Builder))
+		if got, ok := errors.AsType[usageError](err); !ok || got != want {
+			t.Errorf("%q: %v, want %q", line, err, want)
 		}
 	}
 	for args, want := range map[string]string{"version": version + "\n", "help": usage} {

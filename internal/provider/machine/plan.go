@@ -32,7 +32,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		m.forgetFacts()
 	case m.Incarnation.ValueInt64() < before.Incarnation.ValueInt64():
 		tfutil.Error(&resp.Diagnostics, incarnationPath, "The incarnation goes down",
-			"Machine %q is at incarnation %d, and the configuration says %d. Each rebuilt VM gets a higher number, so that an old one can never pass for it.",
+			"Machine %q is at incarnation %d, and the configuration says %d. Each rebuilt VM gets a higher number, so that an old one can never pass for it: write %[2]d, or more for a rebuilt VM.",
 			m.Name.ValueString(), before.Incarnation.ValueInt64(), m.Incarnation.ValueInt64())
 		return
 	default:

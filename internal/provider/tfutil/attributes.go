@@ -43,8 +43,12 @@ func OptionalText(description string) schema.StringAttribute {
 
 // ChoiceAttribute returns an optional value of an enumeration of package api.
 func ChoiceAttribute[T ~string](description string, fallback T, allowed []T) schema.StringAttribute {
+	choice := fmt.Sprintf("One of %s; default `%s`.", Choices(allowed), fallback)
+	if len(allowed) == 1 {
+		choice = fmt.Sprintf("Only `%s` so far.", fallback)
+	}
 	return schema.StringAttribute{
-		MarkdownDescription: fmt.Sprintf("%s One of %s; default `%s`.", description, Choices(allowed), fallback),
+		MarkdownDescription: description + " " + choice,
 		Optional:            true,
 		Computed:            true,
 		Default:             stringdefault.StaticString(string(fallback)),

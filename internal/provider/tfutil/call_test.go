@@ -44,9 +44,15 @@ func TestWhatAUserIsTold(t *testing.T) {
 			Type: api.ProblemRolledBack, Title: "The release did not become healthy", Detail: "the old one serves on",
 			Log: []string{"Traceback (most recent call last):", "KeyError: 'DATABASE'"},
 		},
-		"exists":     &api.Problem{Type: api.ProblemExists, Title: "It exists already", Detail: "Another spec is applied"},
-		"generation": &api.Problem{Type: api.ProblemGeneration, Title: "Somebody else changed it", Detail: "alice@laptop wrote generation 4 at 11:58"},
-		"cut-off":    fmt.Errorf("watch apply of app-server/shop, which goes on on machine web2: %w", context.DeadlineExceeded),
+		"exists": &api.Problem{
+			Type: api.ProblemExists, Title: "The component exists with another configuration",
+			Detail: "another spec of app-server/shop was applied by alice@laptop at 2026-03-04 11:58:00 UTC; import it to manage it here",
+		},
+		"generation": &api.Problem{
+			Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
+			Detail: "generation 3 of app-server/shop is expected, but generation 4 was applied by alice@laptop at 2026-03-04 11:58:00 UTC; plan again",
+		},
+		"cut-off": fmt.Errorf("watch apply of app-server/shop, which goes on on machine web2: %w", context.DeadlineExceeded),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder

@@ -55,7 +55,7 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 		return
 	}
 	if len(problem.Violations) == 0 {
-		Error(diags, path.Empty(), problem.Title, "%s", withLog(problem, problem.Detail))
+		Error(diags, path.Empty(), problem.Title, "%s", withLog(problem, capital(problem.Detail)))
 		return
 	}
 	for i, v := range problem.Violations {
@@ -65,7 +65,7 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 			detail = fmt.Sprintf("%s: %s", v.Pointer, detail) // nothing in the model has this place
 		}
 		if i == 0 {
-			detail = withLog(problem, joined(problem.Detail, detail))
+			detail = withLog(problem, joined(capital(problem.Detail), detail))
 		}
 		Error(diags, at, problem.Title, "%s", detail)
 	}
@@ -110,7 +110,11 @@ func sentence(text string) string {
 
 // Sentence returns an error's text as a sentence, for a person.
 func Sentence(err error) string {
-	text := sentence(err.Error())
+	return capital(sentence(err.Error()))
+}
+
+// capital makes a text begin as a sentence does.
+func capital(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	if size == 0 {
 		return text
