@@ -47,7 +47,7 @@ func show(status api.AppServerStatus, v *view) {
 func statusAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"release":  schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
-		"slot":     schema.StringAttribute{MarkdownDescription: "Slot that it runs in, `blue` or `green`.", Computed: true},
+		"slot":     schema.StringAttribute{MarkdownDescription: "Slot that it runs in, such as `blue`.", Computed: true},
 		"healthy":  schema.BoolAttribute{MarkdownDescription: "Whether the app answers its health check now.", Computed: true},
 		"health":   schema.StringAttribute{MarkdownDescription: "What the app answered, for a person.", Computed: true},
 		"pid":      schema.Int64Attribute{MarkdownDescription: "The app's main process, 0 if there is none.", Computed: true},

@@ -44,7 +44,7 @@ func attributes() map[string]schema.Attribute {
 			"such as the load balancer's."),
 		"max_body_bytes": bytesAttribute("How large the body of a request may be.", defaults.MaxBodyBytes),
 		"environment": schema.MapAttribute{
-			MarkdownDescription: "Environment variables of the app. What is secret belongs into `secrets_wo`. Default: none.",
+			MarkdownDescription: "Environment variables of the app. What is secret belongs in `secrets_wo`. Default: none.",
 			ElementType:         types.StringType,
 			Optional:            true,
 			Computed:            true,
@@ -103,14 +103,20 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 
 func bytesAttribute(description string, fallback int64) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		MarkdownDescription: fmt.Sprintf("%s In bytes, at least 1; default `%d` (%s).", description, fallback, mebibytes(fallback)),
+		MarkdownDescription: fmt.Sprintf("%s In bytes, at least 1; default `%d` (%s).", description, fallback, binary(fallback)),
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
 	}
 }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
+// binary writes a number of bytes in the largest unit that keeps it whole.
+func binary(n int64) string {
+	if n%(1<<30) == 0 {
+		return fmt.Sprintf("%d GiB", n>>30)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
 
 func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
 	return schema.SingleNestedAttribute{

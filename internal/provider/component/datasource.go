@@ -92,7 +92,7 @@ func viewed(title string) map[string]schema.Attribute {
 			Computed:            true,
 		},
 		"applied_at": schema.StringAttribute{
-			MarkdownDescription: "When the last change was applied, as RFC 3339 has it.",
+			MarkdownDescription: "When the last change was applied, as RFC 3339 writes it.",
 			Computed:            true,
 		},
 		"actor": schema.StringAttribute{
