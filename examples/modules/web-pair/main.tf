@@ -20,6 +20,11 @@ resource "foobar_app_server" "this" {
   secrets_wo_version = var.secrets_version
 
   health_check = { path = var.health_path }
+
+  # A server that is taken away leaves the load balancer before it stops.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "foobar_load_balancer" "this" {
