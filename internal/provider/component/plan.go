@@ -25,7 +25,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		return // what takes its place is planned by itself
 	}
 	if r.kind.Resolve != nil {
-		resp.Diagnostics.Append(r.kind.Resolve(ctx, req.Config, &resp.Plan)...)
+		resp.Diagnostics.Append(r.kind.Resolve(ctx, r.data.Credentials.Deployment, req.Config, &resp.Plan)...)
 	}
 	change := r.compare(resp.Plan.Raw, req.State.Raw)
 	if change != changeRemote {
