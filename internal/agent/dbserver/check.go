@@ -41,10 +41,10 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 }
 
 // runChecker has MariaDB read a configuration as it would at its start, and
-// print what it makes of it; it opens no data. A data directory need not be
-// there yet, so it is told another one. Its standard error is the output.
+// print what it makes of it; it opens no data. Its directories need not be
+// there yet, so it is told others. Its standard error is the output.
 func runChecker(ctx context.Context, config string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, "--defaults-file="+config, "--datadir=/", "--tmpdir=/tmp", "--user="+account, "--help", "--verbose")
+	cmd := exec.CommandContext(ctx, program, "--defaults-file="+config, "--datadir=/", "--tmpdir=/tmp", "--secure-file-priv=/tmp", "--user="+account, "--help", "--verbose")
 	var output bytes.Buffer
 	cmd.Stderr = &output
 	err := cmd.Run()
@@ -75,7 +75,8 @@ func parseMessages(output string) []message {
 	return found
 }
 
-// hints tell which place of the spec a message is about that names no setting.
+// hints tell which place of the spec a message, in lower case, is about that
+// names no setting.
 func hints() []struct {
 	says    string
 	pointer api.Pointer
@@ -84,13 +85,12 @@ func hints() []struct {
 		says    string
 		pointer api.Pointer
 	}{
-		{"Address already in use", "/port"},
-		{"Cannot assign requested address", "/listen_addresses"},
-		{"Bind on TCP/IP port", "/listen_addresses"},
+		{"address already in use", "/port"},
+		{"cannot assign requested address", "/listen_addresses"},
+		{"bind on tcp/ip port", "/listen_addresses"},
 		{"buffer pool", "/settings/innodb_buffer_pool_size"},
-		{"COLLATION", "/settings/collation_server"},
-		{"CHARACTER SET", "/settings/character_set_server"},
-		{"Character set", "/settings/character_set_server"},
+		{"collation", "/settings/collation_server"},
+		{"character set", "/settings/character_set_server"},
 	}
 }
 
@@ -108,9 +108,10 @@ func (m message) pointers(spec api.DBServer) []api.Pointer {
 		}
 	}
 	if len(found) == 0 && m.level == "ERROR" {
+		text := strings.ToLower(m.text)
 		for _, hint := range hints() {
 			steps := hint.pointer.Steps()
-			if _, given := spec.Settings[steps[len(steps)-1]]; strings.Contains(m.text, hint.says) && (len(steps) == 1 || given) {
+			if _, given := spec.Settings[steps[len(steps)-1]]; strings.Contains(text, hint.says) && (len(steps) == 1 || given) {
 				return []api.Pointer{hint.pointer}
 			}
 		}
@@ -138,6 +139,8 @@ func refusal(title string, messages []message, spec api.DBServer) *api.Problem {
 	case len(problem.Violations) > 0:
 	case len(elsewhere) > 0:
 		problem.Detail = shorten(strings.Join(elsewhere, "; "))
+	case len(problem.Log) > 0:
+		problem.Detail = shorten(strings.Join(problem.Log, "; "))
 	default:
 		problem.Detail = "it gave no reason"
 	}
