@@ -80,6 +80,10 @@ type Kind[M any, S Spec] struct {
 	// Guess, if there is one, sets in a configuration that is judged by itself
 	// what only Resolve will plan to something that is valid.
 	Guess func(config *M)
+	// Costs, if there is one, tells which values make a change of an applied
+	// spec a costly one. The plan warns of them, also when the machine cannot
+	// be asked.
+	Costs func(before, after S) []api.Condition
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.
 	Secrets func(config M) map[string]api.Secret
