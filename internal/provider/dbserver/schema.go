@@ -69,21 +69,20 @@ func attributes() map[string]schema.Attribute {
 	}
 }
 
-// settingsText describes the settings by what a change of them costs.
+// settingsText describes the settings, and names those whose change is a restart.
 func settingsText() string {
 	var text strings.Builder
-	text.WriteString("The engine's own variables, by name with underscores. Sizes may have a suffix: `512M`. Default: none.")
+	text.WriteString("The engine's own variables, by name with underscores; the guide *Settings of a database server* lists them. " +
+		"Sizes may have a suffix: `512M`. Default: none.")
 	for _, engine := range api.DBEngines() {
-		var running, restarting []string
+		var restarting []string
 		for _, setting := range api.DBSettings(engine) {
-			if setting.Runtime {
-				running = append(running, setting.Name)
-			} else {
-				restarting = append(restarting, setting.Name)
+			if !setting.Runtime {
+				restarting = append(restarting, "`"+setting.Name+"`")
 			}
 		}
-		fmt.Fprintf(&text, " Of `%s`, a change of these reaches the running engine: %s; a change of these restarts it: %s.",
-			engine, tfutil.Choices(running), tfutil.Choices(restarting))
+		fmt.Fprintf(&text, " Of `%s`, these are read at a start only, so that a change restarts the server: %s.",
+			engine, strings.Join(restarting, ", "))
 	}
 	return text.String()
 }
