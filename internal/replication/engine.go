@@ -30,7 +30,8 @@ type Engine interface {
 	WaitFor(ctx context.Context, position string) error
 
 	// Claim writes the origin of the data set on a primary that has none, and
-	// what replication itself needs: accounts and the heartbeat's table.
+	// what replication itself needs: accounts and the heartbeat's table. It
+	// does not change an origin that is there.
 	Claim(ctx context.Context, origin string, secrets Secrets) error
 	// Provision makes databases, users and grants as wanted. What is wanted no
 	// more stays, unless drop names it.
@@ -41,7 +42,7 @@ type Engine interface {
 	Beat(ctx context.Context, epoch uint64, writer NodeID) error
 
 	// Follow makes the server a fenced replica of source, from where its data
-	// stand. Detach makes it follow nobody; it stays fenced.
+	// stand. Detach makes it follow nobody, and leaves the fence as it is.
 	Follow(ctx context.Context, source Source) error
 	Detach(ctx context.Context) error
 	// Set changes settings of the running server.
@@ -55,9 +56,9 @@ type Engine interface {
 	Receive(ctx context.Context, donor NodeID, from io.Reader, progress func(bytes int64)) error
 	// SeedState returns the mark of a seed that has not ended, nil if there is none.
 	SeedState() (*SeedMark, error)
-	// ResumeSeed ends a seed whose data stand in their place already; without
-	// one it does nothing. It reports whether there was one that it cannot end,
-	// because the copy is not whole: that has to be received again.
+	// ResumeSeed ends a seed of which the copy is whole; without a seed it does
+	// nothing. It reports whether there was one that it cannot end, because the
+	// copy is not whole: that has to be received again.
 	ResumeSeed(ctx context.Context) (incomplete bool, err error)
 }
 

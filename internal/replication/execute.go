@@ -13,10 +13,20 @@ import (
 // after a crash.
 type Operation struct {
 	ID string `json:"id"`
-	// Epoch is that of the snapshot which was planned from: a node that has
-	// recorded a higher one, not by this operation, refuses the order.
+	// Epoch is the one that the operation acts in, see [Order.Admit].
 	Epoch uint64 `json:"epoch"`
 	Steps Steps  `json:"steps"`
+}
+
+// NewOperation makes an operation of a plan and the snapshot that it was made from.
+func NewOperation(id string, s Snapshot, steps Steps) Operation {
+	epoch := s.Epoch()
+	for _, step := range steps {
+		if step.Do.Record != nil {
+			epoch = max(epoch, step.Do.Record.Epoch)
+		}
+	}
+	return Operation{ID: id, Epoch: epoch, Steps: steps}
 }
 
 // Entry is an operation in the journal. It names exactly one next step.
@@ -60,6 +70,20 @@ type Order struct {
 	Epoch     uint64 `json:"epoch"`
 	Step      string `json:"step"`
 	Action    Action `json:"action"`
+}
+
+// Admit says why a node of that record must not carry out the order; nil if it
+// may. Orders of an epoch that is over come from a plan that is, too.
+func (o Order) Admit(id NodeID, record Record) error {
+	switch {
+	case o.Action.Verb == DoRecord:
+		return record.Accept(*o.Action.Record)
+	case record.Epoch > o.Epoch:
+		return fmt.Errorf("the order is of epoch %d, and epoch %d has begun: take a new look and plan again", o.Epoch, record.Epoch)
+	case o.Action.Verb == DoOpen && (record.Primary != id || record.Epoch != o.Epoch):
+		return fmt.Errorf("%s has not recorded itself as primary of epoch %d, but %q of epoch %d", id, o.Epoch, record.Primary, record.Epoch)
+	}
+	return nil
 }
 
 // Clock tells and spends time.
@@ -263,12 +287,13 @@ func (e *Executor) undo(ctx context.Context, entry *Entry) error {
 			return err
 		}
 		step := entry.Operation.Steps[entry.Next-1]
-		if step.Undo == nil {
+		node, ok := e.Nodes[step.Node]
+		if step.Undo == nil || !ok {
 			continue
 		}
 		e.tell(step, "take back: "+step.Undo.String())
 		order := Order{Operation: entry.Operation.ID, Epoch: entry.Operation.Epoch, Step: step.ID + "-undo", Action: *step.Undo}
-		if err := e.Nodes[step.Node].Do(ctx, order); err != nil {
+		if err := node.Do(ctx, order); err != nil {
 			return fmt.Errorf("take back %q on %s: %w", step.Do, step.Node, err)
 		}
 	}
