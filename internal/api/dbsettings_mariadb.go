@@ -229,7 +229,7 @@ func mariadbRefused() []refusal {
 		{prefix: "relay_log", reason: replication},
 		{prefix: "rpl_", reason: replication},
 		{prefix: "wsrep_", reason: replication},
-		{prefix: "log_bin", reason: replication},
+		{names: []string{"log_bin", "log_bin_index", "log_bin_compress", "log_bin_basename"}, reason: replication},
 		{prefix: "ssl_", reason: security},
 		{prefix: "plugin_", reason: program},
 	}

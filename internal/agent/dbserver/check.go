@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -25,6 +27,9 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	if err != nil {
 		return err
 	}
+	if err := k.listens(spec); err != nil {
+		return err
+	}
 	p := PathsOf(staged.Name)
 	output, err := k.check(ctx, staged.Path(p.Config))
 	if _, refused := errors.AsType[*exec.ExitError](err); err != nil && (!refused || ctx.Err() != nil) {
@@ -38,6 +43,46 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 		return nil
 	}
 	return refusal("MariaDB refuses the configuration", messages, spec)
+}
+
+// listens sees that the machine has the addresses to listen on. MariaDB would
+// not: the image lets programs bind addresses that are still to come.
+func (k *Kind) listens(spec api.DBServer) error {
+	addresses, err := k.addresses()
+	if err != nil {
+		return fmt.Errorf("list the machine's addresses: %w", err)
+	}
+	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: "The database server cannot listen"}
+	for i, text := range spec.ListenAddresses {
+		address, err := netip.ParseAddr(text)
+		if err != nil || address.IsLoopback() || slices.Contains(addresses, address) {
+			continue // "*", or there
+		}
+		problem.Violations = append(problem.Violations, api.Violation{
+			Pointer: api.Pointer("/listen_addresses").At(i),
+			Detail:  fmt.Sprintf("%s is no address of this machine, which has %v", address, addresses),
+		})
+	}
+	if len(problem.Violations) > 0 {
+		return problem
+	}
+	return nil
+}
+
+// machineAddresses returns the machine's own addresses but those of loopback.
+func machineAddresses() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var found []netip.Addr
+	for _, one := range all {
+		prefix, err := netip.ParsePrefix(one.String())
+		if err == nil && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
+			found = append(found, prefix.Addr())
+		}
+	}
+	return found, nil
 }
 
 // runChecker has MariaDB read a configuration as it would at its start, and

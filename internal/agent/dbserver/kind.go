@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"path"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -68,6 +69,8 @@ type machine struct {
 	initialise func(ctx context.Context, p Paths) error
 	// clients returns the table of the packet filter as the kernel has it.
 	clients func(ctx context.Context, table string) (string, error)
+	// addresses returns the machine's addresses.
+	addresses func() ([]netip.Addr, error)
 	// connect returns a connection to the server behind a socket.
 	connect func(socket string) server
 }
@@ -78,7 +81,8 @@ var _ operation.Kind = (*Kind)(nil)
 // New returns the kind on top of the machine that the agent runs on.
 func New(deps Deps) *Kind {
 	return &Kind{Deps: deps, machine: machine{
-		check: runChecker, initialise: initialise, clients: listTable, connect: connect,
+		check: runChecker, initialise: initialise, clients: listTable,
+		addresses: machineAddresses, connect: connect,
 	}}
 }
 

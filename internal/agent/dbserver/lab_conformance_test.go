@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -29,8 +30,16 @@ func TestLabConformance(t *testing.T) {
 	second.AllowedClients = []string{"10.0.0.0/24", "10.1.2.3/32", "fd00::/8"}
 	second.Settings["max_connections"], second.Settings["innodb_log_buffer_size"] = "90", "4M"
 	second.Settings["sql_mode"], second.Settings["long_query_time"] = "NO_ZERO_DATE,strict_all_tables", "0.25"
+
+	// A port that another program holds: nobody can see it before the start.
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	taken, _ := listener.Addr().(*net.TCPAddr)
 	broken := small()
-	broken.ListenAddresses = []string{"192.0.2.1"} // no address of this machine: seen at the start only
+	broken.ListenAddresses, broken.Port = []string{"127.0.0.1"}, taken.Port
 
 	units := systemd.New()
 	t.Cleanup(units.Close)
