@@ -130,7 +130,7 @@ ssl_key=%[1]s/key.pem
 	})
 	engine, err := mariadb.New(mariadb.Config{Socket: dir + "/s.sock", DataDir: dir + "/data", Owner: "mysql", Server: p})
 	must(t, err)
-	t.Cleanup(func() { must(t, engine.Close()) })
+	t.Cleanup(engine.Close)
 	admin := open(t, "unix", dir+"/s.sock", "root", "")
 	ready(t, admin)
 	return enginetest.Server{
