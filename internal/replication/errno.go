@@ -9,6 +9,10 @@ import (
 // which are gone (ER_MASTER_FATAL_ERROR_READING_BINLOG).
 const errLogGone = 1236
 
+// errServerID is a replica's when its source has its own server id
+// (ER_SLAVE_FATAL_ERROR, which is given for other fatal settings too).
+const errServerID = 1593
+
 // errno is what an error of a replica's thread means.
 type errno struct {
 	means string
@@ -26,7 +30,7 @@ func receiverErrors(number int) errno {
 		return errno{means: "the primary refuses the replication account or its password", next: "an apply sets the password on both sides", cured: true}
 	case errLogGone:
 		return errno{means: "the primary cannot send what the replica needs"}
-	case 1593:
+	case errServerID:
 		return errno{means: "a fatal setting, such as the same server_id on both sides", next: "give each member's foobar_db_server a server_id of its own"}
 	case 2026, 3159, 1043:
 		return errno{means: "TLS with the primary failed", next: "an apply issues the certificates and sets their paths again; compare the names in the primary's certificate", cured: true}
@@ -56,10 +60,14 @@ func applierErrors(number int) errno {
 	return errno{means: "an event cannot be applied"}
 }
 
+// ioError leaves out what [CannotCatchUp] tells.
 func ioError(v sight) []hit {
 	return threadErrors(v, func(s SourceView) (Thread, errno) {
 		known := receiverErrors(s.Receiver.Errno)
-		known.cured = known.cured || s.Receiver.State == ThreadStopped && s.Receiver.Errno != errLogGone && s.Receiver.Errno != 1593
+		known.cured = known.cured || s.Receiver.State == ThreadStopped && s.Receiver.Errno != errServerID
+		if s.Receiver.Errno == errLogGone {
+			return Thread{}, known
+		}
 		return s.Receiver, known
 	})
 }

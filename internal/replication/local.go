@@ -64,7 +64,7 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 	if view.Seeding, err = l.Engine.SeedState(); err != nil {
 		return NodeView{}, err
 	}
-	if view.EngineView, err = l.Engine.Observe(ctx); err == nil && view.Writable {
+	if view.EngineView, err = l.Engine.Observe(ctx); err == nil {
 		view.CatalogDiffers, err = l.differences(ctx)
 	}
 	if err != nil {
@@ -173,10 +173,11 @@ func (l *Local) seed(ctx context.Context, order Order) error {
 	case mark == nil && done == id:
 		return nil
 	case mark == nil:
-		if err := l.mayReplace(ctx, order.Action); err != nil {
-			return err
+		copied, err := l.mayReplace(ctx, order.Action)
+		if err == nil && !copied {
+			err = l.receive(ctx, order.Action.Source)
 		}
-		if err := l.receive(ctx, order.Action.Source); err != nil {
+		if err != nil {
 			return err
 		}
 	default: // an earlier life began it
@@ -191,20 +192,21 @@ func (l *Local) seed(ctx context.Context, order Order) error {
 	return l.Records.SetSeeded(ctx, id)
 }
 
-// mayReplace refuses to replace data that the order does not know to be
-// nowhere, or to have a consent.
-func (l *Local) mayReplace(ctx context.Context, action Action) error {
+// mayReplace refuses to replace data that are not nothing, without a consent.
+// Data of the origin that is to be copied are the copy: the order was given for
+// a server without any, and an earlier life ended just after it.
+func (l *Local) mayReplace(ctx context.Context, action Action) (copied bool, err error) {
 	if action.Consent != "" {
-		return nil
+		return false, nil
 	}
 	view, err := l.Engine.Observe(ctx)
-	if err != nil {
-		return fmt.Errorf("look at the data before they are replaced: %w", err)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("look at the data before they are replaced: %w", err)
+	case view.Writable || !view.Empty && view.Origin != action.Origin:
+		return false, fmt.Errorf("%s holds data and no consent was given to replace them; %s", l.ID, reseedOf(l.ID))
 	}
-	if view.Writable || !view.Empty || view.Origin != "" {
-		return fmt.Errorf("%s holds data and no consent was given to replace them; %s", l.ID, reseedOf(l.ID))
-	}
-	return nil
+	return view.Origin == action.Origin, nil
 }
 
 func (l *Local) receive(ctx context.Context, donor NodeID) error {

@@ -156,15 +156,8 @@ func (p *planner) usablePrimary() (member, error) {
 		node, looked := p.Nodes[p.holder]
 		return member{}, refuse(RefusedUnobservable, []NodeID{p.holder}, "bring it back: foobar-agent status on it says what is wrong", "the primary %s %s", p.holder, silence(node, looked))
 	}
-	if primary.Origin != "" || p.Epoch() == 0 {
-		return primary, nil
-	}
-	for _, id := range p.Desired.MemberIDs() {
-		node := p.Nodes[id]
-		if id != primary.id && (node.Origin != "" || node.Unobservable != nil || node.Seeding != nil) {
-			return member{}, refuse(RefusedPrimaryLost, []NodeID{primary.id, id}, fmt.Sprintf("keep the data of %s: destroy this replication, which deletes no data, and create it again with primary = %q", id, id),
-				"the primary %s has lost its data (was the machine rebuilt?), and %s may still have them", primary.id, id)
-		}
+	if lost := primaryLost(p.sight); len(lost) > 0 {
+		return member{}, refuse(RefusedPrimaryLost, []NodeID{primary.id}, lost[0].next, "%s", lost[0].detail)
 	}
 	return primary, nil
 }
@@ -186,7 +179,7 @@ func (p *planner) leave() {
 			continue
 		}
 		if len(node.Sources) > 0 {
-			p.add(Step{Node: hit.node, Do: Action{Verb: DoDetach}, Verify: Predicate{Is: IsDetached}})
+			p.add(Step{Node: hit.node, Do: Action{Verb: DoDetach}, Verify: Predicate{Is: IsDetached}, Deadline: longDeadline})
 		}
 		if record := p.record(); !node.Record.Equal(record) {
 			p.addRecord(hit.node, record)
@@ -203,19 +196,14 @@ func gone(v sight, id NodeID) bool {
 // record returns what every voter has to have recorded. A new epoch begins with
 // a new primary, and where the end of the present one is recorded.
 func (p *planner) record() Record {
-	epoch := p.Epoch()
-	fresh := true
+	epoch, named, ended := p.Epoch(), false, false
 	for _, record := range p.records() {
-		if record.Epoch == epoch && record.Primary != "" {
-			fresh = false
+		if record.Epoch == epoch {
+			named = named || record.Primary != ""
+			ended = ended || record.Primary == ""
 		}
 	}
-	for _, record := range p.records() {
-		if record.Epoch == epoch && record.Primary == "" {
-			fresh = true
-		}
-	}
-	if fresh {
+	if !named || ended {
 		epoch++
 	}
 	return Record{Epoch: epoch, Primary: p.holder, Spec: p.Desired.Hash(), Members: p.Desired.MemberIDs()}

@@ -137,8 +137,8 @@ type EngineView struct {
 	Settings map[string]string `json:"settings,omitempty"`
 	// Privileged are accounts, other than the agent's, that may write in spite of read-only.
 	Privileged []string `json:"privileged,omitempty"`
-	// CatalogDiffers says in words what of the desired catalog is not so. Only
-	// a member that can know fills it.
+	// CatalogDiffers says in words what of the desired catalog, and of the
+	// replication's own accounts, is not so. Only the primary's counts.
 	CatalogDiffers []string `json:"catalog_differs,omitempty"`
 	// Lag is nil where it is not known, which is not 0.
 	Lag *Lag `json:"lag,omitempty"`

@@ -24,6 +24,8 @@ const (
 	ReplicationStopped   Code = "ReplicationStopped"
 	IOError              Code = "IOError"
 	SQLError             Code = "SQLError"
+	PrimaryLost          Code = "PrimaryLost"
+	PositionUnknown      Code = "PositionUnknown"
 	Errant               Code = "Errant"
 	ForeignData          Code = "ForeignData"
 	CannotCatchUp        Code = "CannotCatchUp"
@@ -63,6 +65,7 @@ func table() []rule {
 	return []rule{
 		{TwoWritable, fault, true, twoWritable, "an apply fences all but the primary of the highest epoch"},
 		{EpochConflict, fault, false, epochConflict, "stop the apps' writes, compare the data of both by hand, and detach the one that is wrong"},
+		{PrimaryLost, fault, false, primaryLost, ""},
 		{NoWritablePrimary, fault, true, noWritablePrimary, "an apply opens it if a majority of the voters answers; foobar-agent status on it says why it is fenced"},
 		{DuplicateIdentity, fault, false, duplicateIdentity, "give each member's foobar_db_server a server_id of its own"},
 		{Errant, fault, false, related(diverged, "holds writes that the primary has not: "), nextReseed},
@@ -78,6 +81,7 @@ func table() []rule {
 		{ReplicationStopped, warning, true, eachSource(stopped), "an apply starts it"},
 		{IOError, warning, true, ioError, "an apply sets address, account and certificates again"},
 		{SQLError, warning, true, sqlError, nextReseed},
+		{PositionUnknown, warning, false, positionUnknown, "without it nothing is known of what the data hold: ask the server for gtid_binlog_state and gtid_slave_pos, and seed it again if they are empty"},
 		{CatalogDiffers, warning, true, catalogDiffers, nextApply},
 		{NotAutoPosition, warning, true, eachSource(notAutoPosition), "an apply makes it follow by transaction ids"},
 		{NoTLS, warning, true, eachSource(noTLS), "an apply sets TLS and the check of the certificate again"},
@@ -132,7 +136,44 @@ func noWritablePrimary(v sight) []hit {
 	if !ok {
 		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
 	}
-	return []hit{{node: primary.id, detail: "nobody accepts writes: the primary is read-only"}}
+	lost, _ := lostTo(v)
+	return []hit{{node: primary.id, detail: "nobody accepts writes: the primary is read-only", stuck: lost != ""}}
+}
+
+// lostTo returns the member that may have the data which the primary has not
+// any more, "" if there is none, and the text of what to do then.
+func lostTo(v sight) (holder NodeID, next string) {
+	primary, ok := v.primary()
+	if !ok || primary.Origin != "" || v.Epoch() == 0 {
+		return "", ""
+	}
+	for _, id := range v.Desired.MemberIDs() {
+		node := v.Nodes[id]
+		if id != primary.id && (node.Origin != "" || node.Unobservable != nil || node.Seeding != nil) {
+			return id, fmt.Sprintf("keep the data of %s: destroy this replication, which deletes no data, and create it again with primary = %q", id, id)
+		}
+	}
+	return "", ""
+}
+
+func primaryLost(v sight) []hit {
+	other, next := lostTo(v)
+	if other == "" {
+		return nil
+	}
+	return []hit{{node: v.holder, next: next, detail: fmt.Sprintf("the primary %s has lost its data (was the machine rebuilt?), and %s may still have them", v.holder, other)}}
+}
+
+func positionUnknown(v sight) []hit {
+	return each(everybody, func(m member) string {
+		if m.Origin == "" {
+			return "" // nothing is asked of data that take no part
+		}
+		if _, err := v.algebra.Missing(m.History, ""); err != nil || m.History == "" {
+			return fmt.Sprintf("takes part, and shows no position that can be read: %q", m.History)
+		}
+		return ""
+	})(v)
 }
 
 func duplicateIdentity(v sight) []hit {
@@ -231,8 +272,8 @@ func primaryDiffers(v sight) []hit {
 }
 
 func recordBehind(v sight) []hit {
-	if v.Epoch() == 0 {
-		return nil // there is none yet: that is no drift
+	if v.Epoch() == 0 || !v.agreed {
+		return nil // there is none yet, which is no drift, or two, which is told
 	}
 	want := Record{Epoch: v.Epoch(), Primary: v.holder, Spec: v.Desired.Hash(), Members: v.Desired.MemberIDs()}
 	records := v.records()
@@ -242,6 +283,8 @@ func recordBehind(v sight) []hit {
 		case !ok || record.Equal(want):
 		case record.Epoch < want.Epoch:
 			hits = append(hits, hit{node: id, detail: fmt.Sprintf("has recorded epoch %d, the others %d: it is no voter until it is told", record.Epoch, want.Epoch)})
+		case record.Primary == "":
+			hits = append(hits, hit{node: id, detail: "has recorded the end of the replication"})
 		default:
 			hits = append(hits, hit{node: id, detail: "has recorded another specification of the replication"})
 		}

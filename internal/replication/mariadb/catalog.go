@@ -44,7 +44,8 @@ type account struct {
 	onTable string
 }
 
-// change is one statement, and what it is for in words that hold no secret.
+// change is one statement, and what it is for in words that hold no secret. A
+// change without a statement cannot be made: a password is missing.
 type change struct{ says, sql string }
 
 // converge returns what has to be done so that wanted exists. What exists
@@ -121,7 +122,7 @@ func (b *builder) account(have, wanted account) {
 	exists := have.name != ""
 	switch secret, tls := wanted.secret, requirement(wanted.tls); {
 	case !exists && secret == "":
-		b.check(fmt.Errorf("user %q does not exist and no password was given for it", wanted.name))
+		b.changes = append(b.changes, change{says: label + " does not exist, and no password was given for it"})
 		return
 	case !exists:
 		b.add(label+" does not exist", "CREATE USER IF NOT EXISTS %s %s%s", who, identified(wanted), tls)

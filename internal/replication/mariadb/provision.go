@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,6 +25,9 @@ func (e *Engine) Differences(ctx context.Context, wanted replication.Catalog, se
 // own accounts with them.
 func (e *Engine) Provision(ctx context.Context, wanted replication.Catalog, drop replication.Drop, secrets replication.Secrets) error {
 	return e.changes(ctx, wanted, drop, secrets, func(c *sql.Conn, change change) error {
+		if change.sql == "" {
+			return errors.New(change.says)
+		}
 		if err := run(ctx, c, change.sql); err != nil {
 			return fmt.Errorf("repair that %s: %w", change.says, err)
 		}
