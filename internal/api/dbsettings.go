@@ -187,17 +187,17 @@ func ParseSize(text string) (int64, error) {
 			digits, factor = text[:len(text)-1], 1<<(10*(i+1))
 		}
 	}
-	n, err := strconv.ParseUint(digits, 10, 63) // no sign
-	if err != nil {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || strings.ContainsAny(digits, "+-") {
 		if errors.Is(err, strconv.ErrRange) {
 			return 0, fmt.Errorf("%q is too large a size", text)
 		}
 		return 0, fmt.Errorf("%q is no size: write bytes, or a number with K, M, G or T, such as %q", text, "512M")
 	}
-	if n > uint64(math.MaxInt64/factor) {
+	if n > math.MaxInt64/factor {
 		return 0, fmt.Errorf("%q is too large a size", text)
 	}
-	return int64(n) * factor, nil //nolint:gosec // checked above
+	return n * factor, nil
 }
 
 func upper(c byte) byte {

@@ -103,16 +103,18 @@ type message struct {
 
 var messagePattern = regexp.MustCompile(`(?m)^(?:\d{4}-\d\d-\d\d +\d{1,2}:\d\d:\d\d \d+ )?\[(ERROR|Warning)\] (?:mariadbd: |\S*/mariadbd: )?(.+)$`)
 
-// ownLimits begins what MariaDB says of the limits of the process that it runs
-// in, which for its checker are the agent's and not those of the unit.
-var ownLimits = []string{"Could not increase number of max_open_files", "Changed limits", "Could not open mysql.plugin table"}
+// ownLimits returns how MariaDB begins what it says of the process that it
+// runs in, which for its checker has the agent's limits, and no data.
+func ownLimits() []string {
+	return []string{"Could not increase number of max_open_files", "Changed limits", "Could not open mysql.plugin table"}
+}
 
 // parseMessages returns the errors and warnings in what MariaDB wrote.
 func parseMessages(output string) []message {
 	var found []message
 	for _, match := range messagePattern.FindAllStringSubmatch(output, -1) {
 		m := message{level: match[1], text: strings.TrimSpace(match[2])}
-		own := slices.ContainsFunc(ownLimits, func(start string) bool { return strings.HasPrefix(m.text, start) })
+		own := slices.ContainsFunc(ownLimits(), func(start string) bool { return strings.HasPrefix(m.text, start) })
 		if !own && !slices.Contains(found, m) { // a unit that was restarted says it again
 			found = append(found, m)
 		}

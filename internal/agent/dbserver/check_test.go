@@ -59,13 +59,11 @@ func TestCheck(t *testing.T) {
 		"no address of the machine needed": {spec: alone()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFake(t, plain())
-			f.check = func(context.Context, string) (string, error) {
-				if test.refused {
-					return test.output, refuse(t)
-				}
-				return test.output, nil
+			f, verdict := newFake(t, plain()), error(nil)
+			if test.refused {
+				verdict = refuse(t)
 			}
+			f.check = func(context.Context, string) (string, error) { return test.output, verdict }
 			err := f.Check(t.Context(), converge.NewStaged("main", *version(t, test.spec), nil))
 			if test.says == "" {
 				if err != nil {

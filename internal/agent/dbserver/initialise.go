@@ -36,8 +36,9 @@ func initialise(ctx context.Context, p Paths) error {
 	cmd := exec.CommandContext(ctx, installer, "--no-defaults", "--datadir="+staging, "--skip-test-db", "--skip-name-resolve",
 		"--auth-root-authentication-method=socket", "--auth-root-socket-user=root")
 	cmd.Dir = p.State
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &owner}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	// The installer is a script: what it started has to end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &owner, Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("make an empty database with mariadb-install-db: %w: %s", err, lastLine(string(output)))
@@ -100,7 +101,8 @@ func exists(path string) (bool, error) {
 	return true, nil
 }
 
-// lastLine returns the last line of an output that says anything.
+// lastLine returns the line of an output that tells what went wrong: the first
+// error, else the last line.
 func lastLine(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	for _, row := range lines {

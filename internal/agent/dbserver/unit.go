@@ -70,6 +70,7 @@ func renderUnit(name, leaf string, spec api.DBServer) *text {
 		"SystemCallArchitectures=native",
 		"SystemCallFilter=@system-service",
 		"SystemCallFilter=~@privileged",
+		"SystemCallFilter=@chown",
 		"SystemCallErrorNumber=EPERM",
 		"UMask=0077",
 		"",
