@@ -5,7 +5,9 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Kind names one sort of component that an agent manages. Its text is the
@@ -14,12 +16,13 @@ type Kind string
 
 // The kinds of components.
 const (
+	KindDBServer     Kind = "db-server"
 	KindLoadBalancer Kind = "load-balancer"
 	KindAppServer    Kind = "app-server"
 )
 
 // Kinds lists every kind, in the order in which a machine starts them.
-func Kinds() []Kind { return []Kind{KindAppServer, KindLoadBalancer} }
+func Kinds() []Kind { return []Kind{KindDBServer, KindAppServer, KindLoadBalancer} }
 
 // MaxNameLength bounds a component's name, in bytes. The name becomes part of
 // a user name ("app-" + name), and Linux ends those at 32 bytes.
@@ -48,6 +51,18 @@ type ID struct {
 
 // String returns "kind/name".
 func (id ID) String() string { return string(id.Kind) + "/" + id.Name }
+
+// LeafName returns the name of the service leaf of a component.
+func (id ID) LeafName() string { return string(id.Kind) + "." + id.Name }
+
+// CheckLeafName reports why name cannot name a service leaf: that is a plain
+// name, or the [ID.LeafName] of a component.
+func CheckLeafName(name string) error {
+	if kind, component, of := strings.Cut(name, "."); of && slices.Contains(Kinds(), Kind(kind)) {
+		return CheckName(component)
+	}
+	return CheckName(name)
+}
 
 // Claim is a listening address that a component needs for itself. Two
 // components of one machine that claim the same port cannot both start.

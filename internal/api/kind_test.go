@@ -88,3 +88,15 @@ func TestKindsCanNameWhatTheyMustName(t *testing.T) {
 		}
 	}
 }
+
+func TestLeafName(t *testing.T) {
+	longest := ID{Kind: KindDBServer, Name: "a123456789-123456789-123"}
+	for name, ok := range map[string]bool{
+		"db": true, longest.LeafName(): true, "db-server.main": true,
+		"": false, "..": false, "db-server.": false, "db-server.a.b": false, "mail-server.main": false, "db-server.../x": false,
+	} {
+		if err := CheckLeafName(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

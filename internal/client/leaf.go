@@ -2,10 +2,16 @@ package client
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
@@ -20,17 +26,13 @@ func (m *Machine) Leaf(ctx context.Context, name string) (api.ServiceLeaf, error
 // names, and has the machine store the certificate.
 func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceNames) (api.ServiceLeaf, error) {
 	if !m.pool.credentials.CanWrite() {
-		return api.ServiceLeaf{}, fmt.Errorf("sign the leaf of service %s on machine %s: it takes the CA seed, which this run does not have", name, m.target.Name)
+		return api.ServiceLeaf{}, m.cannotSign(name)
 	}
 	var leaf api.ServiceLeaf
 	if _, err := m.do(ctx, call{method: http.MethodPost, path: leafPath(name)}, &leaf); err != nil {
 		return api.ServiceLeaf{}, err
 	}
-	block, _ := pem.Decode([]byte(leaf.CSR))
-	if block == nil {
-		return api.ServiceLeaf{}, fmt.Errorf("machine %s answers no certificate request for service %s", m.target.Name, name)
-	}
-	public, err := pki.ReadRequest(block.Bytes)
+	public, err := requestedKey(leaf)
 	if err != nil {
 		return api.ServiceLeaf{}, fmt.Errorf("sign the leaf of service %s on machine %s: %w", name, m.target.Name, err)
 	}
@@ -41,6 +43,91 @@ func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceN
 	signed := api.ServiceLeaf{CSR: leaf.CSR, Certificate: pki.EncodeCertificate(certificate)}
 	_, err = m.do(ctx, call{method: http.MethodPut, path: leafPath(name), body: api.Encode(signed)}, &leaf)
 	return leaf, err
+}
+
+// EnsureLeaf makes sure that a service of the machine has a leaf. It names the
+// machine, by its name in the deployment and by its bare one, and what is
+// wanted besides. It is signed where there is none yet, where the present one
+// names something else, is of another CA than that of this run, or a year old;
+// otherwise nothing is changed. DNS names that the present one has beyond these
+// were asked for by another resource, and are kept.
+func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.ServiceNames) error {
+	if !m.pool.credentials.CanWrite() {
+		return m.cannotSign(name)
+	}
+	if err := m.renewIfDue(ctx); err != nil {
+		return err
+	}
+	present, err := m.Leaf(ctx, name)
+	if err != nil && !api.IsProblem(err, api.ProblemNotFound) {
+		return fmt.Errorf("look at the leaf of service %s: %w", name, err)
+	}
+	machine := []string{pki.NodeDNSName(m.pool.credentials.deployment, m.target.Name), m.target.Name}
+	wanted := pki.ServiceNames{DNS: append(machine, besides.DNS...), IP: besides.IP}
+	names, due := leafDue(present, wanted, m.pool.credentials.signer, m.options.Now())
+	if !due {
+		return nil
+	}
+	if _, err := m.IssueLeaf(ctx, name, names); err != nil {
+		return fmt.Errorf("issue the leaf of service %s: %w", name, err)
+	}
+	return nil
+}
+
+// leafDue returns the names that a service's leaf is to have, and whether the
+// present one has to make way for one that has them. What the present one says
+// counts only if this CA has signed it for that very key: a machine must not
+// get names into its leaf by showing the certificate of another.
+func leafDue(present api.ServiceLeaf, wanted pki.ServiceNames, signer *pki.Signer, now time.Time) (pki.ServiceNames, bool) {
+	certificate, ok := signedLeaf(present, signer)
+	if !ok {
+		return wanted, true
+	}
+	names := pki.ServiceNames{DNS: slices.Clone(wanted.DNS), IP: wanted.IP}
+	for _, name := range certificate.DNSNames {
+		if !slices.Contains(names.DNS, name) {
+			names.DNS = append(names.DNS, name)
+		}
+	}
+	lacking := func(name string) bool { return !slices.Contains(certificate.DNSNames, name) }
+	named := !slices.ContainsFunc(names.DNS, lacking) && sameAddresses(certificate.IPAddresses, names.IP)
+	young := now.Before(certificate.NotBefore.Add(pki.Backdate + pki.RenewAfter))
+	return names, !named || !young
+}
+
+// signedLeaf returns the certificate of a leaf if it is for the leaf's own key
+// and signed by this CA.
+func signedLeaf(leaf api.ServiceLeaf, signer *pki.Signer) (*x509.Certificate, bool) {
+	public, err := requestedKey(leaf)
+	if err != nil {
+		return nil, false
+	}
+	certificate, err := pki.ParseCertificate(leaf.Certificate)
+	if err != nil || !public.Equal(certificate.PublicKey) {
+		return nil, false
+	}
+	return certificate, pki.Bundle{signer.Certificate()}.Signed(certificate, x509.ExtKeyUsageServerAuth)
+}
+
+// requestedKey returns the key that a leaf's request asks a certificate for.
+func requestedKey(leaf api.ServiceLeaf) (ed25519.PublicKey, error) {
+	block, _ := pem.Decode([]byte(leaf.CSR))
+	if block == nil {
+		return nil, errors.New("it is no certificate request")
+	}
+	return pki.ReadRequest(block.Bytes)
+}
+
+// sameAddresses reports whether both are the same set of addresses.
+func sameAddresses(a, b []net.IP) bool {
+	missing := func(from []net.IP) func(net.IP) bool {
+		return func(address net.IP) bool { return !slices.ContainsFunc(from, address.Equal) }
+	}
+	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
+}
+
+func (m *Machine) cannotSign(service string) error {
+	return fmt.Errorf("sign the leaf of service %s on machine %s: it takes the CA seed, which this run does not have", service, m.target.Name)
 }
 
 func leafPath(name string) string { return "/v1/leaves/" + url.PathEscape(name) }

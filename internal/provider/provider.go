@@ -20,6 +20,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/bootstrap"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/clientcertificate"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/machine"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
@@ -103,6 +104,7 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 		machine.NewResource,
 		loadbalancer.New,
 		appserver.New,
+		dbserver.New,
 	}
 }
 
@@ -112,6 +114,7 @@ func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
 		machine.NewDataSource,
 		loadbalancer.NewDataSource,
 		appserver.NewDataSource,
+		dbserver.NewDataSource,
 	}
 }
 

@@ -58,10 +58,10 @@ type Machine struct {
 	runtime string
 	address string
 
-	// Units is the machine's service manager, LoadBalancers and AppServers
-	// are the agent's kinds. They outlive the agent.
-	Units                     *systemdtest.Systemd
-	LoadBalancers, AppServers *Kind
+	// Units is the machine's service manager, DBServers, LoadBalancers and
+	// AppServers are the agent's kinds. They outlive the agent.
+	Units                                *systemdtest.Systemd
+	DBServers, LoadBalancers, AppServers *Kind
 
 	life *life
 }
@@ -87,7 +87,7 @@ func Start(t testing.TB, c Config) *Machine {
 		root: t.TempDir(), runtime: shortDir(t), address: "127.0.0.1:0",
 	}
 	m.Units = systemdtest.New(m.root, filepath.Join(m.runtime, "systemd.json"))
-	m.LoadBalancers, m.AppServers = newKinds(m.Units)
+	m.DBServers, m.LoadBalancers, m.AppServers = newKinds(m.Units)
 	m.Boot()
 	t.Cleanup(m.Stop)
 	return m
@@ -131,7 +131,7 @@ func (m *Machine) Boot() {
 	l := &life{ended: make(chan error, 1)}
 	a, err := agent.Open(agent.Config{
 		Root: m.root, State: "/var/lib/foobar", Runtime: m.runtime, Identity: id,
-		Kinds: []operation.Kind{m.AppServers, m.LoadBalancers},
+		Kinds: []operation.Kind{m.DBServers, m.AppServers, m.LoadBalancers},
 		Units: m.Units, Accounts: ownAccounts{}, Journal: noJournal{},
 		Facts: server.Facts{Version: "0.0.0-test", ImageID: "test", BootID: "boot-1", BootedAt: time.Now().UTC()},
 		Log:   hclog.NewNullLogger(), Now: time.Now, Hook: func(step string) error { return m.step(l, step) },

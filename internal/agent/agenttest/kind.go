@@ -8,6 +8,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
@@ -40,8 +41,10 @@ type Hooks struct {
 }
 
 // newKinds returns the kinds of an agent that has no engines.
-func newKinds(units *systemdtest.Systemd) (balancers, apps *Kind) {
-	return &Kind{engineKind: loadbalancer.New(nil, nil), units: units},
+func newKinds(units *systemdtest.Systemd) (databases, balancers, apps *Kind) {
+	leaves := func(leaf string) string { return "/var/lib/foobar/identity/leaves/" + leaf }
+	return &Kind{engineKind: dbserver.New(dbserver.Deps{LeafDir: leaves}), units: units},
+		&Kind{engineKind: loadbalancer.New(nil, nil), units: units},
 		&Kind{engineKind: appserver.New(appserver.Deps{}), units: units}
 }
 
@@ -103,6 +106,8 @@ func status(spec operation.Spec) any {
 	switch s := spec.(type) {
 	case api.LoadBalancer:
 		return balancerStatus(s)
+	case api.DBServer:
+		return api.DBServerStatus{Version: "11.8.6-MariaDB", PID: 1, Fenced: true, DataBytes: 1 << 20}
 	case api.AppServer:
 		return api.AppServerStatus{Release: s.Release.SHA256, Slot: "blue", Healthy: true, Health: "200 OK", PID: 1, Log: []string{"listening"}}
 	}

@@ -146,7 +146,7 @@ func (id *Identity) adopt(s *state, c tls.ConnectionState, given api.Certificati
 		return fmt.Errorf("store the identity: %w", err)
 	}
 	id.state.Store(next)
-	return nil
+	return id.renewLeafCAs(next)
 }
 
 func (id *Identity) answer() api.Enrolled {

@@ -9,16 +9,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
-// A service leaf is a directory of its own with these two files, both in PEM
-// and private to root: whoever runs the service hands them on.
+// A service leaf is a directory of its own with these files, all in PEM and
+// private to root: whoever runs the service hands them on. The last holds the
+// CAs that the machine accepts, for a service that judges its peers.
 const (
 	leafKeyFile         = "key.pem"
 	leafCertificateFile = "cert.pem"
+	leafCAFile          = "ca.pem"
 )
 
 // LeafDir returns the directory of a service's leaf.
@@ -93,15 +96,40 @@ func (id *Identity) StoreLeaf(name string, signed api.ServiceLeaf) (api.ServiceL
 	if !s.ca.Signed(certificate, x509.ExtKeyUsageServerAuth) {
 		return api.ServiceLeaf{}, leafProblem("it is signed by no CA that this machine accepts")
 	}
+	if err := id.storeLeafCA(s, name); err != nil {
+		return api.ServiceLeaf{}, err
+	}
 	if err := id.store.write(id.leafPath(name, leafCertificateFile), []byte(pki.EncodeCertificate(certificate))); err != nil {
 		return api.ServiceLeaf{}, fmt.Errorf("store the service leaf %s: %w", name, err)
 	}
 	return id.describeLeaf(s, name, key)
 }
 
+// storeLeafCA gives a leaf the CAs that the machine accepts.
+func (id *Identity) storeLeafCA(s *state, name string) error {
+	if err := id.store.write(id.leafPath(name, leafCAFile), []byte(strings.Join(s.ca.PEM(), ""))); err != nil {
+		return fmt.Errorf("store the CAs of the service leaf %s: %w", name, err)
+	}
+	return nil
+}
+
+// renewLeafCAs gives every leaf the CAs that the machine accepts now.
+func (id *Identity) renewLeafCAs(s *state) error {
+	leaves, err := os.ReadDir(filepath.Dir(id.LeafDir("any")))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list the service leaves: %w", err)
+	}
+	for _, leaf := range leaves {
+		if err := id.storeLeafCA(s, leaf.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forLeaf returns the state of a machine that may have a leaf of that name.
 func (id *Identity) forLeaf(name string) (*state, error) {
-	if err := api.CheckName(name); err != nil {
+	if err := api.CheckLeafName(name); err != nil {
 		return nil, leafProblem(err.Error())
 	}
 	s := id.state.Load()

@@ -51,6 +51,8 @@ func units(component string) ([]string, error) {
 		return nil, fmt.Errorf("%q is no component, such as \"load-balancer/www\": %w", component, err)
 	}
 	switch api.Kind(kind) {
+	case api.KindDBServer:
+		return []string{"foobar-db-" + name + ".service"}, nil
 	case api.KindLoadBalancer:
 		return []string{"foobar-lb-" + name + ".service"}, nil
 	case api.KindAppServer:

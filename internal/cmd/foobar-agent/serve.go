@@ -17,6 +17,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
@@ -67,8 +68,9 @@ func awaitIdentity(ctx context.Context, log hclog.Logger) (*identity.Identity, e
 }
 
 // kinds are the sorts of components that this agent knows.
-func kinds(units *systemd.Manager, journal logs.Journal) []operation.Kind {
+func kinds(units *systemd.Manager, journal logs.Journal, leafDir func(string) string) []operation.Kind {
 	return []operation.Kind{
+		dbserver.New(dbserver.Deps{Units: units, Journal: journal, LeafDir: leafDir}),
 		appserver.New(appserver.Deps{Systemd: units, Journal: journal}),
 		loadbalancer.New(units, journal),
 	}
@@ -83,7 +85,7 @@ func runAgent(ctx context.Context, id *identity.Identity, log hclog.Logger) erro
 	units, journal := systemd.New(), logs.Journal{}
 	defer units.Close()
 	a, err := agent.Open(agent.Config{
-		State: stateDir, Runtime: runtimeDir, Identity: id, Kinds: kinds(units, journal), Units: units,
+		State: stateDir, Runtime: runtimeDir, Identity: id, Kinds: kinds(units, journal, id.LeafDir), Units: units,
 		Accounts: converge.SystemAccounts{}, Journal: journal, Facts: facts, Log: log, Now: time.Now,
 	})
 	if err != nil {

@@ -71,7 +71,7 @@ func checksumOf(source string) (string, error) {
 
 // resolve plans the checksum of the release: that of the archive where one is
 // named, which must then be the one that the configuration gives, if any.
-func resolve(ctx context.Context, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics {
+func resolve(ctx context.Context, _ string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics {
 	var source, given types.String
 	sourcePath, givenPath := path.Root("release").AtName("source"), path.Root("release").AtName("sha256")
 	diags := config.GetAttribute(ctx, sourcePath, &source)

@@ -75,16 +75,20 @@ type Kind[M any, S Spec] struct {
 	Show func(spec S, model *M)
 	// Resolve, if there is one, judges while planning what is on this side,
 	// and plans what follows from it: the checksum of a file, for instance.
-	// Any value may be unknown.
-	Resolve func(ctx context.Context, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics
+	// Any value may be unknown; the deployment's name is empty then.
+	Resolve func(ctx context.Context, deployment string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics
 	// Guess, if there is one, sets in a configuration that is judged by itself
 	// what only Resolve will plan to something that is valid.
 	Guess func(config *M)
+	// Costs, if there is one, tells which values make a change of an applied
+	// spec a costly one. The plan warns of them, also when the machine cannot
+	// be asked.
+	Costs func(before, after S) []api.Condition
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.
 	Secrets func(config M) map[string]api.Secret
 	// Prepare, if there is one, brings to the machine what the write refers
-	// to, such as a blob. The configuration has the write-only values.
+	// to, such as a blob or a certificate. The configuration has the write-only values.
 	Prepare func(ctx context.Context, agent tfutil.Agent, planned, config M) error
 }
 

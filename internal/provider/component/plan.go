@@ -25,7 +25,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		return // what takes its place is planned by itself
 	}
 	if r.kind.Resolve != nil {
-		resp.Diagnostics.Append(r.kind.Resolve(ctx, req.Config, &resp.Plan)...)
+		resp.Diagnostics.Append(r.kind.Resolve(ctx, r.data.Credentials.Deployment, req.Config, &resp.Plan)...)
 	}
 	change := r.compare(resp.Plan.Raw, req.State.Raw)
 	if change != changeRemote {
@@ -173,7 +173,22 @@ func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanReque
 		r.claim(shared, spec.Claims(), paths, &resp.Diagnostics)
 	}
 	if changes && !resp.Diagnostics.HasError() {
+		r.warnOfCosts(ctx, req.State, shared, spec, &resp.Diagnostics)
 		r.dryRun(ctx, req, resp, shared, spec)
+	}
+}
+
+// warnOfCosts shows what the kind says of a change of what a machine has. On a
+// rebuilt one there is nothing left that could cost anything.
+func (r *Resource[M, S]) warnOfCosts(ctx context.Context, state tfsdk.State, shared *Model, spec S, diags *diag.Diagnostics) {
+	if r.kind.Costs == nil || state.Raw.IsNull() {
+		return
+	}
+	var model M
+	diags.Append(state.Get(ctx, &model)...)
+	before, err := r.kind.Spec(model)
+	if err == nil && !diags.HasError() && shared.Machine.Same(r.kind.Shared(&model).Machine) {
+		tfutil.Warn(r.kind.Costs(before, spec), r.paths(ctx), shared.Machine, diags)
 	}
 }
 

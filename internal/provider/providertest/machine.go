@@ -15,6 +15,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -29,6 +30,7 @@ type Machine struct {
 
 	components map[api.ID]*stored
 	blobs      map[string]bool
+	leaves     map[string]pki.ServiceNames
 	applied    int
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
@@ -266,6 +268,26 @@ func (m *Machine) UploadBlob(_ context.Context, sha256 string, blob io.ReaderAt,
 	}
 	m.blobs[sha256] = true
 	return nil
+}
+
+// EnsureLeaf implements [tfutil.Agent].
+func (m *Machine) EnsureLeaf(_ context.Context, service string, besides pki.ServiceNames) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return m.failure
+	}
+	m.leaves[service] = besides
+	return nil
+}
+
+// Leaf returns what the leaf of a service names besides the machine, and
+// whether there is one.
+func (m *Machine) Leaf(service string) (besides pki.ServiceNames, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	besides, ok = m.leaves[service]
+	return besides, ok
 }
 
 func notFound(id api.ID) error {

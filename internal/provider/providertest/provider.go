@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -28,6 +29,7 @@ func New(names ...string) Machines {
 			incarnation: 1,
 			components:  map[api.ID]*stored{},
 			blobs:       map[string]bool{},
+			leaves:      map[string]pki.ServiceNames{},
 			impact:      api.ImpactReload,
 		}
 	}
@@ -86,7 +88,7 @@ func (b *bare) Schema(_ context.Context, _ provider.SchemaRequest, resp *provide
 
 // Configure implements [provider.Provider].
 func (b *bare) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	data := &tfutil.Data{Agents: b.machines, Now: time.Now}
+	data := &tfutil.Data{Credentials: tfutil.Credentials{Deployment: "test"}, Agents: b.machines, Now: time.Now}
 	if b.credentials != nil {
 		data.Credentials = *b.credentials
 	}

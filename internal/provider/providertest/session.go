@@ -7,6 +7,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -72,7 +73,7 @@ func (m *Machine) Rebuild(incarnation int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.incarnation, m.fresh = incarnation, true
-	m.components, m.blobs = map[api.ID]*stored{}, map[string]bool{}
+	m.components, m.blobs, m.leaves = map[api.ID]*stored{}, map[string]bool{}, map[string]pki.ServiceNames{}
 }
 
 // Info implements [tfutil.Agent].
@@ -121,4 +122,12 @@ func (s session) UploadBlob(ctx context.Context, sha256 string, content io.Reade
 		return err
 	}
 	return s.machine.UploadBlob(ctx, sha256, content, size)
+}
+
+// EnsureLeaf implements [tfutil.Agent].
+func (s session) EnsureLeaf(ctx context.Context, service string, besides pki.ServiceNames) error {
+	if err := s.meet(); err != nil {
+		return err
+	}
+	return s.machine.EnsureLeaf(ctx, service, besides)
 }

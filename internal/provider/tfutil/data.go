@@ -10,6 +10,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
 // Data is what the provider hands to everything in it, once per run: it knows
@@ -58,6 +59,9 @@ type Agent interface {
 	// UploadBlob brings size bytes of the given SHA-256 to the machine, unless
 	// they are there.
 	UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error
+	// EnsureLeaf makes sure that a service of the machine has a certificate
+	// that names the machine and what is wanted besides.
+	EnsureLeaf(ctx context.Context, service string, besides pki.ServiceNames) error
 }
 
 // DataFrom returns the provider's data as the framework hands it over; nil as

@@ -1,0 +1,12 @@
+data "foobar_db_server" "notes" {
+  machine = foobar_machine.web1
+  name    = "notes"
+}
+
+output "notes" {
+  value = {
+    version     = data.foobar_db_server.notes.version
+    fenced      = data.foobar_db_server.notes.fenced
+    connections = data.foobar_db_server.notes.connections
+  }
+}

@@ -1,0 +1,99 @@
+package dbserver
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// refuse is the error of a checker that refused.
+func refuse(t *testing.T) error {
+	t.Helper()
+	err := exec.CommandContext(t.Context(), "false").Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+		t.Fatal(err)
+	}
+	return err
+}
+
+// What MariaDB 11.8.6 says is word for word what it said on a machine.
+func TestCheck(t *testing.T) {
+	elsewhere := plain()
+	elsewhere.ListenAddresses = []string{"127.0.0.1", "10.0.0.9"}
+	for name, test := range map[string]struct {
+		spec    api.DBServer
+		output  string
+		refused bool
+		pointer api.Pointer
+		says    string
+	}{
+		"nothing to say":                         {spec: plain()},
+		"its own limits":                         {spec: set("max_connections", "100000"), output: "2026-11-22  8:58:02 0 [Warning] Changed limits: max_open_files: 20000  max_connections: 16770 (was 100000)  table_cache: 200 (was 2000)\n"},
+		"a warning about nothing that was given": {spec: plain(), output: "2026-11-22  8:58:02 0 [Warning] 'innodb_flush_method' is deprecated\n"},
+		"a warning about a setting": {
+			spec: set("back_log", "5"), output: "2026-11-22  8:58:02 0 [Warning] option 'back-log': value 5 adjusted to 7\n",
+			pointer: "/settings/back_log", says: "adjusted",
+		},
+		"a value that is refused": {
+			spec: set("sql_mode", "NO_ZERO_DATE"), refused: true,
+			output:  "2026-11-22  8:58:01 0 [ERROR] mariadbd: Error while setting value 'NONSENSE' to 'sql_mode'\n",
+			pointer: "/settings/sql_mode", says: "NONSENSE",
+		},
+		"an unknown collation": {
+			spec: set("collation_server", "zork"), refused: true, output: "2026-11-22  9:15:31 0 [ERROR] Unknown collation: 'zork'\n",
+			pointer: "/settings/collation_server", says: "zork",
+		},
+		"a collation of another set": {
+			spec: set("character_set_server", "latin1"), refused: true,
+			output:  "2026-11-22  8:58:02 0 [ERROR] COLLATION 'utf8mb4_bin' is not valid for CHARACTER SET 'latin1'\n",
+			pointer: "/settings/character_set_server", says: "not valid",
+		},
+		"a line without a level":           {spec: plain(), refused: true, output: "Segmentation fault\n", says: "no reason"},
+		"a warning as the only reason":     {spec: plain(), refused: true, output: "2026-11-22  8:58:02 0 [Warning] Failed to normalize the argument\n", says: "normalize"},
+		"an address of another machine":    {spec: elsewhere, pointer: "/listen_addresses/1", says: "10.0.0.1"},
+		"no address of the machine needed": {spec: alone()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, verdict := newFake(t, plain()), error(nil)
+			if test.refused {
+				verdict = refuse(t)
+			}
+			f.check = func(context.Context, string) (string, error) { return test.output, verdict }
+			err := f.Check(t.Context(), converge.NewStaged("main", *version(t, test.spec), nil))
+			if test.says == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			violationAt(t, err, test.pointer, test.says)
+		})
+	}
+	f := newFake(t, plain())
+	f.check = func(context.Context, string) (string, error) { return "", errors.New("no such file") }
+	if err := f.Check(t.Context(), converge.NewStaged("main", *version(t, plain()), nil)); err == nil || api.IsProblem(err, api.ProblemEngineRefused) {
+		t.Errorf("a checker that is not there: %v", err)
+	}
+}
+
+func FuzzParseMessages(f *testing.F) {
+	f.Add("2026-11-22  9:15:31 0 [ERROR] mariadbd: unknown variable 'foo_bar=3'\n2026-11-22  9:15:31 0 [Warning] x\n[ERROR]\n")
+	spec := set("max_connections", "100")
+	f.Fuzz(func(t *testing.T, output string) {
+		messages := parseMessages(output)
+		for _, m := range messages {
+			if m.text == "" || strings.Contains(m.text, "\n") {
+				t.Errorf("%q is a message", m.text)
+			}
+		}
+		problem := refusal("refused", messages, spec)
+		if len(problem.Violations) == 0 && problem.Detail == "" {
+			t.Error("a refusal without a reason")
+		}
+	})
+}

@@ -1,0 +1,270 @@
+//go:build lab
+
+package dbserver_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const tcp = "127.0.0.1:13306"
+
+// Only its agent opens a server; each start finds it fenced, however it ended.
+func TestLabStartsFenced(t *testing.T) {
+	s := newStand(t)
+	spec := small()
+	s.apply(spec)
+	s.app()
+	s.fenced()
+
+	s.sql("SET GLOBAL read_only = OFF")
+	if err := s.write(tcp, "open"); err != nil {
+		t.Fatal(err)
+	}
+	pid := s.pid()
+	spec.Settings["max_connections"], spec.Settings["long_query_time"] = "60", "1.5"
+	spec.AllowedClients = []string{"10.0.0.0/24"}
+	s.apply(spec)
+	if err := s.write(tcp, "open still"); err != nil || s.pid() != pid {
+		t.Errorf("after a change at run time: %v, process %d was %d", err, s.pid(), pid)
+	}
+
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the killed server is back", func() bool {
+		now := s.pid()
+		return now != 0 && now != pid && s.get().Conditions == nil && s.status().Fenced
+	})
+	s.fenced()
+	if rows := s.query("SELECT COUNT(*) FROM notes.note"); rows != "2" {
+		t.Errorf("%s rows are left of 2", rows)
+	}
+
+	s.sql("SET GLOBAL read_only = OFF")
+	spec.Settings["innodb_log_buffer_size"] = "4M"
+	s.apply(spec)
+	s.fenced()
+}
+
+func (s *stand) status() api.DBServerStatus {
+	s.Helper()
+	var status api.DBServerStatus
+	if err := api.Decode(s.get().Status, &status); err != nil {
+		s.Fatal(err)
+	}
+	return status
+}
+
+func TestLabDeleteKeepsTheData(t *testing.T) {
+	s := newStand(t)
+	s.apply(small())
+	s.app()
+	s.sql("INSERT INTO notes.note VALUES ('kept')")
+	position := s.query("SELECT @@gtid_binlog_pos")
+	s.delete()
+	if _, err := os.Stat(at.Data); err != nil {
+		t.Fatal(err)
+	}
+	s.apply(small())
+	s.fenced()
+	if text := s.query("SELECT text FROM notes.note"); text != "kept" {
+		t.Errorf("the row is %q", text)
+	}
+	if now := s.query("SELECT @@gtid_binlog_pos"); now != position {
+		t.Errorf("the position was %s and is %s", position, now)
+	}
+}
+
+func TestLabNeverServesHalfADirectory(t *testing.T) {
+	s := newStand(t)
+	half := filepath.Join(at.State, "init", "mysql")
+	if err := os.MkdirAll(half, 0o700); err != nil { // what an initialisation leaves that is killed
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(half, "db.frm"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.apply(small())
+	if _, err := os.Stat(filepath.Dir(half)); err == nil {
+		t.Error("the half directory is still there")
+	}
+	away := at.State + ".away"
+	if err := os.Rename(at.Data, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.units.Restart(t.Context(), at.Unit); err == nil {
+		t.Error("it starts without its data")
+	}
+	if conditions := s.get().Conditions; !slices.ContainsFunc(conditions, func(c api.Condition) bool { return c.Type == "DataMissing" }) {
+		t.Errorf("the conditions are %v", conditions)
+	}
+	op := s.try(small())
+	if op.State != api.OperationFailed || !strings.Contains(op.Problem.Error(), "data directory is gone") {
+		t.Errorf("an apply without the data: %s, %v", op.State, op.Problem)
+	}
+	if err := os.Rename(away, at.Data); err != nil {
+		t.Fatal(err)
+	}
+	s.apply(small())
+}
+
+func TestLabRefuses(t *testing.T) {
+	s := newStand(t)
+	for name, test := range map[string]struct {
+		edit func(*api.DBServer)
+		want api.Pointer
+	}{
+		"a collation that the engine does not know": {func(d *api.DBServer) { d.Settings["collation_server"] = "zork" }, "/settings/collation_server"},
+		"a collation of another character set": {func(d *api.DBServer) {
+			d.Settings["character_set_server"], d.Settings["collation_server"] = "latin1", "utf8mb4_bin"
+		}, "/settings/collation_server"},
+		"an address of another machine":       {func(d *api.DBServer) { d.ListenAddresses = []string{"192.0.2.1"} }, "/listen_addresses/0"},
+		"a name that the server spells other": {func(d *api.DBServer) { d.Settings["character_set_server"] = "utf8" }, "/settings/character_set_server"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := small()
+			test.edit(&spec)
+			op := s.try(spec)
+			if op.State != api.OperationFailed {
+				t.Fatalf("it ended as %s", op.State)
+			}
+			if v := op.Problem.Violations; len(v) != 1 || v[0].Pointer != test.want {
+				t.Errorf("got %v, want a violation at %s\n%s", op.Problem, test.want, strings.Join(op.Problem.Log, "\n"))
+			}
+		})
+	}
+}
+
+func TestLabNoLeaf(t *testing.T) {
+	s := newStand(t)
+	if err := os.RemoveAll(s.leaves(id.LeafName())); err != nil {
+		t.Fatal(err)
+	}
+	op := s.try(small())
+	if op.State != api.OperationFailed || !strings.Contains(op.Problem.Error(), `leaf "db-server.test"`) {
+		t.Errorf("it ended as %s: %v", op.State, op.Problem)
+	}
+}
+
+func TestLabTakesANewCertificate(t *testing.T) {
+	s := newStand(t)
+	s.apply(small())
+	s.app()
+	signLeaf(t, s.leaves(id.LeafName()), "test.test.internal")
+	if len(s.get().Drift) == 0 {
+		t.Error("the former certificate is no drift")
+	}
+	s.apply(small())
+	s.fenced() // over TLS, judged by the new CA
+}
+
+// Nobody has a password that opens the superuser, and no other account of the
+// machine is let in by the socket.
+func TestLabNoSuperuserPassword(t *testing.T) {
+	s := newStand(t)
+	s.apply(small())
+	if n := s.query("SELECT COUNT(*) FROM mysql.global_priv WHERE JSON_VALUE(Priv, '$.access') > 0"); n != "1" {
+		t.Errorf("%s accounts have privileges", n)
+	}
+	if err := command("setpriv", "--reuid=nobody", "--clear-groups", "mariadb", "--no-defaults", "-u", "root", "-S", at.Socket, "-e", "SELECT 1")(t.Context()); err == nil {
+		t.Error("nobody is the superuser")
+	}
+	info, err := os.Stat(at.State)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the data: %v, %v", info, err)
+	}
+}
+
+// Clients that are not allowed never reach the server. The client is a network
+// namespace of this machine: nothing leaves it.
+func TestLabKeepsOthersOut(t *testing.T) {
+	s := newStand(t)
+	run := func(line string) {
+		t.Helper()
+		words := strings.Fields(line)
+		if err := command(words[0], words[1:]...)(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("ip netns add dbclient")
+	t.Cleanup(func() {
+		if err := command("ip", "netns", "del", "dbclient")(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	run("ip link add dbtest0 type veth peer name dbtest1 netns dbclient")
+	run("ip address add 10.99.0.1/24 dev dbtest0")
+	run("ip link set dbtest0 up")
+	run("ip -n dbclient address add 10.99.0.2/24 dev dbtest1")
+	run("ip -n dbclient link set dbtest1 up")
+	connects := func() error {
+		return command("ip", "netns", "exec", "dbclient", "timeout", "5", "bash", "-c", "exec 3<>/dev/tcp/10.99.0.1/13306 && read -r -N 1 -u 3")(t.Context())
+	}
+	spec := small()
+	s.apply(spec)
+	if connects() == nil {
+		t.Error("without any allowed client one connects")
+	}
+	for allowed, want := range map[string]bool{"10.99.0.2/32": true, "10.99.0.3/32": false, "10.99.0.0/24": true, "0.0.0.0/0": true} {
+		spec.AllowedClients = []string{allowed}
+		s.apply(spec)
+		if err := connects(); err == nil != want {
+			t.Errorf("with %s: %v", allowed, err)
+		}
+	}
+	spec.ListenAddresses = []string{"10.99.0.1", "127.0.0.1"}
+	spec.AllowedClients = []string{"10.99.0.3/32", "fd00::/8"}
+	s.apply(spec)
+	if connects() == nil {
+		t.Error("a client connects that is not allowed")
+	}
+	if _, answered := errors.AsType[*mysql.MySQLError](s.write(tcp, "")); !answered {
+		t.Error("the machine itself does not reach the server")
+	}
+}
+
+// The table of settings is what the server says of itself.
+func TestLabSettings(t *testing.T) {
+	s := newStand(t)
+	s.apply(small())
+	for _, setting := range api.DBSettings(api.EngineMariaDB) {
+		t.Run(setting.Name, func(t *testing.T) {
+			var fixed, values, low, high sql.NullString
+			err := superuser(at.Socket, func(db *sql.DB) error {
+				return db.QueryRowContext(t.Context(), `SELECT READ_ONLY, ENUM_VALUE_LIST, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE
+					FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = ?`, setting.Name).Scan(&fixed, &values, &low, &high)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if setting.Runtime && fixed.String == "YES" {
+				t.Error("it cannot change at run time")
+			}
+			for _, word := range setting.Values {
+				if !slices.Contains(strings.Split(values.String, ","), word) {
+					t.Errorf("the server does not know %q", word)
+				}
+			}
+			if setting.Type == api.DBSettingInt || setting.Type == api.DBSettingSize {
+				least, _ := strconv.ParseInt(low.String, 10, 64)
+				most, err := strconv.ParseUint(high.String, 10, 64)
+				if setting.Min < least || err != nil || uint64(setting.Max) > most {
+					t.Errorf("%s is allowed; the server has %s to %s", setting.Range(), low.String, high.String)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,101 @@
+package dbserver
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+const (
+	// dialTimeout and answerTimeout bound a connection over the socket and one
+	// answer. A change can take longer: a redo log is written anew.
+	dialTimeout   = 2 * time.Second
+	answerTimeout = 5 * time.Second
+	setTimeout    = 60 * time.Second
+)
+
+// server is a running MariaDB.
+type server interface {
+	// Show returns its variables and what it does now.
+	Show(ctx context.Context) (map[string]shown, status, error)
+	// Set gives a variable a value for all connections; name and literal are
+	// SQL of the kind's own making.
+	Set(ctx context.Context, name, literal string) error
+}
+
+// status is what a running server does now.
+type status struct {
+	version     string
+	fenced      bool
+	connections int
+}
+
+// local is the server behind a Unix socket, as its superuser: the account has
+// no password and is open to the operating system's root alone.
+type local struct{ socket string }
+
+func connect(socket string) server { return local{socket} }
+
+// with calls f on a connection of its own. An agent that keeps none never
+// holds up a server that stops.
+func (l local) with(ctx context.Context, timeout time.Duration, f func(context.Context, *sql.DB) error) (err error) {
+	config := mysql.NewConfig()
+	config.User, config.Net, config.Addr = "root", "unix", l.socket
+	config.Timeout, config.ReadTimeout, config.WriteTimeout = dialTimeout, timeout, timeout
+	config.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", l.socket, err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(1)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return f(ctx, db)
+}
+
+// Show reads variables and state in one visit.
+func (l local) Show(ctx context.Context) (map[string]shown, status, error) {
+	variables, now := map[string]shown{}, status{}
+	err := l.with(ctx, answerTimeout, func(ctx context.Context, db *sql.DB) error {
+		const state = `SELECT VERSION(), @@GLOBAL.read_only, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'THREADS_CONNECTED'`
+		if err := db.QueryRowContext(ctx, state).Scan(&now.version, &now.fenced, &now.connections); err != nil {
+			return fmt.Errorf("ask MariaDB for its state: %w", err)
+		}
+		now.connections-- // this one
+		return readVariables(ctx, db, variables)
+	})
+	return variables, now, err
+}
+
+func readVariables(ctx context.Context, db *sql.DB, into map[string]shown) error {
+	const all = `SELECT VARIABLE_NAME, COALESCE(GLOBAL_VALUE, ''), GLOBAL_VALUE_ORIGIN, COALESCE(DEFAULT_VALUE, '') FROM information_schema.SYSTEM_VARIABLES WHERE GLOBAL_VALUE_ORIGIN IS NOT NULL`
+	rows, err := db.QueryContext(ctx, all)
+	if err != nil {
+		return fmt.Errorf("ask MariaDB for its variables: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		var s shown
+		if err := rows.Scan(&name, &s.value, &s.origin, &s.fallback); err != nil {
+			return fmt.Errorf("read MariaDB's variables: %w", err)
+		}
+		into[strings.ToLower(name)] = s
+	}
+	return rows.Err()
+}
+
+// Set changes a variable of the running server.
+func (l local) Set(ctx context.Context, name, literal string) error {
+	return l.with(ctx, setTimeout, func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "SET GLOBAL "+name+" = "+literal)
+		return err
+	})
+}

@@ -1,0 +1,110 @@
+package dbserver
+
+import "github.com/foobar-stack/terraform-provider-foobar/internal/api"
+
+// renderUnit returns a unit that gives MariaDB what it needs and no more.
+//
+// The key reaches it as a credential, so that nothing but this server can read
+// it. A data directory that is not there keeps it from starting: an empty one
+// in its place, for instance of a disk that was not mounted, would be believed.
+func renderUnit(name, leaf string, spec api.DBServer) *text {
+	p := PathsOf(name)
+	t := &text{}
+	t.own("# Unit of a database server, "+byHand,
+		"[Unit]",
+		"Description=foobar database server "+name+" (MariaDB)",
+		"Documentation=https://mariadb.com/kb/en/documentation/",
+		"After=network-online.target nftables.service",
+		"Wants=network-online.target",
+		"ReloadPropagatedFrom=nftables.service",
+		"AssertPathIsDirectory="+p.Data,
+		"StartLimitIntervalSec=0",
+		"",
+		"[Service]",
+		"Type=notify",
+		"User="+account,
+		"Group="+account,
+		"LoadCredential=key.pem:"+leaf+"/key.pem",
+		"LoadCredential=cert.pem:"+leaf+"/cert.pem",
+		"LoadCredential=ca.pem:"+leaf+"/ca.pem",
+		"ExecStartPre=+"+filter+" -f "+p.Clients,
+		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
+		"ExecReload=+"+filter+" -f "+p.Clients,
+		"ExecStopPost=-+"+filter+" delete table inet "+p.Table,
+		"RuntimeDirectory="+p.runtime,
+		"StateDirectory=foobar-db/"+name+" foobar-db/"+name+"/tmp foobar-db/"+name+"/files",
+		"StateDirectoryMode=0700",
+		"LogsDirectory="+p.runtime,
+		"LogsDirectoryMode=0750",
+		"Restart=always",
+		"RestartSec=1",
+		"RestartSteps=5",
+		"RestartMaxDelaySec=30",
+		"TimeoutStartSec=900",
+		"TimeoutStopSec=900",
+		"TasksMax=99%")
+	t.add(api.Pointer("/settings").At("max_connections"), "LimitNOFILE=%d", fileLimit(spec))
+	t.own("LimitCORE=0",
+		"",
+		"CapabilityBoundingSet=",
+		"NoNewPrivileges=yes",
+		"ProtectSystem=strict",
+		"ProtectHome=yes",
+		"ProtectClock=yes",
+		"ProtectControlGroups=yes",
+		"ProtectHostname=yes",
+		"ProtectKernelLogs=yes",
+		"ProtectKernelModules=yes",
+		"ProtectKernelTunables=yes",
+		"ProtectProc=invisible",
+		"PrivateDevices=yes",
+		"PrivateTmp=yes",
+		"RemoveIPC=no",
+		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+		"RestrictNamespaces=yes",
+		"RestrictRealtime=yes",
+		"RestrictSUIDSGID=yes",
+		"LockPersonality=yes",
+		"MemoryDenyWriteExecute=yes",
+		"KeyringMode=private",
+		"SystemCallArchitectures=native",
+		"SystemCallFilter=@system-service",
+		"SystemCallFilter=~@privileged",
+		"SystemCallFilter=@chown",
+		"SystemCallErrorNumber=EPERM",
+		"UMask=0077",
+		"",
+		"[Install]",
+		"WantedBy=multi-user.target")
+	return t
+}
+
+// minFiles is the least limit of open files; it suffices for the engine's defaults.
+const minFiles = 1 << 16
+
+// fileLimit returns the descriptors that the server may have: MariaDB wants
+// one for each connection and two for each cached table. Rounded up to a power
+// of two, so that most changes at run time leave the unit as it is.
+func fileLimit(spec api.DBServer) int64 {
+	needed := number(spec, "max_connections", 151) + 2*number(spec, "table_open_cache", 2000) + number(spec, "table_definition_cache", 400) + 1024
+	limit := int64(minFiles)
+	for limit < needed {
+		limit <<= 1
+	}
+	return limit
+}
+
+// number returns the value of a setting, or what the engine takes without it.
+func number(spec api.DBServer, name string, fallback int64) int64 {
+	s, _ := api.DBSettingNamed(spec.Engine, name)
+	text, given := spec.Settings[name]
+	value, err := s.Parse(text)
+	if !given || err != nil {
+		return fallback
+	}
+	n, err := api.ParseSize(value)
+	if err != nil {
+		return fallback
+	}
+	return n
+}

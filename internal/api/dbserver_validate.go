@@ -1,0 +1,132 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Bounds of a database server's lists: each listening address is combined with
+// each network of clients in the packet filter.
+const (
+	maxListenAddresses = 16
+	maxAllowedClients  = 256
+)
+
+// anyAddress is the word for every address of the machine.
+const anyAddress = "*"
+
+// DefaultDBServer returns a database server that lacks only its server id.
+func DefaultDBServer() DBServer {
+	return DBServer{
+		Engine: EngineMariaDB, ListenAddresses: []string{anyAddress}, Port: 3306,
+		AllowedClients: []string{}, Settings: map[string]string{},
+	}
+}
+
+// Claims returns the addresses that the database server listens on.
+func (s DBServer) Claims() []Claim {
+	claims := make([]Claim, 0, len(s.ListenAddresses))
+	for _, address := range s.ListenAddresses {
+		claims = append(claims, Claim{Network: "tcp", Address: address, Port: s.Port, Pointer: "/port"})
+	}
+	return claims
+}
+
+// Validate returns what is wrong with the database server on any machine, in
+// the order of its fields. What only the engine can tell, such as whether it
+// knows a collation, is left to the agent.
+func (s DBServer) Validate() Violations {
+	var v Violations
+	oneOf(&v, "/engine", s.Engine, DBEngines())
+	if s.ServerID == 0 {
+		v.Add("/server_id", "is 0; give each member of a replication a number of its own, 1 to 4294967295")
+	}
+	s.validateListeners(&v)
+	s.validateClients(&v)
+	if slices.Contains(DBEngines(), s.Engine) {
+		s.validateSettings(&v)
+	}
+	return v
+}
+
+func (s DBServer) validateListeners(v *Violations) {
+	const at = Pointer("/listen_addresses")
+	within(v, at, int64(len(s.ListenAddresses)), 0, maxListenAddresses, "addresses")
+	for i, text := range s.ListenAddresses {
+		switch address, err := netip.ParseAddr(text); {
+		case text == anyAddress && len(s.ListenAddresses) > 1:
+			v.Add(at.At(i), `"*" is every address already; let it stand alone`)
+		case text == anyAddress:
+		case err != nil || address.Zone() != "" || address.Is4In6() || address.IsMulticast() || address.IsUnspecified():
+			v.Add(at.At(i), `%q is not an address to listen on: an IP address of the machine, or "*" for all`, text)
+		case address.String() != text:
+			v.Add(at.At(i), "%q is not in its shortest form; write %q", text, address)
+		case slices.Contains(s.ListenAddresses[:i], text):
+			v.Add(at.At(i), "%q stands there twice", text)
+		}
+	}
+	switch {
+	case s.Port < 1 || s.Port > maxPort:
+		v.Add("/port", "%d is not a port: 1 to %d", s.Port, maxPort)
+	case s.Port == DefaultPort:
+		v.Add("/port", "%d is the agent's own port", s.Port)
+	}
+}
+
+func (s DBServer) validateClients(v *Violations) {
+	const at = Pointer("/allowed_clients")
+	within(v, at, int64(len(s.AllowedClients)), 0, maxAllowedClients, "networks")
+	for i, text := range s.AllowedClients {
+		network, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil || network.Addr().Is4In6():
+			v.Add(at.At(i), "%q is not a network: write it as %q, or one machine as %q", text, "10.0.0.0/24", "10.0.0.7/32")
+		case network.Masked().String() != text:
+			v.Add(at.At(i), "%q has bits set beyond its prefix; write %q", text, network.Masked())
+		case slices.Contains(s.AllowedClients[:i], text):
+			v.Add(at.At(i), "%q stands there twice", text)
+		}
+	}
+}
+
+func (s DBServer) validateSettings(v *Violations) {
+	known := DBSettings(s.Engine)
+	for _, name := range slices.Sorted(maps.Keys(s.Settings)) {
+		at := Pointer("/settings").At(name)
+		i := slices.IndexFunc(known, func(k DBSetting) bool { return k.Name == name })
+		if i < 0 {
+			v.Add(at, "%s", unknownSetting(s.Engine, name, known))
+			continue
+		}
+		if _, err := known[i].Parse(s.Settings[name]); err != nil {
+			v.Add(at, "%s", err)
+		}
+	}
+}
+
+// unknownSetting says why a name is no setting, and what may have been meant.
+func unknownSetting(engine DBEngine, name string, known []DBSetting) string {
+	plain := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
+	if slices.ContainsFunc(known, func(k DBSetting) bool { return k.Name == plain }) {
+		return fmt.Sprintf("%q is written %q here", name, plain)
+	}
+	if reason, refused := DBSettingRefused(engine, plain); refused {
+		return fmt.Sprintf("%s cannot be set: it %s", name, reason)
+	}
+	var near []string
+	for _, k := range known {
+		if strings.Contains(k.Name, plain) || len(plain) > 3 && strings.Contains(plain, k.Name) {
+			near = append(near, k.Name)
+		}
+	}
+	if len(near) == 0 {
+		near = make([]string, 0, len(known))
+		for _, k := range known {
+			near = append(near, k.Name)
+		}
+	}
+	return fmt.Sprintf("%q is no setting of %s that can be given; there are: %s", name, engine, list(near))
+}

@@ -1,0 +1,187 @@
+package api
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// testDBServer returns a valid database server.
+func testDBServer() DBServer {
+	s := DefaultDBServer()
+	s.ServerID = 1
+	return s
+}
+
+func TestDBServerValidateAdmits(t *testing.T) {
+	for name, edit := range map[string]func(*DBServer){
+		"defaults":        func(*DBServer) {},
+		"the socket only": func(s *DBServer) { s.ListenAddresses = []string{} },
+		"some addresses":  func(s *DBServer) { s.ListenAddresses = []string{"10.0.0.1", "fd00::1", "127.0.0.1"} },
+		"some clients":    func(s *DBServer) { s.AllowedClients = []string{"10.0.0.0/24", "10.1.2.3/32", "fd00::/8", "0.0.0.0/0"} },
+		"settings": func(s *DBServer) {
+			s.Settings = map[string]string{"innodb_buffer_pool_size": "128M", "slow_query_log": "on", "sql_mode": "", "long_query_time": "0.5"}
+		},
+	} {
+		s := testDBServer()
+		edit(&s)
+		if v := s.Validate(); len(v) > 0 {
+			t.Errorf("%s: %v", name, v)
+		}
+	}
+}
+
+func TestDBServerValidateRefuses(t *testing.T) {
+	setting := func(name, value string) func(*DBServer) {
+		return func(s *DBServer) { s.Settings = map[string]string{name: value} }
+	}
+	for name, test := range map[string]struct {
+		edit    func(*DBServer)
+		pointer Pointer
+		says    string
+	}{
+		"another engine":          {func(s *DBServer) { s.Engine = "mysql" }, "/engine", `allowed are: "mariadb"`},
+		"no server id":            {func(s *DBServer) { s.ServerID = 0 }, "/server_id", "1 to 4294967295"},
+		"a port out of range":     {func(s *DBServer) { s.Port = 65536 }, "/port", "is not a port"},
+		"the agent's port":        {func(s *DBServer) { s.Port = DefaultPort }, "/port", "the agent's own"},
+		"a host name":             {func(s *DBServer) { s.ListenAddresses = []string{"web1"} }, "/listen_addresses/0", "not an address"},
+		"every address and one":   {func(s *DBServer) { s.ListenAddresses = []string{"10.0.0.1", "*"} }, "/listen_addresses/1", "stand alone"},
+		"an unspecified address":  {func(s *DBServer) { s.ListenAddresses = []string{"0.0.0.0"} }, "/listen_addresses/0", `"*" for all`},
+		"an address twice":        {func(s *DBServer) { s.ListenAddresses = []string{"10.0.0.1", "10.0.0.1"} }, "/listen_addresses/1", "twice"},
+		"a long address":          {func(s *DBServer) { s.ListenAddresses = []string{"fd00:0::1"} }, "/listen_addresses/0", `write "fd00::1"`},
+		"a client without prefix": {func(s *DBServer) { s.AllowedClients = []string{"10.0.0.1"} }, "/allowed_clients/0", "10.0.0.7/32"},
+		"bits beyond the prefix":  {func(s *DBServer) { s.AllowedClients = []string{"10.0.0.1/24"} }, "/allowed_clients/0", `write "10.0.0.0/24"`},
+		"a client twice":          {func(s *DBServer) { s.AllowedClients = []string{"10.0.0.0/24", "10.0.0.0/24"} }, "/allowed_clients/1", "twice"},
+		"too many clients":        {func(s *DBServer) { s.AllowedClients = make([]string, 257) }, "/allowed_clients", "256"},
+		"an unknown setting":      {setting("innodb_pool", "1"), "/settings/innodb_pool", "there are"},
+		"a near one":              {setting("buffer_pool", "1"), "/settings/buffer_pool", `there are: "innodb_buffer_pool_size"`},
+		"one with dashes":         {setting("max-connections", "1"), "/settings/max-connections", `is written "max_connections" here`},
+		"the fence":               {setting("read_only", "OFF"), "/settings/read_only", "boots read-only"},
+		"a GTID variable":         {setting("gtid_domain_id", "1"), "/settings/gtid_domain_id", "replication rests on"},
+		"durability":              {setting("sync_binlog", "0"), "/settings/sync_binlog", "durable"},
+		"an attribute":            {setting("port", "1"), "/settings/port", "attribute of its own: port"},
+		"a plugin":                {setting("plugin_load_add", "x"), "/settings/plugin_load_add", "let the server run"},
+		"a value out of range":    {setting("max_connections", "5"), "/settings/max_connections", "10 to 100000"},
+		"a line break":            {setting("sql_mode", "NO_ZERO_DATE\nread_only=OFF"), "/settings/sql_mode", "is unknown"},
+		"a line break in a name":  {setting("collation_server", "utf8mb4_bin\nread_only=OFF"), "/settings/collation_server", "no name"},
+	} {
+		s := testDBServer()
+		test.edit(&s)
+		v := s.Validate()
+		if !slices.ContainsFunc(v, func(x Violation) bool { return x.Pointer == test.pointer && strings.Contains(x.Detail, test.says) }) {
+			t.Errorf("%s: got %v, want %q at %s", name, v, test.says, test.pointer)
+		}
+	}
+}
+
+func TestDBServerClaims(t *testing.T) {
+	s := testDBServer()
+	s.ListenAddresses = []string{"10.0.0.1", "127.0.0.1"}
+	claims := s.Claims()
+	if len(claims) != 2 || claims[1].String() != "tcp 127.0.0.1:3306" || claims[1].Pointer != "/port" {
+		t.Errorf("got %v", claims)
+	}
+	s.ListenAddresses = nil
+	if claims := s.Claims(); len(claims) != 0 {
+		t.Errorf("without a listener: %v", claims)
+	}
+}
+
+func TestDBSettingParse(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"innodb_buffer_pool_size", "128M", "134217728"},
+		{"innodb_buffer_pool_size", "134217728", "134217728"},
+		{"innodb_buffer_pool_size", "1g", "1073741824"},
+		{"max_connections", "0151", "151"},
+		{"slow_query_log", "1", "ON"},
+		{"slow_query_log", "False", "OFF"},
+		{"long_query_time", "0.500000", "0.5"},
+		{"long_query_time", "10", "10"},
+		{"transaction_isolation", "read-committed", "READ-COMMITTED"},
+		{"sql_mode", "no_zero_date, STRICT_ALL_TABLES,NO_ZERO_DATE", "STRICT_ALL_TABLES,NO_ZERO_DATE"},
+		{"sql_mode", "", ""},
+		{"collation_server", "utf8mb4_bin", "utf8mb4_bin"},
+	} {
+		s, ok := DBSettingNamed(EngineMariaDB, test.name)
+		got, err := s.Parse(test.text)
+		if !ok || err != nil || got != test.want {
+			t.Errorf("%s = %q: got %q, %v, want %q", test.name, test.text, got, err, test.want)
+		}
+	}
+	for name, texts := range map[string][]string{
+		"innodb_buffer_pool_size": {"", "M", "-1M", "1.5G", "1P", "128MB", "100", "134217729", "99999999999999T", "9223372036854775808"},
+		"max_connections":         {"", "x", "9", "100001", "1e3", "50 "},
+		"slow_query_log":          {"", "yes", "2"},
+		"long_query_time":         {"", "-1", "1e3", "0.1234567", ".5", "NaN", "31536001"},
+		"transaction_isolation":   {"", "SNAPSHOT"},
+		"sql_mode":                {"TRADITIONAL", ",", "NO_ZERO_DATE,"},
+		"collation_server":        {"", "UTF8", "a b", "a'b", strings.Repeat("a", 513)},
+	} {
+		s, _ := DBSettingNamed(EngineMariaDB, name)
+		for _, text := range texts {
+			if got, err := s.Parse(text); err == nil {
+				t.Errorf("%s = %q is taken as %q", name, text, got)
+			}
+		}
+	}
+}
+
+// Each setting is whole, sorted by name, and not refused as well.
+func TestDBSettings(t *testing.T) {
+	all := DBSettings(EngineMariaDB)
+	if !slices.IsSortedFunc(all, func(a, b DBSetting) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error("the settings are not sorted")
+	}
+	for i, s := range all {
+		if i > 0 && all[i-1].Name == s.Name {
+			t.Errorf("%s stands there twice", s.Name)
+		}
+		if reason, refused := DBSettingRefused(EngineMariaDB, s.Name); refused {
+			t.Errorf("%s is refused too: %s", s.Name, reason)
+		}
+		if !strings.HasSuffix(s.Doc, ".") || s.Range() == "" {
+			t.Errorf("%s: %q, %q", s.Name, s.Doc, s.Range())
+		}
+		if _, err := s.Parse(s.Default); s.Default != "" && err != nil {
+			t.Errorf("the default of %s: %v", s.Name, err)
+		}
+		if s.Type == DBSettingSize && s.Step > 1 && (s.Min%s.Step != 0 || s.Max%s.Step != 0) {
+			t.Errorf("the bounds of %s are no multiples of %s", s.Name, FormatSize(s.Step))
+		}
+	}
+	if DBSettings("other") != nil {
+		t.Error("an unknown engine has settings")
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, n := range map[string]int64{"0": 0, "1": 1, "1K": 1024, "1536": 1536, "3M": 3 << 20, "8G": 8 << 30, "2T": 2 << 40} {
+		if got, err := ParseSize(text); err != nil || got != n {
+			t.Errorf("%q is %d, %v", text, got, err)
+		}
+		if got := FormatSize(n); got != text {
+			t.Errorf("%d is written %q, want %q", n, got, text)
+		}
+	}
+}
+
+func FuzzDBSettingParse(f *testing.F) {
+	for _, text := range []string{"128M", "0.5", "ON", "STRICT_ALL_TABLES,NO_ZERO_DATE", "utf8mb4", "8T", "18446744073709551615K", "-1", "a\nb"} {
+		f.Add(text)
+	}
+	all := DBSettings(EngineMariaDB)
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, s := range all {
+			value, err := s.Parse(text)
+			if err != nil {
+				continue
+			}
+			if strings.ContainsAny(value, "\n\r'\"\\#;=") {
+				t.Errorf("%s = %q is more than a value: %q", s.Name, text, value)
+			}
+			if again, err := s.Parse(value); err != nil || again != value {
+				t.Errorf("%s: %q becomes %q, %v", s.Name, value, again, err)
+			}
+		}
+	})
+}

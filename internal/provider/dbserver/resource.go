@@ -1,0 +1,47 @@
+// Package dbserver is the resource and the data source foobar_db_server.
+package dbserver
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+)
+
+const (
+	typeName = "db_server"
+	title    = "database server"
+)
+
+const description = "Runs one instance of a database engine, with a systemd unit, a data directory and a configuration of its own.\n\n" +
+	"It boots fenced, which is read-only, and stays so until a replication opens it. It has no superuser password: " +
+	"the machine's agent alone is let in, over the Unix socket. Its TLS certificate is signed during the apply, for a key that never leaves the machine.\n\n" +
+	"A destroy stops the server and keeps its data. What moves by itself, such as the number of connections, is in the data source of the same name."
+
+// model is the resource's model.
+type model struct {
+	component.Model
+	settings
+}
+
+// New returns the resource foobar_db_server.
+func New() resource.Resource {
+	return component.New(kind())
+}
+
+func kind() component.Kind[model, api.DBServer] {
+	return component.Kind[model, api.DBServer]{
+		Kind:        api.KindDBServer,
+		TypeName:    typeName,
+		Title:       title,
+		Description: description,
+		Attributes:  attributes(),
+		Shared:      func(m *model) *component.Model { return &m.Model },
+		Spec:        func(m model) (api.DBServer, error) { return m.spec(), nil },
+		Show:        func(spec api.DBServer, m *model) { m.settings = newSettings(spec, m.settings) },
+		Resolve:     resolve,
+		Guess:       guess,
+		Costs:       costs,
+		Prepare:     certify,
+	}
+}

@@ -1,0 +1,156 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/gtid"
+)
+
+// Engine is one database server, seen by the agent of its machine through the
+// server's own local API. Every method can be called twice, and again after a
+// crash anywhere in it. The tests of package enginetest say what each means.
+type Engine interface {
+	// Observe asks the server; it writes nothing.
+	Observe(ctx context.Context) (EngineView, error)
+	// Differences tells in words what of wanted is not so, and writes nothing.
+	Differences(ctx context.Context, wanted Catalog, secrets Secrets) ([]string, error)
+
+	// Fence makes the server refuse writes and cuts the clients that may be
+	// in the middle of one. Unfence lets writes in; it is the one way to do so,
+	// and only the agent calls it, when it knows that the server is primary.
+	Fence(ctx context.Context) error
+	Unfence(ctx context.Context) error
+
+	// Position returns where the data stand, WaitFor returns once they are at
+	// least there, or ctx's error.
+	Position(ctx context.Context) (string, error)
+	WaitFor(ctx context.Context, position string) error
+
+	// Claim writes the origin of the data set on a primary that has none, and
+	// what replication itself needs: accounts and the heartbeat's table. It
+	// does not change an origin that is there.
+	Claim(ctx context.Context, origin string, secrets Secrets) error
+	// Provision makes databases, users and grants as wanted. What is wanted no
+	// more stays, unless drop names it.
+	Provision(ctx context.Context, wanted Catalog, drop Drop, secrets Secrets) error
+	// Retire removes the replication's own accounts from a primary.
+	Retire(ctx context.Context) error
+	// Beat writes the heartbeat of a primary, as an account that the fence stops.
+	Beat(ctx context.Context, epoch uint64, writer NodeID) error
+
+	// Follow makes the server a fenced replica of source, from where its data
+	// stand. Detach makes it follow nobody, and leaves the fence as it is.
+	Follow(ctx context.Context, source Source) error
+	Detach(ctx context.Context) error
+	// Set changes settings of the running server.
+	Set(ctx context.Context, settings map[string]string) error
+
+	// Donate writes a copy of the server's data, taken while it serves.
+	Donate(ctx context.Context, to io.Writer) error
+	// Receive replaces the server's data by a donated copy: it stops the server,
+	// never lets half a copy serve, and returns with the server up and fenced.
+	// Progress, which may be nil, is told the bytes that have arrived.
+	Receive(ctx context.Context, donor NodeID, from io.Reader, progress func(bytes int64)) error
+	// SeedState returns the mark of a seed that has not ended, nil if there is none.
+	SeedState() (*SeedMark, error)
+	// ResumeSeed ends a seed of which the copy is whole; without a seed it does
+	// nothing. It reports whether there was one that it cannot end, because the
+	// copy is not whole: that has to be received again.
+	ResumeSeed(ctx context.Context) (incomplete bool, err error)
+}
+
+// Source is what a replica follows.
+type Source struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
+	// CA, Certificate and Key are paths that the server can read. The source
+	// has to show a certificate for Host by CA.
+	CA          string `json:"ca"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	// Password is that of the replication's own account.
+	Password api.Secret `json:"-"`
+	// Delay is how long changes are held back, in whole seconds.
+	Delay api.Duration `json:"delay,omitempty"`
+}
+
+// Catalog is what is managed inside the databases.
+type Catalog struct {
+	Databases map[string]Database `json:"databases,omitempty"`
+	Users     map[string]User     `json:"users,omitempty"`
+}
+
+// Database is one database. Empty values leave the server's default.
+type Database struct {
+	Charset   string `json:"charset,omitempty"`
+	Collation string `json:"collation,omitempty"`
+}
+
+// User is an account of an app, which may connect from wherever the server's
+// network rules let it. Its password is among the [Secrets].
+type User struct {
+	// Grants are the privileges by database, in the engine's words.
+	Grants map[string][]string `json:"grants,omitempty"`
+	// RequireTLS refuses connections that are not encrypted.
+	RequireTLS bool `json:"require_tls,omitempty"`
+	// PasswordVersion changes when the password does.
+	PasswordVersion int64 `json:"password_version,omitempty"`
+}
+
+// Drop is the consent to drop what it names, and nothing else.
+type Drop struct {
+	Databases []string `json:"databases,omitempty"`
+	Users     []string `json:"users,omitempty"`
+}
+
+// Empty reports whether nothing is to be dropped.
+func (d Drop) Empty() bool { return len(d.Databases) == 0 && len(d.Users) == 0 }
+
+// Secrets are the passwords of a replication. They are in no snapshot, plan or journal.
+type Secrets struct {
+	// Replication is the password of the account that replicas use.
+	Replication api.Secret
+	// Users are the passwords by user.
+	Users map[string]api.Secret
+}
+
+// algebra compares the positions of an engine, in the engine's own text.
+type algebra interface {
+	// Missing returns what of history is not in other, "" if it is a subset.
+	Missing(history, other string) (string, error)
+	// CanFollow reports whether data at position applied can catch up from
+	// logs that begin at oldest. What is not known cannot.
+	CanFollow(applied, oldest string) (bool, error)
+}
+
+// algebraOf returns an engine's algebra.
+func algebraOf(engine api.DBEngine) (algebra, error) {
+	switch engine {
+	case api.EngineMariaDB:
+		return sequences{}, nil
+	}
+	return nil, fmt.Errorf("there is no replication for engine %q; there is for %v", engine, api.DBEngines())
+}
+
+// sequences is the algebra of MariaDB's GTIDs.
+type sequences struct{}
+
+func (sequences) Missing(history, other string) (string, error) {
+	a, b, err := parseBoth(history, other)
+	return a.Missing(b).String(), err
+}
+
+func (sequences) CanFollow(applied, oldest string) (bool, error) {
+	a, b, err := parseBoth(applied, oldest)
+	return err == nil && a.CanFollow(b), err
+}
+
+func parseBoth(one, other string) (a, b gtid.Set, err error) {
+	if a, err = gtid.Parse(one); err == nil {
+		b, err = gtid.Parse(other)
+	}
+	return a, b, err
+}

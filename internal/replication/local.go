@@ -1,0 +1,218 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Local is a node as its own agent plays it: orders are carried out on the
+// engine and the agent's records. Other agents reach it through the agents' API.
+type Local struct {
+	ID NodeID
+	// Engine is the database's, nil on a witness.
+	Engine  Engine
+	Records Records
+	// Wants returns what the member was told of the replication besides orders.
+	Wants func(ctx context.Context) (Wants, error)
+	// Copy opens the stream of a donor's data.
+	Copy func(ctx context.Context, donor NodeID) (io.ReadCloser, error)
+	// Progress is told the bytes of a copy that have arrived; it may be nil.
+	Progress func(bytes int64)
+	Now      func() time.Time
+
+	mu         sync.Mutex
+	aboveSince time.Time
+}
+
+// Records are what an agent keeps of a replication, durably: what was set is
+// there after a power loss.
+type Records interface {
+	Record(ctx context.Context) (Record, error)
+	SetRecord(ctx context.Context, record Record) error
+	// Seeded is the order whose copy the data are, "" if none.
+	Seeded(ctx context.Context) (string, error)
+	SetSeeded(ctx context.Context, order string) error
+}
+
+// Wants is what a member was told of its replication: the topology, and what
+// is in none because it is secret or its own.
+type Wants struct {
+	Topology Topology
+	Secrets  Secrets
+	// TLS has the paths of CA, certificate and key that the engine's
+	// connections to a source use; address and password are filled in.
+	TLS Source
+}
+
+var _ Node = (*Local)(nil)
+
+// Observe looks at records and engine. A database that does not answer is a
+// view with Unobservable, not an error.
+func (l *Local) Observe(ctx context.Context) (NodeView, error) {
+	record, err := l.Records.Record(ctx)
+	if err != nil {
+		return NodeView{}, fmt.Errorf("read the record: %w", err)
+	}
+	view := NodeView{Taken: l.Now(), Record: record}
+	if l.Engine == nil {
+		return view, nil
+	}
+	if view.Seeding, err = l.Engine.SeedState(); err != nil {
+		return NodeView{}, err
+	}
+	if view.EngineView, err = l.Engine.Observe(ctx); err == nil {
+		view.CatalogDiffers, err = l.differences(ctx)
+	}
+	if err != nil {
+		return NodeView{Taken: view.Taken, Record: record, Seeding: view.Seeding, Unobservable: &Unobservable{Since: view.Taken, Reason: err.Error()}}, nil
+	}
+	return view, l.judgeLag(ctx, &view)
+}
+
+func (l *Local) differences(ctx context.Context) ([]string, error) {
+	wants, err := l.Wants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.Engine.Differences(ctx, wants.Topology.Catalog, wants.Secrets)
+}
+
+// judgeLag notes since when the lag has been above its limit. A lag that is
+// not known leaves that as it is.
+func (l *Local) judgeLag(ctx context.Context, view *NodeView) error {
+	if view.Lag == nil {
+		return nil
+	}
+	wants, err := l.Wants(ctx)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch limit := wants.Topology.MaxLag; {
+	case limit == 0 || view.Lag.Applied <= limit:
+		l.aboveSince = time.Time{}
+	case l.aboveSince.IsZero():
+		l.aboveSince = view.Taken
+	}
+	view.Lag.AboveSince = l.aboveSince
+	return nil
+}
+
+// Do carries out an order, if the node's record admits it.
+func (l *Local) Do(ctx context.Context, order Order) error {
+	record, err := l.Records.Record(ctx)
+	if err != nil {
+		return fmt.Errorf("read the record: %w", err)
+	}
+	if err := order.Admit(l.ID, record); err != nil {
+		return err
+	}
+	action := order.Action
+	if action.Verb == DoRecord {
+		return l.Records.SetRecord(ctx, *action.Record)
+	}
+	if l.Engine == nil {
+		return fmt.Errorf("%s is a witness and has no database to %s", l.ID, action.Verb)
+	}
+	switch action.Verb {
+	case DoFence:
+		return l.Engine.Fence(ctx)
+	case DoOpen:
+		return l.Engine.Unfence(ctx)
+	case DoDetach:
+		return l.Engine.Detach(ctx)
+	case DoSet:
+		return l.Engine.Set(ctx, action.Settings)
+	case DoRetire:
+		return l.Engine.Retire(ctx)
+	case DoSeed:
+		return l.seed(ctx, order)
+	case DoRecord:
+	case DoClaim, DoProvision, DoFollow:
+		return l.informed(ctx, action)
+	}
+	return fmt.Errorf("the action %q is not known here: the agents' versions differ", action.Verb)
+}
+
+// informed carries out what takes more than the order says.
+func (l *Local) informed(ctx context.Context, action Action) error {
+	wants, err := l.Wants(ctx)
+	if err != nil {
+		return err
+	}
+	switch action.Verb {
+	case DoClaim:
+		return l.Engine.Claim(ctx, action.Origin, wants.Secrets)
+	case DoProvision:
+		return l.Engine.Provision(ctx, wants.Topology.Catalog, action.Drop, wants.Secrets)
+	default:
+		source := wants.TLS
+		source.Host, source.Port, source.Delay = action.At.Host, action.At.Port, action.At.Delay
+		source.Password = wants.Secrets.Replication
+		return l.Engine.Follow(ctx, source)
+	}
+}
+
+// seed replaces the data by the donor's, once for each order: the second time
+// there is nothing left to do. It is the last guard of data that are nowhere else.
+func (l *Local) seed(ctx context.Context, order Order) error {
+	id := order.Operation + "/" + order.Step
+	done, err := l.Records.Seeded(ctx)
+	if err != nil {
+		return err
+	}
+	mark, err := l.Engine.SeedState()
+	switch {
+	case err != nil:
+		return err
+	case mark == nil && done == id:
+		return nil
+	case mark == nil:
+		copied, err := l.mayReplace(ctx, order.Action)
+		if err == nil && !copied {
+			err = l.receive(ctx, order.Action.Source)
+		}
+		if err != nil {
+			return err
+		}
+	default: // an earlier life began it
+		incomplete, err := l.Engine.ResumeSeed(ctx)
+		if err == nil && incomplete {
+			err = l.receive(ctx, order.Action.Source)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return l.Records.SetSeeded(ctx, id)
+}
+
+// mayReplace refuses to replace data that are not nothing, without a consent.
+// Data of the origin that is to be copied are the copy: the order was given for
+// a server without any, and an earlier life ended just after it.
+func (l *Local) mayReplace(ctx context.Context, action Action) (copied bool, err error) {
+	if action.Consent != "" {
+		return false, nil
+	}
+	view, err := l.Engine.Observe(ctx)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("look at the data before they are replaced: %w", err)
+	case view.Writable || !view.Empty && view.Origin != action.Origin:
+		return false, fmt.Errorf("%s holds data and no consent was given to replace them; %s", l.ID, reseedOf(l.ID))
+	}
+	return view.Origin == action.Origin, nil
+}
+
+func (l *Local) receive(ctx context.Context, donor NodeID) error {
+	stream, err := l.Copy(ctx, donor)
+	if err != nil {
+		return fmt.Errorf("ask %s for a copy: %w", donor, err)
+	}
+	return errors.Join(l.Engine.Receive(ctx, donor, stream, l.Progress), stream.Close())
+}

@@ -1,0 +1,284 @@
+package mariadb
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// ownSchema is the replication's own database.
+const ownSchema = "foobar"
+
+// Privileges lists what may be granted on a database: all that MariaDB 11.8
+// has on that level but GRANT OPTION. "ALL" stands for all of them.
+func Privileges() []string {
+	return []string{
+		"ALTER", "ALTER ROUTINE", "CREATE", "CREATE ROUTINE", "CREATE TEMPORARY TABLES", "CREATE VIEW", "DELETE", "DELETE HISTORY",
+		"DROP", "EVENT", "EXECUTE", "INDEX", "INSERT", "LOCK TABLES", "REFERENCES", "SELECT", "SHOW CREATE ROUTINE", "SHOW VIEW", "TRIGGER", "UPDATE",
+	}
+}
+
+// state is what exists, or is to exist, of what is managed.
+type state struct {
+	databases map[string]replication.Database
+	accounts  map[string]account
+}
+
+// account is one account of the server.
+type account struct {
+	name, host string
+	// secret is the hash of its password, or the operating system's user that
+	// its socket is bound to; "" is not known, and not compared.
+	secret string
+	socket bool
+	tls    bool
+	// global are the privileges on everything; grants those by database, of
+	// which table is the single table that they are limited to.
+	global []string
+	grants map[string][]string
+	// onTable limits the grants to that table of each database, "" is the database.
+	onTable string
+}
+
+// change is one statement, and what it is for in words that hold no secret. A
+// change without a statement cannot be made: a password is missing.
+type change struct{ says, sql string }
+
+// converge returns what has to be done so that wanted exists. What exists
+// beyond it stays, unless drop names it; the privileges of a wanted account
+// become exactly the wanted ones. Pure.
+func converge(have, wanted state, drop replication.Drop) ([]change, error) {
+	var b builder
+	for _, name := range slices.Sorted(maps.Keys(wanted.databases)) {
+		b.database(name, have.databases, wanted.databases[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted.accounts)) {
+		b.account(have.accounts[name], wanted.accounts[name])
+	}
+	for _, name := range slices.Sorted(slices.Values(drop.Users)) {
+		b.dropUser(name, have, wanted)
+	}
+	for _, name := range slices.Sorted(slices.Values(drop.Databases)) {
+		b.dropDatabase(name, have, wanted)
+	}
+	return b.changes, b.err
+}
+
+// builder collects changes, and the first error.
+type builder struct {
+	changes []change
+	err     error
+}
+
+func (b *builder) add(says, format string, args ...any) {
+	b.changes = append(b.changes, change{says: says, sql: fmt.Sprintf(format, args...)})
+}
+
+// check keeps the first error and reports whether there was none.
+func (b *builder) check(err error) bool {
+	b.err = cmp.Or(b.err, err)
+	return err == nil
+}
+
+func (b *builder) database(name string, have map[string]replication.Database, wanted replication.Database) {
+	quoted, err := Identifier(name)
+	if !b.check(err) || !b.check(checkWords(name, wanted.Charset, wanted.Collation)) {
+		return
+	}
+	options := ""
+	if wanted.Charset != "" {
+		options += " CHARACTER SET " + wanted.Charset
+	}
+	if wanted.Collation != "" {
+		options += " COLLATE " + wanted.Collation
+	}
+	now, exists := have[name]
+	switch {
+	case !exists:
+		b.add(fmt.Sprintf("database %q does not exist", name), "CREATE DATABASE IF NOT EXISTS %s%s", quoted, options)
+	case differs(now.Charset, wanted.Charset) || differs(now.Collation, wanted.Collation):
+		b.add(fmt.Sprintf("database %q has charset %s and collation %s", name, now.Charset, now.Collation), "ALTER DATABASE %s%s", quoted, options)
+	}
+}
+
+func differs(have, wanted string) bool { return wanted != "" && !strings.EqualFold(have, wanted) }
+
+func checkWords(name string, words ...string) error {
+	for _, word := range words {
+		if word != "" && !isWord(word) {
+			return fmt.Errorf("database %q: %q is no charset or collation", name, word)
+		}
+	}
+	return nil
+}
+
+func (b *builder) account(have, wanted account) {
+	who := quoted(wanted.name) + "@" + quoted(wanted.host)
+	label := fmt.Sprintf("user %q", wanted.name)
+	exists := have.name != ""
+	switch secret, tls := wanted.secret, requirement(wanted.tls); {
+	case !exists && secret == "":
+		b.changes = append(b.changes, change{says: label + " does not exist, and no password was given for it"})
+		return
+	case !exists:
+		b.add(label+" does not exist", "CREATE USER IF NOT EXISTS %s %s%s", who, identified(wanted), tls)
+	case secret != "" && (have.secret != secret || have.socket != wanted.socket):
+		b.add(label+" has another password", "ALTER USER %s %s%s", who, identified(wanted), tls)
+	case have.tls != wanted.tls:
+		b.add(fmt.Sprintf("%s: TLS required is %v", label, have.tls), "ALTER USER %s%s", who, tls)
+	}
+	b.privileges(label, who, "*.*", "", have.global, wanted.global)
+	for _, database := range slices.Sorted(maps.Keys(union(have.grants, wanted.grants))) {
+		pattern, err := grantPattern(database)
+		if !b.check(err) {
+			return
+		}
+		on := pattern + ".*"
+		if wanted.onTable != "" {
+			on = "`" + database + "`.`" + wanted.onTable + "`" // our own tables only
+		}
+		b.privileges(label, who, on, " on "+database, have.grants[database], wanted.grants[database])
+	}
+}
+
+func requirement(tls bool) string {
+	if tls {
+		return " REQUIRE SSL"
+	}
+	return " REQUIRE NONE"
+}
+
+func identified(a account) string {
+	if a.socket {
+		return "IDENTIFIED VIA unix_socket AS " + quoted(a.secret)
+	}
+	return "IDENTIFIED BY PASSWORD " + quoted(a.secret)
+}
+
+// privileges grants what is missing and revokes what is too much.
+func (b *builder) privileges(label, who, on, where string, have, wanted []string) {
+	for _, word := range wanted {
+		if !slices.Contains(Privileges(), word) && on != "*.*" {
+			b.check(fmt.Errorf("%s%s: %q is no privilege on a database; there are ALL and %s", label, where, word, strings.Join(Privileges(), ", ")))
+			return
+		}
+	}
+	if missing := without(wanted, have); len(missing) > 0 {
+		b.add(fmt.Sprintf("%s lacks %s%s", label, strings.Join(missing, ", "), where), "GRANT %s ON %s TO %s", strings.Join(missing, ", "), on, who)
+	}
+	if extra := without(have, wanted); len(extra) > 0 {
+		b.add(fmt.Sprintf("%s has %s%s", label, strings.Join(extra, ", "), where), "REVOKE %s ON %s FROM %s", strings.Join(extra, ", "), on, who)
+	}
+}
+
+// without returns what of a is not in b, in order.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Sorted(slices.Values(a)), func(s string) bool { return slices.Contains(b, s) })
+}
+
+func union(a, b map[string][]string) map[string][]string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string][]string{}
+	}
+	maps.Copy(all, b)
+	return all
+}
+
+func (b *builder) dropUser(name string, have, wanted state) {
+	_, still := wanted.accounts[name]
+	if !b.check(checkUser(name)) || still {
+		return // it was taken back into the configuration
+	}
+	if _, exists := have.accounts[name]; exists {
+		b.add(fmt.Sprintf("user %q is to be dropped", name), "DROP USER IF EXISTS %s@'%%'", quoted(name))
+	}
+}
+
+func (b *builder) dropDatabase(name string, have, wanted state) {
+	quoted, err := Identifier(name)
+	_, still := wanted.databases[name]
+	if !b.check(err) || !b.check(checkDatabase(name)) || still {
+		return
+	}
+	if _, exists := have.databases[name]; exists {
+		b.add(fmt.Sprintf("database %q is to be dropped", name), "DROP DATABASE IF EXISTS %s", quoted)
+	}
+}
+
+// wantedState is what a catalog asks for, with the replication's own accounts.
+func wantedState(catalog replication.Catalog, secrets replication.Secrets, osUser string) (state, error) {
+	s := ownState(secrets, osUser)
+	for name, database := range catalog.Databases {
+		if err := checkDatabase(name); err != nil {
+			return state{}, err
+		}
+		s.databases[name] = database
+	}
+	for name, user := range catalog.Users {
+		if err := checkUser(name); err != nil {
+			return state{}, err
+		}
+		a := account{name: name, host: "%", tls: user.RequireTLS, grants: map[string][]string{}}
+		if password, ok := secrets.Users[name]; ok && password != "" {
+			a.secret = nativeHash(password.Reveal())
+		}
+		for database, words := range user.Grants {
+			if err := checkDatabase(database); err != nil {
+				return state{}, fmt.Errorf("user %q: %w", name, err)
+			}
+			a.grants[database] = expand(words)
+		}
+		s.accounts[name] = a
+	}
+	return s, nil
+}
+
+// ownState is what replication itself needs: one account for replicas, over
+// TLS only, and one for the heartbeat that may write its row and nothing else.
+func ownState(secrets replication.Secrets, osUser string) state {
+	repl := account{name: replicationUser, host: "%", tls: true, global: []string{"REPLICATION SLAVE"}}
+	if secrets.Replication != "" {
+		repl.secret = nativeHash(secrets.Replication.Reveal())
+	}
+	beat := account{
+		name: heartbeatUser, host: "localhost", socket: true, secret: osUser,
+		onTable: "heartbeat", grants: map[string][]string{ownSchema: {"UPDATE"}},
+	}
+	return state{databases: map[string]replication.Database{}, accounts: map[string]account{replicationUser: repl, heartbeatUser: beat}}
+}
+
+// expand puts privileges in capitals, each once, and all in the place of "ALL".
+func expand(words []string) []string {
+	var all []string
+	for _, word := range words {
+		switch word = strings.ToUpper(strings.TrimSpace(word)); word {
+		case "ALL", "ALL PRIVILEGES":
+			return Privileges()
+		default:
+			all = append(all, word)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// checkDatabase refuses names of databases that are not a user's.
+func checkDatabase(name string) error {
+	if slices.Contains([]string{"mysql", "information_schema", "performance_schema", "sys", ownSchema}, strings.ToLower(name)) {
+		return fmt.Errorf("the database %q is the server's own; choose another name", name)
+	}
+	return checkName(name, maxDatabaseName)
+}
+
+// checkUser refuses names of accounts that are not an app's.
+func checkUser(name string) error {
+	if slices.Contains([]string{"root", "mysql", "mariadb.sys", "public"}, strings.ToLower(name)) || strings.HasPrefix(strings.ToLower(name), ownSchema+"_") {
+		return fmt.Errorf("the user %q is the server's own; choose another name", name)
+	}
+	return checkName(name, maxUserName)
+}

@@ -1,0 +1,103 @@
+package replication
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// wantedSettings are the settings of a running server that replication needs
+// and that can be set while it runs, for a replication of n members. What
+// needs a restart belongs to the foobar_db_server, and is only told.
+func wantedSettings(members int) map[string]string {
+	return map[string]string{
+		"gtid_strict_mode":               "ON",
+		"binlog_format":                  "ROW",
+		"sync_binlog":                    "1",
+		"innodb_flush_log_at_trx_commit": "1",
+		purgeSetting:                     purgeNeeds(members),
+	}
+}
+
+// purgeSetting is how many replicas must be connected for binary logs to
+// expire. It is 1 by default (MDEV-31404), which keeps logs for a replica that
+// is away, and keeps them for ever where there is none.
+const purgeSetting = "slave_connections_needed_for_purge"
+
+func purgeNeeds(members int) string { return strconv.Itoa(min(members-1, 1)) }
+
+// setting matches members that show another value than want; a number matches
+// from want upwards. A member that does not show it is not judged.
+func setting(name, want string) func(sight) []hit {
+	return each(everybody, func(m member) string {
+		have, ok := m.Settings[name]
+		if !ok || settingIs(have, want) {
+			return ""
+		}
+		return fmt.Sprintf("%s is %s, %s is needed", name, have, want)
+	})
+}
+
+func settingIs(have, want string) bool {
+	least, errWant := strconv.Atoi(want)
+	number, errHave := strconv.Atoi(have)
+	if errWant == nil && errHave == nil {
+		return number >= least
+	}
+	return strings.EqualFold(have, want)
+}
+
+func durable(v sight) []hit {
+	return each(everybody, func(m member) string {
+		var loose []string
+		for _, name := range []string{"sync_binlog", "innodb_flush_log_at_trx_commit"} {
+			if have, ok := m.Settings[name]; ok && have != "1" {
+				loose = append(loose, name+" is "+have)
+			}
+		}
+		if len(loose) == 0 {
+			return ""
+		}
+		return strings.Join(loose, ", ") + ": a power loss may lose what was acknowledged; 1 is needed"
+	})(v)
+}
+
+func purgeRule(v sight) []hit {
+	want := purgeNeeds(len(v.Desired.Members))
+	return each(everybody, func(m member) string {
+		have, ok := m.Settings[purgeSetting]
+		switch {
+		case !ok || have == want:
+			return ""
+		case want == "0":
+			return fmt.Sprintf("%s is %s: without a replica no binary log ever expires, and the disk fills", purgeSetting, have)
+		}
+		return fmt.Sprintf("%s is %s: binary logs may expire while a replica is away; %s is needed", purgeSetting, have, want)
+	})(v)
+}
+
+func retentionShort(v sight) []hit {
+	return each(everybody, func(m member) string {
+		seconds, err := strconv.ParseInt(m.Settings["binlog_expire_logs_seconds"], 10, 64)
+		kept := time.Duration(seconds) * time.Second
+		if err != nil || seconds == 0 || kept >= time.Duration(v.Desired.MinRetention) {
+			return "" // 0 keeps them for ever
+		}
+		return fmt.Sprintf("keeps binary logs for %s, at least %s is asked for: a replica that is away for longer has to be seeded again", kept, v.Desired.MinRetention)
+	})(v)
+}
+
+// looseSettings returns what of a member's settings has to be set, by name.
+func looseSettings(m member, members int) map[string]string {
+	loose := map[string]string{}
+	exact := []string{purgeSetting, "sync_binlog", "innodb_flush_log_at_trx_commit"}
+	for name, want := range wantedSettings(members) {
+		have, ok := m.Settings[name]
+		if ok && (!settingIs(have, want) || slices.Contains(exact, name) && have != want) {
+			loose[name] = want
+		}
+	}
+	return loose
+}

@@ -1,0 +1,433 @@
+package replication
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// The findings.
+const (
+	NoWritablePrimary    Code = "NoWritablePrimary"
+	TwoWritable          Code = "TwoWritable"
+	EpochConflict        Code = "EpochConflict"
+	PrimaryDiffers       Code = "PrimaryDiffers"
+	RecordBehind         Code = "RecordBehind"
+	ReplicaWritable      Code = "ReplicaWritable"
+	SeedUnfinished       Code = "SeedUnfinished"
+	WrongSource          Code = "WrongSource"
+	ReplicationStopped   Code = "ReplicationStopped"
+	IOError              Code = "IOError"
+	SQLError             Code = "SQLError"
+	PrimaryLost          Code = "PrimaryLost"
+	PositionUnknown      Code = "PositionUnknown"
+	Errant               Code = "Errant"
+	ForeignData          Code = "ForeignData"
+	CannotCatchUp        Code = "CannotCatchUp"
+	LagHigh              Code = "LagHigh"
+	NotAutoPosition      Code = "NotAutoPosition"
+	StrictOff            Code = "StrictOff"
+	BinlogOff            Code = "BinlogOff"
+	LogUpdatesOff        Code = "LogUpdatesOff"
+	NotRowFormat         Code = "NotRowFormat"
+	NotDurable           Code = "NotDurable"
+	SerialApply          Code = "SerialApply"
+	PurgeRule            Code = "PurgeRule"
+	BinlogRetentionShort Code = "BinlogRetentionShort"
+	NoTLS                Code = "NoTLS"
+	PrivilegedAppAccount Code = "PrivilegedAppAccount"
+	CatalogDiffers       Code = "CatalogDiffers"
+	DuplicateIdentity    Code = "DuplicateIdentity"
+	VersionDirection     Code = "VersionDirection"
+	Delayed              Code = "Delayed"
+	Left                 Code = "Left"
+	UnobservableNode     Code = "Unobservable"
+)
+
+// Texts that several rows use.
+const (
+	nextApply   = "terraform apply"
+	nextReseed  = `reseed = { node = "<member>", token = "<new text>" } discards that member's data and copies the primary's, with the next apply`
+	nextRestart = "it takes a restart: set it in the settings of the member's foobar_db_server and apply"
+)
+
+// reseedOf says how to discard a member's data.
+func reseedOf(id NodeID) string { return strings.Replace(nextReseed, "<member>", string(id), 1) }
+
+// table is the table of findings. Rows of one severity are told in this order.
+func table() []rule {
+	const info, warning, fault = api.SeverityInfo, api.SeverityWarning, api.SeverityError
+	return []rule{
+		{TwoWritable, fault, true, twoWritable, "an apply fences all but the primary of the highest epoch"},
+		{EpochConflict, fault, false, epochConflict, "stop the apps' writes, compare the data of both by hand, and detach the one that is wrong"},
+		{PrimaryLost, fault, false, primaryLost, ""},
+		{NoWritablePrimary, fault, true, noWritablePrimary, "an apply opens it if a majority of the voters answers; foobar-agent status on it says why it is fenced"},
+		{DuplicateIdentity, fault, false, duplicateIdentity, "give each member's foobar_db_server a server_id of its own"},
+		{Errant, fault, false, related(diverged, "holds writes that the primary has not: "), nextReseed},
+		{ForeignData, fault, false, related(unrelated, "holds data of another origin than the primary's"), nextReseed},
+		{CannotCatchUp, fault, false, cannotCatchUp, nextReseed},
+		{SeedUnfinished, fault, true, seedUnfinished, "terraform apply seeds it again; until then the database does not start"},
+		{VersionDirection, fault, false, versionDirection, "upgrade the replicas first"},
+
+		{PrimaryDiffers, warning, false, primaryDiffers, "nothing is changed by itself: set primary to the member that is primary to accept it"},
+		{RecordBehind, warning, true, recordBehind, nextApply + " tells it again"},
+		{ReplicaWritable, warning, true, each(sight.replicas, replicaWritable), "an apply sets it read-only; afterwards the plan tells if it holds writes of its own"},
+		{WrongSource, warning, true, wrongSource, "an apply points it at the primary"},
+		{ReplicationStopped, warning, true, eachSource(stopped), "an apply starts it"},
+		{IOError, warning, true, ioError, "an apply sets address, account and certificates again"},
+		{SQLError, warning, true, sqlError, nextReseed},
+		{PositionUnknown, warning, false, positionUnknown, "without it nothing is known of what the data hold: ask the server for gtid_binlog_state and gtid_slave_pos, and seed it again if they are empty"},
+		{CatalogDiffers, warning, true, catalogDiffers, nextApply},
+		{NotAutoPosition, warning, true, eachSource(notAutoPosition), "an apply makes it follow by transaction ids"},
+		{NoTLS, warning, true, eachSource(noTLS), "an apply sets TLS and the check of the certificate again"},
+		{StrictOff, warning, true, setting("gtid_strict_mode", "ON"), nextApply + " sets it"},
+		{NotRowFormat, warning, true, setting("binlog_format", "ROW"), nextApply + " sets it"},
+		{NotDurable, warning, true, durable, nextApply + " sets it"},
+		{PurgeRule, warning, true, purgeRule, nextApply + " sets it"},
+		{BinlogOff, warning, false, setting("log_bin", "ON"), nextRestart},
+		{LogUpdatesOff, warning, false, setting("log_slave_updates", "ON"), nextRestart},
+		{BinlogRetentionShort, warning, false, retentionShort, "raise binlog_expire_logs_seconds in the settings of the member's foobar_db_server, or lower min_binlog_retention"},
+		{PrivilegedAppAccount, warning, false, each(everybody, privileged), "REVOKE these privileges, or drop the account: it can write to a replica in spite of read-only"},
+		{UnobservableNode, warning, false, unobservable, "foobar-agent status on the machine; its data and role are not known, and nothing is taken for fine"},
+
+		{SerialApply, info, false, setting("slave_parallel_threads", "2"), "set slave_parallel_threads to 2 or more in the settings of the member's foobar_db_server: a backlog takes long to apply otherwise"},
+		{Delayed, info, true, eachSource(delayed), nextApply + " sets the delay"},
+		{LagHigh, info, false, lagHigh, "reads go elsewhere until it has caught up; a long transaction or a slow disk is the usual cause"},
+		{Left, info, true, left, nextApply + " detaches it; its data stay"},
+	}
+}
+
+func twoWritable(v sight) []hit {
+	open := v.writable()
+	if len(open) < 2 {
+		return nil
+	}
+	h := hit{detail: fmt.Sprintf("%s accept writes at the same time", join(open))}
+	if !v.agreed || !slices.Contains(open, v.holder) {
+		h.stuck, h.next = true, "the epochs do not tell which of them is right: set read_only=1 on the one with the older data, and plan again"
+	}
+	return []hit{h}
+}
+
+func epochConflict(v sight) []hit {
+	if v.agreed {
+		return nil
+	}
+	var claims []string
+	records := v.records()
+	for _, id := range slices.Sorted(maps.Keys(records)) {
+		if record := records[id]; record.Epoch == v.Epoch() && record.Primary != "" {
+			claims = append(claims, fmt.Sprintf("%s recorded %s", id, record.Primary))
+		}
+	}
+	return []hit{{detail: fmt.Sprintf("epoch %d has two primaries: %s", v.Epoch(), strings.Join(claims, ", "))}}
+}
+
+func noWritablePrimary(v sight) []hit {
+	if len(v.writable()) > 0 {
+		return nil
+	}
+	primary, ok := v.primary()
+	if !ok {
+		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
+	}
+	lost, _ := lostTo(v)
+	return []hit{{node: primary.id, detail: "nobody accepts writes: the primary is read-only", stuck: lost != ""}}
+}
+
+// lostTo returns the member that may have the data which the primary has not
+// any more, "" if there is none, and the text of what to do then.
+func lostTo(v sight) (holder NodeID, next string) {
+	primary, ok := v.primary()
+	if !ok || primary.Origin != "" || v.Epoch() == 0 {
+		return "", ""
+	}
+	for _, id := range v.Desired.MemberIDs() {
+		node := v.Nodes[id]
+		if id != primary.id && (node.Origin != "" || node.Unobservable != nil || node.Seeding != nil) {
+			return id, fmt.Sprintf("keep the data of %s: destroy this replication, which deletes no data, and create it again with primary = %q", id, id)
+		}
+	}
+	return "", ""
+}
+
+func primaryLost(v sight) []hit {
+	other, next := lostTo(v)
+	if other == "" {
+		return nil
+	}
+	return []hit{{node: v.holder, next: next, detail: fmt.Sprintf("the primary %s has lost its data (was the machine rebuilt?), and %s may still have them", v.holder, other)}}
+}
+
+func positionUnknown(v sight) []hit {
+	return each(everybody, func(m member) string {
+		if m.Origin == "" {
+			return "" // nothing is asked of data that take no part
+		}
+		if _, err := v.algebra.Missing(m.History, ""); err != nil || m.History == "" {
+			return fmt.Sprintf("takes part, and shows no position that can be read: %q", m.History)
+		}
+		return ""
+	})(v)
+}
+
+func duplicateIdentity(v sight) []hit {
+	first := map[uint32]NodeID{}
+	var hits []hit
+	for _, m := range v.seen {
+		if other, ok := first[m.ServerID]; ok {
+			hits = append(hits, hit{node: m.id, detail: fmt.Sprintf("%s and %s both have server_id %d", other, m.id, m.ServerID)})
+			continue
+		}
+		first[m.ServerID] = m.id
+	}
+	return hits
+}
+
+// related matches replicas whose data are in a relation to the primary's. A
+// member that has not joined yet is none of it: the plan judges it.
+func related(which relation, text string) func(sight) []hit {
+	return func(v sight) []hit {
+		primary, ok := v.primary()
+		if !ok || primary.Origin == "" {
+			return nil
+		}
+		var hits []hit
+		for _, m := range v.replicas() {
+			if found, missing := v.relate(m, primary); found == which {
+				hits = append(hits, hit{node: m.id, detail: text + missing, next: reseedOf(m.id)})
+			}
+		}
+		return hits
+	}
+}
+
+func cannotCatchUp(v sight) []hit {
+	hits := related(tooOld, "needs binary logs that the primary has purged")(v)
+	for _, m := range v.replicas() {
+		lost := slices.ContainsFunc(m.Sources, func(s SourceView) bool { return s.Receiver.Errno == errLogGone })
+		if lost && !slices.ContainsFunc(hits, func(h hit) bool { return h.node == m.id }) {
+			hits = append(hits, hit{node: m.id, detail: "the primary refuses to send what it needs (1236): " + m.Sources[0].Receiver.Error, next: reseedOf(m.id)})
+		}
+	}
+	return hits
+}
+
+func seedUnfinished(v sight) []hit {
+	var hits []hit
+	for _, id := range v.Desired.MemberIDs() {
+		if mark := v.Nodes[id].Seeding; mark != nil {
+			hits = append(hits, hit{node: id, detail: fmt.Sprintf("a seed from %s, begun %s, has not ended", mark.Donor, mark.Started.UTC().Format(time.RFC3339))})
+		}
+	}
+	return hits
+}
+
+func versionDirection(v sight) []hit {
+	primary, ok := v.primary()
+	if !ok {
+		return nil
+	}
+	return each(sight.replicas, func(m member) string {
+		if newer, known := olderThan(m.Version, primary.Version); known && newer {
+			return fmt.Sprintf("has %s, older than the primary's %s, which may write what it cannot read", m.Version, primary.Version)
+		}
+		return ""
+	})(v)
+}
+
+// olderThan compares the release series of two versions, such as "11.8.6-MariaDB".
+func olderThan(version, other string) (older, known bool) {
+	a, okA := series(version)
+	b, okB := series(other)
+	return slices.Compare(a, b) < 0, okA && okB
+}
+
+func series(version string) ([]int, bool) {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return nil, false
+	}
+	var numbers []int
+	for _, part := range parts[:2] {
+		number, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, false
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, true
+}
+
+func primaryDiffers(v sight) []hit {
+	if v.holder == v.Desired.Primary {
+		return nil
+	}
+	return []hit{{node: v.holder, detail: fmt.Sprintf("%s is primary of epoch %d, %s is declared", v.holder, v.Epoch(), v.Desired.Primary)}}
+}
+
+func recordBehind(v sight) []hit {
+	if v.Epoch() == 0 || !v.agreed {
+		return nil // there is none yet, which is no drift, or two, which is told
+	}
+	want := Record{Epoch: v.Epoch(), Primary: v.holder, Spec: v.Desired.Hash(), Members: v.Desired.MemberIDs()}
+	records := v.records()
+	var hits []hit
+	for _, id := range v.Desired.Voters() {
+		switch record, ok := records[id]; {
+		case !ok || record.Equal(want):
+		case record.Epoch < want.Epoch:
+			hits = append(hits, hit{node: id, detail: fmt.Sprintf("has recorded epoch %d, the others %d: it is no voter until it is told", record.Epoch, want.Epoch)})
+		case record.Primary == "":
+			hits = append(hits, hit{node: id, detail: "has recorded the end of the replication"})
+		default:
+			hits = append(hits, hit{node: id, detail: "has recorded another specification of the replication"})
+		}
+	}
+	return hits
+}
+
+func replicaWritable(m member) string {
+	if m.Writable {
+		return "is a replica and accepts writes"
+	}
+	return ""
+}
+
+func wrongSource(v sight) []hit {
+	if v.Epoch() == 0 {
+		return nil // who has not joined yet follows nobody
+	}
+	want := v.Desired.Members[v.holder]
+	hits := each(sight.replicas, func(m member) string { return misdirected(m, want) })(v)
+	if primary, ok := v.primary(); ok && len(primary.Sources) > 0 {
+		source := primary.Sources[0]
+		hits = append(hits, hit{node: primary.id, detail: "is the primary and follows " + where(source.Host, source.Port), next: "an apply makes it follow nobody"})
+	}
+	return hits
+}
+
+func misdirected(m member, want Member) string {
+	switch {
+	case len(m.Sources) == 0:
+		return "follows nobody"
+	case len(m.Sources) > 1:
+		return fmt.Sprintf("follows %d sources", len(m.Sources))
+	case m.Sources[0].Channel != "":
+		return fmt.Sprintf("follows over the named connection %q", m.Sources[0].Channel)
+	case m.Sources[0].Host != want.Host || m.Sources[0].Port != want.Port:
+		return fmt.Sprintf("follows %s instead of %s", where(m.Sources[0].Host, m.Sources[0].Port), where(want.Host, want.Port))
+	}
+	return ""
+}
+
+func stopped(_ member, s SourceView) string {
+	var idle []string
+	for _, half := range []struct {
+		name string
+		Thread
+	}{{"the receiver (IO thread)", s.Receiver}, {"the applier (SQL thread)", s.Applier}} {
+		if half.State == ThreadStopped && half.Errno == 0 {
+			idle = append(idle, half.name)
+		}
+	}
+	if len(idle) == 0 {
+		return ""
+	}
+	return strings.Join(idle, " and ") + " stopped without an error: somebody stopped it"
+}
+
+func notAutoPosition(_ member, s SourceView) string {
+	if s.AutoPosition {
+		return ""
+	}
+	return "follows by file and offset, not by transaction ids"
+}
+
+func noTLS(_ member, s SourceView) string {
+	if s.TLS {
+		return ""
+	}
+	return "receives without TLS, or without checking the primary's certificate"
+}
+
+func delayed(m member, s SourceView) string {
+	if s.Delay == m.Delay {
+		return ""
+	}
+	return fmt.Sprintf("holds changes back for %s, %s is declared", s.Delay, m.Delay)
+}
+
+func privileged(m member) string {
+	if len(m.Privileged) == 0 {
+		return ""
+	}
+	return "accounts that read-only does not stop: " + strings.Join(m.Privileged, ", ")
+}
+
+func catalogDiffers(v sight) []hit {
+	primary, ok := v.primary()
+	if !ok || len(primary.CatalogDiffers) == 0 {
+		return nil
+	}
+	return []hit{{node: primary.id, detail: strings.Join(primary.CatalogDiffers, "; ")}}
+}
+
+func lagHigh(v sight) []hit {
+	return each(sight.replicas, func(m member) string {
+		if m.Lag == nil || m.Lag.AboveSince.IsZero() || v.Taken.Sub(m.Lag.AboveSince) < time.Duration(v.Desired.LagHold) {
+			return ""
+		}
+		return fmt.Sprintf("lags %s, more than %s, since %s", m.Lag.Applied, v.Desired.MaxLag, m.Lag.AboveSince.UTC().Format(time.RFC3339))
+	})(v)
+}
+
+func left(v sight) []hit {
+	var hits []hit
+	for _, id := range slices.Sorted(maps.Keys(v.Nodes)) {
+		if _, member := v.Desired.Members[id]; !member && !gone(v, id) {
+			hits = append(hits, hit{node: id, detail: "is a member no more and still follows or counts itself in"})
+		}
+	}
+	return hits
+}
+
+func unobservable(v sight) []hit {
+	var hits []hit
+	for id, node := range v.Nodes {
+		if node.Unobservable != nil {
+			hits = append(hits, unseen(id, *node.Unobservable))
+		}
+	}
+	for id, witness := range v.Witnesses {
+		if witness.Unobservable != nil {
+			hits = append(hits, unseen(id, *witness.Unobservable))
+		}
+	}
+	for _, id := range v.Desired.Voters() {
+		_, node := v.Nodes[id]
+		_, witness := v.Witnesses[id]
+		if !node && !witness {
+			hits = append(hits, hit{node: id, detail: "was not looked at"})
+		}
+	}
+	slices.SortFunc(hits, func(a, b hit) int { return strings.Compare(string(a.node), string(b.node)) })
+	return hits
+}
+
+func unseen(id NodeID, u Unobservable) hit {
+	return hit{node: id, detail: fmt.Sprintf("could not be looked at since %s: %s", u.Since.UTC().Format(time.RFC3339), u.Reason)}
+}
+
+func join(ids []NodeID) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = string(id)
+	}
+	return strings.Join(words, " and ")
+}
