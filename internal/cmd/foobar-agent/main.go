@@ -33,6 +33,8 @@ func main() {
 	case misused:
 		fmt.Fprintf(os.Stderr, "foobar-agent: %v\n%s", err, usage)
 		os.Exit(2)
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(usage)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "foobar-agent:", err)
 		os.Exit(1)
@@ -72,7 +74,11 @@ func parse(flags *flag.FlagSet, args []string, n int) ([]string, error) {
 	flags.SetOutput(io.Discard)
 	var rest []string
 	for {
-		if err := flags.Parse(args); err != nil {
+		err := flags.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		}
+		if err != nil {
 			return nil, usageError(err.Error())
 		}
 		if flags.NArg() == 0 {

@@ -30,6 +30,9 @@ func TestCommandLine(t *testing.T) {
 			t.Errorf("%q: %v, want %q", line, err, want)
 		}
 	}
+	if err := run(t.Context(), []string{"logs", "-h"}, new(strings.Builder)); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("logs -h: %v, want help", err)
+	}
 	for args, want := range map[string]string{"version": version + "\n", "help": usage} {
 		var out strings.Builder
 		if err := run(t.Context(), []string{args}, &out); err != nil || out.String() != want {
