@@ -163,12 +163,19 @@ func TestLabTakesANewCertificate(t *testing.T) {
 	s := newStand(t)
 	s.apply(small())
 	s.app()
+	s.sql("SET GLOBAL read_only = OFF")
+	pid, position := s.pid(), s.query("SELECT @@gtid_binlog_pos")
 	signLeaf(t, s.leaves(id.LeafName()), "test.test.internal")
 	if len(s.get().Drift) == 0 {
 		t.Error("the former certificate is no drift")
 	}
 	s.apply(small())
-	s.fenced() // over TLS, judged by the new CA
+	if now := s.query("SELECT @@gtid_binlog_pos"); now != position || s.pid() != pid {
+		t.Errorf("the position %s became %s, the process %d became %d", position, now, pid, s.pid())
+	}
+	if err := s.write(tcp, "judged by the new CA"); err != nil {
+		t.Error(err)
+	}
 }
 
 // Nobody has a password that opens the superuser, and no other account of the
