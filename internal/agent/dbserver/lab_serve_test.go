@@ -275,3 +275,19 @@ func TestLabSettings(t *testing.T) {
 		})
 	}
 }
+
+// A server without replicas keeps its binary logs within their bound.
+func TestLabBoundsBinaryLogs(t *testing.T) {
+	s := newStand(t)
+	spec := small()
+	spec.Settings["max_binlog_total_size"], spec.Settings["max_binlog_size"] = "64M", "4M"
+	s.apply(spec)
+	s.app()
+	s.sql("CREATE TABLE notes.big (data LONGBLOB)")
+	for range 30 {
+		s.sql("INSERT INTO notes.big VALUES (REPEAT('x', 4000000))", "TRUNCATE notes.big")
+	}
+	if n := s.status().BinlogBytes; n < 32<<20 || n > 72<<20 {
+		t.Errorf("120 MB of changes left %d bytes of binary logs", n)
+	}
+}
