@@ -176,6 +176,7 @@ func TestDriftOfADatabaseServerIsRepaired(t *testing.T) {
 			ConfigPlanChecks: testresource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(notes, plancheck.ResourceActionUpdate),
 				plancheck.ExpectKnownValue(notes, tfjsonpath.New("settings").AtMapKey("max_connections"), knownvalue.StringExact("200")),
+				plancheck.ExpectKnownValue(notes, tfjsonpath.New("impact"), knownvalue.StringExact("runtime")),
 				between(func() { m.DBServers.Set(agenttest.Hooks{}) }),
 			}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
 		},

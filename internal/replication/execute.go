@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,7 +273,7 @@ func (e *Executor) step(ctx context.Context, op Operation, step Step) error {
 			return nil
 		}
 		if err := e.Clock.Sleep(ctx, pollInterval); err != nil {
-			return fmt.Errorf("%s: %w", unmet, context.Cause(ctx))
+			return fmt.Errorf("%s: %w", unmet, cmp.Or(context.Cause(ctx), err))
 		}
 	}
 }

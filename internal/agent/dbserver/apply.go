@@ -102,8 +102,8 @@ func (r *runner) hasLeaf() error {
 	return nil
 }
 
-// activate starts or restarts MariaDB if the change needs it, and has the
-// packet filter follow its file.
+// activate starts or restarts MariaDB if the change needs it. A reload of its
+// unit has the packet filter and the certificate follow their files.
 func (r *runner) activate(ctx context.Context, change converge.Change) error {
 	status, err := r.Units.Status(ctx, r.p.Unit)
 	if err != nil {
@@ -114,14 +114,11 @@ func (r *runner) activate(ctx context.Context, change converge.Change) error {
 		r.progress(api.PhaseActivate, "starting %s", r.p.Unit)
 		r.restarted = true
 		return r.started(ctx, r.Units.Start(ctx, r.p.Unit))
-	case impact(change, r.p) == api.ImpactRestart, r.formerCertificate():
+	case impact(change, r.p) == api.ImpactRestart:
 		return r.restart(ctx)
-	}
-	if change.Changed(r.p.Clients) || r.strangeClients(ctx) != "" {
-		r.progress(api.PhaseActivate, "loading the packet filter")
-		if err := r.Units.Reload(ctx, r.p.Unit); err != nil {
-			return fmt.Errorf("load the packet filter: %w", err)
-		}
+	case change.Changed(r.p.Clients), r.strangeClients(ctx) != "", r.formerCertificate():
+		r.progress(api.PhaseActivate, "reloading %s: its clients and its certificate", r.p.Unit)
+		return r.started(ctx, r.Units.Reload(ctx, r.p.Unit))
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestApply(t *testing.T) {
 		"a flushed packet filter": {from: plain(), to: plain(), impact: api.ImpactNone, want: "reload", edit: func(f *fake, _ *converge.Change) {
 			f.loaded = ""
 		}},
-		"a new certificate": {from: plain(), to: plain(), impact: api.ImpactNone, want: "restart; start", edit: func(f *fake, _ *converge.Change) {
+		"a new certificate": {from: plain(), to: plain(), impact: api.ImpactNone, want: "reload", edit: func(f *fake, _ *converge.Change) {
 			f.sign("second")
 		}},
 	} {

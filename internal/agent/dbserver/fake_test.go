@@ -105,15 +105,7 @@ func (f *fake) Start(context.Context, string) error {
 		}
 		f.variables[name] = shown{value, f.defaults[name], "CONFIG"}
 	}
-	certificate, err := os.ReadFile(f.LeafDir("db-server.main") + "/cert.pem")
-	if err != nil {
-		return err
-	}
-	handed := f.root + PathsOf("main").Certificate
-	if err := os.MkdirAll(filepath.Dir(handed), 0o700); err != nil {
-		return err
-	}
-	return errors.Join(os.WriteFile(handed, certificate, 0o600), f.load())
+	return f.load()
 }
 
 func (f *fake) Restart(ctx context.Context, unit string) error {
@@ -127,9 +119,21 @@ func (f *fake) Reload(context.Context, string) error {
 	return f.load()
 }
 
-// load is what nft does with the file.
+// load is what a start and a reload do with the filter and the leaf.
 func (f *fake) load() error {
 	f.loaded = strings.Join(tableOf(f.filter), "\n")
+	for given, file := range map[string]string{PathsOf("main").Certificate: "/cert.pem", PathsOf("main").CA: "/ca.pem"} {
+		text, err := os.ReadFile(f.LeafDir("db-server.main") + file)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(f.root+given), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.root+given, text, 0o600); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

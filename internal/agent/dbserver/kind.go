@@ -20,13 +20,13 @@ import (
 
 // Where Debian's packages put their programs, and the account they make.
 const (
-	program     = "/usr/sbin/mariadbd"
-	installer   = "/usr/bin/mariadb-install-db"
-	filter      = "/usr/sbin/nft"
-	account     = "mysql"
-	dataParent  = "/var/lib/foobar-db"
-	logParent   = "/var/log"
-	credentials = "/run/credentials"
+	program    = "/usr/sbin/mariadbd"
+	installer  = "/usr/bin/mariadb-install-db"
+	client     = "/usr/bin/mariadb"
+	filter     = "/usr/sbin/nft"
+	account    = "mysql"
+	dataParent = "/var/lib/foobar-db"
+	logParent  = "/var/log"
 )
 
 // Units starts and watches systemd units. All but Status wait for the job.
@@ -115,10 +115,10 @@ type Paths struct {
 	State, Data string
 	// Table is the name of the packet filter's table.
 	Table string
-	// Certificate is what the running server was started with.
-	Certificate string
+	// Key, Certificate and CA are what the server shows and accepts now.
+	Key, Certificate, CA string
 
-	runtime, logs, key, ca string
+	runtime, logs string
 }
 
 // PathsOf returns the paths of the database server of a name.
@@ -126,15 +126,15 @@ func PathsOf(name string) Paths {
 	unit := "foobar-db-" + name
 	directory := path.Join("/etc/foobar", string(api.KindDBServer), name)
 	state := path.Join(dataParent, name)
-	handed := path.Join(credentials, unit+".service")
+	runtime := "/run/" + unit
 	return Paths{
 		Unit: unit + ".service", UnitFile: "/etc/systemd/system/" + unit + ".service",
 		Directory: directory, Config: directory + "/my.cnf", Clients: directory + "/clients.nft",
-		Socket: "/run/" + unit + "/mariadb.sock",
+		Socket: runtime + "/mariadb.sock",
 		State:  state, Data: state + "/data",
 		Table:   "foobar_db_" + name,
 		runtime: unit, logs: path.Join(logParent, unit),
-		key: handed + "/key.pem", Certificate: handed + "/cert.pem", ca: handed + "/ca.pem",
+		Key: runtime + "/key.pem", Certificate: runtime + "/cert.pem", CA: runtime + "/ca.pem",
 	}
 }
 

@@ -163,12 +163,19 @@ func TestLabTakesANewCertificate(t *testing.T) {
 	s := newStand(t)
 	s.apply(small())
 	s.app()
+	s.sql("SET GLOBAL read_only = OFF")
+	pid, position := s.pid(), s.query("SELECT @@gtid_binlog_pos")
 	signLeaf(t, s.leaves(id.LeafName()), "test.test.internal")
 	if len(s.get().Drift) == 0 {
 		t.Error("the former certificate is no drift")
 	}
 	s.apply(small())
-	s.fenced() // over TLS, judged by the new CA
+	if now := s.query("SELECT @@gtid_binlog_pos"); now != position || s.pid() != pid {
+		t.Errorf("the position %s became %s, the process %d became %d", position, now, pid, s.pid())
+	}
+	if err := s.write(tcp, "judged by the new CA"); err != nil {
+		t.Error(err)
+	}
 }
 
 // Nobody has a password that opens the superuser, and no other account of the
@@ -266,5 +273,21 @@ func TestLabSettings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server without replicas keeps its binary logs within their bound.
+func TestLabBoundsBinaryLogs(t *testing.T) {
+	s := newStand(t)
+	spec := small()
+	spec.Settings["max_binlog_total_size"], spec.Settings["max_binlog_size"] = "64M", "4M"
+	s.apply(spec)
+	s.app()
+	s.sql("CREATE TABLE notes.big (data LONGBLOB)")
+	for range 30 {
+		s.sql("INSERT INTO notes.big VALUES (REPEAT('x', 4000000))", "TRUNCATE notes.big")
+	}
+	if n := s.status().BinlogBytes; n < 32<<20 || n > 72<<20 {
+		t.Errorf("120 MB of changes left %d bytes of binary logs", n)
 	}
 }

@@ -78,7 +78,7 @@ func (r *runner) drift(ctx context.Context, strange []difference) map[string]api
 		details = append(details, fmt.Sprintf("%s is %q in the running server, and was applied as %q", d.Name, d.shows, d.value))
 	}
 	if r.formerCertificate() {
-		details = append(details, "the running server shows a former certificate; a restart takes the present one")
+		details = append(details, "the running server shows a former certificate, or accepts former CAs")
 	}
 	if len(details) > 0 {
 		found[r.p.Unit] = api.Drift{Detail: strings.Join(details, "; ")}
@@ -112,15 +112,19 @@ func listTable(ctx context.Context, table string) (string, error) {
 	return string(output), err
 }
 
-// formerCertificate reports whether the server was started with another
-// certificate than its leaf has now.
+// formerCertificate reports whether the server was given another certificate,
+// or other CAs, than its leaf has now.
 func (r *runner) formerCertificate() bool {
-	handed, err := os.ReadFile(r.root + r.p.Certificate)
-	if err != nil {
-		return false // it does not run
+	for given, file := range map[string]string{r.p.Certificate: "cert.pem", r.p.CA: "ca.pem"} {
+		before, err := os.ReadFile(r.root + given)
+		if err != nil {
+			return false // it does not run
+		}
+		if present, err := os.ReadFile(r.leafFile(file)); err == nil && !bytes.Equal(before, present) {
+			return true
+		}
 	}
-	present, err := os.ReadFile(r.leafFile("cert.pem"))
-	return err == nil && !bytes.Equal(handed, present)
+	return false
 }
 
 func (r *runner) leafFile(name string) string {

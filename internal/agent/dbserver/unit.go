@@ -4,11 +4,14 @@ import "github.com/foobar-stack/terraform-provider-foobar/internal/api"
 
 // renderUnit returns a unit that gives MariaDB what it needs and no more.
 //
-// The key reaches it as a credential, so that nothing but this server can read
-// it. A data directory that is not there keeps it from starting: an empty one
+// Key and certificates are handed on at the start and at each reload, which
+// takes a new certificate without a restart: a systemd credential would stay
+// what it was at the start. A data directory that is not there keeps it from starting: an empty one
 // in its place, for instance of a disk that was not mounted, would be believed.
 func renderUnit(name, leaf string, spec api.DBServer) *text {
 	p := PathsOf(name)
+	handOn := "/usr/bin/install --owner=" + account + " --group=" + account + " --mode=0400 --target-directory=/run/" + p.runtime +
+		" " + leaf + "/key.pem " + leaf + "/cert.pem " + leaf + "/ca.pem"
 	t := &text{}
 	t.own("# Unit of a database server, "+byHand,
 		"[Unit]",
@@ -24,12 +27,14 @@ func renderUnit(name, leaf string, spec api.DBServer) *text {
 		"Type=notify",
 		"User="+account,
 		"Group="+account,
-		"LoadCredential=key.pem:"+leaf+"/key.pem",
-		"LoadCredential=cert.pem:"+leaf+"/cert.pem",
-		"LoadCredential=ca.pem:"+leaf+"/ca.pem",
+		"ExecStartPre=+"+handOn,
 		"ExecStartPre=+"+filter+" -f "+p.Clients,
 		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
 		"ExecReload=+"+filter+" -f "+p.Clients,
+		"ExecReload=+"+handOn,
+		// LOCAL keeps it out of the binary log, where it would be a
+		// transaction that no other member has.
+		"ExecReload=+"+client+` --no-defaults --socket=`+p.Socket+` --execute="FLUSH LOCAL SSL"`,
 		"ExecStopPost=-+"+filter+" delete table inet "+p.Table,
 		"RuntimeDirectory="+p.runtime,
 		"StateDirectory=foobar-db/"+name+" foobar-db/"+name+"/tmp foobar-db/"+name+"/files",

@@ -43,9 +43,9 @@ func places(name string, spec api.DBServer) []variable {
 		line("socket", p.Socket),
 		line("pid_file", "/run/"+p.runtime+"/mariadb.pid"),
 		line("slow_query_log_file", p.logs+"/slow.log"),
-		line("ssl_key", p.key),
+		line("ssl_key", p.Key),
 		line("ssl_cert", p.Certificate),
-		line("ssl_ca", p.ca),
+		line("ssl_ca", p.CA),
 	}
 	if len(spec.ListenAddresses) == 0 {
 		off := line("skip_networking", "ON")

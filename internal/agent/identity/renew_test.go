@@ -86,11 +86,26 @@ func TestExpiredMachineIsRenewedIfItsKeyIsKnown(t *testing.T) {
 func TestAnotherCATakesOver(t *testing.T) {
 	m := booted(t, bootstrap(t, 1))
 	newRun().enroll(m)
+	asked, err := m.id.RequestLeaf("db-server.main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.id.StoreLeaf("db-server.main", serviceLeaf(t, signer(t), asked)); err != nil {
+		t.Fatal(err)
+	}
+	accepts := func(count int) { // what a service is told of it
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(m.id.LeafDir("db-server.main"), "ca.pem"))
+		if got := strings.Count(string(text), "BEGIN CERTIFICATE"); err != nil || got != count {
+			t.Errorf("the service leaf has %d CAs, want %d: %v", got, count, err)
+		}
+	}
+	accepts(1)
 	old, fresh := authority(t, seedText).Certificate(), authority(t, otherSeedText).Certificate()
 
 	next := newRun()
 	next.seed = otherSeedText
-	_, err := next.call(m).Health(t.Context())
+	_, err = next.call(m).Health(t.Context())
 	isA[*client.WrongCA](t, err)
 
 	both := newRun()
@@ -98,15 +113,18 @@ func TestAnotherCATakesOver(t *testing.T) {
 	if _, err := both.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	accepts(2)
 	next.cas = pki.Bundle{old}
 	if _, err := next.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	accepts(2)
 	veteran := m.dial(admin(t)) // of the old CA, connected while that is accepted
 	next.cas = nil
 	if _, err := next.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	accepts(1)
 	if err := veteran.post("/v1/identity:renew", api.Certification{}, nil); !api.IsProblem(err, api.ProblemForbidden) || !strings.Contains(err.Error(), "comes from no CA") {
 		t.Errorf("a client of the removed CA: %v", err)
 	}

@@ -164,6 +164,9 @@ func TestDriftOfASettingIsNamedAndRepairedWithoutARestart(t *testing.T) {
 	p := d.plan()
 	p.updates(db1)
 	p.differs(db1, at)
+	if impact := p.planned(db1, tfjsonpath.New("impact")); impact != "runtime" {
+		t.Errorf("the impact is %v, not runtime", impact)
+	}
 	d.apply()
 	d.plan().empty()
 	if got := d.sql("web1", "SELECT @@max_connections"); got != "60" {

@@ -80,10 +80,11 @@ type Kind[M any, S Spec] struct {
 	// Guess, if there is one, sets in a configuration that is judged by itself
 	// what only Resolve will plan to something that is valid.
 	Guess func(config *M)
-	// Costs, if there is one, tells which values make a change of an applied
-	// spec a costly one. The plan warns of them, also when the machine cannot
-	// be asked.
-	Costs func(before, after S) []api.Condition
+	// Foresee, if there is one, tells what can be said without the machine of a
+	// change from what it shows to another spec: the least impact, and which
+	// values make it a costly one. The machine compares with what was applied,
+	// and does not count what somebody has changed at run time since.
+	Foresee func(before, after S) api.Plan
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.
 	Secrets func(config M) map[string]api.Secret

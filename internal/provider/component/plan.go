@@ -173,23 +173,27 @@ func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanReque
 		r.claim(shared, spec.Claims(), paths, &resp.Diagnostics)
 	}
 	if changes && !resp.Diagnostics.HasError() {
-		r.warnOfCosts(ctx, req.State, shared, spec, &resp.Diagnostics)
-		r.dryRun(ctx, req, resp, shared, spec)
+		foreseen := r.foresee(ctx, req.State, shared, spec, &resp.Diagnostics)
+		tfutil.Warn(foreseen.Conditions, paths, shared.Machine, &resp.Diagnostics)
+		r.dryRun(ctx, req, resp, shared, spec, foreseen.Impact)
 	}
 }
 
-// warnOfCosts shows what the kind says of a change of what a machine has. On a
-// rebuilt one there is nothing left that could cost anything.
-func (r *Resource[M, S]) warnOfCosts(ctx context.Context, state tfsdk.State, shared *Model, spec S, diags *diag.Diagnostics) {
-	if r.kind.Costs == nil || state.Raw.IsNull() {
-		return
+// foresee returns what the kind can say by itself of a change of what a
+// machine shows: nothing of a rebuilt one, on which there is nothing left. It
+// rests on the state alone, so that the plan of an apply says the same as the
+// one that was approved.
+func (r *Resource[M, S]) foresee(ctx context.Context, state tfsdk.State, shared *Model, spec S, diags *diag.Diagnostics) api.Plan {
+	if r.kind.Foresee == nil || state.Raw.IsNull() {
+		return api.Plan{}
 	}
 	var model M
 	diags.Append(state.Get(ctx, &model)...)
 	before, err := r.kind.Spec(model)
-	if err == nil && !diags.HasError() && shared.Machine.Same(r.kind.Shared(&model).Machine) {
-		tfutil.Warn(r.kind.Costs(before, spec), r.paths(ctx), shared.Machine, diags)
+	if err != nil || diags.HasError() || !shared.Machine.Same(r.kind.Shared(&model).Machine) {
+		return api.Plan{}
 	}
+	return r.kind.Foresee(before, spec)
 }
 
 // claim enters the component's ports into the table of this plan.
@@ -204,8 +208,9 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 }
 
 // dryRun asks the machine what an apply would do. It is left out for a
-// machine that does not exist yet or is being rebuilt.
-func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S) {
+// machine that does not exist yet or is being rebuilt. The impact is at least
+// the one that was foreseen.
+func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact) {
 	configured := machineAt(ctx, req.Config, &resp.Diagnostics)
 	if !shared.Machine.Known() || configured.Key.IsUnknown() || configured.Incarnation.IsUnknown() {
 		return
@@ -234,8 +239,18 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	}
 	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
 	if update {
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(plan.Impact))...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
 	}
+}
+
+// costlier returns the impact that costs more. One that only a newer agent
+// knows costs the most.
+func costlier(told, foreseen api.Impact) api.Impact {
+	ranks := api.Impacts()
+	if rank := slices.Index(ranks, told); rank >= 0 && rank < slices.Index(ranks, foreseen) {
+		return foreseen
+	}
+	return told
 }
 
 // applies reports whether the plan is the one that begins an apply. Terraform

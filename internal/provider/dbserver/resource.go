@@ -41,7 +41,7 @@ func kind() component.Kind[model, api.DBServer] {
 		Show:        func(spec api.DBServer, m *model) { m.settings = newSettings(spec, m.settings) },
 		Resolve:     resolve,
 		Guess:       guess,
-		Costs:       costs,
+		Foresee:     foresee,
 		Prepare:     certify,
 	}
 }
