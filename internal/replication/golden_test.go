@@ -3,17 +3,15 @@ package replication_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // fixture is a snapshot and a goal. In its records the specification "current"
 // stands for the desired one's.
@@ -95,20 +93,7 @@ func TestGolden(t *testing.T) {
 	}
 	for _, path := range paths {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
-			got := describe(read(t, path))
-			golden := strings.TrimSuffix(path, ".json") + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, want)
-			}
+			golden.Compare(t, strings.TrimSuffix(filepath.Base(path), ".json")+".golden", describe(read(t, path)))
 		})
 	}
 }

@@ -1,17 +1,14 @@
 package dbserver
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // plain is the database server of the examples.
 func plain() api.DBServer {
@@ -57,19 +54,7 @@ func render(t *testing.T, name string, spec api.DBServer) converge.State {
 func TestRender(t *testing.T) {
 	for name, spec := range map[string]api.DBServer{"plain": plain(), "rich": rich(), "alone": alone()} {
 		for _, file := range render(t, "main", spec).Files {
-			golden := filepath.Join("testdata", name+"-"+filepath.Base(file.Path))
-			if *update {
-				if err := os.WriteFile(golden, file.Content, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(want) != string(file.Content) {
-				t.Errorf("%s differs; run with -update and look at the difference:\n%s", golden, file.Content)
-			}
+			golden.Compare(t, name+"-"+filepath.Base(file.Path), file.Content)
 		}
 	}
 }

@@ -1,35 +1,20 @@
 package dbserver
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
 // guide is the page that lists the settings. It is made of the table that
-// judges them, so that it cannot tell anything else.
-const guide = "../../../templates/guides/database-settings.md"
+// judges them, so that it cannot tell anything else; `make golden generate` renews it.
+const guide = "../../../../templates/guides/database-settings.md" // from testdata
 
 func TestGuideListsTheSettings(t *testing.T) {
-	want := settingsGuide()
-	if *update {
-		if err := os.WriteFile(guide, []byte(want), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(guide)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("%s is not what the table of settings says: run go test ./internal/provider/dbserver -run Guide -update, and make generate", guide)
-	}
+	golden.Compare(t, guide, settingsGuide())
 }
 
 func settingsGuide() string {
