@@ -3,7 +3,7 @@
 #   testacc.sh [--full] NAME=ADDR[,ADDR]…
 # They carry the build tag "lab", the long ones "full" too. By package:
 #   internal/lab        run here, since they make and end labs
-#   internal/agent/…    run as root on a machine, with its real engines
+#   internal/agent/…    run as root on a machine, with its real engines; so does internal/replication/…
 #   the others          run in the lab's management namespace, as Terraform does
 # Some settings help while working on one test:
 #   RUN=regexp   only tests that match    ONLY=path   only packages that match
@@ -39,7 +39,7 @@ for package in "${packages[@]}"; do
     internal/lab*)
         (cd "$package" && "$binary" "${arguments[@]}") || failed+=("$package")
         ;;
-    internal/agent/*)
+    internal/agent/* | internal/replication/*)
         bin/lab up "$@"
         bin/lab exec web1 -- mkdir -p "/root/tests/$package"
         tar -C "$package" -cf - --ignore-failed-read testdata 2>/dev/null | bin/lab exec web1 -- tar -C "/root/tests/$package" -xf - || true
