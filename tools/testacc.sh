@@ -3,7 +3,8 @@
 #   testacc.sh [--full] NAME=ADDR[,ADDR]…
 # They carry the build tag "lab", the long ones "full" too. By package:
 #   internal/lab        run here, since they make and end labs
-#   internal/agent/…    run as root on a machine, with its real engines; side by side, one to a machine
+#   internal/agent/…, internal/replication/…
+#                       run as root on a machine, with its real engines; side by side, one to a machine
 #   the others          run in the lab's management namespace, as Terraform does
 # These settings help while working on one test:
 #   RUN=regexp   only tests that match    ONLY=regexp   only packages that match
@@ -81,8 +82,8 @@ on_machines() {
 
 rm -rf "$tests" && mkdir -p "$tests"
 mapfile -t here < <(packages '^internal/lab')
-mapfile -t inside < <(packages '^internal/agent/')
-mapfile -t outside < <(packages '^internal/' | grep -vE '^internal/(lab|agent/)' || true)
+mapfile -t inside < <(packages '^internal/(agent|replication)/')
+mapfile -t outside < <(packages '^internal/' | grep -vE '^internal/(lab|(agent|replication)/)' || true)
 for package in "${here[@]}" "${inside[@]}" "${outside[@]}"; do
     compile "$package"
 done

@@ -98,7 +98,7 @@ func (n *node) boot() {
 	n.writable, n.stopped = false, false
 	n.settings = map[string]string{
 		"gtid_strict_mode": "ON", "binlog_format": "ROW", "sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1",
-		"slave_connections_needed_for_purge": fmt.Sprint(min(1, max(0, len(n.desired.Members)-1))),
+		"slave_connections_needed_for_purge": "0", // as in the file of a server, which knows of no replication
 	}
 }
 
@@ -198,7 +198,11 @@ func (n *node) Differences(_ context.Context, wanted replication.Catalog, secret
 }
 
 func (n *node) Fence(context.Context) error { return n.effect(func() { n.writable = false }) }
+
 func (n *node) Unfence(context.Context) error {
+	if n.dead {
+		return errKilled
+	}
 	if n.source != nil || n.mark != nil {
 		return errors.New("it follows somebody")
 	}
@@ -239,6 +243,9 @@ func (n *node) Provision(_ context.Context, wanted replication.Catalog, drop rep
 }
 
 func (n *node) Follow(_ context.Context, source replication.Source) error {
+	if n.dead {
+		return errKilled
+	}
 	return n.effect(func() { n.writable, n.stopped, n.source = false, false, &source })
 }
 

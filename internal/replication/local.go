@@ -68,7 +68,8 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 		view.CatalogDiffers, err = l.differences(ctx)
 	}
 	if err != nil {
-		return NodeView{Taken: view.Taken, Record: record, Seeding: view.Seeding, Unobservable: &Unobservable{Since: view.Taken, Reason: err.Error()}}, nil
+		silent := &Unobservable{Since: view.Taken, Reason: err.Error()}
+		return NodeView{Taken: view.Taken, Record: record, Seeding: view.Seeding, Unobservable: silent}, nil //nolint:nilerr // the view tells it
 	}
 	return view, l.judgeLag(ctx, &view)
 }
@@ -122,8 +123,6 @@ func (l *Local) Do(ctx context.Context, order Order) error {
 	switch action.Verb {
 	case DoFence:
 		return l.Engine.Fence(ctx)
-	case DoOpen:
-		return l.Engine.Unfence(ctx)
 	case DoDetach:
 		return l.Engine.Detach(ctx)
 	case DoSet:
@@ -133,7 +132,7 @@ func (l *Local) Do(ctx context.Context, order Order) error {
 	case DoSeed:
 		return l.seed(ctx, order)
 	case DoRecord:
-	case DoClaim, DoProvision, DoFollow:
+	case DoOpen, DoClaim, DoProvision, DoFollow:
 		return l.informed(ctx, action)
 	}
 	return fmt.Errorf("the action %q is not known here: the agents' versions differ", action.Verb)
@@ -146,6 +145,8 @@ func (l *Local) informed(ctx context.Context, action Action) error {
 		return err
 	}
 	switch action.Verb {
+	case DoOpen:
+		return errors.Join(l.Assume(ctx), l.Engine.Unfence(ctx))
 	case DoClaim:
 		return l.Engine.Claim(ctx, action.Origin, wants.Secrets)
 	case DoProvision:
@@ -154,8 +155,19 @@ func (l *Local) informed(ctx context.Context, action Action) error {
 		source := wants.TLS
 		source.Host, source.Port, source.Delay = action.At.Host, action.At.Port, action.At.Delay
 		source.Password = wants.Secrets.Replication
-		return l.Engine.Follow(ctx, source)
+		return errors.Join(l.Assume(ctx), l.Engine.Follow(ctx, source))
 	}
+}
+
+// Assume gives a running server the settings that go with its part, which its
+// configuration file does not know. The agent calls it whenever the server has
+// started, and before it opens it after a boot.
+func (l *Local) Assume(ctx context.Context) error {
+	wants, err := l.Wants(ctx)
+	if err != nil {
+		return err
+	}
+	return l.Engine.Set(ctx, RuntimeSettings(len(wants.Topology.Members)))
 }
 
 // seed replaces the data by the donor's, once for each order: the second time

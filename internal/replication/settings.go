@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// wantedSettings are the settings of a running server that replication needs
-// and that can be set while it runs, for a replication of n members. What
+// RuntimeSettings are the settings of a running server that replication needs
+// and that can be set while it runs, for a replication of so many members. What
 // needs a restart belongs to the foobar_db_server, and is only told.
-func wantedSettings(members int) map[string]string {
+func RuntimeSettings(members int) map[string]string {
 	return map[string]string{
 		"gtid_strict_mode":               "ON",
 		"binlog_format":                  "ROW",
@@ -93,7 +93,7 @@ func retentionShort(v sight) []hit {
 func looseSettings(m member, members int) map[string]string {
 	loose := map[string]string{}
 	exact := []string{purgeSetting, "sync_binlog", "innodb_flush_log_at_trx_commit"}
-	for name, want := range wantedSettings(members) {
+	for name, want := range RuntimeSettings(members) {
 		have, ok := m.Settings[name]
 		if ok && (!settingIs(have, want) || slices.Contains(exact, name) && have != want) {
 			loose[name] = want

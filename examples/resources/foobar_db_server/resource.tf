@@ -12,8 +12,8 @@ resource "foobar_db_server" "notes" {
 
   settings = {
     innodb_buffer_pool_size = "512M" # a change of this restarts the server; the plan says so
-    max_connections         = "300"  # one of this does not
-    slow_query_log          = "ON"
-    long_query_time         = "0.5"
+    max_connections         = 300    # one of this does not
+    slow_query_log          = true
+    long_query_time         = 0.5
   }
 }

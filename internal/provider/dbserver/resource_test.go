@@ -108,7 +108,7 @@ func TestLifeOfADatabaseServer(t *testing.T) {
 			},
 		},
 		testresource.TestStep{ // the same said otherwise is no change
-			Config:           configuration(`"128M"`, `"134217728"`, `"ON"`, `"true"`, `"10.0.0.2"`, `"10.0.0.2:9443"`, `"mariadb"`, `"mariadb"`+"\n  port = 3306"),
+			Config:           configuration(`"128M"`, `"134217728"`, `"200"`, `200`, `"ON"`, `true`, `"10.0.0.2"`, `"10.0.0.2:9443"`, `"mariadb"`, `"mariadb"`+"\n  port = 3306"),
 			ConfigPlanChecks: emptyPlan(),
 		},
 		imported,

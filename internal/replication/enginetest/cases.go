@@ -78,10 +78,11 @@ func (b *bench) seed(t *testing.T) {
 	}
 	ok(t, b.PurgeLogs(t.Context(), b.primary))
 	ctx, stop := context.WithCancel(t.Context())
+	whole := context.WithoutCancel(ctx) // a write that has begun is acknowledged or refused
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for ctx.Err() == nil {
-			if err := b.write(t.Context(), b.primary); err != nil {
+			if err := b.write(whole, b.primary); err != nil {
 				t.Error(err)
 				return
 			}

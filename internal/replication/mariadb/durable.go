@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -19,7 +20,11 @@ func writeDurably(path string, value any) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	// The directory may be the server's user's own: no link of its making is followed.
+	if err := os.RemoveAll(path + ".tmp"); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	file, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_EXCL|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

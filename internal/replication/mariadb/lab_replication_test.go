@@ -28,7 +28,6 @@ type cluster struct {
 	// refuseCopy breaks the next stream of a copy after that many bytes.
 	refuseCopy int64
 
-	mu    sync.Mutex
 	entry *replication.Entry
 	count int
 }
@@ -70,7 +69,7 @@ func (c *cluster) Sleep(ctx context.Context, d time.Duration) error {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	servers := fresh(t, 2)
+	servers := start(t, 2, 0)
 	c := &cluster{servers: map[replication.NodeID]enginetest.Server{"a": servers[0], "b": servers[1]}, records: map[replication.NodeID]*memory{"a": {}, "b": {}, "w": {}}}
 	c.secrets = replication.Secrets{Replication: "repl", Users: map[string]api.Secret{"app": "app"}}
 	c.desired = replication.Topology{
@@ -195,9 +194,7 @@ func TestReplication(t *testing.T) {
 		must(t, a.Exec(ctx, "INSERT INTO shop.notes (body) SELECT body FROM shop.notes")) // 16 MB
 	}
 	must(t, a.Exec(ctx, "FLUSH BINARY LOGS"))
-	must(t, a.Exec(ctx, "SET GLOBAL slave_connections_needed_for_purge = 0"))
 	must(t, a.Exec(ctx, "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY"))
-	must(t, a.Exec(ctx, "SET GLOBAL slave_connections_needed_for_purge = 1"))
 	writing, stop := context.WithCancel(ctx)
 	var writer sync.WaitGroup
 	writer.Go(func() {
@@ -205,7 +202,7 @@ func TestReplication(t *testing.T) {
 			_ = a.App(ctx, "app", "app", row) // refused until the account exists
 		}
 	})
-	c.well(t, replication.Goal{}, replication.DoRecord, replication.DoRecord, replication.DoRecord, replication.DoOpen, replication.DoClaim, replication.DoProvision, replication.DoSeed, replication.DoFollow)
+	c.well(t, replication.Goal{}, replication.DoRecord, replication.DoRecord, replication.DoRecord, replication.DoSet, replication.DoOpen, replication.DoClaim, replication.DoProvision, replication.DoSeed, replication.DoFollow)
 	stop()
 	writer.Wait()
 	c.checksums(t)
@@ -266,7 +263,7 @@ func TestReplication(t *testing.T) {
 	if err := a.App(ctx, "app", "app", row); err == nil {
 		t.Fatal("a database without a replication booted writable")
 	}
-	c.well(t, replication.Goal{}, replication.DoRecord, replication.DoRecord, replication.DoRecord, replication.DoOpen, replication.DoProvision, replication.DoFollow)
+	c.well(t, replication.Goal{}, replication.DoRecord, replication.DoRecord, replication.DoRecord, replication.DoSet, replication.DoOpen, replication.DoProvision, replication.DoFollow)
 	c.checksums(t)
 }
 

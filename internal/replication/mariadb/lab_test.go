@@ -66,19 +66,25 @@ type process struct {
 
 func fresh(t *testing.T, n int) []enginetest.Server {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/lib", "foobar-enginetest-") // not below a home, which the server's user cannot enter
+	return start(t, n, 1)
+}
+
+// start starts n servers, whose files set slave_connections_needed_for_purge to needed.
+func start(t *testing.T, n, needed int) []enginetest.Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/lib", "foobar-enginetest-") //nolint:usetesting // not below a directory that the server's user cannot enter
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755)) //nolint:gosec // the server's user has to enter it
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	authority := newAuthority(t, dir)
 	var servers []enginetest.Server
 	for i := range n {
-		servers = append(servers, start(t, filepath.Join(dir, strconv.Itoa(i)), i+1, authority))
+		servers = append(servers, startOne(t, filepath.Join(dir, strconv.Itoa(i)), i+1, needed, authority))
 	}
 	return servers
 }
 
-func start(t *testing.T, dir string, id int, authority *authority) enginetest.Server {
+func startOne(t *testing.T, dir string, id, needed int, authority *authority) enginetest.Server {
 	t.Helper()
 	p := &process{dir: dir, port: freePort(t)}
 	must(t, os.Mkdir(dir, 0o755)) //nolint:gosec // as above
@@ -108,14 +114,14 @@ read_only=ON
 slave_parallel_threads=8
 slave_parallel_mode=optimistic
 slave_net_timeout=4
-slave_connections_needed_for_purge=1
+slave_connections_needed_for_purge=%[5]d
 skip_name_resolve=ON
 binlog_expire_logs_seconds=604800
 innodb_buffer_pool_size=32M
 ssl_ca=%[4]s
 ssl_cert=%[1]s/cert.pem
 ssl_key=%[1]s/key.pem
-`, dir, p.port, id, authority.ca), 0o644)) //nolint:gosec // the server reads it
+`, dir, p.port, id, authority.ca, needed), 0o644)) //nolint:gosec // the server reads it
 	output, err := exec.CommandContext(t.Context(), "mariadb-install-db", "--no-defaults", "--user=mysql", "--datadir="+dir+"/data", "--auth-root-authentication-method=socket", "--skip-test-db").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
@@ -132,7 +138,7 @@ ssl_key=%[1]s/key.pem
 	must(t, err)
 	t.Cleanup(engine.Close)
 	admin := open(t, "unix", dir+"/s.sock", "root", "")
-	ready(t, admin)
+	ready(t.Context(), t, admin)
 	return enginetest.Server{
 		Engine: engine,
 		Source: replication.Source{Host: "127.0.0.1", Port: p.port, CA: authority.ca, Certificate: dir + "/cert.pem", Key: dir + "/key.pem"},
@@ -152,7 +158,7 @@ ssl_key=%[1]s/key.pem
 			return err
 		},
 		Kill:  p.Kill,
-		Start: func(ctx context.Context) error { defer ready(t, admin); return p.Start(ctx) },
+		Start: func(ctx context.Context) error { defer ready(ctx, t, admin); return p.Start(ctx) },
 	}
 }
 
@@ -198,9 +204,9 @@ func open(t *testing.T, network, address, name, password string) *sql.DB {
 	return db
 }
 
-func ready(t *testing.T, db *sql.DB) {
+func ready(ctx context.Context, t *testing.T, db *sql.DB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for db.PingContext(ctx) != nil {
 		select {

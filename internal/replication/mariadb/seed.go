@@ -313,11 +313,16 @@ func (e *Engine) chown(stage string) error {
 	if err := errors.Join(errUID, errGID); err != nil {
 		return fmt.Errorf("find the server's user: %w", err)
 	}
-	return filepath.WalkDir(stage, func(path string, _ fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(stage) // the server's user owns the directory around it
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, uid, gid)
+		return root.Lchown(path, uid, gid)
 	})
 }
 
