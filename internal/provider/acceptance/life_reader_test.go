@@ -68,7 +68,7 @@ func TestReaderWithoutTheSeedPlansAndCannotApply(t *testing.T) {
 		p := s.plan()
 		p.updates(lb1)
 		p.differs(lb1, tfjsonpath.New("drift").AtMapKey(haproxy))
-		if why := s.refused("apply", "-auto-approve"); !strings.Contains(why, `role "reader" may not call`) {
+		if why := s.refused("apply", "-auto-approve"); !strings.Contains(why, `"reader" may not call`) {
 			t.Errorf("the error does not tell that a reader may not do it: %s", why)
 		}
 		p = s.plan()
