@@ -125,11 +125,13 @@ func (v sight) replicas() []member {
 	return slices.DeleteFunc(slices.Clone(v.seen), func(m member) bool { return m.id == v.holder })
 }
 
-// writable returns the members that accept writes, removed ones too.
+// writable returns the members that accept writes, also those who only count
+// themselves in.
 func (v sight) writable() []NodeID {
 	var open []NodeID
 	for id, view := range v.Nodes {
-		if view.Unobservable == nil && view.Writable {
+		_, member := v.Desired.Members[id]
+		if view.Unobservable == nil && view.Writable && (member || !gone(v, id)) {
 			open = append(open, id)
 		}
 	}

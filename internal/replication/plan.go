@@ -187,23 +187,23 @@ func (p *planner) leave() {
 	}
 }
 
-// gone tells whether a former member has nothing left to do with the replication.
+// gone tells whether a former member counts itself in no more, or cannot be
+// asked. What it follows or takes writes for since then is not ours to judge.
 func gone(v sight, id NodeID) bool {
 	node := v.Nodes[id]
-	return node.Unobservable != nil || len(node.Sources) == 0 && !slices.Contains(node.Record.Members, id)
+	return node.Unobservable != nil || !slices.Contains(node.Record.Members, id)
 }
 
 // record returns what every voter has to have recorded. A new epoch begins with
 // a new primary, and where the end of the present one is recorded.
 func (p *planner) record() Record {
-	epoch, named, ended := p.Epoch(), false, false
-	for _, record := range p.records() {
-		if record.Epoch == epoch {
-			named = named || record.Primary != ""
-			ended = ended || record.Primary == ""
-		}
-	}
-	if !named || ended {
+	epoch, records := p.Epoch(), p.records()
+	named, _ := p.Holder()
+	ended := slices.ContainsFunc(p.Desired.Voters(), func(id NodeID) bool {
+		record, ok := records[id]
+		return ok && record.Epoch == epoch && record.Primary == ""
+	})
+	if named == "" || ended {
 		epoch++
 	}
 	return Record{Epoch: epoch, Primary: p.holder, Spec: p.Desired.Hash(), Members: p.Desired.MemberIDs()}

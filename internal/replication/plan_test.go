@@ -80,7 +80,7 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 // TestPlanKeepsTheInvariants tries those of the twelve that a plan can break.
 func TestPlanKeepsTheInvariants(t *testing.T) {
 	planned := 0
-	for seed := range uint64(20000) {
+	for seed := range uint64(10000) {
 		s, goal := randomSnapshot(rand.New(rand.NewPCG(seed, 2)))
 		steps, err := replication.Plan(s, goal)
 		again, _ := replication.Plan(s, goal)
@@ -94,7 +94,7 @@ func TestPlanKeepsTheInvariants(t *testing.T) {
 			planned++
 		}
 	}
-	if planned < 1000 {
+	if planned < 500 {
 		t.Fatalf("only %d snapshots had a plan: the test tries nothing", planned)
 	}
 }
@@ -128,7 +128,8 @@ func judgeSteps(s replication.Snapshot, goal replication.Goal, steps replication
 	recorded := map[replication.NodeID]replication.Record{}
 	open := map[replication.NodeID]bool{}
 	for id, node := range s.Nodes {
-		recorded[id], open[id] = node.Record, node.Writable
+		_, member := s.Desired.Members[id]
+		recorded[id], open[id] = node.Record, node.Writable && (member || slices.Contains(node.Record.Members, id))
 	}
 	for id, witness := range s.Witnesses {
 		recorded[id] = witness.Record

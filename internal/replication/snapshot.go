@@ -71,7 +71,8 @@ func (t Topology) Hash() string {
 type Snapshot struct {
 	Taken   time.Time `json:"taken"`
 	Desired Topology  `json:"desired"`
-	// Nodes are the members that are desired, and those that were.
+	// Nodes are the members that are desired, and those that were and may still
+	// count themselves in.
 	Nodes map[NodeID]NodeView `json:"nodes"`
 	// Witnesses are the voters without a database.
 	Witnesses map[NodeID]WitnessView `json:"witnesses,omitempty"`

@@ -25,6 +25,7 @@ const (
 	IOError              Code = "IOError"
 	SQLError             Code = "SQLError"
 	PrimaryLost          Code = "PrimaryLost"
+	Unclaimed            Code = "Unclaimed"
 	PositionUnknown      Code = "PositionUnknown"
 	Errant               Code = "Errant"
 	ForeignData          Code = "ForeignData"
@@ -82,6 +83,7 @@ func table() []rule {
 		{IOError, warning, true, ioError, "an apply sets address, account and certificates again"},
 		{SQLError, warning, true, sqlError, nextReseed},
 		{PositionUnknown, warning, false, positionUnknown, "without it nothing is known of what the data hold: ask the server for gtid_binlog_state and gtid_slave_pos, and seed it again if they are empty"},
+		{Unclaimed, warning, true, unclaimed, nextApply + " claims it"},
 		{CatalogDiffers, warning, true, catalogDiffers, nextApply},
 		{NotAutoPosition, warning, true, eachSource(notAutoPosition), "an apply makes it follow by transaction ids"},
 		{NoTLS, warning, true, eachSource(noTLS), "an apply sets TLS and the check of the certificate again"},
@@ -129,11 +131,14 @@ func epochConflict(v sight) []hit {
 }
 
 func noWritablePrimary(v sight) []hit {
-	if len(v.writable()) > 0 {
-		return nil
-	}
+	open := v.writable()
 	primary, ok := v.primary()
-	if !ok {
+	switch {
+	case slices.Contains(open, v.holder):
+		return nil
+	case len(open) > 0:
+		return []hit{{node: v.holder, detail: "the primary is read-only, and writes go to " + join(open), stuck: !ok || len(open) > 1}}
+	case !ok:
 		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
 	}
 	lost, _ := lostTo(v)
@@ -162,6 +167,15 @@ func primaryLost(v sight) []hit {
 		return nil
 	}
 	return []hit{{node: v.holder, next: next, detail: fmt.Sprintf("the primary %s has lost its data (was the machine rebuilt?), and %s may still have them", v.holder, other)}}
+}
+
+// unclaimed is a primary whose forming has stopped halfway.
+func unclaimed(v sight) []hit {
+	primary, ok := v.primary()
+	if lost, _ := lostTo(v); !ok || lost != "" || primary.Origin != "" || v.Epoch() == 0 {
+		return nil
+	}
+	return []hit{{node: primary.id, detail: "is primary, and its data are not marked as this replication's"}}
 }
 
 func positionUnknown(v sight) []hit {
@@ -391,7 +405,7 @@ func left(v sight) []hit {
 	var hits []hit
 	for _, id := range slices.Sorted(maps.Keys(v.Nodes)) {
 		if _, member := v.Desired.Members[id]; !member && !gone(v, id) {
-			hits = append(hits, hit{node: id, detail: "is a member no more and still follows or counts itself in"})
+			hits = append(hits, hit{node: id, detail: "is a member no more and still counts itself in"})
 		}
 	}
 	return hits
