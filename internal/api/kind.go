@@ -16,13 +16,16 @@ type Kind string
 
 // The kinds of components.
 const (
-	KindDBServer     Kind = "db-server"
-	KindLoadBalancer Kind = "load-balancer"
-	KindAppServer    Kind = "app-server"
+	KindDBServer      Kind = "db-server"
+	KindDBReplication Kind = "db-replication"
+	KindLoadBalancer  Kind = "load-balancer"
+	KindAppServer     Kind = "app-server"
 )
 
 // Kinds lists every kind, in the order in which a machine starts them.
-func Kinds() []Kind { return []Kind{KindDBServer, KindAppServer, KindLoadBalancer} }
+func Kinds() []Kind {
+	return []Kind{KindDBServer, KindDBReplication, KindAppServer, KindLoadBalancer}
+}
 
 // MaxNameLength bounds a component's name, in bytes. The name becomes part of
 // a user name ("app-" + name), and Linux ends those at 32 bytes.

@@ -7,20 +7,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
 // ownSchema is the replication's own database.
 const ownSchema = "foobar"
 
-// Privileges lists what may be granted on a database: all that MariaDB 11.8
-// has on that level but GRANT OPTION. "ALL" stands for all of them.
-func Privileges() []string {
-	return []string{
-		"ALTER", "ALTER ROUTINE", "CREATE", "CREATE ROUTINE", "CREATE TEMPORARY TABLES", "CREATE VIEW", "DELETE", "DELETE HISTORY",
-		"DROP", "EVENT", "EXECUTE", "INDEX", "INSERT", "LOCK TABLES", "REFERENCES", "SELECT", "SHOW CREATE ROUTINE", "SHOW VIEW", "TRIGGER", "UPDATE",
-	}
-}
+// Privileges lists what may be granted on a database. "ALL" stands for all of it.
+func Privileges() []string { return api.DBPrivileges(api.EngineMariaDB) }
 
 // state is what exists, or is to exist, of what is managed.
 type state struct {

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of a replication. MariaDB ends names of databases at 64 and of users
+// at 80 characters; ours are those that need no quotes anywhere.
+const (
+	maxDBMembers = 9
+	maxDBPeers   = 15
+	maxDBObjects = 1000
+	maxDBDelay   = 30 * 24 * time.Hour
+	maxDBTime    = 365 * 24 * time.Hour
+	maxConsent   = 200
+)
+
+var (
+	dbNamePattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?$`)
+	dbWordPattern = regexp.MustCompile(`^[A-Za-z0-9_]*$`)
+)
+
+// dbReservedDatabases and dbReservedUsers are the server's and our own.
+var (
+	dbReservedDatabases = []string{"mysql", "information_schema", "performance_schema", "sys", "foobar"}
+	dbReservedUsers     = []string{"root", "mysql", "mariadb.sys", "public"}
+)
+
+// dbReservedUserPrefix begins the names of the replication's own accounts.
+const dbReservedUserPrefix = "foobar_"
+
+// Claims returns nothing: the members' servers listen, not their replication.
+func (DBReplication) Claims() []Claim { return nil }
+
+// Validate returns what is wrong with the replication on any machine, in the
+// order of its fields.
+func (r DBReplication) Validate() Violations {
+	var v Violations
+	oneOf(&v, "/engine", r.Engine, DBEngines())
+	if _, ok := r.Members[r.Primary]; !ok {
+		v.Add("/primary", "%q is not a member; the members are: %s", r.Primary, list(slices.Sorted(maps.Keys(r.Members))))
+	}
+	r.validateMembers(&v)
+	r.validateWitnesses(&v)
+	for _, name := range slices.Sorted(maps.Keys(r.Databases)) {
+		at := Pointer("/databases").At(name)
+		validateDatabaseName(&v, at, name)
+		validateWord(&v, at.At("charset"), r.Databases[name].Charset)
+		validateWord(&v, at.At("collation"), r.Databases[name].Collation)
+	}
+	within(&v, "/databases", int64(len(r.Databases)), 0, maxDBObjects, "databases")
+	within(&v, "/users", int64(len(r.Users)), 0, maxDBObjects, "users")
+	for _, name := range slices.Sorted(maps.Keys(r.Users)) {
+		validateUserName(&v, Pointer("/users").At(name), name)
+		r.Users[name].validate(&v, r.Engine, Pointer("/users").At(name))
+	}
+	if want := r.PasswordsVersion(); r.SecretsVersion != want {
+		v.Add("/secrets_version", "is %d; that of these users is %d", r.SecretsVersion, want)
+	}
+	between(&v, "/max_lag", r.MaxLag, 0, maxDBTime)
+	between(&v, "/lag_hold", r.LagHold, 0, maxDBTime)
+	between(&v, "/min_binlog_retention", r.MinBinlogRetention, 0, maxDBTime)
+	r.validateConsents(&v)
+	return v
+}
+
+func (r DBReplication) validateMembers(v *Violations) {
+	within(v, "/members", int64(len(r.Members)), 1, maxDBMembers, "members")
+	ids, hosts := map[uint32]string{}, map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(r.Members)) {
+		at, member := Pointer("/members").At(name), r.Members[name]
+		validateName(v, at, name)
+		member.validate(v, at)
+		if member.ServerID == 0 {
+			v.Add(at.At("server_id"), "is 0; a database server has one from 1 to 4294967295")
+		} else if other, taken := ids[member.ServerID]; taken {
+			v.Add(at.At("server_id"), "%d is the server id of %q too; give each member's foobar_db_server one of its own", member.ServerID, other)
+		}
+		if other, taken := hosts[member.endpoint()]; taken {
+			v.Add(at.At("host"), "%s is where %q is reached too; a machine takes part once", member.endpoint(), other)
+		}
+		ids[member.ServerID], hosts[member.endpoint()] = name, name
+	}
+}
+
+func (m DBMember) endpoint() string { return net.JoinHostPort(m.Host, strconv.Itoa(m.Port)) }
+
+func (m DBMember) validate(v *Violations, at Pointer) {
+	m.DBPeer.validate(v, at)
+	validateName(v, at.At("server"), m.Server)
+	if address, err := netip.ParseAddr(m.Host); err != nil || address.Zone() != "" || address.IsUnspecified() || address.IsMulticast() {
+		v.Add(at.At("host"), "%q is not an IP address at which the other members reach the server", m.Host)
+	}
+	if m.Port < 1 || m.Port > maxPort {
+		v.Add(at.At("port"), "%d is not a port: 1 to %d", m.Port, maxPort)
+	}
+	before := len(*v)
+	between(v, at.At("delay"), m.Delay, 0, maxDBDelay)
+	if len(*v) == before && time.Duration(m.Delay)%time.Second != 0 {
+		v.Add(at.At("delay"), "%s is not in whole seconds, which is what the server counts in", m.Delay)
+	}
+}
+
+func (p DBPeer) validate(v *Violations, at Pointer) {
+	if _, port, err := net.SplitHostPort(p.Address); err != nil || port == "" {
+		v.Add(at.At("address"), "%q is not the \"host:port\" of an agent", p.Address)
+	}
+	if p.Key != "" {
+		if err := CheckKeyPin(p.Key); err != nil {
+			v.Add(at.At("key"), "%s", err)
+		}
+	}
+	if p.Incarnation < 0 {
+		v.Add(at.At("incarnation"), "%d is no incarnation; they count from 1", p.Incarnation)
+	}
+}
+
+func (r DBReplication) validateWitnesses(v *Violations) {
+	within(v, "/witnesses", int64(len(r.Witnesses)), 0, maxDBPeers-maxDBMembers, "witnesses")
+	for _, name := range slices.Sorted(maps.Keys(r.Witnesses)) {
+		at := Pointer("/witnesses").At(name)
+		validateName(v, at, name)
+		r.Witnesses[name].validate(v, at)
+		if _, member := r.Members[name]; member {
+			v.Add(at, "%q is a member, which votes already; a witness is a machine without a database of the replication", name)
+		}
+	}
+}
+
+func (u DBUser) validate(v *Violations, engine DBEngine, at Pointer) {
+	if u.PasswordVersion < 1 {
+		v.Add(at.At("password_version"), "is %d; versions count from 1", u.PasswordVersion)
+	}
+	for _, database := range slices.Sorted(maps.Keys(u.Grants)) {
+		on := at.At("grants", database)
+		validateDatabaseName(v, on, database)
+		if len(u.Grants[database]) == 0 {
+			v.Add(on, "is empty; name privileges, or leave the database out")
+		}
+		for i, word := range u.Grants[database] {
+			if word != "ALL" && !slices.Contains(DBPrivileges(engine), word) {
+				v.Add(on.At(i), "%q is no privilege on a database; there are \"ALL\" and %s", word, list(DBPrivileges(engine)))
+			}
+		}
+	}
+}
+
+func (r DBReplication) validateConsents(v *Violations) {
+	if r.Reseed != nil {
+		if _, ok := r.Members[r.Reseed.Node]; !ok || r.Reseed.Node == r.Primary {
+			v.Add("/reseed/node", "%q is not a replica; a consent names one of the members besides the primary", r.Reseed.Node)
+		}
+		validateConsent(v, "/reseed/token", r.Reseed.Token)
+	}
+	if r.Drop == nil {
+		return
+	}
+	validateConsent(v, "/drop/token", r.Drop.Token)
+	for i, name := range r.Drop.Databases {
+		if _, still := r.Databases[name]; still {
+			v.Add(Pointer("/drop/databases").At(i), "%q is still among the databases; take it out there, or here", name)
+		}
+		validateDatabaseName(v, Pointer("/drop/databases").At(i), name)
+	}
+	for i, name := range r.Drop.Users {
+		if _, still := r.Users[name]; still {
+			v.Add(Pointer("/drop/users").At(i), "%q is still among the users; take it out there, or here", name)
+		}
+		validateUserName(v, Pointer("/drop/users").At(i), name)
+	}
+}
+
+func validateConsent(v *Violations, at Pointer, token string) {
+	if token == "" || len(token) > maxConsent || strings.ContainsFunc(token, isControl) {
+		v.Add(at, "%q is no token: any text of 1 to %d bytes, another one for each time", token, maxConsent)
+	}
+}
+
+func validateDatabaseName(v *Violations, at Pointer, name string) {
+	switch {
+	case !dbNamePattern.MatchString(name):
+		v.Add(at, "%q is not a name for a database: 1 to 64 letters, digits, underscores and inner dashes", name)
+	case slices.Contains(dbReservedDatabases, strings.ToLower(name)):
+		v.Add(at, "%q is the server's own; choose another name", name)
+	}
+}
+
+func validateUserName(v *Violations, at Pointer, name string) {
+	switch {
+	case !dbNamePattern.MatchString(name):
+		v.Add(at, "%q is not a name for a user: 1 to 64 letters, digits, underscores and inner dashes", name)
+	case slices.Contains(dbReservedUsers, strings.ToLower(name)), strings.HasPrefix(strings.ToLower(name), dbReservedUserPrefix):
+		v.Add(at, "%q is the server's own; choose another name", name)
+	}
+}
+
+func validateWord(v *Violations, at Pointer, word string) {
+	if !dbWordPattern.MatchString(word) {
+		v.Add(at, "%q is not a word of letters, digits and underscores, such as %q", word, "utf8mb4")
+	}
+}
