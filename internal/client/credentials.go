@@ -14,10 +14,11 @@ import (
 type Credentials struct {
 	deployment string
 	bundle     pki.Bundle
-	// Either signer or given is set.
+	// One of signer, given and own is set.
 	signer *pki.Signer
 	actor  string
 	given  *tls.Certificate
+	own    func() (*tls.Certificate, pki.Bundle, error)
 }
 
 // Admin returns credentials of role admin: certificates of a few minutes,
@@ -63,6 +64,14 @@ func Given(certificatePEM string, key api.Secret, caPEM string) (Credentials, er
 	return Credentials{deployment: subject.Deployment, bundle: bundle, given: given, actor: subject.Actor}, nil
 }
 
+// Node returns the credentials of a machine, with which its agent calls other
+// machines: role node. They are asked for before each call and each connection,
+// so that a renewed certificate and its list of CAs count from then on. An error
+// means that the machine has no identity yet.
+func Node(deployment string, own func() (*tls.Certificate, pki.Bundle, error)) Credentials {
+	return Credentials{deployment: deployment, own: own}
+}
+
 // Deployment returns whose machines can be called.
 func (c Credentials) Deployment() string { return c.deployment }
 
@@ -70,11 +79,27 @@ func (c Credentials) Deployment() string { return c.deployment }
 // can be read, but nothing can be signed.
 func (c Credentials) CanWrite() bool { return c.signer != nil }
 
+// authorities returns the CAs that machines are believed by, now.
+func (c Credentials) authorities() pki.Bundle {
+	if c.own == nil {
+		return c.bundle
+	}
+	_, bundle, err := c.own()
+	if err != nil {
+		return nil // nobody is believed
+	}
+	return bundle
+}
+
 // mint returns a certificate to show from now on, and when to mint the next
 // one; the zero time means never.
 func (c Credentials) mint(now time.Time) (*tls.Certificate, time.Time, error) {
 	if c.given != nil {
 		return c.given, time.Time{}, nil
+	}
+	if c.own != nil {
+		certificate, _, err := c.own()
+		return certificate, now, err
 	}
 	issued, err := c.signer.Client(api.RoleAdmin, c.actor, pki.ClientLifetime)
 	if err != nil {

@@ -28,7 +28,7 @@ func (m *Machine) verifying(shown *tls.Certificate, now func() time.Time) *tls.C
 		MinVersion: tls.VersionTLS13,
 		NextProtos: []string{"http/1.1"},
 		ServerName: pki.NodeDNSName(credentials.deployment, m.target.Name),
-		RootCAs:    credentials.bundle.Pool(),
+		RootCAs:    credentials.authorities().Pool(),
 		Time:       now,
 		// Shown whatever CAs the machine asks for: its answer then says why not.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return shown, nil },
@@ -117,7 +117,7 @@ func (m *Machine) explainCertificate(leaf *x509.Certificate, cause error) error 
 		return m.wrongMachine("it claims to be machine %q of deployment %q, and is not enrolled", claimed.Node, claimed.Deployment)
 	}
 	credentials := m.pool.credentials
-	if !credentials.bundle.Signed(leaf, x509.ExtKeyUsageAny) {
+	if !credentials.authorities().Signed(leaf, x509.ExtKeyUsageAny) {
 		return &WrongCA{Machine: m.target.Name, Address: m.target.Address,
 			Detail: fmt.Sprintf("the machine's certificate comes from %q", leaf.Issuer.CommonName)}
 	}

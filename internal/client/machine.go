@@ -111,38 +111,49 @@ func (m *Machine) do(ctx context.Context, c call, out any) (http.Header, error) 
 	if err != nil {
 		return nil, err
 	}
-	return m.doOver(ctx, transport, c, out)
+	response, err := m.doOver(ctx, transport, c, out)
+	return response.header, err
 }
 
-func (m *Machine) doOver(ctx context.Context, transport http.RoundTripper, c call, out any) (http.Header, error) {
+// answered is what is known of an answer beside its body.
+type answered struct {
+	status int
+	header http.Header
+}
+
+func (m *Machine) doOver(ctx context.Context, transport http.RoundTripper, c call, out any) (answered, error) {
 	timeout := c.timeout
 	if timeout == 0 {
 		timeout = m.options.CallTimeout
 	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	// The transport may send a call again over a new connection, and fail to
-	// make one: what counts is whether any of it was ever sent.
-	var sent atomic.Bool
-	traced := httptrace.WithClientTrace(bounded, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	traced, sent := traced(bounded)
 	response, err := m.send(traced, transport, c)
 	if err != nil {
-		return nil, m.callError(ctx, c, timeout, sent.Load(), err)
+		return answered{}, m.callError(ctx, c, timeout, sent.Load(), err)
 	}
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return nil, m.callError(ctx, c, timeout, true, err)
+		return answered{}, m.callError(ctx, c, timeout, true, err)
 	}
 	if response.StatusCode >= http.StatusBadRequest {
-		return nil, problemOf(response, body)
+		return answered{status: response.StatusCode}, problemOf(response, body)
 	}
 	if out != nil {
 		if err := json.Unmarshal(body, out); err != nil {
-			return nil, fmt.Errorf("read what machine %s answered to %s %s: %w", m.target.Name, c.method, c.path, err)
+			return answered{}, fmt.Errorf("read what machine %s answered to %s %s: %w", m.target.Name, c.method, c.path, err)
 		}
 	}
-	return response.Header, nil
+	return answered{response.StatusCode, response.Header}, nil
+}
+
+// traced tells whether any of a call was ever sent: the transport may send it
+// again over a new connection, and fail to make one.
+func traced(ctx context.Context) (context.Context, *atomic.Bool) {
+	sent := new(atomic.Bool)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}), sent
 }
 
 func (m *Machine) send(ctx context.Context, transport http.RoundTripper, c call) (*http.Response, error) {

@@ -40,6 +40,9 @@ type Options struct {
 	// PollInterval is how often a running operation is looked at beside its
 	// events; 2 s.
 	PollInterval time.Duration
+	// StallTimeout is how long a copy of a database may bring no byte;
+	// [api.CopyPatience].
+	StallTimeout time.Duration
 	// Dial makes a network connection; [net.Dialer.DialContext].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Now is the clock, Random the source of nonces: time.Now and rand.Reader.
@@ -56,6 +59,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PollInterval == 0 {
 		o.PollInterval = 2 * time.Second
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = api.CopyPatience
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
@@ -140,8 +146,11 @@ func (p *Pool) current() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mint a client certificate: %w", err)
 	}
-	p.certificate, p.renewAt = certificate, renewAt
-	return certificate, nil
+	p.renewAt = renewAt
+	if p.certificate == nil || !p.certificate.Leaf.Equal(certificate.Leaf) { // the same one keeps its connections
+		p.certificate = certificate
+	}
+	return p.certificate, nil
 }
 
 // withPort returns an address that has a port.

@@ -48,14 +48,30 @@ func (id *Identity) connection() *tls.Config {
 // certificate returns what the machine shows, with its clock beside it: a
 // client that is refused because of the time then knows whose clock is wrong.
 func (id *Identity) certificate(s *state) *tls.Certificate {
-	shown := &tls.Certificate{
-		PrivateKey: s.key, Leaf: s.leaf(),
+	return &tls.Certificate{
+		PrivateKey: s.key, Leaf: s.leaf(), Certificate: s.rawChain(),
 		SignedCertificateTimestamps: [][]byte{pki.ClockStamp(id.now())},
 	}
-	for _, c := range s.chain {
-		shown.Certificate = append(shown.Certificate, c.Raw)
+}
+
+func (s *state) rawChain() [][]byte {
+	raw := make([][]byte, len(s.chain))
+	for i, c := range s.chain {
+		raw[i] = c.Raw
 	}
-	return shown
+	return raw
+}
+
+// AsClient returns what the machine shows when it calls other machines, and the
+// CAs by which it believes them, both as of now. The error is a not-enrolled
+// [api.Problem].
+func (id *Identity) AsClient() (*tls.Certificate, pki.Bundle, error) {
+	s := id.state.Load()
+	if !s.enrolled() {
+		return nil, nil, NotEnrolled()
+	}
+	shown := &tls.Certificate{PrivateKey: s.key, Leaf: s.leaf(), Certificate: s.rawChain()}
+	return shown, s.ca, nil
 }
 
 // forgivesTime reports whether client certificates are judged without a look
@@ -70,6 +86,8 @@ type Peer struct {
 	Role  api.Role
 	// Node is the machine's name if the peer is one.
 	Node string
+	// Key is the pin of the key that the peer has, see [api.KeyPin].
+	Key string
 }
 
 // Peer returns who is at the other end of a connection, judged by what holds
@@ -81,7 +99,7 @@ func (id *Identity) Peer(c tls.ConnectionState) (Peer, error) {
 	if err != nil {
 		return Peer{}, &api.Problem{Type: api.ProblemForbidden, Title: "The client's certificate is not accepted", Detail: err.Error()}
 	}
-	return Peer{Actor: subject.Actor, Role: subject.Role, Node: subject.Node}, nil
+	return Peer{Actor: subject.Actor, Role: subject.Role, Node: subject.Node, Key: pki.KeyPin(c.PeerCertificates[0])}, nil
 }
 
 func (id *Identity) subject(s *state, c tls.ConnectionState) (pki.Subject, error) {

@@ -29,6 +29,8 @@ type answer struct {
 	header http.Header
 	// operation is the id of the operation that the call started or joined.
 	operation string
+	// stream, if it is set, writes the body as it comes; see [Server.stream].
+	stream func(to io.Writer) error
 }
 
 func ok(body any) answer { return answer{status: http.StatusOK, body: body} }

@@ -12,6 +12,8 @@ type Caller struct {
 	Actor string
 	// Role is what the certificate allows, empty if nothing.
 	Role api.Role
+	// Machine is which machine calls, empty if none does.
+	Machine api.DBCaller
 }
 
 // remoteCaller reads the caller from the client's certificate.
@@ -24,5 +26,9 @@ func (s *Server) remoteCaller(r *http.Request) (Caller, error) {
 		// Nothing is allowed to that name, but the audit log tells of it.
 		return Caller{Actor: r.TLS.PeerCertificates[0].Subject.CommonName}, err
 	}
-	return Caller{Actor: peer.Actor, Role: peer.Role}, err
+	caller := Caller{Actor: peer.Actor, Role: peer.Role}
+	if peer.Node != "" {
+		caller.Machine = api.DBCaller{Node: peer.Node, Key: peer.Key}
+	}
+	return caller, err
 }

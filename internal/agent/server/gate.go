@@ -28,6 +28,10 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 		if err != nil {
 			a, audited = problemAnswer(err), audited || refuses(err)
 		}
+		if a.stream != nil {
+			s.stream(w, c, a, began)
+			return
+		}
 		s.record(c, a, began, audited)
 		send(w, a)
 	})
@@ -76,15 +80,9 @@ func rightMachine(node string, meant []string, required bool) error {
 	return &api.Problem{Type: api.ProblemWrongMachine, Title: "This is another machine", Detail: detail}
 }
 
-// guarded runs a route's handler. A panic becomes a problem that tells nothing
-// of it, because its text may hold anything; the log has it.
+// guarded runs a route's handler, whose panic becomes a problem.
 func (s *Server) guarded(r route, c *call) (a answer, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.Log.Error("a handler panicked", "method", c.Method, "path", c.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its journal has the details"}
-		}
-	}()
+	defer s.survive(c, &err)
 	return r.handle(s, c)
 }
 
@@ -121,6 +119,17 @@ func (s *Server) record(c *call, a answer, began time.Time, audited bool) {
 	if err := s.Audit.Append(entry); err != nil {
 		s.Log.Error("a call could not be audited", "error", err)
 	}
+}
+
+// survive, deferred, makes a panic of a handler a problem that tells nothing of
+// it, because its text may hold anything; the log has it.
+func (s *Server) survive(c *call, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.Log.Error("a handler panicked", "method", c.Method, "path", c.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	*err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its journal has the details"}
 }
 
 // refuses reports whether an error of a handler denies the caller something.

@@ -40,6 +40,7 @@ func routes() []route {
 		admin   = []api.Role{api.RoleAdmin}
 		readers = []api.Role{api.RoleAdmin, api.RoleReader, roleLocal}
 		remote  = []api.Role{api.RoleAdmin, api.RoleReader}
+		nodes   = []api.Role{api.RoleNode}
 		all     = append(api.Roles(), roleLocal)
 	)
 	const none, body, chunk = 0, api.MaxBody, api.MaxChunk
@@ -63,6 +64,15 @@ func routes() []route {
 		{"GET", "/v1/leaves/{name}", admin, false, false, none, (*Server).leaf},
 		{"POST", "/v1/leaves/{name}", admin, false, true, body, (*Server).leafRequest},
 		{"PUT", "/v1/leaves/{name}", admin, false, true, body, (*Server).leafStore},
+
+		{"PUT", "/v1/replications/{name}/membership", admin, false, true, body, (*Server).enlist},
+		{"PUT", "/v1/replications/{name}", nodes, false, true, body, (*Server).tell},
+		{"GET", "/v1/replications/{name}/view", nodes, false, false, none, (*Server).view},
+		{"GET", "/v1/replications/{name}/record", nodes, false, false, none, (*Server).ballot},
+		{"POST", "/v1/replications/{name}/orders", nodes, false, true, body, (*Server).order},
+		{"PUT", "/v1/replications/{name}/lock", nodes, false, true, body, (*Server).lock},
+		{"DELETE", "/v1/replications/{name}/lock", nodes, false, true, body, (*Server).unlock},
+		{"GET", "/v1/replications/{name}/copy", nodes, false, false, none, (*Server).copy},
 
 		{"GET", "/v1/{kind}/{name}", readers, false, false, none, (*Server).get},
 		{"POST", "/v1/{kind}/{name}:plan", remote, false, false, body, (*Server).plan},

@@ -66,6 +66,8 @@ type Config struct {
 	Blobs    Blobs
 	Journal  Journal
 	Audit    Audit
+	// Replications are the machine's parts of replications.
+	Replications Replications
 	// Facts are what GET /v1/info adds to what the identity knows.
 	Facts Facts
 	// Conditions tells what is wrong with the machine beside its identity.

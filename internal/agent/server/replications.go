@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// Replications are the machine's parts of replications. Which machines a
+// replication has is told by an administrator alone, in Enlist; every other call
+// is refused to a machine that is not one of them. Errors that the caller can
+// act on are problems.
+type Replications interface {
+	// Enlist makes m the machines that may talk about a replication.
+	Enlist(ctx context.Context, name string, m api.DBMembership) error
+	// View looks at the part, Record reads what it has recorded, which needs no
+	// database.
+	View(ctx context.Context, name string, by api.DBCaller) (replication.NodeView, error)
+	Record(ctx context.Context, name string, by api.DBCaller) (replication.Record, error)
+	// Tell keeps what the replication is to be.
+	Tell(ctx context.Context, name string, by api.DBCaller, told api.DBTold) error
+	// Order starts the order or joins it, waits at most wait; done tells whether
+	// it has ended. A ctx that ends ends the wait, not the order.
+	Order(ctx context.Context, name string, by api.DBCaller, order replication.Order, wait time.Duration) (done bool, err error)
+	// Lock gives the part to one operation, which may have it already; Unlock
+	// takes it back.
+	Lock(ctx context.Context, name string, by api.DBCaller, operation string) error
+	Unlock(ctx context.Context, name string, by api.DBCaller, operation string) error
+	// Copy writes a copy of the part's data.
+	Copy(ctx context.Context, name string, by api.DBCaller, to io.Writer) error
+}
+
+// replication returns the name of the replication in the path.
+func (c *call) replication() (string, error) {
+	name := c.params["name"]
+	if err := api.CheckName(name); err != nil {
+		return "", invalid("the replication's name: %v", err)
+	}
+	return name, nil
+}
+
+func (s *Server) enlist(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	var membership api.DBMembership
+	if err := c.decode(&membership); err != nil {
+		return answer{}, err
+	}
+	return done(s.Replications.Enlist(c.Context(), name, membership))
+}
+
+func (s *Server) tell(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	var told api.DBTold
+	if err := c.decode(&told); err != nil {
+		return answer{}, err
+	}
+	return done(s.Replications.Tell(c.Context(), name, c.caller.Machine, told))
+}
+
+func (s *Server) view(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	view, err := s.Replications.View(c.Context(), name, c.caller.Machine)
+	return ok(view), err
+}
+
+func (s *Server) ballot(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	record, err := s.Replications.Record(c.Context(), name, c.caller.Machine)
+	return ok(record), err
+}
+
+// order answers 202 while the order has still to end: the caller gives it again.
+func (s *Server) order(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	var order replication.Order
+	if err := c.decode(&order); err != nil {
+		return answer{}, err
+	}
+	if err := checkOrder(order); err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := s.untilStopped(c.Context())
+	defer cancel()
+	ended, err := s.Replications.Order(ctx, name, c.caller.Machine, order, api.MaxOrderWait)
+	if err != nil && s.stopping.Err() != nil && errors.Is(err, context.Canceled) {
+		ended, err = false, nil // only the wait was broken off
+	}
+	a := answer{status: http.StatusOK, operation: order.Operation}
+	if !ended {
+		a.status = http.StatusAccepted
+	}
+	return a, err
+}
+
+// checkOrder refuses an order that lacks what its verb needs: what decodes is
+// not therefore whole.
+func checkOrder(o replication.Order) error {
+	switch {
+	case o.Operation == "" || o.Step == "":
+		return invalid("the order has no operation or no step: both are needed to tell it from others")
+	case o.Action.Verb == "":
+		return violation("/action/verb", "is missing")
+	case o.Action.Verb == replication.DoRecord && o.Action.Record == nil:
+		return violation("/action/record", "is missing: there is nothing to record")
+	case o.Action.Verb == replication.DoFollow && o.Action.At == nil:
+		return violation("/action/at", "is missing: it tells where the source is found")
+	}
+	return nil
+}
+
+func (s *Server) lock(c *call) (answer, error) { return s.locking(c, s.Replications.Lock) }
+
+func (s *Server) unlock(c *call) (answer, error) { return s.locking(c, s.Replications.Unlock) }
+
+func (s *Server) locking(c *call, do func(ctx context.Context, name string, by api.DBCaller, operation string) error) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	var lock api.DBLock
+	if err := c.decode(&lock); err != nil {
+		return answer{}, err
+	}
+	if lock.Operation == "" {
+		return answer{}, violation("/operation", "is missing: a lock belongs to an operation")
+	}
+	a, err := done(do(c.Context(), name, c.caller.Machine, lock.Operation))
+	a.operation = lock.Operation
+	return a, err
+}
+
+// copy answers with a stream, which a stop of the server breaks off.
+func (s *Server) copy(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, stream: func(to io.Writer) error {
+		ctx, cancel := s.untilStopped(c.Context())
+		defer cancel()
+		return s.Replications.Copy(ctx, name, c.caller.Machine, to)
+	}}, nil
+}
+
+// untilStopped returns a context that ends when the server stops, too.
+func (s *Server) untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.stopping, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// done answers a call of which only the success is of interest.
+func done(err error) (answer, error) { return answer{status: http.StatusOK}, err }
