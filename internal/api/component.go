@@ -16,6 +16,9 @@ type Write struct {
 	// TimeoutSeconds bounds the operation once it runs; waiting in the queue
 	// does not count. Zero means the agent's default of 300.
 	TimeoutSeconds int `json:"timeout_seconds,omitempty"`
+	// Forget names machines that are gone for good: a deletion does not wait
+	// for their part in it. Only a deletion takes it.
+	Forget []string `json:"forget,omitempty"`
 }
 
 // Component is what GET /v1/{kind}/{name} answers.

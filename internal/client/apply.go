@@ -17,7 +17,7 @@ type Change struct {
 	ID api.ID
 	// Base is the generation that the change is based on; 0 creates or adopts.
 	Base int64
-	// Write is what is wanted. For a deletion only its timeout counts.
+	// Write is what is wanted. For a deletion only its timeout counts, and whom it forgets.
 	Write api.Write
 }
 
@@ -84,8 +84,8 @@ func failure(op api.Operation) error {
 	return op.Problem
 }
 
-// changeCall returns the request of a change. A deletion without a timeout
-// has no body.
+// changeCall returns the request of a change. That of a deletion says only how
+// long it may take and whom it forgets.
 func changeCall(verb api.Verb, c Change) call {
 	request := call{
 		method: http.MethodPut, path: componentPath(c.ID), body: api.Encode(c.Write),
@@ -97,8 +97,9 @@ func changeCall(verb api.Verb, c Change) call {
 	if verb == api.VerbDelete {
 		request.method = http.MethodDelete
 		request.body = api.Encode(struct {
-			TimeoutSeconds int `json:"timeout_seconds,omitempty"`
-		}{c.Write.TimeoutSeconds})
+			TimeoutSeconds int      `json:"timeout_seconds,omitempty"`
+			Forget         []string `json:"forget,omitempty"`
+		}{c.Write.TimeoutSeconds, c.Write.Forget})
 	}
 	return request
 }

@@ -166,11 +166,13 @@ func TestDeleteSendsNeitherSpecNorSecrets(t *testing.T) {
 	f, j := newFake(t), newJob()
 	j.end(api.OperationApplied, nil)
 	j.serve(f)
-	if _, err := call(t, f.target(), options()).Delete(t.Context(), change(), nil); err != nil {
+	deletion := change()
+	deletion.Write.Forget = []string{"web3"}
+	if _, err := call(t, f.target(), options()).Delete(t.Context(), deletion, nil); err != nil {
 		t.Fatal(err)
 	}
 	calls, bodies := f.requests(http.MethodDelete)
-	if want := api.OperationID(api.VerbDelete, change().ID, 3, nil); len(calls) != 1 || calls[0].Header.Get(api.HeaderOperation) != want || bodies[0] != `{"timeout_seconds":60}` {
+	if want := api.OperationID(api.VerbDelete, change().ID, 3, nil); len(calls) != 1 || calls[0].Header.Get(api.HeaderOperation) != want || bodies[0] != `{"timeout_seconds":60,"forget":["web3"]}` {
 		t.Errorf("got %v %v", calls, bodies)
 	}
 }

@@ -111,6 +111,8 @@ type Change struct {
 	// Undo tells that the transaction failed and the machine is brought back
 	// to To, which is what stood before.
 	Undo bool
+	// Forget names other machines that need not answer to a deletion.
+	Forget []string
 }
 
 // Version is a spec with the state that was rendered from it.

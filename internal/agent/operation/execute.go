@@ -320,7 +320,8 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 	if err != nil {
 		return err
 	}
-	t.Activate = activate(j.kind, j.ID, record, before, after, edited, t.Progress)
+	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget}
+	t.Activate = activate(j.kind, record, change, t.Progress)
 	if err := r.Engine.Apply(ctx, t); err != nil {
 		return err
 	}
@@ -360,14 +361,15 @@ func (r *Runner) edited(ctx context.Context, applied *converge.Applied) (map[str
 }
 
 // activate returns the function that has a kind follow a change or its undoing.
-func activate(kind Kind, id api.ID, record *Record, before, after *converge.Version, edited map[string]bool, progress converge.Progress) converge.Activate {
+func activate(kind Kind, record *Record, change converge.Change, progress converge.Progress) converge.Activate {
 	return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-		c := converge.Change{Name: id.Name, From: before, To: after, Paths: paths, Edited: edited, Undo: undo}
+		c := change
+		c.Paths, c.Undo = paths, undo
 		if undo {
-			c.From, c.To = after, before
+			c.From, c.To = change.To, change.From
 		}
-		if undo && record != nil && before == nil { // to the kind it would look like a deletion
-			return fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", id)
+		if undo && record != nil && change.From == nil { // to the kind it would look like a deletion
+			return fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", record.ID)
 		}
 		return kind.Apply(ctx, c, progress)
 	}

@@ -51,6 +51,15 @@ type Kind interface {
 	Observe(ctx context.Context, name string, applied converge.Version) (Observation, error)
 }
 
+// Previewer is a [Kind] that can tell before an apply what it would do beyond
+// files and units. The dry run asks it for what a change would do, also where
+// the spec stays and only a drift is repaired.
+type Previewer interface {
+	// Preview returns what is to be added to the answer of a dry run, or the
+	// [api.Problem] for which an apply would refuse. It writes nothing anywhere.
+	Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error)
+}
+
 // Observation is what a running engine shows.
 type Observation struct {
 	// Spec is the applied spec with the engine's own values in it. Where it

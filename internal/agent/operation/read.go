@@ -203,6 +203,24 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	impact := j.kind.Impact(converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths, Edited: edited})
-	return api.Plan{Impact: impact, Changes: changes}, nil
+	change := converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths, Edited: edited}
+	return preview(ctx, j.kind, change, api.Plan{Impact: j.kind.Impact(change), Changes: changes})
+}
+
+// preview adds to a plan what the kind foresees, if it can.
+func preview(ctx context.Context, kind Kind, change converge.Change, plan api.Plan) (api.Plan, error) {
+	previewer, ok := kind.(Previewer)
+	if !ok {
+		return plan, nil
+	}
+	foreseen, err := previewer.Preview(ctx, change.Name, change)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	if slices.Index(api.Impacts(), foreseen.Impact) > slices.Index(api.Impacts(), plan.Impact) {
+		plan.Impact = foreseen.Impact
+	}
+	plan.Changes = append(plan.Changes, foreseen.Changes...)
+	plan.Conditions = append(plan.Conditions, foreseen.Conditions...)
+	return plan, nil
 }

@@ -101,7 +101,8 @@ func (r *Runner) activateInterrupted(i converge.Interrupted) converge.Activate {
 		for path := range paths {
 			edited[path] = true
 		}
-		return activate(kind, i.Component, record, before, after, edited, func(phase api.Phase, format string, args ...any) {
+		change := converge.Change{Name: i.Component.Name, From: before, To: after, Edited: edited}
+		return activate(kind, record, change, func(phase api.Phase, format string, args ...any) {
 			if _, ok := r.log.get(n.Operation); ok {
 				r.log.event(n.Operation, phase, format, args...)
 			}

@@ -88,7 +88,7 @@ type Request struct {
 	Operation string
 	// Base is the generation that the request is based on; 0 creates.
 	Base int64
-	// Write is what to apply; a deletion uses its timeout alone.
+	// Write is what to apply; a deletion uses its timeout and whom it forgets alone.
 	Write api.Write
 	// Actor is who asks, for the record.
 	Actor string

@@ -66,7 +66,7 @@ func (s *Server) put(c *call) (answer, error) {
 	}))
 }
 
-// delete takes a body only for its timeout.
+// delete takes a body only for its timeout and for whom it forgets.
 func (s *Server) delete(c *call) (answer, error) {
 	id, err := c.component()
 	if err != nil {
@@ -111,6 +111,9 @@ func (c *call) write() (api.Write, error) {
 	if !isObject(w.Spec) {
 		return w, violation("/spec", "is missing: give the component's whole spec, an object")
 	}
+	if w.Forget != nil {
+		return w, violation("/forget", "only a deletion forgets machines")
+	}
 	return w, checkTimeout(w)
 }
 
@@ -125,7 +128,12 @@ func (c *call) deletion() (api.Write, error) {
 		return w, err
 	}
 	if w.Spec != nil || w.Secrets != nil {
-		return w, violation("", "a deletion takes no spec and no secrets, only timeout_seconds")
+		return w, violation("", "a deletion takes no spec and no secrets, only timeout_seconds and forget")
+	}
+	for i, name := range w.Forget {
+		if err := api.CheckName(name); err != nil {
+			return w, violation(api.Pointer("/forget").At(i), "%s", err)
+		}
 	}
 	return w, checkTimeout(w)
 }

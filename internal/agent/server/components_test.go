@@ -107,6 +107,8 @@ func TestDelete(t *testing.T) {
 	tests := map[string]struct{ body, want string }{
 		"without a body":  {"", ""},
 		"with a timeout":  {`{"timeout_seconds":30}`, ""},
+		"with forgotten":  {`{"forget":["web3"]}`, ""},
+		"with no machine": {`{"forget":["Web 3"]}`, "/forget/0"},
 		"with a spec":     {`{"spec":{}}`, "takes no spec and no secrets"},
 		"with secrets":    {`{"secrets":{}}`, "takes no spec and no secrets"},
 		"with a word":     {`x`, "is not JSON"},

@@ -52,9 +52,14 @@ type Kind struct {
 	Units *systemdtest.Systemd
 	// Gate, if set, is asked before a change is followed; it may wait.
 	Gate func(ctx context.Context, change converge.Change) error
+	// Foresee, if set, is what the kind foresees of a change.
+	Foresee func(change converge.Change) (api.Plan, error)
 }
 
-var _ operation.Kind = (*Kind)(nil)
+var (
+	_ operation.Kind      = (*Kind)(nil)
+	_ operation.Previewer = (*Kind)(nil)
+)
 
 // Kind returns the name.
 func (k *Kind) Kind() api.Kind { return k.Name }
@@ -143,6 +148,14 @@ func (k *Kind) Impact(change converge.Change) api.Impact {
 		return api.ImpactRestart
 	}
 	return api.ImpactNone
+}
+
+// Preview returns what Foresee does.
+func (k *Kind) Preview(_ context.Context, _ string, change converge.Change) (api.Plan, error) {
+	if k.Foresee == nil {
+		return api.Plan{}, nil
+	}
+	return k.Foresee(change)
 }
 
 // Apply restarts the unit if its configuration changed or it does not run.
