@@ -15,7 +15,7 @@ import (
 // or, if it had not begun on that machine yet, that nobody answered there.
 func (s *stack) strike(machine string, when moment) {
 	s.t.Helper()
-	a := s.begin()
+	a := s.begin(s.lab)
 	a.await(when)
 	s.lab.Exec(machine, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", "foobar-agent.service")
 	err := a.wait()

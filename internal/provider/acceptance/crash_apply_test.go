@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/lab/labtest"
 )
 
 // patience bounds how long a test waits for a moment in the middle of an apply.
@@ -18,7 +20,8 @@ const patience = time.Minute
 
 // application is an apply that runs, in a process group with its provider.
 type application struct {
-	*stack
+	*workspace
+	lab  *labtest.Lab
 	cmd  *exec.Cmd
 	said transcript
 	// ended is closed when Terraform has ended, with err.
@@ -27,21 +30,21 @@ type application struct {
 }
 
 // begin starts an apply. What is left of it at the end of the test is killed.
-func (s *stack) begin() *application {
-	s.t.Helper()
-	a := &application{stack: s, ended: make(chan struct{})}
-	a.cmd = s.command(context.WithoutCancel(s.t.Context()), "apply", "-no-color", "-input=false", "-auto-approve")
+func (w *workspace) begin(lab *labtest.Lab) *application {
+	w.t.Helper()
+	a := &application{workspace: w, lab: lab, ended: make(chan struct{})}
+	a.cmd = w.command(context.WithoutCancel(w.t.Context()), "apply", "-no-color", "-input=false", "-auto-approve")
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	a.cmd.Stdout, a.cmd.Stderr = &a.said, &a.said
 	a.cmd.WaitDelay = time.Second // an orphaned provider may hold on to the output
 	if err := a.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	go func() {
 		a.err = a.cmd.Wait()
 		close(a.ended)
 	}()
-	s.t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		a.signal(-a.cmd.Process.Pid)
 		<-a.ended
 	})
@@ -79,8 +82,7 @@ func (a *application) wait() error {
 	if a.err == nil {
 		return nil
 	}
-	said := strings.NewReplacer("│", "", "╷", "", "╵", "").Replace(a.said.String())
-	return fmt.Errorf("%w: %s", a.err, strings.Join(strings.Fields(said), " "))
+	return fmt.Errorf("%w: %s", a.err, plain(a.said.String()))
 }
 
 // moment is one in the middle of an apply; it returns when it has come, or why

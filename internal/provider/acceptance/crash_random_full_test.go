@@ -64,7 +64,7 @@ func TestTerraformKilledAtRandomMoments(t *testing.T) {
 			changes = 0
 		}
 		s.edit(edited(n)...)
-		a := s.begin()
+		a := s.begin(s.lab)
 		a.await(c.moment(t, first))
 		t.Logf("%d: killed in the middle: %t", n, a.kill(c.IntN(2) == 0))
 		s.apply()

@@ -19,7 +19,7 @@ func each(n int) map[string]int { return map[string]int{"lb1": n, "web1": n, "we
 // or, if that is to be orphaned, without it.
 func (s *stack) interrupt(when moment, orphan bool) {
 	s.t.Helper()
-	a := s.begin()
+	a := s.begin(s.lab)
 	a.await(when)
 	if !a.kill(orphan) {
 		s.t.Errorf("Terraform was not killed in the middle: %v\n%s", a.wait(), a.said.String())

@@ -100,9 +100,11 @@ func (d *databases) write(name, text string) {
 // met tells the configuration which VMs there are.
 func (d *databases) met() {
 	d.t.Helper()
-	text, err := json.Marshal(map[string]any{"incarnations": map[string]int{
-		"web1": d.lab.Incarnation("web1"), "web2": d.lab.Incarnation("web2"),
-	}})
+	incarnations := map[string]int{}
+	for name, machine := range d.lab.Status().Machines {
+		incarnations[name] = machine.Incarnation
+	}
+	text, err := json.Marshal(map[string]any{"incarnations": incarnations})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -16,13 +16,6 @@ func forgets(machine string) []string {
 	return []string{block, block + fmt.Sprintf("  forget_unreachable = [%q]\n", machine)}
 }
 
-// said runs Terraform and returns what it printed, in one line.
-func (s *stack) said(args ...string) string {
-	s.t.Helper()
-	text := s.must(append(args, "-no-color", "-input=false")...)
-	return strings.Join(strings.Fields(strings.NewReplacer("│", "", "╷", "", "╵", "").Replace(text)), " ")
-}
-
 func TestUnreachableMachineWarnsAndKeepsItsState(t *testing.T) {
 	s := newStack(t)
 	s.apply()

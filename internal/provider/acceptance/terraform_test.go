@@ -89,8 +89,7 @@ func (w *workspace) run(args ...string) (string, error) {
 	cmd := w.command(w.t.Context(), args...)
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {
-		said := strings.NewReplacer("│", "", "╷", "", "╵", "").Replace(problem.String())
-		return out.String(), fmt.Errorf("terraform %s: %w: %s", args[0], err, strings.Join(strings.Fields(said), " "))
+		return out.String(), fmt.Errorf("terraform %s: %w: %s", args[0], err, plain(problem.String()))
 	}
 	return out.String(), nil
 }
@@ -102,6 +101,17 @@ func (w *workspace) must(args ...string) string {
 		w.t.Fatalf("%v\n%s", err, out)
 	}
 	return out
+}
+
+// said runs Terraform and returns what it printed, in one line.
+func (w *workspace) said(args ...string) string {
+	w.t.Helper()
+	return plain(w.must(append(args, "-no-color", "-input=false")...))
+}
+
+// plain returns what Terraform printed in one line, without its frames.
+func plain(said string) string {
+	return strings.Join(strings.Fields(strings.NewReplacer("│", "", "╷", "", "╵", "").Replace(said)), " ")
 }
 
 // apply applies the configuration.
@@ -130,9 +140,9 @@ func (w *workspace) refused(verb ...string) string {
 func (w *workspace) plan() plan {
 	w.t.Helper()
 	file := filepath.Join(w.t.TempDir(), "plan")
-	w.must("plan", "-no-color", "-input=false", "-out="+file)
-	p := plan{t: w.t, Plan: new(tfjson.Plan)}
-	if err := json.Unmarshal([]byte(w.must("show", "-json", file)), p.Plan); err != nil {
+	p := plan{t: w.t, said: w.said("plan", "-out="+file), Plan: new(tfjson.Plan)}
+	p.text = w.must("show", "-json", file)
+	if err := json.Unmarshal([]byte(p.text), p.Plan); err != nil {
 		w.t.Fatalf("read the plan: %v", err)
 	}
 	return p
@@ -165,6 +175,18 @@ func collect(module *tfjson.StateModule, values map[string]map[string]any) {
 type plan struct {
 	*tfjson.Plan
 	t *testing.T
+	// said is what Terraform printed, warnings too, and text the JSON.
+	said, text string
+}
+
+// warns fails the test unless Terraform printed all of this with the plan.
+func (p plan) warns(words ...string) {
+	p.t.Helper()
+	for _, word := range words {
+		if !strings.Contains(p.said, word) {
+			p.t.Errorf("the plan does not say %q: %s", word, p.said)
+		}
+	}
 }
 
 // empty fails the test if the plan changes anything.
