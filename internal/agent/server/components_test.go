@@ -64,7 +64,7 @@ func TestPutRefuses(t *testing.T) {
 		"no Idempotency-Key":      {path, body, good[:2], "the header Idempotency-Key is missing"},
 		"the key of another spec": {path, body, applyHeaders("0", "{}"), "but the id of this change is"},
 		"the key of another base": {path, body, append(applyHeaders("0", spec)[:2:2], applyHeaders("7", spec)[2:]...), "but the id of this change is"},
-		"a kind that is unknown":  {"/v1/mail-server/www", body, good, `no kind "mail-server"; it has: db-server, app-server, load-balancer`},
+		"a kind that is unknown":  {"/v1/mail-server/www", body, good, `no kind "mail-server"; it has: db-server, db-replication, app-server, load-balancer`},
 		"a name that is none":     {"/v1/load-balancer/WWW", body, good, "the component's name"},
 		"no body":                 {path, "", good, "the body is missing"},
 		"no JSON":                 {path, "spec", good, "is not JSON"},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
 // fakeIdentity is a machine named web1.
@@ -98,6 +100,62 @@ func (f *fakeRunner) Events(ctx context.Context, _ string, after int64, wait tim
 	return f.events(ctx, after, wait)
 }
 
+// fakeReplications notes who asks for what, and answers as it is told.
+type fakeReplications struct {
+	asked []string
+	// told is what came with the last call.
+	told    any
+	running bool
+	err     error
+	wait    func(ctx context.Context) error
+	copied  func(ctx context.Context, to io.Writer) error
+}
+
+func (f *fakeReplications) note(what, name string, by api.DBCaller, told any) error {
+	f.asked = append(f.asked, fmt.Sprintf("%s %s by %s %s", what, name, by.Node, by.Key))
+	f.told = told
+	return f.err
+}
+
+func (f *fakeReplications) Enlist(_ context.Context, name string, m api.DBMembership) error {
+	return f.note("enlist", name, api.DBCaller{}, m)
+}
+
+func (f *fakeReplications) View(_ context.Context, name string, by api.DBCaller) (replication.NodeView, error) {
+	return replication.NodeView{EngineView: replication.EngineView{Version: "11.8"}}, f.note("view", name, by, nil)
+}
+
+func (f *fakeReplications) Record(_ context.Context, name string, by api.DBCaller) (replication.Record, error) {
+	return replication.Record{Epoch: 7, Primary: "web1"}, f.note("record", name, by, nil)
+}
+
+func (f *fakeReplications) Tell(_ context.Context, name string, by api.DBCaller, told api.DBTold) error {
+	return f.note("tell", name, by, told)
+}
+
+func (f *fakeReplications) Order(ctx context.Context, name string, by api.DBCaller, order replication.Order, wait time.Duration) (bool, error) {
+	err := f.note("order for "+wait.String(), name, by, order)
+	if f.wait != nil {
+		err = f.wait(ctx)
+	}
+	return !f.running, err
+}
+
+func (f *fakeReplications) Lock(_ context.Context, name string, by api.DBCaller, operation string) error {
+	return f.note("lock", name, by, operation)
+}
+
+func (f *fakeReplications) Unlock(_ context.Context, name string, by api.DBCaller, operation string) error {
+	return f.note("unlock", name, by, operation)
+}
+
+func (f *fakeReplications) Copy(ctx context.Context, name string, by api.DBCaller, to io.Writer) error {
+	if err := f.note("copy", name, by, nil); err != nil || f.copied == nil {
+		return err
+	}
+	return f.copied(ctx, to)
+}
+
 // fakeJournal has one line, which tells what was asked for.
 type fakeJournal struct{}
 
@@ -110,6 +168,7 @@ type bench struct {
 	*Server
 	t      *testing.T
 	runner *fakeRunner
+	parts  *fakeReplications
 	record *audit.Log
 	dir    string
 	role   api.Role
@@ -128,15 +187,15 @@ func newBench(t *testing.T, enrolled bool) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runner := &fakeRunner{state: api.OperationQueued}
+	runner, parts := &fakeRunner{state: api.OperationQueued}, &fakeReplications{}
 	return &bench{
 		Server: New(Config{
-			Identity: fakeIdentity{enrolled}, Runner: runner, Blobs: blobs, Journal: fakeJournal{}, Audit: record,
+			Identity: fakeIdentity{enrolled}, Runner: runner, Blobs: blobs, Journal: fakeJournal{}, Audit: record, Replications: parts,
 			Facts:      Facts{Version: "1.2.3", ImageID: "2026.5", BootID: "b", BootedAt: now()},
 			Conditions: func(context.Context) []api.Condition { return nil },
 			Log:        hclog.NewNullLogger(), Now: now,
 		}),
-		t: t, runner: runner, record: record, dir: dir, role: api.RoleAdmin,
+		t: t, runner: runner, parts: parts, record: record, dir: dir, role: api.RoleAdmin,
 	}
 }
 
@@ -149,9 +208,16 @@ func (b *bench) call(method, path, body string, headers ...string) *httptest.Res
 		request.Header.Add(headers[i], headers[i+1])
 	}
 	recorder := httptest.NewRecorder()
-	who := func(*http.Request) (Caller, error) { return Caller{Actor: "terraform@ci", Role: b.role}, nil }
-	b.handler(who).ServeHTTP(recorder, request)
+	b.handler(b.who).ServeHTTP(recorder, request)
 	return recorder
+}
+
+// who is a caller of the bench's role; a machine is web2.
+func (b *bench) who(*http.Request) (Caller, error) {
+	if b.role == api.RoleNode {
+		return Caller{Actor: "web2", Role: b.role, Machine: api.DBCaller{Node: "web2", Key: "sha256:22"}}, nil
+	}
+	return Caller{Actor: "terraform@ci", Role: b.role}, nil
 }
 
 // change sends a mutating request that names the right machine.

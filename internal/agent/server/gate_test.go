@@ -115,6 +115,9 @@ func TestAudit(t *testing.T) {
 			}
 			want := *test.want
 			want.Actor, want.Role, want.Method, want.Path = "terraform@ci", test.role, test.method, test.path
+			if test.role == api.RoleNode {
+				want.Actor = "web2"
+			}
 			want.Seq, want.Peer, want.Time, want.Hash = 1, "192.0.2.1:1234", b.Now(), entries[0].Hash
 			if entries[0] != want {
 				t.Errorf("audited %+v\nwant %+v", entries[0], want)

@@ -43,6 +43,14 @@ func expected() map[string]struct {
 		"GET /v1/leaves/db":                      {"admin", false, false},
 		"POST /v1/leaves/db":                     {"admin", false, true},
 		"PUT /v1/leaves/db":                      {"admin", false, true},
+		"PUT /v1/replications/notes/membership":  {"admin", false, true},
+		"PUT /v1/replications/notes":             {"node", false, true},
+		"GET /v1/replications/notes/view":        {"node", false, false},
+		"GET /v1/replications/notes/record":      {"node", false, false},
+		"POST /v1/replications/notes/orders":     {"node", false, true},
+		"PUT /v1/replications/notes/lock":        {"node", false, true},
+		"DELETE /v1/replications/notes/lock":     {"node", false, true},
+		"GET /v1/replications/notes/copy":        {"node", false, false},
 		"GET /v1/load-balancer/www":              {readers, false, false},
 		"POST /v1/load-balancer/www:plan":        {"admin reader", false, false},
 		"PUT /v1/load-balancer/www":              {"admin", false, true},
@@ -115,6 +123,8 @@ func TestWhatIsInNoRouteIsDenied(t *testing.T) {
 		"POST /v1/load-balancer/www", "POST /v1/load-balancer/www:restart", "POST /v1/load-balancer/www:plan:plan", "POST /v1/load-balancer/:plan",
 		"PUT /v1/load-balancer/www:plan", "GET /v1/blobs/sha256:" + sumOfNothing, "DELETE /v1/blobs/sha256:" + sumOfNothing,
 		"PUT /v1/blobs/sha256:", "PUT /v1/blobs/md5:00", "DELETE /v1/leaves/db:x", "POST /v1/identity:burn", "POST /v1/operations/1:confirm",
+		"GET /v1/replications/notes/orders", "GET /v1/replications/notes/membership", "DELETE /v1/replications/notes/copy",
+		"GET /v1/replications/notes/view/x", "PUT /v1/replications/notes:x/lock", "PUT /v1/replications//lock",
 		"GET /debug/pprof/", "TRACE /v1/health",
 	} {
 		method, path, _ := strings.Cut(request, " ")
