@@ -15,7 +15,7 @@ from store import Unavailable
 # Seconds. Whoever waits for an answer has gone long before the systems' own
 # timeouts, which are minutes, notice that a machine is away.
 CONNECT_TIMEOUT = 2
-ANSWER_TIMEOUT = 5
+ANSWER_TIMEOUT = 3
 # Connections kept for later, to each of the two.
 IDLE = 8
 # How many notes are read.

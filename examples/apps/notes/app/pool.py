@@ -8,9 +8,10 @@ from contextlib import contextmanager
 class Pool:
     """Lends connections, each to one thread at a time.
 
-    One that has been idle is asked whether it still lives before it is lent, and
-    one that failed is closed: whatever happened to the server behind it, the next
-    request begins with a good one.
+    One that has been idle is asked whether it still lives before it is lent; if it
+    does not, its idle neighbours are not asked any more, since each may take a
+    timeout to say nothing. One that failed is closed. So whatever happened to the
+    server behind them, the next request begins with a good one.
     """
 
     def __init__(self, connect: Callable, alive: Callable[..., bool], idle: int) -> None:
@@ -34,11 +35,16 @@ class Pool:
             connection.close()
 
     def _take(self):
-        while True:
-            try:
-                connection = self._idle.pop()  # the one used last is the likeliest to live
-            except IndexError:
-                return self._connect()
-            if self._alive(connection):
-                return connection
+        connection = self._pop()
+        if connection and self._alive(connection):
+            return connection
+        while connection:
             connection.close()
+            connection = self._pop()
+        return self._connect()
+
+    def _pop(self):
+        try:
+            return self._idle.pop()  # the one used last is the likeliest to live
+        except IndexError:
+            return None

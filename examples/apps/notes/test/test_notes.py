@@ -23,11 +23,16 @@ class Connection:
 class PoolTest(unittest.TestCase):
     def setUp(self) -> None:
         self.made: list[Connection] = []
-        self.pool = Pool(self.connect, lambda connection: not connection.killed, idle=2)
+        self.pool = Pool(self.connect, self.alive, idle=2)
+        self.asked = 0
 
     def connect(self) -> Connection:
         self.made.append(Connection())
         return self.made[-1]
+
+    def alive(self, connection: Connection) -> bool:
+        self.asked += 1
+        return not connection.killed
 
     def test_a_connection_is_used_again(self) -> None:
         for _ in range(3):
@@ -50,14 +55,16 @@ class PoolTest(unittest.TestCase):
         with self.pool.connection() as connection:
             self.assertIsNot(connection, self.made[0])
 
-    def test_those_that_died_while_idle_are_closed(self) -> None:
+    def test_when_one_died_while_idle_all_are_closed(self) -> None:
         with self.pool.connection(), self.pool.connection():
             pass
         for connection in self.made:
             connection.killed = True
+        self.asked = 0
         with self.pool.connection() as connection:
             self.assertIs(connection, self.made[2])
         self.assertTrue(all(connection.closed for connection in self.made[:2]))
+        self.assertEqual(self.asked, 1)
 
 
 class StoreTest(unittest.TestCase):
