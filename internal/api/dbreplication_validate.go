@@ -90,6 +90,18 @@ func (r DBReplication) validateMembers(v *Violations) {
 	}
 }
 
+// Validate returns what is wrong with a membership.
+func (m DBMembership) Validate() Violations {
+	var v Violations
+	within(&v, "/peers", int64(len(m.Peers)), 1, maxDBPeers, "machines")
+	for _, name := range slices.Sorted(maps.Keys(m.Peers)) {
+		at := Pointer("/peers").At(name)
+		validateName(&v, at, name)
+		m.Peers[name].validate(&v, at)
+	}
+	return v
+}
+
 func (m DBMember) endpoint() string { return net.JoinHostPort(m.Host, strconv.Itoa(m.Port)) }
 
 func (m DBMember) validate(v *Violations, at Pointer) {

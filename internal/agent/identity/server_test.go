@@ -25,6 +25,12 @@ import (
 // returns its log.
 func serveAgent(t *testing.T, m *machine) *bytes.Buffer {
 	t.Helper()
+	return serveAgentOf(t, m, nil)
+}
+
+// serveAgentOf serves an agent with parts in replications.
+func serveAgentOf(t *testing.T, m *machine, parts server.Replications) *bytes.Buffer {
+	t.Helper()
 	m.stop()
 	record, err := audit.Open(t.TempDir())
 	if err != nil {
@@ -36,7 +42,7 @@ func serveAgent(t *testing.T, m *machine) *bytes.Buffer {
 	}
 	log := new(bytes.Buffer)
 	s := server.New(server.Config{
-		Identity: m.id, Blobs: blobs, Audit: record, Now: time.Now,
+		Identity: m.id, Blobs: blobs, Audit: record, Replications: parts, Now: time.Now,
 		Facts:      server.Facts{Version: "1.2.3", ImageID: "image"},
 		Conditions: func(context.Context) []api.Condition { return nil },
 		Log:        hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace}),

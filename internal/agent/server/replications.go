@@ -53,6 +53,9 @@ func (s *Server) enlist(c *call) (answer, error) {
 	if err := c.decode(&membership); err != nil {
 		return answer{}, err
 	}
+	if err := membership.Validate().Problem(); err != nil {
+		return answer{}, err
+	}
 	return done(s.Replications.Enlist(c.Context(), name, membership))
 }
 
