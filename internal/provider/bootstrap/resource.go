@@ -41,6 +41,7 @@ type Resource struct{ data *tfutil.Data }
 
 var (
 	_ resource.ResourceWithConfigure   = (*Resource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*Resource)(nil)
 	_ resource.ResourceWithImportState = (*Resource)(nil)
 )
 
@@ -100,8 +101,35 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 				Computed:            true,
 				Sensitive:           true,
 			},
+			"ca_certificate": schema.StringAttribute{
+				MarkdownDescription: "The deployment's CA certificate in PEM, no secret: with it the clients of a service, such as a database, verify who answers.",
+				Computed:            true,
+			},
 		},
 	}
+}
+
+// ModifyPlan implements [resource.ResourceWithModifyPlan]: the CA certificate
+// follows from the configuration alone, so that an app which is told of it
+// shows in its own plan what will change.
+func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return // a deletion
+	}
+	var m model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() || r.data == nil || !m.CACertificate.IsUnknown() || m.NotAfter.IsUnknown() {
+		return
+	}
+	notAfter, err := readTime(m.NotAfter.ValueString())
+	if err != nil {
+		return // the schema tells of it
+	}
+	authority, err := r.data.Credentials.Authority(notAfter)
+	if err != nil {
+		return // the apply tells of it: the seed may be known only then
+	}
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("ca_certificate"), pki.EncodeCertificate(authority.Certificate()))...)
 }
 
 // Create implements [resource.Resource].
@@ -114,8 +142,19 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	}
 }
 
-// Read implements [resource.Resource]: what was derived stays as it is.
-func (r *Resource) Read(context.Context, resource.ReadRequest, *resource.ReadResponse) {}
+// Read implements [resource.Resource]: what was derived stays as it is. A state
+// in which the CA certificate does not stand by itself has it in the document.
+func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m model
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() || !m.CACertificate.IsNull() {
+		return
+	}
+	if document, err := api.ParseBootstrap([]byte(m.JSON.ValueString())); err == nil {
+		m.show(document)
+		resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+	}
+}
 
 // Update implements [resource.Resource].
 func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -173,18 +212,20 @@ func (r *Resource) derive(m *model, diags *diag.Diagnostics) {
 }
 
 type model struct {
-	Name        types.String `tfsdk:"name"`
-	Incarnation types.Int64  `tfsdk:"incarnation"`
-	Listen      types.String `tfsdk:"listen"`
-	NotAfter    types.String `tfsdk:"not_after"`
-	JSON        types.String `tfsdk:"json"`
-	UserData    types.String `tfsdk:"user_data"`
+	Name          types.String `tfsdk:"name"`
+	Incarnation   types.Int64  `tfsdk:"incarnation"`
+	Listen        types.String `tfsdk:"listen"`
+	NotAfter      types.String `tfsdk:"not_after"`
+	JSON          types.String `tfsdk:"json"`
+	UserData      types.String `tfsdk:"user_data"`
+	CACertificate types.String `tfsdk:"ca_certificate"`
 }
 
 // show sets what follows from the document.
 func (m *model) show(document api.Bootstrap) {
 	m.JSON = types.StringValue(string(document.JSON()))
 	m.UserData = types.StringValue(document.UserData())
+	m.CACertificate = types.StringValue(strings.Join(document.CA, ""))
 }
 
 // readTime reads a time; none is the zero time.

@@ -66,6 +66,29 @@ func TestBootstrapIsThatOfTheLab(t *testing.T) {
 	})
 }
 
+// TestCACertificateIsKnownAtPlan and stays while nothing else of the CA changes.
+func TestCACertificateIsKnownAtPlan(t *testing.T) {
+	c := credentials(t)
+	authority, err := c.Authority(time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, want := tfjsonpath.New("ca_certificate"), knownvalue.StringExact(pki.EncodeCertificate(authority.Certificate()))
+	step := func(incarnation string) testresource.TestStep {
+		return testresource.TestStep{
+			Config: "resource \"foobar_bootstrap\" \"web1\" {\n  name = \"web1\"\n  incarnation = " + incarnation + "\n}",
+			ConfigPlanChecks: testresource.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{plancheck.ExpectKnownValue(address, at, want)},
+			},
+			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(address, at, want)},
+		}
+	}
+	testresource.UnitTest(t, testresource.TestCase{
+		ProtoV6ProviderFactories: factories(&c),
+		Steps:                    []testresource.TestStep{step("1"), step("2")},
+	})
+}
+
 func TestBootstrapIsKept(t *testing.T) {
 	c := credentials(t)
 	config := func(rest string) string {
