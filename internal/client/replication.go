@@ -150,10 +150,10 @@ func (r *copyReader) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("the copy of machine %s broke off: %w", r.machine, io.ErrUnexpectedEOF)
-	case r.ctx.Err() != nil:
-		return fmt.Errorf("the copy of machine %s broke off: %w", r.machine, context.Cause(r.ctx))
+	case r.ctx.Err() != nil: // before what the broken connection then says
+		err = context.Cause(r.ctx)
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("the copy of machine %s broke off: %w", r.machine, err)
 }
