@@ -1,0 +1,156 @@
+//go:build lab
+
+package acceptance
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// drift is something that somebody changed by hand.
+type drift struct {
+	name string
+	// at is the machine, and by the statements that root ran on its database.
+	at, by string
+	// places are where the plan names it.
+	places []string
+	// is answers yes when it is repaired.
+	is string
+}
+
+// drifts are the common ones, a stopped receiver as fault 14, a writable
+// replica as 16 and a wrong source as 18.
+func drifts() []drift {
+	return []drift{
+		{"a stopped replica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "SELECT 1"},
+		{"Fault14 a stopped receiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "SELECT 1"},
+		{"Fault16 a writable replica", "web2", "SET GLOBAL read_only = OFF", []string{"web2/ReplicaWritable"}, "SELECT @@read_only"},
+		{
+			"Fault18 a replica of another source", "web2", "STOP REPLICA; CHANGE MASTER TO MASTER_HOST = '10.0.0.10'; START REPLICA",
+			[]string{"web2/WrongSource"}, "SELECT 1",
+		},
+		{"a changed setting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, "SELECT @@gtid_strict_mode"},
+		{"a primary that is fenced by hand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "SELECT NOT @@read_only"},
+	}
+}
+
+// repairs makes a change by hand, sees the plan name it, and an apply repair it
+// without a new copy of the data.
+func (c *cluster) repairs(d drift) {
+	c.t.Log(d.name)
+	copies := c.copied("web2")
+	c.sql(d.at, d.by)
+	c.differ(d.places...)
+	c.apply()
+	if got := c.sql(d.at, d.is); got != "1" {
+		c.t.Errorf("%s: %s is %s", d.name, d.is, got)
+	}
+	c.settled()
+	if c.copied("web2") != copies {
+		c.t.Errorf("%s: the replica was seeded anew", d.name)
+	}
+}
+
+// reseeds sees a consent discard what web2 has, once: its token counts no more
+// when the same thing happens again.
+func (c *cluster) reseeds(token string, again func()) {
+	c.t.Helper()
+	before := c.copied("web2")
+	c.replicate(reseeding(token)...)
+	c.apply()
+	c.settled()
+	seeded := c.copied("web2")
+	if seeded == before {
+		c.t.Error("the consent did not have web2 seeded")
+	}
+	if again == nil {
+		return
+	}
+	again()
+	c.apply()
+	if c.copied("web2") != seeded {
+		c.t.Error("a token was used a second time")
+	}
+	c.replicate(reseeding(token + "-again")...)
+	c.apply()
+	c.settled()
+}
+
+// errant sees a write of the replica's own told, left alone, and discarded by consent.
+func (c *cluster) errant() {
+	write := func() {
+		c.sql("web2", "INSERT INTO notes.acknowledged VALUES ('errant', 1)")
+		p := c.plan()
+		p.empty()
+		if why := p.condition("Errant"); !strings.Contains(why, "web2") || !strings.Contains(why, `reseed = { node = "web2", token = "<new text>" }`) {
+			c.t.Errorf("the condition does not tell the way out: %s", why)
+		}
+	}
+	write()
+	copies := c.copied("web2")
+	c.apply()
+	if got := c.sql("web2", "SELECT COUNT(*) FROM notes.acknowledged WHERE writer = 'errant'"); got != "1" || c.copied("web2") != copies {
+		c.t.Error("the errant write was repaired in silence")
+	}
+	c.reseeds("2026-11-22a", write)
+	c.same("notes.seeded", "notes.acknowledged")
+}
+
+func TestReplicationDriftsOfAllSortsAtOnce(t *testing.T) {
+	c := formed(t)
+	c.step("DriftsAreRepairedTogether", func() {
+		c.sql("web1", "SET GLOBAL sync_binlog = 0; REVOKE INSERT ON notes.* FROM notes@'%'; DROP USER foobar_repl@'%'")
+		c.sql("web2", "SET GLOBAL read_only = OFF; STOP REPLICA; CHANGE MASTER TO MASTER_USE_GTID = no, MASTER_SSL_VERIFY_SERVER_CERT = 0, MASTER_DELAY = 60")
+		c.differ("web1/NotDurable", "web1/CatalogDiffers", "web2/ReplicaWritable", "web2/ReplicationStopped", "web2/NotAutoPosition", "web2/NoTLS", "web2/Delayed")
+		c.apply()
+		c.settled()
+	})
+	// Fault 16: what was written while it was writable is looked for afterwards.
+	c.step("Fault16ReplicaWasWritableAndWasWrittenTo", func() {
+		c.sql("web2", "SET GLOBAL read_only = OFF; INSERT INTO notes.acknowledged VALUES ('errant', 2)")
+		c.differ("web2/ReplicaWritable").condition("Errant")
+		c.apply()
+		if got := c.sql("web2", "SELECT @@read_only"); got != "1" {
+			c.t.Errorf("read_only is %s", got)
+		}
+		p := c.plan()
+		p.empty()
+		p.condition("Errant")
+		c.reseeds("token", nil)
+	})
+}
+
+func TestReplicationUsersAndDatabasesFollowTheConfiguration(t *testing.T) {
+	c := formed(t)
+	c.step("PasswordChangesWithItsVersion", func() {
+		old := c.password
+		c.password = "password-changed"
+		c.env = append(slices.Clone(c.env), "TF_VAR_password="+c.password)
+		c.plan().empty() // without another version nothing is compared
+		c.replicate("password_wo_version = 1", "password_wo_version = 2")
+		c.plan().updates(db)
+		c.apply()
+		c.settled()
+		c.app("web2", "web1", "SELECT 1")
+		c.app("web1", "web2", "SELECT 1")
+		now := c.password
+		c.password = old
+		if _, err := c.tryApp("web2", "web1", "SELECT 1"); err == nil {
+			c.t.Error("the old password still opens the database")
+		}
+		c.password = now
+	})
+	c.step("GrantsAreThoseOfTheConfiguration", func() {
+		c.replicate("password_wo_version = 1", "password_wo_version = 2", `["ALL"]`, `["SELECT"]`)
+		c.apply()
+		c.settled()
+		if _, err := c.tryApp("web2", "web1", "INSERT INTO notes.acknowledged VALUES ('no', 1)"); err == nil {
+			c.t.Error("an account that may read was let write")
+		}
+		c.replicate("password_wo_version = 1", "password_wo_version = 2")
+		c.apply()
+		c.app("web2", "web1", "INSERT INTO notes.acknowledged VALUES ('yes', 1)")
+		c.settled()
+	})
+}

@@ -1,0 +1,96 @@
+//go:build lab
+
+package acceptance
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/gtid"
+)
+
+// parts is the directory of what a machine keeps of the replication.
+const parts = "/var/lib/foobar/replications/notes/"
+
+// json reads what a machine keeps of the replication.
+func (c *cluster) json(machine, file string, into any) {
+	c.t.Helper()
+	text := c.lab.Exec(machine, "cat", parts+file)
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		c.t.Fatalf("read %s of %s: %v", file, machine, err)
+	}
+}
+
+// record returns what a machine has recorded.
+func (c *cluster) record(machine string) replication.Record {
+	c.t.Helper()
+	var record replication.Record
+	c.json(machine, "record.json", &record)
+	return record
+}
+
+// invariants fails the test unless the replication is as it must be whenever
+// nothing is under way: at most one database takes writes, and only the one of
+// which all machines have recorded that it is primary (I1, I4); the replica has
+// nothing that the primary has not (I3, I7); no secret is in Terraform's state (I10).
+func (c *cluster) invariants() {
+	c.t.Helper()
+	record := c.agreed()
+	var open []string
+	for _, machine := range []string{"web2", "web1"} {
+		if c.sql(machine, "SELECT @@read_only") == "0" {
+			open = append(open, machine)
+		}
+	}
+	want := []string{"web1"}
+	if !slices.Equal(open, want) || record.Primary != "" && string(record.Primary) != want[0] {
+		c.t.Errorf("writes are taken by %v, and the primary of epoch %d is %q", open, record.Epoch, record.Primary)
+	}
+	if slices.Contains(record.Members, "web2") {
+		c.subset()
+	}
+	h := &hunt{forms: map[string][]string{}}
+	h.add("the app's password", []byte(c.password))
+	h.add("the replication's password", []byte(c.told().Reveal()))
+	if found := h.in(content(c.t, filepath.Join(c.directory, "terraform.tfstate"))); len(found) > 0 {
+		c.t.Errorf("in the state is %v", found)
+	}
+}
+
+// agreed returns what all machines have recorded.
+func (c *cluster) agreed() replication.Record {
+	c.t.Helper()
+	records := map[string]replication.Record{}
+	for _, machine := range machines() {
+		records[machine] = c.record(machine)
+		if !records[machine].Equal(records["lb1"]) {
+			c.t.Errorf("the records differ: %v", records)
+		}
+	}
+	return records["lb1"]
+}
+
+// subset fails the test if the replica has writes that the primary has not. The
+// primary is asked last, since it goes on.
+func (c *cluster) subset() {
+	c.t.Helper()
+	replica := c.history("web2")
+	if missing := c.history("web1").Missing(replica); !missing.Empty() {
+		c.t.Errorf("web2 has what web1 has not: %s", missing)
+	}
+}
+
+// history returns every write that a machine's database has.
+func (c *cluster) history(machine string) gtid.Set {
+	c.t.Helper()
+	text := strings.ReplaceAll(c.sql(machine, `SELECT CONCAT_WS(",", NULLIF(@@gtid_binlog_state, ""), NULLIF(@@gtid_slave_pos, ""))`), "\n", "")
+	set, err := gtid.Parse(text)
+	if err != nil {
+		c.t.Fatal(fmt.Errorf("read the history of %s: %w", machine, err))
+	}
+	return set
+}
