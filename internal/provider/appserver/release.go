@@ -109,21 +109,25 @@ func guess(config *model) {
 
 // upload brings the planned release to the machine, unless it is there. With
 // no archive at hand that is left to the agent to judge.
-func upload(ctx context.Context, agent tfutil.Agent, planned, config model) error {
+func upload(ctx context.Context, agents tfutil.Agents, planned, config model) (diag.Diagnostics, error) {
 	if config.Release.Source == nil {
-		return nil
+		return nil, nil
+	}
+	agent, err := agents.Agent(planned.Machine)
+	if err != nil {
+		return nil, err
 	}
 	a, err := openArchive(*config.Release.Source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = a.Close() }() // nothing was written
 	want := tfutil.Or(planned.Release.SHA256, "")
 	if a.sha256 != want {
-		return fmt.Errorf("the file %s has changed since the plan: its SHA-256 is %s, and %s was planned; plan again", a.Name(), a.sha256, want)
+		return nil, fmt.Errorf("the file %s has changed since the plan: its SHA-256 is %s, and %s was planned; plan again", a.Name(), a.sha256, want)
 	}
 	if err := agent.UploadBlob(ctx, a.sha256, a, a.size); err != nil {
-		return fmt.Errorf("upload the release: %w", err)
+		return nil, fmt.Errorf("upload the release: %w", err)
 	}
-	return nil
+	return nil, nil
 }

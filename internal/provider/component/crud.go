@@ -2,6 +2,7 @@ package component
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -164,6 +165,11 @@ func (r *Resource[M, S]) show(ctx context.Context, component api.Component, mode
 	shared.Drift = driftValue(component.Drift, r.paths(ctx))
 	// What is applied costs nothing any more, so that the next plan shows its own cost.
 	shared.Impact = types.StringValue(string(api.ImpactNone))
+	if r.kind.Status != nil {
+		if err := r.kind.Status(component.Status, model); err != nil {
+			return fmt.Errorf("read the status that the agent answered: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -183,7 +189,7 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		defer cancel()
 		change := client.Change{
 			ID: r.id(shared), Base: shared.Generation.ValueInt64(),
-			Write: api.Write{TimeoutSeconds: seconds(limit)},
+			Write: api.Write{TimeoutSeconds: seconds(limit), Forget: r.forgotten(model)},
 		}
 		_, err = agent.Delete(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
 	}
@@ -191,6 +197,21 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		return
 	}
 	call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)
+}
+
+// forgotten names the other machines that have a part in a component and are
+// gone for good; nil if there are none.
+func (r *Resource[M, S]) forgotten(model M) []string {
+	if r.kind.Others == nil {
+		return nil
+	}
+	var gone []string
+	for _, name := range r.kind.Others(model) {
+		if r.data.Forget[name] {
+			gone = append(gone, name)
+		}
+	}
+	return gone
 }
 
 // queueing is how long an operation may wait for its turn on the machine,

@@ -65,6 +65,11 @@ type Kind[M any, S Spec] struct {
 	// Local names the attributes whose change alone is no matter of the
 	// machine, beyond "timeouts": where a file lies, for instance.
 	Local []string
+	// MachineAt, if there is one, returns where a configuration says which
+	// machine the component is on; nowhere as long as that is not known. The
+	// attribute "machine" is computed then, and no other machine replaces the
+	// resource. Without it the attribute itself says it.
+	MachineAt func(ctx context.Context, config tfsdk.Config) (path.Path, diag.Diagnostics)
 	// Shared returns the model's embedded part.
 	Shared func(model *M) *Model
 	// Spec returns what the agent is to be told. It is given models in which
@@ -73,10 +78,18 @@ type Kind[M any, S Spec] struct {
 	Spec func(model M) (S, error)
 	// Show sets the attributes of the model that spec has values for.
 	Show func(spec S, model *M)
+	// Status, if there is one, sets the attributes that Moving names to what
+	// the component's status says, and to null where it is empty: nothing is
+	// known then. A write leaves them open, as the machine moves meanwhile.
+	Status func(status json.RawMessage, model *M) error
+	Moving []string
 	// Resolve, if there is one, judges while planning what is on this side,
 	// and plans what follows from it: the checksum of a file, for instance.
 	// Any value may be unknown; the deployment's name is empty then.
 	Resolve func(ctx context.Context, deployment string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics
+	// Check, if there is one, returns what is wrong with a configuration and
+	// does not show in its spec, at places of the spec.
+	Check func(config M) api.Violations
 	// Guess, if there is one, sets in a configuration that is judged by itself
 	// what only Resolve will plan to something that is valid.
 	Guess func(config *M)
@@ -88,9 +101,13 @@ type Kind[M any, S Spec] struct {
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.
 	Secrets func(config M) map[string]api.Secret
-	// Prepare, if there is one, brings to the machine what the write refers
-	// to, such as a blob or a certificate. The configuration has the write-only values.
-	Prepare func(ctx context.Context, agent tfutil.Agent, planned, config M) error
+	// Prepare, if there is one, brings to the machine, and to others that have
+	// a part in the component, what the write refers to, such as a blob or a
+	// certificate. The configuration has the write-only values.
+	Prepare func(ctx context.Context, agents tfutil.Agents, planned, config M) (diag.Diagnostics, error)
+	// Others, if there is one, names the other machines that have a part in
+	// the component: a destroy may forget those that are gone for good.
+	Others func(model M) []string
 }
 
 // Resource is the resource of a kind.

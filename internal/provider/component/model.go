@@ -83,14 +83,21 @@ func timeout(ctx context.Context, of func(context.Context, time.Duration) (time.
 // machineAt reads the attribute "machine" of a plan, state or configuration.
 // Where it is unknown as a whole, so are its parts.
 func machineAt(ctx context.Context, from getter, diags *diag.Diagnostics) tfutil.Machine {
+	return machineIn(ctx, from, machinePath, diags)
+}
+
+// machineIn reads a machine at another place.
+func machineIn(ctx context.Context, from getter, at path.Path, diags *diag.Diagnostics) tfutil.Machine {
 	var object types.Object
-	diags.Append(from.GetAttribute(ctx, machinePath, &object)...)
+	if len(at.Steps()) > 0 {
+		diags.Append(from.GetAttribute(ctx, at, &object)...)
+	}
 	machine := tfutil.Machine{
 		Name: types.StringUnknown(), Address: types.StringUnknown(),
 		Incarnation: types.Int64Unknown(), Key: types.StringUnknown(),
 	}
 	if !object.IsUnknown() && !object.IsNull() {
-		diags.Append(from.GetAttribute(ctx, machinePath, &machine)...)
+		diags.Append(from.GetAttribute(ctx, at, &machine)...)
 	}
 	return machine
 }

@@ -2,6 +2,7 @@ package component
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -24,12 +25,13 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		r.data.Walk.Leave(machineAt(ctx, req.State, &resp.Diagnostics).Name.ValueString())
 		return // what takes its place is planned by itself
 	}
+	r.locate(ctx, req, resp)
 	if r.kind.Resolve != nil {
 		resp.Diagnostics.Append(r.kind.Resolve(ctx, r.data.Credentials.Deployment, req.Config, &resp.Plan)...)
 	}
 	change := r.compare(resp.Plan.Raw, req.State.Raw)
 	if change != changeRemote {
-		r.keepComputed(ctx, req.State, &resp.Plan, &resp.Diagnostics)
+		r.keepComputed(req.State, &resp.Plan)
 	}
 	var drift types.Map
 	if change != changeCreate {
@@ -45,6 +47,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change))...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
+		r.moves(&resp.Plan)
 	}
 	if resp.Diagnostics.HasError() || !r.specKnown(resp.Plan.Raw) {
 		return
@@ -65,8 +68,31 @@ func (r *Resource[M, S]) leaves(ctx context.Context, req resource.ModifyPlanRequ
 	diags.Append(req.State.GetAttribute(ctx, namePath, &before)...)
 	diags.Append(req.Plan.GetAttribute(ctx, namePath, &after)...)
 	machine := machineAt(ctx, req.Plan, diags).Name
-	moved := !machine.IsUnknown() && !machine.Equal(machineAt(ctx, req.State, diags).Name)
+	moved := r.kind.MachineAt == nil && !machine.IsUnknown() && !machine.Equal(machineAt(ctx, req.State, diags).Name)
 	return moved || !after.IsUnknown() && !after.Equal(before)
+}
+
+// locate plans the machine of a kind whose configuration says it elsewhere.
+func (r *Resource[M, S]) locate(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.kind.MachineAt == nil {
+		return
+	}
+	machine := r.configured(ctx, req.Config, &resp.Diagnostics)
+	var before tfutil.Machine
+	if !req.State.Raw.IsNull() {
+		before = machineAt(ctx, req.State, &resp.Diagnostics)
+	}
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, machinePath, machine.Since(before))...)
+}
+
+// configured reads which machine a configuration means, wherever it says so.
+func (r *Resource[M, S]) configured(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) tfutil.Machine {
+	if r.kind.MachineAt == nil {
+		return machineAt(ctx, config, diags)
+	}
+	at, found := r.kind.MachineAt(ctx, config)
+	diags.Append(found...)
+	return machineIn(ctx, config, at, diags)
 }
 
 // impactOf returns the impact that is planned before the machine was asked. A
@@ -98,7 +124,7 @@ func (r *Resource[M, S]) compare(plan, state tftypes.Value) change {
 	reach := changeNothing
 	for name, value := range after {
 		switch {
-		case isComputed(name) || value.Equal(before[name]):
+		case r.isComputed(name) || value.Equal(before[name]):
 		case name == "timeouts" || slices.Contains(r.kind.Local, name):
 			reach = max(reach, changeLocal)
 		default:
@@ -108,34 +134,44 @@ func (r *Resource[M, S]) compare(plan, state tftypes.Value) change {
 	return reach
 }
 
-// isComputed tells whether an attribute of every component is the provider's alone.
-func isComputed(name string) bool {
-	return name == "generation" || name == "impact" || name == "drift"
+// isComputed tells whether an attribute is the provider's alone.
+func (r *Resource[M, S]) isComputed(name string) bool { return slices.Contains(r.computed(), name) }
+
+// computed returns the attributes that are the provider's alone; "machine" is
+// none of them, as the user says which it is, here or there.
+func (r *Resource[M, S]) computed() []string {
+	return append([]string{"generation", "impact", "drift"}, r.kind.Moving...)
 }
 
+// attributesOf returns a copy of an object's attributes.
 func attributesOf(value tftypes.Value) map[string]tftypes.Value {
 	var attributes map[string]tftypes.Value
 	if value.As(&attributes) != nil {
 		return nil // null or unknown as a whole
 	}
-	return attributes
+	return maps.Clone(attributes)
 }
 
 // keepComputed takes the provider's own attributes over from the state: the
 // framework gave them up as unknown as soon as anything was spelled anew.
-func (r *Resource[M, S]) keepComputed(ctx context.Context, from tfsdk.State, to *tfsdk.Plan, diags *diag.Diagnostics) {
+func (r *Resource[M, S]) keepComputed(from tfsdk.State, to *tfsdk.Plan) {
 	if from.Raw.IsNull() {
 		return
 	}
-	var generation types.Int64
-	var impact types.String
-	var drift types.Map
-	diags.Append(from.GetAttribute(ctx, generationPath, &generation)...)
-	diags.Append(from.GetAttribute(ctx, impactPath, &impact)...)
-	diags.Append(from.GetAttribute(ctx, driftPath, &drift)...)
-	diags.Append(to.SetAttribute(ctx, generationPath, generation)...)
-	diags.Append(to.SetAttribute(ctx, impactPath, impact)...)
-	diags.Append(to.SetAttribute(ctx, driftPath, drift)...)
+	before, after := attributesOf(from.Raw), attributesOf(to.Raw)
+	for _, name := range r.computed() {
+		after[name] = before[name]
+	}
+	to.Raw = tftypes.NewValue(to.Raw.Type(), after)
+}
+
+// moves plans that what moves by itself may be anything after a write.
+func (r *Resource[M, S]) moves(plan *tfsdk.Plan) {
+	attributes := attributesOf(plan.Raw)
+	for _, name := range r.kind.Moving {
+		attributes[name] = tftypes.NewValue(attributes[name].Type(), tftypes.UnknownValue)
+	}
+	plan.Raw = tftypes.NewValue(plan.Raw.Type(), attributes)
 }
 
 // specKnown reports whether all that the machine will be told is known; of
@@ -143,7 +179,7 @@ func (r *Resource[M, S]) keepComputed(ctx context.Context, from tfsdk.State, to 
 func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 	for name, value := range attributesOf(plan) {
 		switch {
-		case isComputed(name), name == "machine" && value.IsKnown():
+		case r.isComputed(name), name == "machine" && value.IsKnown():
 		case !value.IsFullyKnown():
 			return false
 		}
@@ -211,7 +247,7 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 // machine that does not exist yet or is being rebuilt. The impact is at least
 // the one that was foreseen.
 func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact) {
-	configured := machineAt(ctx, req.Config, &resp.Diagnostics)
+	configured := r.configured(ctx, req.Config, &resp.Diagnostics)
 	if !shared.Machine.Known() || configured.Key.IsUnknown() || configured.Incarnation.IsUnknown() {
 		return
 	}

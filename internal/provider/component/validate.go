@@ -32,14 +32,18 @@ func (r *Resource[M, S]) ValidateConfig(ctx context.Context, req resource.Valida
 // violations returns what is wrong with a model that comes straight from a
 // configuration.
 func (r *Resource[M, S]) violations(config M) api.Violations {
+	var found api.Violations
+	if r.kind.Check != nil {
+		found = r.kind.Check(config)
+	}
 	if r.kind.Guess != nil {
 		r.kind.Guess(&config)
 	}
 	spec, err := r.kind.Spec(config)
 	if err != nil {
-		return nil // a value that is none of its type, which the type's own validation shows
+		return found // a value that is none of its type, which the type's own validation shows
 	}
-	found := spec.Validate()
+	found = append(found, spec.Validate()...)
 	secretive, ok := any(spec).(interface {
 		ValidateSecrets(secrets map[string]api.Secret) api.Violations
 	})

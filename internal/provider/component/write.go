@@ -2,6 +2,7 @@ package component
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -31,7 +32,8 @@ func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared)}
 	ctx, cancel := bound(ctx, w.timeout)
 	defer cancel()
-	operation, err := w.apply(ctx, shared)
+	operation, err := w.apply(ctx, shared, diags)
+	w.look(ctx, shared, err == nil)
 	shared.Drift = noDrift()
 	shared.Generation = types.Int64Value(operation.Generation)
 	if shared.Impact.IsUnknown() {
@@ -43,7 +45,25 @@ func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 	}
 }
 
-func (w *write[M, S]) apply(ctx context.Context, shared *Model) (api.Operation, error) {
+// look completes the model with what moves by itself. What the machine does
+// not tell, or another refresh will, is left out.
+func (w *write[M, S]) look(ctx context.Context, shared *Model, applied bool) {
+	show := w.resource.kind.Status
+	if show == nil {
+		return
+	}
+	var status json.RawMessage
+	if applied {
+		if component, err := w.resource.component(ctx, shared); err == nil {
+			status = component.Status
+		}
+	}
+	if show(status, w.model) != nil {
+		_ = show(nil, w.model) // nothing is known
+	}
+}
+
+func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diagnostics) (api.Operation, error) {
 	r := w.resource
 	spec, err := r.kind.Spec(*w.model)
 	if err != nil {
@@ -57,7 +77,8 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model) (api.Operation, 
 		return api.Operation{}, err
 	}
 	if r.kind.Prepare != nil {
-		if err := r.kind.Prepare(ctx, agent, *w.model, w.config); err != nil {
+		warnings, err := r.kind.Prepare(ctx, r.data.Agents, *w.model, w.config)
+		if diags.Append(warnings...); err != nil {
 			return api.Operation{}, err
 		}
 	}

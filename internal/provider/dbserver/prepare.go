@@ -52,10 +52,14 @@ func guess(config *model) {
 }
 
 // certify sees to the server's certificate before the write that needs it.
-func certify(ctx context.Context, agent tfutil.Agent, planned, _ model) error {
+func certify(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.Diagnostics, error) {
+	agent, err := agents.Agent(planned.Machine)
+	if err != nil {
+		return nil, err
+	}
 	id := api.ID{Kind: api.KindDBServer, Name: planned.Name.ValueString()}
 	addresses := leafAddresses(planned.spec().ListenAddresses, planned.Machine.Address.ValueString())
-	return agent.EnsureLeaf(ctx, id.LeafName(), pki.ServiceNames{IP: addresses})
+	return nil, agent.EnsureLeaf(ctx, id.LeafName(), pki.ServiceNames{IP: addresses})
 }
 
 // leafAddresses returns the addresses by which clients may know a server that

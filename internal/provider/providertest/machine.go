@@ -31,6 +31,9 @@ type Machine struct {
 	components map[api.ID]*stored
 	blobs      map[string]bool
 	leaves     map[string]pki.ServiceNames
+	enlisted   map[string]api.DBMembership
+	status     map[api.ID]json.RawMessage
+	forgotten  []string
 	applied    int
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
@@ -120,6 +123,28 @@ func (m *Machine) Timeout(id api.ID) int {
 	return 0
 }
 
+// Enlisted returns which machines the machine takes part in a replication with.
+func (m *Machine) Enlisted(replication string) (membership api.DBMembership, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	membership, ok = m.enlisted[replication]
+	return membership, ok
+}
+
+// Shows makes the status of a component, from now on, what a kind answers.
+func (m *Machine) Shows(id api.ID, status any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.status[id] = api.Encode(status)
+}
+
+// Forgotten returns the machines that the last deletion was told to forget.
+func (m *Machine) Forgotten() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.forgotten
+}
+
 // Has reports whether the machine has a blob.
 func (m *Machine) Has(sha256 string) bool {
 	m.mu.Lock()
@@ -164,7 +189,11 @@ func (m *Machine) Get(_ context.Context, id api.ID) (api.Component, error) {
 	if !ok {
 		return api.Component{}, notFound(id)
 	}
-	return c.Component, nil
+	answer := c.Component
+	if status, ok := m.status[id]; ok {
+		answer.Status = status
+	}
+	return answer, nil
 }
 
 // Plan implements [tfutil.Agent].
@@ -253,6 +282,7 @@ func (m *Machine) Delete(_ context.Context, change client.Change, _ func(api.Eve
 		return api.Operation{}, raced(c, base)
 	}
 	delete(m.components, id)
+	m.forgotten = change.Write.Forget
 	return api.Operation{State: api.OperationApplied}, nil
 }
 
@@ -278,6 +308,17 @@ func (m *Machine) EnsureLeaf(_ context.Context, service string, besides pki.Serv
 		return m.failure
 	}
 	m.leaves[service] = besides
+	return nil
+}
+
+// Enlist implements [tfutil.Agent].
+func (m *Machine) Enlist(_ context.Context, replication string, membership api.DBMembership) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return m.failure
+	}
+	m.enlisted[replication] = membership
 	return nil
 }
 

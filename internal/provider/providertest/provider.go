@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,6 +31,8 @@ func New(names ...string) Machines {
 			components:  map[api.ID]*stored{},
 			blobs:       map[string]bool{},
 			leaves:      map[string]pki.ServiceNames{},
+			enlisted:    map[string]api.DBMembership{},
+			status:      map[api.ID]json.RawMessage{},
 			impact:      api.ImpactReload,
 		}
 	}

@@ -74,6 +74,7 @@ func (m *Machine) Rebuild(incarnation int64) {
 	defer m.mu.Unlock()
 	m.incarnation, m.fresh = incarnation, true
 	m.components, m.blobs, m.leaves = map[api.ID]*stored{}, map[string]bool{}, map[string]pki.ServiceNames{}
+	m.enlisted = map[string]api.DBMembership{}
 }
 
 // Info implements [tfutil.Agent].
@@ -130,4 +131,12 @@ func (s session) EnsureLeaf(ctx context.Context, service string, besides pki.Ser
 		return err
 	}
 	return s.machine.EnsureLeaf(ctx, service, besides)
+}
+
+// Enlist implements [tfutil.Agent].
+func (s session) Enlist(ctx context.Context, replication string, membership api.DBMembership) error {
+	if err := s.meet(); err != nil {
+		return err
+	}
+	return s.machine.Enlist(ctx, replication, membership)
 }

@@ -68,6 +68,18 @@ func (c Call) WriteFailed(err error, diags *diag.Diagnostics) {
 	c.explain(err, diags)
 }
 
+// Skipped warns that a machine could not be asked for its part in a write, and
+// what follows from that. It reports false, and says nothing, if waiting would
+// not help or the machine has answered: then the write must not go on.
+func (c Call) Skipped(err error, consequence string, diags *diag.Diagnostics) bool {
+	reason, ok := c.reason(err)
+	if !ok || reason.wrong || IsMissing(err) {
+		return false
+	}
+	Warning(diags, c.place(), reason.summary, "%s", joined(reason.detail, consequence))
+	return true
+}
+
 // DeleteFailed tells why a delete failed, unless the machine is one that was
 // given up: what was on it is forgotten, with a warning.
 func (c Call) DeleteFailed(err error, forget map[string]bool, diags *diag.Diagnostics) {

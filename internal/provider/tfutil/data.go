@@ -62,6 +62,8 @@ type Agent interface {
 	// EnsureLeaf makes sure that a service of the machine has a certificate
 	// that names the machine and what is wanted besides.
 	EnsureLeaf(ctx context.Context, service string, besides pki.ServiceNames) error
+	// Enlist tells the machine which machines it takes part in a replication with.
+	Enlist(ctx context.Context, replication string, membership api.DBMembership) error
 }
 
 // DataFrom returns the provider's data as the framework hands it over; nil as

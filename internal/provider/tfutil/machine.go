@@ -2,6 +2,8 @@ package tfutil
 
 import (
 	"context"
+	"net"
+	"strconv"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -35,6 +37,65 @@ func (m Machine) Known() bool {
 func (m Machine) Same(other Machine) bool {
 	return m.Name.Equal(other.Name) && m.Incarnation.Equal(other.Incarnation) &&
 		!m.Name.IsUnknown() && !m.Incarnation.IsUnknown()
+}
+
+// Since returns the machine with what is known from before filled in where a
+// configuration leaves it open: the incarnation as long as it has the same
+// name, the key as long as it is the same VM. The address keeps its spelling.
+// What is not known from before is unknown until the machine is met.
+func (m Machine) Since(before Machine) Machine {
+	named := m.Name.Equal(before.Name) && !m.Name.IsUnknown()
+	if m.Incarnation.IsNull() {
+		m.Incarnation = types.Int64Unknown()
+		if named && !before.Incarnation.IsNull() {
+			m.Incarnation = before.Incarnation
+		}
+	}
+	if m.Key.IsNull() {
+		m.Key = types.StringUnknown()
+		if m.Same(before) && !before.Key.IsNull() {
+			m.Key = before.Key
+		}
+	}
+	if named && sameAddress(m.Address.ValueString(), before.Address.ValueString()) {
+		m.Address = before.Address
+	}
+	return m
+}
+
+// Endpoint returns where the machine's agent is reached, always with a port.
+// What is no address stays as it is, for others to refuse.
+func (m Machine) Endpoint() string {
+	host, port, err := SplitAddress(m.Address.ValueString())
+	if err != nil {
+		return m.Address.ValueString()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// sameAddress reports whether an agent at the one address is one at the other.
+func sameAddress(a, b string) bool {
+	left, right := Machine{Address: types.StringValue(a)}, Machine{Address: types.StringValue(b)}
+	return a != "" && b != "" && left.Endpoint() == right.Endpoint()
+}
+
+// KeepAddress returns a plan modifier under which another spelling of an
+// agent's address, such as one with its usual port, is no change.
+func KeepAddress() planmodifier.String { return keepAddress{} }
+
+type keepAddress struct{}
+
+func (keepAddress) Description(context.Context) string {
+	return "another spelling of the same address is no change"
+}
+
+func (m keepAddress) MarkdownDescription(ctx context.Context) string { return m.Description(ctx) }
+
+// PlanModifyString implements [planmodifier.String].
+func (keepAddress) PlanModifyString(_ context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
+	if sameAddress(req.StateValue.ValueString(), req.PlanValue.ValueString()) {
+		resp.PlanValue = req.StateValue
+	}
 }
 
 // MachineAttribute returns the attribute "machine" of every component. Only a
