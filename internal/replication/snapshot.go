@@ -113,6 +113,9 @@ type SeedMark struct {
 	// Placed tells that the new data stand in their place and only wait for
 	// the server's start.
 	Placed bool `json:"placed,omitempty"`
+	// Bytes is how much of the copy has arrived since the agent that receives
+	// it began to, 0 if it does not receive now.
+	Bytes int64 `json:"bytes,omitempty"`
 }
 
 // EngineView is what a database server tells of itself. The positions are in

@@ -4,6 +4,7 @@ package systemd
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,9 @@ type Status struct {
 	// restarts since the unit was started. Both are 0 for what is no service.
 	MainPID   int
 	NRestarts int
+	// InvocationID is another one whenever the unit was started anew, "" for
+	// what has not been started.
+	InvocationID string
 	// Result is why the unit failed, such as "exit-code"; else "success".
 	Result string
 	// DropIns are the paths of the files that amend the unit's own.
@@ -284,6 +288,7 @@ func status(properties map[string]any) Status {
 	text := func(name string) string { s, _ := properties[name].(string); return s }
 	number := func(name string) int { n, _ := properties[name].(uint32); return int(n) }
 	dropIns, _ := properties["DropInPaths"].([]string)
+	invocation, _ := properties["InvocationID"].([]byte)
 	return Status{
 		LoadState:     text("LoadState"),
 		ActiveState:   text("ActiveState"),
@@ -291,6 +296,7 @@ func status(properties map[string]any) Status {
 		UnitFileState: text("UnitFileState"),
 		MainPID:       number("MainPID"),
 		NRestarts:     number("NRestarts"),
+		InvocationID:  hex.EncodeToString(invocation),
 		Result:        text("Result"),
 		DropIns:       dropIns,
 	}

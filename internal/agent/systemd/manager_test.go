@@ -13,11 +13,11 @@ func TestStatusOfProperties(t *testing.T) {
 	got := status(map[string]any{
 		"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled",
 		"MainPID": uint32(42), "NRestarts": uint32(3), "Result": "success", "DropInPaths": []string{"/etc/x.conf"},
-		"Id": "x.service",
+		"Id": "x.service", "InvocationID": []byte{0xab, 0x01},
 	})
 	want := Status{
 		LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled",
-		MainPID: 42, NRestarts: 3, Result: "success", DropIns: []string{"/etc/x.conf"},
+		MainPID: 42, NRestarts: 3, InvocationID: "ab01", Result: "success", DropIns: []string{"/etc/x.conf"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the status is %+v, want %+v", got, want)

@@ -1,0 +1,123 @@
+package dbreplication
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// The conditions of a part.
+const (
+	// conditionFenced: a database that its own record makes the primary does
+	// not take writes.
+	conditionFenced = "DatabaseFenced"
+	// conditionUnproven: a primary takes writes, and not by our doing.
+	conditionUnproven = "DatabaseOpenUnproven"
+	// conditionSeeding: its data are being replaced; conditionSeed: that has
+	// begun, and does not go on by itself.
+	conditionSeeding = "DatabaseSeeding"
+	conditionSeed    = "SeedIncomplete"
+	// conditionHeartbeat and conditionKeeper: what the keeper does fails.
+	conditionHeartbeat = "HeartbeatFailing"
+	conditionKeeper    = "ReplicationKeeperFailing"
+	// conditionRecord, conditionMembership and conditionTold: a file of the
+	// part cannot be read.
+	conditionRecord     = "ReplicationRecordUnreadable"
+	conditionMembership = "ReplicationMembershipUnreadable"
+	conditionTold       = "ReplicationUntold"
+)
+
+// verdicts says how bad a condition is, and what comes after what is the case.
+func verdicts(kind string) (severity api.Severity, then string) {
+	switch kind {
+	case conditionSeeding:
+		return api.SeverityInfo, ""
+	case conditionRecord:
+		return api.SeverityError, "It neither votes nor opens its database. If the file is lost for good, move it away and apply again: the others tell it then."
+	case conditionMembership, conditionTold:
+		return api.SeverityError, "terraform apply tells it again."
+	case conditionSeed:
+		return api.SeverityWarning, "The database stays read-only until terraform apply receives the copy again."
+	}
+	return api.SeverityWarning, ""
+}
+
+// condition notes why something is not well, and logs it if that is new; nil ends it.
+func (p *part) condition(kind string, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, known := p.conditions[kind]
+	if why == nil {
+		if delete(p.conditions, kind); known {
+			p.log.Info("it is well again", "condition", kind)
+		}
+		return
+	}
+	severity, then := verdicts(kind)
+	message := fmt.Sprintf("Replication %s: %s.", p.name, why)
+	if then != "" {
+		message += " " + then
+	}
+	p.conditions[kind] = api.Condition{Type: kind, Severity: severity, Message: message}
+	if !known || before.Message != message {
+		p.log.Warn("not all is well", "condition", kind, "why", why.Error())
+	}
+}
+
+// Conditions returns what is to be told of this machine's replications.
+func (n *Node) Conditions() []api.Condition {
+	parts := n.all()
+	var all []api.Condition
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		all = append(all, parts[name].present()...)
+	}
+	return all
+}
+
+// present returns a part's conditions, in the order of their types.
+func (p *part) present() []api.Condition {
+	arrived := p.arrived.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []api.Condition
+	for _, kind := range slices.Sorted(maps.Keys(p.conditions)) {
+		all = append(all, p.conditions[kind])
+	}
+	if donor := p.donor; donor != "" {
+		severity, _ := verdicts(conditionSeeding)
+		all = append(all, api.Condition{
+			Type: conditionSeeding, Severity: severity,
+			Message: fmt.Sprintf("Replication %s: seeding from %s: %s.", p.name, donor, megabytes(arrived)),
+		})
+	}
+	return all
+}
+
+// receives notes whose copy arrives from now on, "" for none.
+func (p *part) receives(donor replication.NodeID) {
+	p.arrived.Store(0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.donor = donor
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%d MB", bytes/1e6) }
+
+// logEvery is how often the log tells how far a copy is.
+const logEvery = 10 * time.Second
+
+// progress returns what is told the bytes of a copy that have arrived.
+func (p *part) progress() func(bytes int64) {
+	var logged time.Time
+	return func(bytes int64) {
+		p.arrived.Store(bytes)
+		if now := p.clock.Now(); now.Sub(logged) >= logEvery {
+			logged = now
+			p.log.Info("a copy arrives", "bytes", bytes)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package dbreplication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// part is what this machine is in one replication.
+type part struct {
+	node  *Node
+	name  string
+	store *store
+	log   hclog.Logger
+	clock replication.Clock
+	// kept tells that the keeper runs; the node's lock guards it.
+	kept bool
+	// arrived is how much of a copy under way has arrived, in bytes.
+	arrived atomic.Int64
+
+	// idle are the hands of a part without a server.
+	idle chan struct{}
+
+	mu         sync.Mutex
+	membership api.DBMembership
+	heard      *api.DBTold // nil before the first time
+	server     string      // the db-server's name, "" on a witness
+	db         *Database   // nil on a witness, and before it was told
+	own        *replication.Local
+	job        *job
+	lock       lock
+	life       life
+	beats      int // heartbeats that failed in a row
+	// donor is whose copy arrives, "" if none does.
+	donor      replication.NodeID
+	conditions map[string]api.Condition
+}
+
+// loadPart returns the part as the disk has it. What cannot be read is a
+// condition, and missing: that never makes a part do more.
+func loadPart(n *Node, name string) *part {
+	p := &part{
+		node: n, name: name, store: &store{dir: n.Dir(name)}, clock: n.clock,
+		log: n.Log.With("replication", name), conditions: map[string]api.Condition{},
+		idle: make(chan struct{}, 1),
+	}
+	p.own = &replication.Local{ID: n.Self(), Records: p.store, Wants: p.wants, Copy: p.copyFrom, Now: n.clock.Now}
+	membership, _, err := readDurably[api.DBMembership](p.store.path(membershipFile))
+	p.condition(conditionMembership, err)
+	p.membership = membership
+	if _, err := p.store.Record(context.Background()); err != nil {
+		p.condition(conditionRecord, err)
+	}
+	p.life = p.readLife()
+	told, found, err := readDurably[api.DBTold](p.store.path(toldFile))
+	if err == nil && found {
+		p.mu.Lock()
+		err = p.become(told)
+		p.mu.Unlock()
+	}
+	p.condition(conditionTold, err)
+	return p
+}
+
+func (p *part) enlisted() api.DBMembership {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.membership
+}
+
+func (p *part) told() *api.DBTold {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
+}
+
+func (p *part) database() *Database {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.db
+}
+
+func (p *part) local() *replication.Local {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.own
+}
+
+func (p *part) enlist(m api.DBMembership) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if reflect.DeepEqual(p.membership, m) {
+		return nil
+	}
+	if err := writeDurably(p.store.path(membershipFile), m); err != nil {
+		return fmt.Errorf("take part in replication %s: %w", p.name, err)
+	}
+	p.membership = m
+	delete(p.conditions, conditionMembership)
+	return nil
+}
+
+// hear keeps what the coordinator tells, and lets the members be found.
+func (p *part) hear(ctx context.Context, told api.DBTold) error {
+	if err := p.checkTold(told); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	another := p.server != told.Spec.Members[p.node.Deps.Self].Server
+	p.mu.Unlock()
+	if another {
+		release, err := p.take(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	if err := p.keepTold(told); err != nil {
+		return err
+	}
+	return p.resolve(told.Spec)
+}
+
+func (p *part) keepTold(told api.DBTold) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heard != nil && reflect.DeepEqual(*p.heard, told) && p.server == told.Spec.Members[p.node.Deps.Self].Server {
+		return nil
+	}
+	if err := writeDurably(p.store.path(toldFile), told); err != nil {
+		return fmt.Errorf("keep what was told of replication %s: %w", p.name, err)
+	}
+	delete(p.conditions, conditionTold)
+	return p.become(told)
+}
+
+func (p *part) checkTold(told api.DBTold) error {
+	v := told.Spec.Validate()
+	self := p.node.Deps.Self
+	peers := told.Spec.Peers()
+	if _, ok := peers[self]; !ok {
+		v.Add("", "this machine, %q, is neither a member nor a witness", self)
+	}
+	known := p.enlisted().Peers
+	for peer := range peers {
+		if _, ok := known[peer]; !ok {
+			v.Add("", "%s has not been told that %q takes part; terraform apply tells all machines first", self, peer)
+		}
+	}
+	if server := told.Spec.Members[self].Server; server != "" {
+		if other := p.node.takenBy(server, p.name); other != "" {
+			v.Add(api.Pointer("/members").At(self, "server"), "%q on %s takes part in replication %q already; a database takes part in one", server, self, other)
+		}
+	}
+	if err := v.Problem(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// become makes the part what it was told to be. The part is locked, and in the
+// caller's hands if its server becomes another one.
+func (p *part) become(told api.DBTold) error {
+	server := told.Spec.Members[p.node.Deps.Self].Server
+	p.heard = &told
+	if server == p.server {
+		return nil
+	}
+	local := &replication.Local{ID: p.node.Self(), Records: p.store, Wants: p.wants, Copy: p.copyFrom, Now: p.clock.Now}
+	former := p.db
+	p.db, p.server, p.life = nil, "", life{}
+	if server != "" {
+		database, err := p.node.Open(server)
+		if err != nil {
+			p.own = local
+			return fmt.Errorf("find the database server %s: %w", server, err)
+		}
+		local.Engine, local.Progress = &gate{Engine: database.Engine, part: p}, p.progress()
+		p.db, p.server, p.life = &database, server, p.readLife()
+	}
+	p.own = local
+	if former != nil && former.Close != nil {
+		former.Close()
+	}
+	return nil
+}
+
+// resolve makes the members' names known to this machine.
+func (p *part) resolve(spec api.DBReplication) error {
+	addresses := map[string]string{}
+	for machine, member := range spec.Members {
+		addresses[pki.NodeDNSName(p.node.Deployment, machine)] = member.Host
+	}
+	p.node.hosts.Lock()
+	defer p.node.hosts.Unlock()
+	return writeHosts(p.node.Hosts, p.name, addresses)
+}
+
+// wants returns what was told besides orders.
+func (p *part) wants(context.Context) (replication.Wants, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heard == nil {
+		return replication.Wants{}, p.untold()
+	}
+	wants := replication.Wants{
+		Topology: topologyOf(p.name, p.node.Deployment, p.heard.Spec),
+		Secrets:  replication.Secrets{Replication: p.heard.Replication, Users: p.heard.Users},
+	}
+	if p.db != nil {
+		wants.TLS = p.db.TLS
+	}
+	return wants, nil
+}
+
+func (p *part) untold() error {
+	return refused("The machine does not know the replication yet", "%s has not been told what replication %s is to be; the coordinator tells it first", p.node.Deps.Self, p.name)
+}
+
+// copyFrom opens the stream of a donor's data.
+func (p *part) copyFrom(ctx context.Context, donor replication.NodeID) (io.ReadCloser, error) {
+	at, listed := p.enlisted().Peers[string(donor)]
+	if !listed {
+		return nil, errors.New("this machine was not told of it")
+	}
+	return p.node.Peers.Copy(ctx, p.name, donor, at)
+}
+
+// view looks at the part. Before it was told, only its record is known.
+func (p *part) view(ctx context.Context) (replication.NodeView, error) {
+	if p.told() != nil {
+		return p.local().Observe(ctx)
+	}
+	now := p.clock.Now()
+	record, err := p.store.Record(ctx)
+	if err != nil {
+		return replication.NodeView{}, err
+	}
+	return replication.NodeView{
+		Taken: now, Record: record,
+		Unobservable: &replication.Unobservable{Since: now, Reason: "it has not been told what the replication is to be"},
+	}, nil
+}
+
+// take gives the caller the part, and the server that it has, to change: one at
+// a time has it, an order or the keeper.
+func (p *part) take(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, handsPatience, errors.New("it is carrying out something else"))
+	defer cancel()
+	hands := p.hands()
+	select {
+	case hands <- struct{}{}:
+		return func() { <-hands }, nil
+	case <-ctx.Done():
+		return nil, refused("The machine is busy", "replication %s on %s: %v; apply again when that has ended", p.name, p.node.Deps.Self, context.Cause(ctx))
+	}
+}
+
+// hands is what whoever changes the part holds. Witnesses have some per part.
+func (p *part) hands() chan struct{} {
+	if server := p.serves(); server != "" {
+		return p.node.handsFor(server)
+	}
+	return p.idle
+}
+
+// serves returns the db-server that takes part, "" on a witness.
+func (p *part) serves() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server
+}
+
+// counted tells whether this machine's record counts its database in. One that
+// was left, or has ended, has no say in the database any more.
+func (p *part) counted() bool {
+	record, err := p.store.Record(context.Background())
+	return err != nil || record.Primary != "" && (len(record.Members) == 0 || slices.Contains(record.Members, p.node.Self()))
+}
+
+func (p *part) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.db != nil && p.db.Close != nil {
+		p.db.Close()
+	}
+}
+
+// lifePath is where the part's life is noted, see [life].
+func (p *part) lifePath() string { return filepath.Join(p.node.Runtime, p.name+".json") }
