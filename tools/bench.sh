@@ -69,7 +69,7 @@ boot() {
 stack() {
     local release=(-var "release=$PWD/bin/notes.tar.gz") weight
     mkdir -p "$work/stacks" "$work/modules"
-    cp -r examples/modules/web-pair "$work/modules"
+    cp -r examples/modules/* "$work/modules"
     configuration stacks/pair "$example"/*.tf tools/bench/stack/*.tf
     say "first apply of $example, 3 times on fresh machines"
     for _ in 1 2 3; do
@@ -77,7 +77,7 @@ stack() {
         rm -f "$work"/stacks/pair/terraform.tfstate*
         timed first apply stacks/pair "${release[@]}"
     done
-    row "first apply of HAProxy + 2 servers (no replication yet)" s first "<= 20"
+    row "first apply of HAProxy + 2 servers + replication" s first "<= 20"
 
     say "plan with nothing to do, 5 times"
     for _ in 1 2 3 4 5; do timed plan plan stacks/pair "${release[@]}"; done

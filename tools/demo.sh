@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo: three booted machines, one `terraform apply`, ten requests.
+# The demo: three booted machines, one `terraform apply`, ten requests, a note.
 #   demo.sh up STACK NAME=ADDR[,ADDR]…
 #   demo.sh down STACK
 set -euo pipefail
@@ -30,6 +30,13 @@ up() {
     printf '%s' "$answers"
     alternate <<<"$answers"
 
+    say "a note, written through the load balancer and read back from the replica"
+    note "written at $(date +%T)"
+
+    say "the replication"
+    tf "$stack" apply -refresh-only -input=false -auto-approve "${variables[@]}" >/dev/null
+    replication
+
     say "a second plan"
     tf "$stack" plan -input=false -detailed-exitcode "${variables[@]}"
 
@@ -37,11 +44,46 @@ up() {
     cat <<TEXT
   bin/lab status                                  the machines
   bin/lab exec web1 -- foobar-agent status        what an agent says, on its machine
-  bin/lab run -- curl -s http://www.foobar.test/  a request from outside
+  bin/lab run -- curl -s http://www.foobar.test/  a request from outside; /notes has the notes
   bin/lab exec lb1 -- sh                          a shell on a machine: break something, then
   make demo                                       sets it right again
   make demo-down                                  leaves the host as it was
 TEXT
+}
+
+# notes ARG… asks for /notes from outside; the last line says which machine's
+# database answered. A database that takes no requests yet is asked again.
+notes() {
+    bin/lab run -- curl -sS --fail --max-time 15 --retry 30 --retry-delay 1 \
+        -w '\n%header{x-notes-kept-by}' "$@" http://www.foobar.test/notes
+}
+
+# note TEXT writes a note, and fails unless another machine than the one that
+# keeps it soon has it to be read.
+note() {
+    local text=$1 answer kept read_from found
+    answer=$(notes --json "{\"text\": \"$text\"}")
+    kept=${answer##*$'\n'}
+    printf 'POST /notes, kept by the database on %s: %s\n' "$kept" "${answer%$'\n'*}"
+    for _ in {1..50}; do
+        answer=$(notes)
+        read_from=${answer##*$'\n'}
+        if found=$(grep -o "{[^{}]*\"$text\"}" <<<"$answer"); then
+            printf 'GET /notes, read from the database on %s: %s\n' "$read_from" "$found"
+            [ "$read_from" != "$kept" ] || { echo "it was read where it was written" >&2; return 1; }
+            return
+        fi
+        sleep 0.2
+    done
+    echo "the note did not reach the database on $read_from" >&2
+    return 1
+}
+
+# replication prints what the data source says of the members.
+replication() {
+    # shellcheck disable=SC2016 # it is an expression of Terraform's
+    tf "$stack" console "${variables[@]}" <<<'join("\n", [for name, m in data.foobar_db_replication.notes.members : "${name}: ${m.role}, ${m.state}"])' |
+        grep -v EOT
 }
 
 # alternate fails unless the ten answers come from two servers in turn.

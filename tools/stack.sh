@@ -23,11 +23,24 @@ RC
     echo "$state_dir/terraformrc"
 }
 
+# database_password prints the password of the app's account, made once for each
+# lab and kept beside its seed.
+database_password() {
+    local file=$state_dir/${FOOBAR_LAB_NAME:-demo}/database-password
+    if [ ! -s "$file" ]; then
+        mkdir -p "${file%/*}"
+        (umask 077 && head -c 24 /dev/urandom | base64 >"$file.part")
+        mv "$file.part" "$file"
+    fi
+    cat "$file"
+}
+
 # tf STACK ARG… runs Terraform on a stack, inside the management namespace, with
-# the lab's seed in its environment.
+# the lab's seed and the database's password in its environment.
 tf() {
-    local stack=$1
+    local stack=$1 password
     shift
-    TF_CLI_CONFIG_FILE=$state_dir/terraformrc CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 \
+    password=$(database_password)
+    TF_VAR_database_password=$password TF_CLI_CONFIG_FILE=$state_dir/terraformrc CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 \
         bin/lab manage -- "$(tools/terraform.sh)" -chdir="$stack" "$@"
 }

@@ -1,5 +1,5 @@
-# A load balancer with HAProxy, and two servers with nginx, app server and app.
-# The database of each server comes with foobar_db_server.
+# A load balancer with HAProxy, and two servers with nginx, app server and app;
+# the database of each server is in databases.tf.
 
 provider "foobar" {
   deployment = var.deployment
@@ -71,6 +71,10 @@ module "notes" {
       environment = { NOTES_SERVER = name }
     }
   }
+
+  environment     = local.database
+  secrets         = { NOTES_DB_PASSWORD = var.database_password }
+  secrets_version = var.database_password_version
 
   release = var.release
   command = [

@@ -104,7 +104,7 @@ func (s *stack) operations(machine string) []api.Operation {
 }
 
 // once fails the test unless each machine was asked for just so many changes,
-// and has carried out each of them once.
+// of all its components together, and has carried out each of them once.
 func (s *stack) once(changes map[string]int) {
 	s.t.Helper()
 	for _, machine := range machines() {
@@ -112,8 +112,10 @@ func (s *stack) once(changes map[string]int) {
 		if len(operations) != changes[machine] {
 			s.t.Errorf("%s carried out %d operations, not %d: %s", machine, len(operations), changes[machine], api.Encode(operations))
 		}
+		generations := map[api.ID]int64{}
 		for i, operation := range operations {
-			if operation.State != api.OperationApplied || operation.Runs != 1 || operation.Generation != int64(i+1) {
+			generations[operation.Component]++
+			if operation.State != api.OperationApplied || operation.Runs != 1 || operation.Generation != generations[operation.Component] {
 				s.t.Errorf("operation %d on %s was not carried out just once: %s", i+1, machine, api.Encode(operation))
 			}
 		}

@@ -26,9 +26,7 @@ import (
 func withSecret() []string {
 	return []string{
 		`environment = { NOTES_SERVER = name }`, `environment = { NOTES_SERVER = name, CANARY = var.canary }`,
-		`release = var.release`, `release = var.release
-  secrets         = { TOKEN = var.token }
-  secrets_version = 1`,
+		`NOTES_DB_PASSWORD = var.database_password`, `NOTES_DB_PASSWORD = var.database_password, TOKEN = var.token`,
 	}
 }
 
@@ -54,6 +52,7 @@ func (s *stack) quarry(bird, token string, reader pki.Issued) *hunt {
 		"a proof":       {`"proof":"`, `\"proof\":\"`},
 	}}
 	h.add("the app's secret", []byte(token))
+	h.add("the app's secret", []byte(s.password))
 	h.add("the CA's seed", seedBytes(s.t))
 	h.addKey("the reader's key", s, reader.KeyPEM())
 	for _, machine := range machines() {

@@ -6,6 +6,7 @@ package acceptance
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -35,34 +36,44 @@ const (
 // on which there is nothing yet.
 type stack struct {
 	*workspace
-	lab     *labtest.Lab
-	release string
-	main    string // main.tf as the example has it
+	lab      *labtest.Lab
+	release  string
+	password string // of the app in the database
+	main     string // main.tf as the example has it
 }
 
 // withoutDatabases takes the place of the example's databases.tf: the app keeps
 // its notes in memory.
 const withoutDatabases = "locals {\n  database = {}\n}\n"
 
-// newStack returns the front half of the example stack, with a state of its
-// own: load balancer and app servers, whose tests need no database.
+// newStack returns the front half of the example stack, load balancer and app
+// servers, whose tests need no database.
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := prepareStack(t)
-	s.write("databases.tf", withoutDatabases)
-	s.begin0()
-	return s
+	return newStackWith(t, map[string]string{"databases.tf": withoutDatabases})
 }
 
-// newWholeStack returns the example stack as it is, with a state of its own.
+// newWholeStack returns the example stack as it is.
 func newWholeStack(t *testing.T) *stack {
+	t.Helper()
+	return newStackWith(t, nil)
+}
+
+// newStackWith returns the example stack with some of its files exchanged, and
+// with a state of its own.
+func newStackWith(t *testing.T, files map[string]string) *stack {
 	t.Helper()
 	s := &stack{lab: labtest.New(t)}
 	s.lab.Reset("lb1", "web1", "web2")
 	root := t.TempDir()
 	directory := filepath.Join(root, "stacks", "haproxy-mysql-pair")
-	for _, part := range []string{filepath.Join("apps", "notes"), filepath.Join("modules", "web-pair"), filepath.Join("stacks", "haproxy-mysql-pair")} {
+	for _, part := range []string{filepath.Join("apps", "notes"), "modules", filepath.Join("stacks", "haproxy-mysql-pair")} {
 		copyFiles(t, filepath.Join(examples, part), filepath.Join(root, part))
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.release = filepath.Join(root, "notes.tar.gz")
 	s.pack(t, filepath.Join(root, "apps", "notes", "pack.sh"))
@@ -72,6 +83,8 @@ func newWholeStack(t *testing.T) *stack {
 	}
 	s.main = string(text)
 	s.workspace = newWorkspace(t, directory)
+	s.password = rand.Text()
+	s.env = append(s.env, "TF_VAR_database_password="+s.password)
 	s.met()
 	return s
 }
