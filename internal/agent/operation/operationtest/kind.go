@@ -50,6 +50,9 @@ type Kind struct {
 	// Root is the machine's directory.
 	Root  string
 	Units *systemdtest.Systemd
+	// Unitless takes the unit away: the kind has its files, and an engine that
+	// is no unit of the machine.
+	Unitless bool
 	// Gate, if set, is asked before a change is followed; it may wait.
 	Gate func(ctx context.Context, change converge.Change) error
 	// Foresee, if set, is what the kind foresees of a change.
@@ -101,6 +104,9 @@ func (k *Kind) Render(name string, spec operation.Spec, secrets map[string]api.S
 			{Path: filepath.Join(systemdtest.Units, Unit(name)), Mode: 0o644, Owner: "root", Group: "root", Content: []byte(text)},
 		},
 		Units: []converge.Unit{{Name: Unit(name)}},
+	}
+	if k.Unitless {
+		state.Files, state.Units = state.Files[:1], nil
 	}
 	if s.SHA256 != "" {
 		path := "/srv/" + name + "/releases/" + s.SHA256[:12]
@@ -175,14 +181,8 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 	if !ok {
 		return fmt.Errorf("the spec is a %T", change.To.Spec)
 	}
-	unit := Unit(change.Name)
-	status, err := k.Units.Status(ctx, unit)
-	if err != nil {
-		return err
-	}
-	if !status.Active() || change.Changed(Config(change.Name)) || change.Changed(filepath.Join(systemdtest.Units, unit)) {
-		progress(api.PhaseActivate, "restart %s", unit)
-		if err := k.Units.Restart(ctx, unit); err != nil {
+	if !k.Unitless {
+		if err := k.follow(ctx, change, progress); err != nil {
 			return err
 		}
 	}
@@ -190,6 +190,20 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 		return err
 	}
 	return os.WriteFile(k.Weight(change.Name), []byte(strconv.Itoa(spec.Weight)), 0o644)
+}
+
+// follow has the unit run what the files say.
+func (k *Kind) follow(ctx context.Context, change converge.Change, progress converge.Progress) error {
+	unit := Unit(change.Name)
+	status, err := k.Units.Status(ctx, unit)
+	if err != nil {
+		return err
+	}
+	if status.Active() && !change.Changed(Config(change.Name)) && !change.Changed(filepath.Join(systemdtest.Units, unit)) {
+		return nil
+	}
+	progress(api.PhaseActivate, "restart %s", unit)
+	return k.Units.Restart(ctx, unit)
 }
 
 // Observe reads the weight back.
