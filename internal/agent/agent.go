@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 )
 
 // stopTimeout bounds how long calls may take to end when the agent stops.
@@ -33,6 +35,15 @@ const stopTimeout = 10 * time.Second
 type Units interface {
 	operation.Units
 	converge.Units
+}
+
+// Replications are the machine's parts of replications; see [dbreplication.Node].
+type Replications interface {
+	server.Replications
+	// Run keeps every part as it is to be, until ctx ends.
+	Run(ctx context.Context)
+	// Conditions tells what is wrong with the parts.
+	Conditions() []api.Condition
 }
 
 // Config is what an agent works with. All fields are required, but for Root
@@ -50,9 +61,11 @@ type Config struct {
 	Units    Units
 	Accounts converge.Accounts
 	Journal  server.Journal
-	Facts    server.Facts
-	Log      hclog.Logger
-	Now      func() time.Time
+	// Replications are kept while the agent runs.
+	Replications Replications
+	Facts        server.Facts
+	Log          hclog.Logger
+	Now          func() time.Time
 	// Hook is the seam for faults of [converge.Engine].
 	Hook func(step string) error
 }
@@ -69,6 +82,12 @@ type Agent struct {
 
 	mu         sync.Mutex
 	conditions []api.Condition
+}
+
+// Others returns the way to the agents of other machines, to which the agent
+// shows the machine's own certificate. The pool has to be closed.
+func Others(id *identity.Identity) *client.Pool {
+	return client.NewPool(client.Node(id.Facts().Deployment, id.AsClient), client.Options{})
 }
 
 // Open opens what the agent keeps on disk. It neither changes a component nor
@@ -103,7 +122,7 @@ func Open(c Config) (*Agent, error) {
 	}
 	a.server = server.New(server.Config{
 		Identity: c.Identity, Runner: a.runner, Blobs: blobs, Journal: c.Journal, Audit: a.audit,
-		Facts: c.Facts, Conditions: a.present, Log: c.Log, Now: c.Now,
+		Replications: c.Replications, Facts: c.Facts, Conditions: a.present, Log: c.Log, Now: c.Now,
 	})
 	return a, nil
 }
@@ -116,6 +135,7 @@ func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func(
 	}
 	var boot sync.WaitGroup
 	boot.Go(a.startRecorded)
+	boot.Go(func() { a.config.Replications.Run(a.operate) })
 	ended := make(chan error, 1)
 	go func() { ended <- a.server.Serve(remote, local) }()
 	ready()
@@ -159,7 +179,7 @@ func (a *Agent) tell(kind, format string, err error) {
 func (a *Agent) present(context.Context) []api.Condition {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append(a.audit.Conditions(), a.conditions...)
+	return slices.Concat(a.audit.Conditions(), a.conditions, a.config.Replications.Conditions())
 }
 
 // reserved returns the port that the agent itself listens on, which no

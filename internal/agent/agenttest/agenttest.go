@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
@@ -58,10 +60,13 @@ type Machine struct {
 	runtime string
 	address string
 
-	// Units is the machine's service manager, DBServers, LoadBalancers and
-	// AppServers are the agent's kinds. They outlive the agent.
-	Units                                *systemdtest.Systemd
-	DBServers, LoadBalancers, AppServers *Kind
+	// Units is the machine's service manager, DBServers, DBReplications,
+	// LoadBalancers and AppServers are the agent's kinds. They outlive the agent.
+	Units                                                *systemdtest.Systemd
+	DBServers, DBReplications, LoadBalancers, AppServers *Kind
+	// Replications are the machine's parts of replications in the agent's
+	// present life: the real ones, on a machine without a database.
+	Replications *dbreplication.Node
 
 	life *life
 }
@@ -87,7 +92,7 @@ func Start(t testing.TB, c Config) *Machine {
 		root: t.TempDir(), runtime: shortDir(t), address: "127.0.0.1:0",
 	}
 	m.Units = systemdtest.New(m.root, filepath.Join(m.runtime, "systemd.json"))
-	m.DBServers, m.LoadBalancers, m.AppServers = newKinds(m.Units)
+	m.DBServers, m.DBReplications, m.LoadBalancers, m.AppServers = newKinds(m.Units)
 	m.Boot()
 	t.Cleanup(m.Stop)
 	return m
@@ -128,11 +133,12 @@ func (m *Machine) Boot() {
 		Now: time.Now, Random: rand.Reader,
 	})
 	must(m.t, err)
+	m.openReplications(id)
 	l := &life{ended: make(chan error, 1)}
 	a, err := agent.Open(agent.Config{
 		Root: m.root, State: "/var/lib/foobar", Runtime: m.runtime, Identity: id,
-		Kinds: []operation.Kind{m.DBServers, m.AppServers, m.LoadBalancers},
-		Units: m.Units, Accounts: ownAccounts{}, Journal: noJournal{},
+		Kinds: []operation.Kind{m.DBServers, m.DBReplications, m.AppServers, m.LoadBalancers},
+		Units: m.Units, Accounts: ownAccounts{}, Journal: noJournal{}, Replications: m.Replications,
 		Facts: server.Facts{Version: "0.0.0-test", ImageID: "test", BootID: "boot-1", BootedAt: time.Now().UTC()},
 		Log:   hclog.NewNullLogger(), Now: time.Now, Hook: func(step string) error { return m.step(l, step) },
 	})
@@ -149,6 +155,26 @@ func (m *Machine) Boot() {
 	go func() { l.ended <- a.Run(ctx, l.remote, local, func() { close(ready) }) }()
 	<-ready
 	m.life = l
+}
+
+// openReplications opens the machine's parts of replications anew.
+func (m *Machine) openReplications(id *identity.Identity) {
+	m.t.Helper()
+	others := agent.Others(id)
+	m.t.Cleanup(others.Close)
+	for _, dir := range []string{m.Path("/var/lib/foobar"), m.Path("/etc")} {
+		must(m.t, os.MkdirAll(dir, 0o755))
+	}
+	var err error
+	m.Replications, err = dbreplication.NewNode(dbreplication.Deps{
+		State: m.Path("/var/lib/foobar/replications"), Runtime: filepath.Join(m.runtime, "replications"), Hosts: m.Path("/etc/hosts"),
+		Self: id.Facts().Node, Deployment: id.Facts().Deployment, Units: m.Units,
+		Open: func(server string) (dbreplication.Database, error) {
+			return dbreplication.Database{}, fmt.Errorf("there is no database server %q in a test", server)
+		},
+		Peers: dbreplication.PeersOver(dbreplication.Over(others)), Log: hclog.NewNullLogger(),
+	})
+	must(m.t, err)
 }
 
 // step is called before each step of a transaction. In an agent that was

@@ -8,6 +8,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -41,9 +42,10 @@ type Hooks struct {
 }
 
 // newKinds returns the kinds of an agent that has no engines.
-func newKinds(units *systemdtest.Systemd) (databases, balancers, apps *Kind) {
+func newKinds(units *systemdtest.Systemd) (databases, replications, balancers, apps *Kind) {
 	leaves := func(leaf string) string { return "/var/lib/foobar/identity/leaves/" + leaf }
 	return &Kind{engineKind: dbserver.New(dbserver.Deps{LeafDir: leaves}), units: units},
+		&Kind{engineKind: &dbreplication.Kind{}, units: units},
 		&Kind{engineKind: loadbalancer.New(nil, nil), units: units},
 		&Kind{engineKind: appserver.New(appserver.Deps{}), units: units}
 }
@@ -108,10 +110,34 @@ func status(spec operation.Spec) any {
 		return balancerStatus(s)
 	case api.DBServer:
 		return api.DBServerStatus{Version: "11.8.6-MariaDB", PID: 1, Fenced: true, DataBytes: 1 << 20}
+	case api.DBReplication:
+		return replicationStatus(s)
 	case api.AppServer:
 		return api.AppServerStatus{Release: s.Release.SHA256, Slot: "blue", Healthy: true, Health: "200 OK", PID: 1, Log: []string{"listening"}}
 	}
 	return nil
+}
+
+// replicationStatus has the declared primary open, and all others follow it.
+func replicationStatus(s api.DBReplication) api.DBReplicationStatus {
+	all := api.DBReplicationStatus{
+		CurrentPrimary: s.Primary, Epoch: 1, Writable: true,
+		Members: map[string]api.DBMemberStatus{}, Witnesses: map[string]api.DBWitnessStatus{},
+	}
+	for name := range s.Members {
+		member := api.DBMemberStatus{Reachable: true, Version: "11.8.6-MariaDB", Epoch: 1, Position: "0-1-1"}
+		if name == s.Primary {
+			member.Role, member.State, member.Writable = api.DBRolePrimary, "open", true
+		} else {
+			member.Role, member.State, member.Source = api.DBRoleReplica, "following", s.Primary
+			member.Receiver, member.Applier, member.LagMilliseconds = "running", "running", new(int64)
+		}
+		all.Members[name] = member
+	}
+	for name := range s.Witnesses {
+		all.Witnesses[name] = api.DBWitnessStatus{Reachable: true, Epoch: 1}
+	}
+	return all
 }
 
 func balancerStatus(s api.LoadBalancer) api.LoadBalancerStatus {

@@ -53,6 +53,8 @@ func units(component string) ([]string, error) {
 	switch api.Kind(kind) {
 	case api.KindDBServer:
 		return []string{"foobar-db-" + name + ".service"}, nil
+	case api.KindDBReplication:
+		return []string{agentUnit}, nil // the agents do all of it
 	case api.KindLoadBalancer:
 		return []string{"foobar-lb-" + name + ".service"}, nil
 	case api.KindAppServer:

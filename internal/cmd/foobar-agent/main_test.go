@@ -57,6 +57,7 @@ func TestUnits(t *testing.T) {
 		{"agent", "foobar-agent.service", ""},
 		{"load-balancer/www", "foobar-lb-www.service", ""},
 		{"db-server/main", "foobar-db-main.service", ""},
+		{"db-replication/main", "foobar-agent.service", ""},
 		{"app-server/shop", "foobar-app-shop@blue.service foobar-app-shop@green.service foobar-app-shop-nginx.service", ""},
 		{"www", "", `"www" is no component`},
 		{"load-balancer/W", "", `"load-balancer/W" is no component`},

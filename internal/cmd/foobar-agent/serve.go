@@ -17,6 +17,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/loadbalancer"
@@ -68,12 +69,25 @@ func awaitIdentity(ctx context.Context, log hclog.Logger) (*identity.Identity, e
 }
 
 // kinds are the sorts of components that this agent knows.
-func kinds(units *systemd.Manager, journal logs.Journal, leafDir func(string) string) []operation.Kind {
+func kinds(units *systemd.Manager, journal logs.Journal, leafDir func(string) string, replications *dbreplication.Kind) []operation.Kind {
 	return []operation.Kind{
 		dbserver.New(dbserver.Deps{Units: units, Journal: journal, LeafDir: leafDir}),
+		replications,
 		appserver.New(appserver.Deps{Systemd: units, Journal: journal}),
 		loadbalancer.New(units, journal),
 	}
+}
+
+// openReplications opens the machine's parts of replications, and makes the
+// kind that coordinates them.
+func openReplications(id *identity.Identity, units *systemd.Manager, others dbreplication.Dial, log hclog.Logger) (*dbreplication.Node, *dbreplication.Kind, error) {
+	facts := id.Facts()
+	node, err := dbreplication.NewNode(dbreplication.Deps{
+		State: filepath.Join(stateDir, "replications"), Runtime: filepath.Join(runtimeDir, "replications"), Hosts: "/etc/hosts",
+		Self: facts.Node, Deployment: facts.Deployment,
+		Units: units, Open: dbreplication.OpenMariaDB(units, time.Now), Peers: dbreplication.PeersOver(others), Log: log,
+	})
+	return node, &dbreplication.Kind{Parts: node, Dial: others, Deployment: facts.Deployment}, err
 }
 
 // runAgent serves until ctx ends.
@@ -84,9 +98,15 @@ func runAgent(ctx context.Context, id *identity.Identity, log hclog.Logger) erro
 	}
 	units, journal := systemd.New(), logs.Journal{}
 	defer units.Close()
+	others := agent.Others(id)
+	defer others.Close()
+	node, replications, err := openReplications(id, units, dbreplication.Over(others), log)
+	if err != nil {
+		return err
+	}
 	a, err := agent.Open(agent.Config{
-		State: stateDir, Runtime: runtimeDir, Identity: id, Kinds: kinds(units, journal, id.LeafDir), Units: units,
-		Accounts: converge.SystemAccounts{}, Journal: journal, Facts: facts, Log: log, Now: time.Now,
+		State: stateDir, Runtime: runtimeDir, Identity: id, Kinds: kinds(units, journal, id.LeafDir, replications), Units: units,
+		Accounts: converge.SystemAccounts{}, Journal: journal, Replications: node, Facts: facts, Log: log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
 func noon() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
@@ -47,8 +48,17 @@ func TestStatusText(t *testing.T) {
 		{Type: "Restarted", Severity: api.SeverityInfo, Message: "3 times since the boot"},
 	}
 	unwell.Components = []api.Component{sick, component(api.KindAppServer, "blog"), drifted}
+	fenced := enrolledMachine()
+	verdict := replication.MayOpen("web1", replication.Record{Epoch: 3, Primary: "web1"}, []replication.NodeID{"lb1", "web1", "web2"},
+		map[replication.NodeID]replication.Answer{
+			"web2": {Record: replication.Record{Epoch: 4, Primary: "web2"}}, "lb1": {Reason: "no answer in 1s"},
+		}, 0)
+	fenced.Machine.Conditions = []api.Condition{
+		{Type: "DatabaseFenced", Severity: api.SeverityWarning, Message: "Replication notes: web1 " + verdict.String() + "."},
+	}
+	fenced.Components = []api.Component{component(api.KindDBServer, "notes"), component(api.KindDBReplication, "notes")}
 	for name, status := range map[string]machineStatus{
-		"unenrolled.txt": unenrolled, "empty.txt": enrolledMachine(), "unwell.txt": unwell,
+		"unenrolled.txt": unenrolled, "empty.txt": enrolledMachine(), "unwell.txt": unwell, "fenced.txt": fenced,
 	} {
 		t.Run(name, func(t *testing.T) { golden.Compare(t, "status-"+name, status.String()) })
 	}
