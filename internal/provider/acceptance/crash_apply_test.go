@@ -30,10 +30,10 @@ type application struct {
 }
 
 // begin starts an apply. What is left of it at the end of the test is killed.
-func (w *workspace) begin(lab *labtest.Lab) *application {
+func (w *workspace) begin(lab *labtest.Lab, args ...string) *application {
 	w.t.Helper()
 	a := &application{workspace: w, lab: lab, ended: make(chan struct{})}
-	a.cmd = w.command(context.WithoutCancel(w.t.Context()), "apply", "-no-color", "-input=false", "-auto-approve")
+	a.cmd = w.command(context.WithoutCancel(w.t.Context()), append([]string{"apply", "-no-color", "-input=false", "-auto-approve"}, args...)...)
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	a.cmd.Stdout, a.cmd.Stderr = &a.said, &a.said
 	a.cmd.WaitDelay = time.Second // an orphaned provider may hold on to the output
