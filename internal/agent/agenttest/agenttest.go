@@ -68,6 +68,7 @@ type Machine struct {
 	// present life: the real ones, on a machine without a database.
 	Replications *dbreplication.Node
 
+	id   *identity.Identity
 	life *life
 }
 
@@ -133,7 +134,8 @@ func (m *Machine) Boot() {
 		Now: time.Now, Random: rand.Reader,
 	})
 	must(m.t, err)
-	m.openReplications(id)
+	m.id = id
+	m.openReplications()
 	l := &life{ended: make(chan error, 1)}
 	a, err := agent.Open(agent.Config{
 		Root: m.root, State: "/var/lib/foobar", Runtime: m.runtime, Identity: id,
@@ -158,9 +160,9 @@ func (m *Machine) Boot() {
 }
 
 // openReplications opens the machine's parts of replications anew.
-func (m *Machine) openReplications(id *identity.Identity) {
+func (m *Machine) openReplications() {
 	m.t.Helper()
-	others := agent.Others(id)
+	others := agent.Others(m.id)
 	m.t.Cleanup(others.Close)
 	for _, dir := range []string{m.Path("/var/lib/foobar"), m.Path("/etc")} {
 		must(m.t, os.MkdirAll(dir, 0o755))
@@ -168,7 +170,7 @@ func (m *Machine) openReplications(id *identity.Identity) {
 	var err error
 	m.Replications, err = dbreplication.NewNode(dbreplication.Deps{
 		State: m.Path("/var/lib/foobar/replications"), Runtime: filepath.Join(m.runtime, "replications"), Hosts: m.Path("/etc/hosts"),
-		Self: id.Facts().Node, Deployment: id.Facts().Deployment, Units: m.Units,
+		Self: m.config.Node, Deployment: m.config.Deployment, Units: m.Units,
 		Open: func(server string) (dbreplication.Database, error) {
 			return dbreplication.Database{}, fmt.Errorf("there is no database server %q in a test", server)
 		},
@@ -267,6 +269,17 @@ func (m *Machine) Reader() *client.Machine {
 	credentials, err := client.Given(issued.CertificatePEM(), issued.KeyPEM(), pki.EncodeCertificate(m.signer.Certificate()))
 	must(m.t, err)
 	return m.client(credentials)
+}
+
+// From returns a new client that is another machine's agent.
+func (m *Machine) From(other *Machine) *client.Machine {
+	m.t.Helper()
+	return m.client(client.Node(other.config.Deployment, other.id.AsClient))
+}
+
+// Peer returns the machine as others of a replication are told of it.
+func (m *Machine) Peer() api.DBPeer {
+	return api.DBPeer{Address: m.address, Key: m.id.Facts().Key, Incarnation: m.config.Incarnation}
 }
 
 func (m *Machine) client(c client.Credentials) *client.Machine {
