@@ -46,6 +46,10 @@ type Suite struct {
 	// Breaks are what goes wrong with this kind in particular. Files, links,
 	// trees and units are damaged by the suite itself.
 	Breaks []Break
+	// Forward tells that Apply acts on other machines, too, where an update that
+	// was killed is not undone: what differs then is drift, and the next apply
+	// repairs it.
+	Forward bool
 	// Serves judges from outside whether the component does what a spec says.
 	Serves func(ctx context.Context, spec json.RawMessage) error
 

@@ -197,7 +197,12 @@ func (b *bench) afterKill(t *testing.T, step int, name string, op api.Operation,
 	case ended.State != api.OperationFailed || ended.Problem.Type != api.ProblemInterrupted:
 		t.Errorf("killed before %q the operation ended as %s: %v", name, ended.State, ended.Problem)
 	}
-	t.Run(fmt.Sprintf("%02d before %s", step, name), b.inForce)
+	t.Run(fmt.Sprintf("%02d before %s", step, name), func(t *testing.T) {
+		if b.Forward {
+			b.apply(t, b.spec)
+		}
+		b.inForce(t)
+	})
 }
 
 // take notes what an operation applied.

@@ -1,0 +1,351 @@
+package dbreplication
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// Apply brings all machines of the replication to the spec, or ends it. It
+// undoes nothing when the transaction around it is undone: the executor has
+// taken back by then what may be taken back, and from a point of no return the
+// way is forward. What differs from the recorded spec then is drift, which the
+// next apply of whatever spec repairs.
+func (k *Kind) Apply(ctx context.Context, change converge.Change, progress converge.Progress) error {
+	if change.Undo {
+		return nil
+	}
+	c, err := k.coordinator(change, progress)
+	if err != nil || c == nil {
+		return err
+	}
+	if change.To == nil {
+		return c.detach(ctx, change.Forget)
+	}
+	if c.passwords, err = passwordsOf(change.Name, c.spec, change.To.State); err != nil {
+		return err
+	}
+	return c.converge(ctx)
+}
+
+// coordinator is one replication, as its coordinator deals with it in one call.
+type coordinator struct {
+	*Kind
+
+	name string
+	// spec is what the replication is to be or, for a deletion, what it was.
+	spec     api.DBReplication
+	topology replication.Topology
+	// nodes are all machines, also members that have left.
+	nodes     map[replication.NodeID]replication.Node
+	passwords map[string]api.Secret
+	journal   journal
+	consents  consents
+	progress  converge.Progress
+}
+
+// coordinator returns what coordinates a change; nil for a deletion of which
+// nothing is known any more.
+func (k *Kind) coordinator(change converge.Change, progress converge.Progress) (*coordinator, error) {
+	var specs []api.DBReplication // the first counts, the others know of machines that have left
+	for _, version := range []*converge.Version{change.To, change.From} {
+		if version == nil {
+			continue
+		}
+		spec, err := specOf(version.Spec)
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, spec)
+	}
+	if told, ok := k.Parts.Told(change.Name); ok {
+		specs = append(specs, told.Spec)
+	}
+	if len(specs) == 0 {
+		return nil, nil //nolint:nilnil // there is nothing to coordinate
+	}
+	dir := k.Parts.Dir(change.Name)
+	c := &coordinator{
+		Kind: k, name: change.Name, spec: specs[0], topology: topologyOf(change.Name, k.Deployment, specs[0]),
+		journal: journal{dir}, consents: consents{dir}, progress: progress,
+	}
+	c.nodes = c.reach(specs)
+	return c, k.coordinates(c.spec)
+}
+
+// reach returns the machines of the first spec, and the members of the others.
+func (c *coordinator) reach(specs []api.DBReplication) map[replication.NodeID]replication.Node {
+	peers := map[string]api.DBPeer{}
+	for _, former := range slices.Backward(specs[1:]) {
+		for machine, member := range former.Members {
+			peers[machine] = member.DBPeer
+		}
+	}
+	maps.Copy(peers, specs[0].Peers())
+	nodes := map[replication.NodeID]replication.Node{}
+	for machine, peer := range peers {
+		id := replication.NodeID(machine)
+		if id == c.Parts.Self() {
+			nodes[id] = own{parts: c.Parts, name: c.name}
+			continue
+		}
+		nodes[id] = &remote{replication: c.name, id: id, peer: peer, dial: c.Dial, clock: c.clock(), waits: c.waits()}
+	}
+	return nodes
+}
+
+func (k *Kind) clock() replication.Clock {
+	if k.Clock != nil {
+		return k.Clock
+	}
+	return Wall{}
+}
+
+// look takes a snapshot, in which no machine is waited for longer than patience
+// at a time.
+func (c *coordinator) look(ctx context.Context, patience time.Duration) replication.Snapshot {
+	observers := map[replication.NodeID]replication.Observer{}
+	for id, node := range c.nodes {
+		observers[id] = hasty{Observer: node, limit: patience}
+	}
+	c.mu.Lock()
+	previous, known := c.seen[c.name]
+	c.mu.Unlock()
+	before := &previous
+	if !known {
+		before = nil
+	}
+	s := replication.Gather(ctx, c.topology, observers, before, c.clock().Now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen == nil {
+		c.seen = map[string]replication.Snapshot{}
+	}
+	c.seen[c.name] = s
+	return s
+}
+
+// converge brings the replication to the spec. What has to be refused is
+// refused before anybody is told anything new, as far as it can be seen then.
+func (c *coordinator) converge(ctx context.Context) error {
+	if _, ok := c.Parts.Enlisted(c.name); !ok {
+		return notEnlisted(string(c.Parts.Self()), c.name)
+	}
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	goal, err := c.consents.goal(c.spec)
+	if err != nil {
+		return err
+	}
+	if _, err := replication.Plan(c.look(ctx, callTimeout), goal); err != nil && !fleeting(err) {
+		return problemOf(c.spec, err)
+	}
+	if err := c.tell(ctx); err != nil {
+		return err
+	}
+	s, err := c.carryOut(ctx, goal)
+	if err != nil {
+		return err
+	}
+	c.leftBehind(s)
+	return c.consents.finish(c.spec, s)
+}
+
+// fleeting reports whether a refusal may be over once the machines were told.
+func fleeting(err error) bool {
+	return replication.IsRefused(err, replication.RefusedUnobservable) || replication.IsRefused(err, replication.RefusedNoMajority)
+}
+
+// detach ends the replication. Data stay where they are.
+func (c *coordinator) detach(ctx context.Context, forget []string) error {
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	goal := replication.Goal{Detach: true}
+	for _, machine := range forget {
+		goal.Forget = append(goal.Forget, replication.NodeID(machine))
+	}
+	_, err := c.carryOut(ctx, goal)
+	return err
+}
+
+// settle ends what an earlier apply left in the middle. What cannot be ended,
+// because a machine is gone or an address was wrong, is left as it stands: each
+// step can be done anew, and the next look sees which have to.
+func (c *coordinator) settle(ctx context.Context) error {
+	entry, err := c.journal.Load(ctx)
+	if err != nil || entry == nil {
+		return err
+	}
+	if !entry.Ended {
+		c.progress(api.PhaseActivate, "ending the operation %s, which was broken off", entry.Operation.ID)
+	}
+	unsettled := c.executor().Settle(ctx)
+	if ctx.Err() != nil {
+		return unsettled
+	}
+	if entry, err = c.journal.Load(ctx); err != nil {
+		return err
+	}
+	if err := c.consents.settle(entry); err != nil || unsettled == nil {
+		return err
+	}
+	c.progress(api.PhaseActivate, "it cannot be ended (%v): taking a new look", unsettled)
+	entry.Ended = true
+	return c.journal.Save(ctx, *entry)
+}
+
+// carryOut looks, plans and does what is planned. It returns what it saw first.
+func (c *coordinator) carryOut(ctx context.Context, goal replication.Goal) (replication.Snapshot, error) {
+	s := c.look(ctx, callTimeout)
+	if err := ctx.Err(); err != nil {
+		return s, fmt.Errorf("look at the machines: %w", context.Cause(ctx))
+	}
+	steps, err := replication.Plan(s, goal)
+	if err != nil || len(steps) == 0 {
+		return s, problemOf(c.spec, err)
+	}
+	op := replication.NewOperation(hex.EncodeToString(random(16)), s, steps)
+	if err := c.consents.begin(op.ID, c.spec); err != nil {
+		return s, err
+	}
+	failed := c.executor().Run(ctx, op)
+	entry, err := c.journal.Load(ctx)
+	if err == nil {
+		err = c.consents.settle(entry)
+	}
+	return s, errors.Join(c.explain(failed), err)
+}
+
+// executor returns what carries out operations on the machines.
+func (c *coordinator) executor() *replication.Executor {
+	return &replication.Executor{
+		Journal: c.journal, Nodes: c.nodes, Clock: c.clock(),
+		Locks: locks{parts: c.Parts, name: c.name, nodes: c.nodes, former: c.journal.last},
+		Progress: func(step replication.Step, message string) {
+			c.progress(api.PhaseActivate, "%s: %s", step.Node, message)
+		},
+	}
+}
+
+// explain makes a problem of a step that failed, at the machine's place.
+func (c *coordinator) explain(err error) error {
+	failed, ok := errors.AsType[*replication.StepFailed](err)
+	if !ok {
+		return err
+	}
+	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: "A step of the replication failed", Detail: failed.Error()}
+	if cause, ok := errors.AsType[*api.Problem](failed.Err); ok {
+		problem.Log = cause.Log
+	}
+	if !failed.Undone {
+		problem.Detail += "; the next apply goes on from there"
+	}
+	if at := placeOf(c.spec, failed.Step.Node); at != "" {
+		problem.Violations = []api.Violation{{Pointer: at, Detail: fmt.Sprintf("%s did not %s", failed.Step.Node, failed.Step.Do)}}
+	}
+	return problem
+}
+
+// waitsEvery is how often is told that an order is still being carried out.
+const waitsEvery = 15 * time.Second
+
+// waits returns what tells of orders that take their time.
+func (c *coordinator) waits() func(ctx context.Context, r *remote, order replication.Order) {
+	var told time.Time
+	return func(ctx context.Context, r *remote, order replication.Order) {
+		now := c.clock().Now()
+		if now.Sub(told) < waitsEvery {
+			return
+		}
+		told = now
+		arrived := ""
+		if view, err := r.Observe(ctx); err == nil && view.Seeding != nil && view.Seeding.Bytes > 0 {
+			arrived = fmt.Sprintf(", %d MiB have arrived", view.Seeding.Bytes>>20)
+		}
+		c.progress(api.PhaseActivate, "%s: still at it: %s%s", r.id, order.Action, arrived)
+	}
+}
+
+// tell tells this machine and then, side by side, all others of the spec. One
+// that does not answer is for the plan to judge; one that refuses is in the way.
+func (c *coordinator) tell(ctx context.Context) error {
+	before, _ := c.Parts.Told(c.name)
+	told := api.DBTold{
+		Spec: c.spec, Users: c.passwords,
+		Replication: cmp.Or(before.Replication, api.Secret(base64.RawURLEncoding.EncodeToString(random(32)))),
+	}
+	if err := c.Parts.Hear(ctx, c.name, told); err != nil {
+		return err
+	}
+	witness := api.DBTold{Spec: c.spec} // has no use for passwords
+	var mutex sync.Mutex
+	var all sync.WaitGroup
+	failures := map[replication.NodeID]error{}
+	for _, id := range c.topology.Voters() {
+		node, ok := c.nodes[id].(*remote)
+		if !ok {
+			continue
+		}
+		message := witness
+		if _, member := c.topology.Members[id]; member {
+			message = told
+		}
+		all.Go(func() {
+			if err := node.Tell(ctx, message); err != nil {
+				mutex.Lock()
+				defer mutex.Unlock()
+				failures[id] = err
+			}
+		})
+	}
+	all.Wait()
+	return c.untold(failures)
+}
+
+// untold says whom the coordinator could not tell, and fails for those who refused.
+func (c *coordinator) untold(failures map[replication.NodeID]error) error {
+	var refusals []error
+	for _, id := range slices.Sorted(maps.Keys(failures)) {
+		cause, refused := errors.AsType[*api.Problem](failures[id])
+		if !refused {
+			c.progress(api.PhaseActivate, "%s cannot be told: %v", id, failures[id])
+			continue
+		}
+		refusals = append(refusals, &api.Problem{
+			Type: api.ProblemEngineRefused, Title: "A machine of the replication refuses",
+			Detail:     fmt.Sprintf("%s does not take what it is told: %s", id, cause),
+			Violations: []api.Violation{{Pointer: placeOf(c.spec, id), Detail: cause.Title}},
+		})
+	}
+	return errors.Join(refusals...)
+}
+
+// leftBehind tells of members that left and could not be asked to detach.
+func (c *coordinator) leftBehind(s replication.Snapshot) {
+	for _, id := range slices.Sorted(maps.Keys(s.Nodes)) {
+		if _, member := c.topology.Members[id]; !member && s.Nodes[id].Unobservable != nil {
+			c.progress(api.PhaseActivate, "%s is a member no more and does not answer (%s): it may still follow", id, s.Nodes[id].Unobservable.Reason)
+		}
+	}
+}
+
+// random returns n random bytes.
+func random(n int) []byte {
+	bytes := make([]byte, n)
+	_, _ = rand.Read(bytes) // never fails
+	return bytes
+}

@@ -1,0 +1,143 @@
+package dbreplication
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// observePatience is how long a machine is waited for when nothing depends on
+// it but what a person sees: a dead one must not make everybody wait.
+const observePatience = 2500 * time.Millisecond
+
+// Observe looks at all machines. One that does not answer is an observation.
+func (k *Kind) Observe(ctx context.Context, name string, applied converge.Version) (operation.Observation, error) {
+	spec, err := specOf(applied.Spec)
+	if err != nil {
+		return operation.Observation{}, err
+	}
+	c, err := k.coordinator(converge.Change{Name: name, To: &applied}, func(api.Phase, string, ...any) {})
+	if err != nil {
+		return operation.Observation{}, err
+	}
+	s := c.look(ctx, observePatience)
+	if ctx.Err() != nil {
+		return operation.Observation{}, fmt.Errorf("observe the replication %s: %w", name, context.Cause(ctx))
+	}
+	seen := operation.Observation{Status: statusOf(s)}
+	seen.Drift, seen.Conditions = judge(spec, replication.Analyze(s))
+	if err := c.unfinished(ctx, seen.Drift); err != nil {
+		return operation.Observation{}, err
+	}
+	return seen, nil
+}
+
+// The drift of the coordinator's own books.
+const (
+	driftTold       = "Told"
+	driftUnfinished = "OperationUnfinished"
+)
+
+// unfinished adds what an apply that failed has left: its machines may have
+// been told another spec, and its operation stands in the journal.
+func (c *coordinator) unfinished(ctx context.Context, drift map[string]api.Drift) error {
+	told, ok := c.Parts.Told(c.name)
+	switch {
+	case !ok:
+		drift[driftTold] = api.Drift{Detail: "this machine has not been told of the replication; the next apply tells it"}
+	case string(api.Encode(told.Spec)) != string(api.Encode(c.spec)):
+		drift[driftTold] = api.Drift{Detail: "the machines were told another specification, by an apply that failed; the next apply tells them again"}
+	}
+	entry, err := c.journal.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if entry != nil && !entry.Ended {
+		drift[driftUnfinished] = api.Drift{Detail: fmt.Sprintf("the operation %s was broken off; the next apply ends it", entry.Operation.ID)}
+	}
+	return nil
+}
+
+// The conditions of a dry run.
+const (
+	conditionStep    = "ReplicationStep"
+	conditionUnknown = "ReplicationUnknown"
+)
+
+// Preview tells which steps an apply would take, and refuses what it would
+// refuse. A machine that does not answer yet may do so by then: it may not even
+// be made.
+func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
+	c, err := k.coordinator(change, func(api.Phase, string, ...any) {})
+	if err != nil {
+		return api.Plan{}, err
+	}
+	told, ok := k.Parts.Told(name)
+	if !ok {
+		return api.Plan{Conditions: []api.Condition{{
+			Type: conditionUnknown, Severity: api.SeverityInfo,
+			Message: "The replication's machines have not been told of one another yet: what an apply does to their data is not known before. It replaces no data without a consent.",
+		}}}, nil
+	}
+	goal, err := c.consents.goal(c.spec)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	s := c.look(ctx, observePatience)
+	foresee(&s, topologyOf(name, k.Deployment, told.Spec))
+	steps, err := replication.Plan(s, goal)
+	if err != nil && fleeting(err) {
+		return api.Plan{Conditions: []api.Condition{{
+			Type: conditionUnknown, Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("What an apply will do cannot be told as it is now: %v. A machine that is new to the replication is told of it by the apply.", err),
+		}}}, nil
+	}
+	return api.Plan{Conditions: foretell(c.spec, steps)}, problemOf(c.spec, err)
+}
+
+// foresee has a snapshot say what another catalog than the one that was told
+// will show: a primary compares with what it was told.
+func foresee(s *replication.Snapshot, told replication.Topology) {
+	primary, ok := s.Nodes[s.Desired.Primary]
+	if !ok || string(api.Encode(told.Catalog)) == string(api.Encode(s.Desired.Catalog)) {
+		return
+	}
+	primary.CatalogDiffers = append(primary.CatalogDiffers, "another catalog is asked for")
+	s.Nodes[s.Desired.Primary] = primary
+}
+
+// foretell makes conditions of steps. Those side by side that do the same on
+// several machines become one.
+func foretell(spec api.DBReplication, steps replication.Steps) []api.Condition {
+	var conditions []api.Condition
+	for len(steps) > 0 {
+		first := steps[0]
+		end := slices.IndexFunc(steps, func(s replication.Step) bool { return s.Do.String() != first.Do.String() })
+		if end < 0 {
+			end = len(steps)
+		}
+		var nodes []string
+		for _, step := range steps[:end] {
+			nodes = append(nodes, string(step.Node))
+		}
+		c := api.Condition{
+			Type: conditionStep, Severity: api.SeverityInfo,
+			Message: fmt.Sprintf("An apply will: %s: %s.", strings.Join(nodes, ", "), first.Do),
+		}
+		if first.Do.Verb == replication.DoSeed || !first.Do.Drop.Empty() {
+			c.Severity = api.SeverityWarning // data go
+		}
+		if end == 1 {
+			c.Pointer = placeOf(spec, first.Node)
+		}
+		conditions, steps = append(conditions, c), steps[end:]
+	}
+	return conditions
+}
