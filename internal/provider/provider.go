@@ -20,6 +20,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/bootstrap"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/clientcertificate"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/loadbalancer"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/machine"
@@ -105,6 +106,7 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 		loadbalancer.New,
 		appserver.New,
 		dbserver.New,
+		dbreplication.New,
 	}
 }
 
@@ -115,6 +117,7 @@ func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
 		loadbalancer.NewDataSource,
 		appserver.NewDataSource,
 		dbserver.NewDataSource,
+		dbreplication.NewDataSource,
 	}
 }
 

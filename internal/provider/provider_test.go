@@ -76,8 +76,8 @@ func TestSchemasAreSound(t *testing.T) {
 		seen[name] = true
 	})
 	for _, name := range []string{
-		"foobar_machine", "foobar_bootstrap", "foobar_load_balancer", "foobar_app_server", "foobar_db_server",
-		"data foobar_machine", "data foobar_load_balancer", "data foobar_app_server", "data foobar_db_server",
+		"foobar_machine", "foobar_bootstrap", "foobar_load_balancer", "foobar_app_server", "foobar_db_server", "foobar_db_replication",
+		"data foobar_machine", "data foobar_load_balancer", "data foobar_app_server", "data foobar_db_server", "data foobar_db_replication",
 		"ephemeral foobar_client_certificate",
 	} {
 		if !seen[name] {

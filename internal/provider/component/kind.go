@@ -103,7 +103,8 @@ type Kind[M any, S Spec] struct {
 	Secrets func(config M) map[string]api.Secret
 	// Prepare, if there is one, brings to the machine, and to others that have
 	// a part in the component, what the write refers to, such as a blob or a
-	// certificate. The configuration has the write-only values.
+	// certificate. The configuration has the write-only values. The error is
+	// one of the component's own machine; of others the diagnostics tell.
 	Prepare func(ctx context.Context, agents tfutil.Agents, planned, config M) (diag.Diagnostics, error)
 	// Others, if there is one, names the other machines that have a part in
 	// the component: a destroy may forget those that are gone for good.

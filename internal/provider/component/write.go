@@ -26,6 +26,9 @@ type write[M any, S Spec] struct {
 	unsettled bool
 }
 
+// errTold ends a write of which diagnostics tell already what is wrong.
+var errTold = errors.New("the machines could not be prepared")
+
 // do carries out the write and completes the model.
 func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 	r, shared := w.resource, w.resource.kind.Shared(w.model)
@@ -41,7 +44,9 @@ func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 	}
 	if err != nil {
 		shared.settle()
-		call.WriteFailed(err, diags)
+		if !errors.Is(err, errTold) {
+			call.WriteFailed(err, diags)
+		}
 	}
 }
 
@@ -77,8 +82,12 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 		return api.Operation{}, err
 	}
 	if r.kind.Prepare != nil {
-		warnings, err := r.kind.Prepare(ctx, r.data.Agents, *w.model, w.config)
-		if diags.Append(warnings...); err != nil {
+		told, err := r.kind.Prepare(ctx, r.data.Agents, *w.model, w.config)
+		diags.Append(told...)
+		if err == nil && told.HasError() {
+			err = errTold
+		}
+		if err != nil {
 			return api.Operation{}, err
 		}
 	}

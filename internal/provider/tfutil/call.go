@@ -68,16 +68,16 @@ func (c Call) WriteFailed(err error, diags *diag.Diagnostics) {
 	c.explain(err, diags)
 }
 
-// Skipped warns that a machine could not be asked for its part in a write, and
-// what follows from that. It reports false, and says nothing, if waiting would
-// not help or the machine has answered: then the write must not go on.
-func (c Call) Skipped(err error, consequence string, diags *diag.Diagnostics) bool {
+// PassedOver warns that a machine could not be asked for its part in a write,
+// and what follows from that. Where waiting would not help, or the machine
+// itself refused, it is an error.
+func (c Call) PassedOver(err error, consequence string, diags *diag.Diagnostics) {
 	reason, ok := c.reason(err)
 	if !ok || reason.wrong || IsMissing(err) {
-		return false
+		c.WriteFailed(err, diags)
+		return
 	}
 	Warning(diags, c.place(), reason.summary, "%s", joined(reason.detail, consequence))
-	return true
 }
 
 // DeleteFailed tells why a delete failed, unless the machine is one that was

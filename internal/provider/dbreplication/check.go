@@ -1,0 +1,81 @@
+package dbreplication
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// check returns what is wrong with a configuration and does not show in its
+// spec: names that the spec has only once, and what is write-only.
+func check(config model) api.Violations {
+	var v api.Violations
+	for _, name := range slices.Sorted(maps.Keys(config.Members)) {
+		checkMember(&v, config, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(config.Witnesses)) {
+		if machine := config.Witnesses[name].Name; !machine.IsNull() && machine.ValueString() != name {
+			v.Add(api.Pointer("/witnesses").At(name, "name"), "the machine is %q; a witness is named by its machine: write %s = … instead", machine.ValueString(), machine.ValueString())
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(config.Users)) {
+		checkPassword(&v, api.Pointer("/users").At(name), config.Users[name])
+	}
+	return v
+}
+
+func checkMember(v *api.Violations, config model, name string) {
+	at, m := api.Pointer("/members").At(name), config.Members[name]
+	if machine := m.machine().Name; !machine.IsNull() && machine.ValueString() != name {
+		v.Add(at.At("machine"), "the server is on the machine %q; a member is named by its machine, and each takes part once: write %s = { server = … } instead",
+			machine.ValueString(), machine.ValueString())
+	}
+	first := engineOf(config.Members[config.Primary])
+	if engine := engineOf(m); first != "" && engine != "" && engine != first {
+		v.Add(at.At("engine"), "is %q, and that of the primary %q is %q; all members have one engine", engine, config.Primary, first)
+	}
+}
+
+func engineOf(m member) string {
+	if m.Server == nil {
+		return ""
+	}
+	return tfutil.Or(m.Server.Engine, "")
+}
+
+// checkPassword demands both of a password and its version.
+func checkPassword(v *api.Violations, at api.Pointer, u user) {
+	switch {
+	case u.PasswordWO == nil && u.PasswordWOVersion == nil:
+		v.Add(at, "has no password; give password_wo, and password_wo_version = 1")
+	case u.PasswordWO == nil:
+		v.Add(at.At("password_version"), "is given without password_wo; every apply needs the password, which Terraform does not keep")
+	case u.PasswordWOVersion == nil:
+		v.Add(at.At("password"), "is given without password_wo_version; set that to 1, and raise it with each change of the password")
+	case *u.PasswordWO == "":
+		v.Add(at.At("password"), "is empty; a user has a password")
+	}
+}
+
+// guess sets in a configuration that is judged by itself what follows from
+// what is not known yet, and what [check] has judged already.
+func guess(config *model) {
+	config.Members, config.Users = maps.Clone(config.Members), maps.Clone(config.Users)
+	for i, name := range slices.Sorted(maps.Keys(config.Members)) {
+		m := config.Members[name]
+		if m.Address == nil && m.machine().Address.IsNull() {
+			m.Address = new(fmt.Sprint(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}))) // RFC 2544: for trials
+		}
+		config.Members[name] = m
+	}
+	for name, u := range config.Users {
+		if u.PasswordWOVersion == nil {
+			u.PasswordWOVersion = new(int64(1))
+		}
+		config.Users[name] = u
+	}
+}

@@ -1,0 +1,68 @@
+package dbreplication
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+func memberPath(name string) path.Path  { return path.Root("members").AtMapKey(name) }
+func machinePath(name string) path.Path { return memberPath(name).AtName("server").AtName("machine") }
+
+// coordinator returns where a configuration holds the machine of the primary,
+// whose agent coordinates.
+func coordinator(ctx context.Context, config tfsdk.Config) (path.Path, diag.Diagnostics) {
+	var primary types.String
+	diags := config.GetAttribute(ctx, path.Root("primary"), &primary)
+	if primary.IsNull() || primary.IsUnknown() {
+		return path.Empty(), diags
+	}
+	return machinePath(primary.ValueString()), diags
+}
+
+// resolve plans the members' addresses where the configuration gives none:
+// those at which their agents are reached.
+func resolve(ctx context.Context, _ string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics {
+	var members types.Map
+	diags := plan.GetAttribute(ctx, path.Root("members"), &members)
+	for name := range members.Elements() {
+		at := memberPath(name).AtName("address")
+		var given, agent types.String
+		diags.Append(config.GetAttribute(ctx, at, &given)...)
+		diags.Append(plan.GetAttribute(ctx, machinePath(name).AtName("address"), &agent)...)
+		if given.IsNull() && agent.ValueString() != "" { // neither null nor unknown
+			diags.Append(plan.SetAttribute(ctx, at, hostOf(tfutil.Machine{Address: agent}))...)
+		} else if given.IsNull() && !members.Elements()[name].IsUnknown() {
+			diags.Append(plan.SetAttribute(ctx, at, types.StringUnknown())...)
+		}
+	}
+	return diags
+}
+
+// samePrimary is a plan modifier that refuses another primary.
+type samePrimary struct{}
+
+// Description implements [planmodifier.String].
+func (samePrimary) Description(context.Context) string {
+	return "another primary is refused, as that takes a switchover"
+}
+
+// MarkdownDescription implements [planmodifier.String].
+func (p samePrimary) MarkdownDescription(ctx context.Context) string { return p.Description(ctx) }
+
+// PlanModifyString implements [planmodifier.String].
+func (samePrimary) PlanModifyString(_ context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
+	before, after := req.StateValue.ValueString(), req.PlanValue.ValueString()
+	if before == "" || after == "" || before == after { // or not known yet
+		return
+	}
+	tfutil.Error(&resp.Diagnostics, req.Path, "The primary cannot be changed",
+		"Found %q, and the primary is %q. Making another member the primary is a switchover, which this version of the provider cannot do; "+
+			"it never replaces a replication for it, either. Write primary = %q again.", after, before, before)
+}

@@ -1,0 +1,76 @@
+package dbreplication
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// enlist tells every machine which machines it takes part in the replication
+// with: it takes the CA's seed to say so, which no machine has. One that does
+// not answer is passed over; the coordinator decides what can be done without
+// it, and the next apply tells it.
+func enlist(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.Diagnostics, error) {
+	spec, err := planned.spec()
+	if err != nil {
+		return nil, err
+	}
+	membership, machines := api.DBMembership{Peers: spec.Peers()}, participants(planned)
+	errs := make(map[string]error, len(machines))
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for name, machine := range machines {
+		all.Go(func() {
+			err := enlistOne(ctx, agents, machine, planned.Name.ValueString(), membership)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[name] = err
+		})
+	}
+	all.Wait()
+	var diags diag.Diagnostics
+	for _, name := range slices.Sorted(maps.Keys(errs)) {
+		if err := errs[name]; err != nil && name != planned.Primary {
+			call := tfutil.Call{Machine: machines[name], Place: placeOf(planned, name)}
+			call.PassedOver(err, "It is passed over: the next apply that reaches it tells it of the replication.", &diags)
+		}
+	}
+	return diags, errs[planned.Primary]
+}
+
+func enlistOne(ctx context.Context, agents tfutil.Agents, machine tfutil.Machine, replication string, membership api.DBMembership) error {
+	agent, err := agents.Agent(machine)
+	if err != nil {
+		return err
+	}
+	return agent.Enlist(ctx, replication, membership)
+}
+
+// participants returns the machines of members and witnesses, by name; the
+// coordinator as it was met.
+func participants(m model) map[string]tfutil.Machine {
+	machines := maps.Clone(m.Witnesses)
+	if machines == nil {
+		machines = map[string]tfutil.Machine{}
+	}
+	for name, member := range m.Members {
+		machines[name] = member.machine()
+	}
+	machines[m.Primary] = m.Machine
+	return machines
+}
+
+// placeOf returns the attribute of a machine that takes part.
+func placeOf(m model, name string) path.Path {
+	if _, member := m.Members[name]; member {
+		return memberPath(name)
+	}
+	return path.Root("witnesses").AtMapKey(name)
+}

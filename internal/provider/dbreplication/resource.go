@@ -1,0 +1,111 @@
+// Package dbreplication is the resource and the data source foobar_db_replication.
+package dbreplication
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+)
+
+const (
+	typeName = "db_replication"
+	title    = "replication"
+)
+
+const description = "Makes database servers one database: a primary that takes the writes, and replicas that follow it, with the databases and users of your apps. " +
+	"A stand-alone database is a replication of one member; the second is added with one line.\n\n" +
+	"The agent of the primary's machine coordinates. A new member gets a copy of the primary's data and follows from there. A member whose data hold what the primary's " +
+	"do not is left alone, until `reseed` allows to discard that. After a restart the primary takes writes again only when a majority of the members and witnesses knows of no other.\n\n" +
+	"The servers have to let one another in: name the members' machines in the `allowed_clients` of each `foobar_db_server`.\n\n" +
+	"A destroy ends the replication and deletes no data: every member keeps its databases and users, and refuses writes. " +
+	"What moves by itself, such as the lag, is in the data source of the same name."
+
+// model is the resource's model.
+type model struct {
+	component.Model
+	settings
+	CurrentPrimary types.String `tfsdk:"current_primary"`
+	Epoch          types.Int64  `tfsdk:"epoch"`
+	Roles          types.Map    `tfsdk:"roles"`
+}
+
+// New returns the resource foobar_db_replication.
+func New() resource.Resource {
+	return component.New(kind())
+}
+
+func kind() component.Kind[model, api.DBReplication] {
+	return component.Kind[model, api.DBReplication]{
+		Kind:        api.KindDBReplication,
+		TypeName:    typeName,
+		Title:       title,
+		Description: description,
+		Attributes:  attributes(),
+		Renamed:     renamed(),
+		MachineAt:   coordinator,
+		Shared:      func(m *model) *component.Model { return &m.Model },
+		Spec:        func(m model) (api.DBReplication, error) { return m.spec() },
+		Show:        func(spec api.DBReplication, m *model) { m.settings = newSettings(spec, m.settings) },
+		Status:      showStatus,
+		Moving:      []string{"current_primary", "epoch", "roles"},
+		Resolve:     resolve,
+		Check:       check,
+		Guess:       guess,
+		Secrets:     passwords,
+		Prepare:     enlist,
+		Others:      others,
+	}
+}
+
+// renamed is where the attributes are called otherwise than in the spec: a
+// member is a server with its machine, and what is write-only is called so.
+// "/members/*/machine" and "/members/*/engine" are no places of the spec, but
+// what [check] calls them.
+func renamed() map[api.Pointer]api.Pointer {
+	return map[api.Pointer]api.Pointer{
+		"/engine":                   "/members",
+		"/members/*/address":        "/members/*/server/machine/address",
+		"/members/*/key":            "/members/*/server/machine/key",
+		"/members/*/incarnation":    "/members/*/server/machine/incarnation",
+		"/members/*/machine":        "/members/*/server/machine/name",
+		"/members/*/engine":         "/members/*/server/engine",
+		"/members/*/server":         "/members/*/server/name",
+		"/members/*/server_id":      "/members/*/server/server_id",
+		"/members/*/port":           "/members/*/server/port",
+		"/members/*/host":           "/members/*/address",
+		"/users/*/password":         "/users/*/password_wo",
+		"/users/*/password_version": "/users/*/password_wo_version",
+		"/secrets":                  "/users",
+		"/secrets/*":                "/users/*/password_wo",
+		"/secrets_version":          "/users",
+	}
+}
+
+// passwords returns the users' passwords of a configuration, by user.
+func passwords(config model) map[string]api.Secret {
+	all := map[string]api.Secret{}
+	for name, user := range config.Users {
+		if user.PasswordWO != nil {
+			all[name] = *user.PasswordWO
+		}
+	}
+	return all
+}
+
+// others names the machines besides the coordinator.
+func others(m model) []string {
+	all := map[string]bool{}
+	for name := range m.Members {
+		all[name] = name != m.Primary
+	}
+	for name := range m.Witnesses {
+		all[name] = true
+	}
+	maps.DeleteFunc(all, func(_ string, other bool) bool { return !other })
+	return slices.Sorted(maps.Keys(all))
+}

@@ -1,0 +1,233 @@
+package dbreplication
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/setdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// requireTLS tells whether users need an encrypted connection where the
+// configuration does not say.
+const requireTLS = true
+
+// attributes returns the schema of [model] beyond the shared part, and that of
+// the machine, which follows from the primary.
+func attributes() map[string]schema.Attribute {
+	defaults := api.DefaultDBReplication()
+	return map[string]schema.Attribute{
+		"machine": coordinatorAttribute(),
+		"primary": schema.StringAttribute{
+			MarkdownDescription: "The member that takes the writes. It cannot be changed to another member yet.",
+			Required:            true,
+			PlanModifiers:       []planmodifier.String{samePrimary{}},
+		},
+		"members": schema.MapNestedAttribute{
+			MarkdownDescription: "The database servers that take part, by the name of the machine that each is on. One alone is a replication too.",
+			Required:            true,
+			Validators:          []validator.Map{mapvalidator.NoNullValues()},
+			NestedObject:        schema.NestedAttributeObject{Attributes: memberAttributes()},
+		},
+		"witnesses": schema.MapNestedAttribute{
+			MarkdownDescription: "Machines without a database that count in a majority, by their names, such as `{ lb1 = foobar_machine.lb1 }`. " +
+				"With one, two members survive the loss of a machine. Default: none.",
+			Optional:     true,
+			Computed:     true,
+			Default:      mapdefault.StaticValue(noneOf(peerTypes())),
+			Validators:   []validator.Map{mapvalidator.NoNullValues()},
+			NestedObject: schema.NestedAttributeObject{Attributes: peerAttributes()},
+		},
+		"databases": databasesAttribute(),
+		"users":     usersAttribute(defaults.Engine),
+		"max_lag": tfutil.DurationAttribute("How far a replica may lag behind the primary before a warning tells of it; `0s` for any lag.",
+			defaults.MaxLag),
+		"lag_hold": tfutil.DurationAttribute("How long the lag has to exceed `max_lag` for that.", defaults.LagHold),
+		"min_binlog_retention": tfutil.DurationAttribute("The shortest time for which the servers have to keep their binary logs, `0s` for any. "+
+			"It has to exceed the longest outage of a replica that is to catch up by itself; a server that keeps them for less is told of.", defaults.MinBinlogRetention),
+		"reseed":          reseedAttribute(),
+		"drop":            dropAttribute(),
+		"current_primary": schema.StringAttribute{MarkdownDescription: "The member that is the primary now; null if none is known to be.", Computed: true},
+		"epoch":           schema.Int64Attribute{MarkdownDescription: "Counts the changes of the primary.", Computed: true},
+		"roles": schema.MapAttribute{
+			MarkdownDescription: "What each member is, by its machine's name: `primary` or `replica`.",
+			ElementType:         types.StringType,
+			Computed:            true,
+		},
+	}
+}
+
+func coordinatorAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "The machine whose agent coordinates: that of the primary.",
+		Computed:            true,
+		Attributes: map[string]schema.Attribute{
+			"name":        schema.StringAttribute{MarkdownDescription: "The machine's name.", Computed: true},
+			"address":     schema.StringAttribute{MarkdownDescription: "Where its agent is reached.", Computed: true},
+			"incarnation": schema.Int64Attribute{MarkdownDescription: "Which VM of that name it is.", Computed: true},
+			"key":         schema.StringAttribute{MarkdownDescription: "The pin of the machine's public key.", Computed: true},
+		},
+	}
+}
+
+func memberAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"server": schema.SingleNestedAttribute{
+			MarkdownDescription: "The database server: `foobar_db_server.web1`, or an object of the same attributes.",
+			Required:            true,
+			Attributes: map[string]schema.Attribute{
+				"machine": schema.SingleNestedAttribute{
+					MarkdownDescription: "The machine that it is on. Another address, key or incarnation of it is no other member.",
+					Required:            true,
+					Attributes:          peerAttributes(),
+				},
+				"name":   schema.StringAttribute{MarkdownDescription: "Name of the database server on its machine.", Required: true},
+				"engine": schema.StringAttribute{MarkdownDescription: "Its engine; all members have one.", Required: true},
+				"server_id": schema.Int64Attribute{
+					MarkdownDescription: "Its server id; each member has another one.",
+					Required:            true,
+					Validators:          []validator.Int64{int64validator.Between(1, math.MaxUint32)}, // a spec can hold no other
+				},
+				"port": schema.Int64Attribute{MarkdownDescription: "The TCP port that it listens on.", Required: true},
+			},
+		},
+		"address": schema.StringAttribute{
+			MarkdownDescription: "IP address at which the other members reach the server. Default: that at which the machine's agent is reached; " +
+				"where that is a host name, it has to be given.",
+			Optional: true,
+			Computed: true,
+		},
+		"delay": tfutil.DurationAttribute("How long the member, as a replica, holds changes back, in whole seconds; "+
+			"such a member is a way back from a mistake, and none that can take over at once.", 0),
+	}
+}
+
+// peerAttributes returns the schema of a [tfutil.Machine] that is one of many.
+func peerAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"name": schema.StringAttribute{
+			MarkdownDescription: "The machine's name, which its certificate has to prove.",
+			Required:            true,
+			Validators:          []validator.String{tfutil.Name()},
+		},
+		"address": schema.StringAttribute{
+			MarkdownDescription: "Where its agent is reached, also by the other machines: a host or `host:port`; the port is 9443 if none is given.",
+			Required:            true,
+			Validators:          []validator.String{tfutil.Address()},
+			PlanModifiers:       []planmodifier.String{tfutil.KeepAddress()},
+		},
+		"incarnation": schema.Int64Attribute{
+			MarkdownDescription: "Which VM of that name it is.",
+			Optional:            true,
+			Validators:          []validator.Int64{int64validator.AtLeast(1)},
+		},
+		"key": schema.StringAttribute{
+			MarkdownDescription: "The pin of the machine's public key. A machine that shows another key is refused, also by the other machines.",
+			Optional:            true,
+			Validators:          []validator.String{tfutil.Check("Invalid key", "the pin of a key, as foobar_machine has it", api.CheckKeyPin)},
+		},
+	}
+}
+
+func peerTypes() map[string]attr.Type {
+	return map[string]attr.Type{"name": types.StringType, "address": types.StringType, "incarnation": types.Int64Type, "key": types.StringType}
+}
+
+func noneOf(attributes map[string]attr.Type) types.Map {
+	return types.MapValueMust(types.ObjectType{AttrTypes: attributes}, nil)
+}
+
+func databasesAttribute() schema.Attribute {
+	return schema.MapNestedAttribute{
+		MarkdownDescription: "The apps' databases, by name. They are made on the primary and copied with the data. " +
+			"One that is taken out stays, with a warning, until `drop` names it. Default: none.",
+		Optional:   true,
+		Computed:   true,
+		Default:    mapdefault.StaticValue(noneOf(map[string]attr.Type{"charset": types.StringType, "collation": types.StringType})),
+		Validators: []validator.Map{mapvalidator.NoNullValues()},
+		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+			"charset":   tfutil.OptionalText("Character set, such as `utf8mb4`. Default: the server's."),
+			"collation": tfutil.OptionalText("Collation, such as `utf8mb4_uca1400_ai_ci`. Default: that of the character set."),
+		}},
+	}
+}
+
+func usersAttribute(engine api.DBEngine) schema.Attribute {
+	return schema.MapNestedAttribute{
+		MarkdownDescription: "The apps' users, by name. They may connect from wherever the servers' `allowed_clients` are. " +
+			"One that is taken out stays, with a warning, until `drop` names it. Default: none.",
+		Optional:   true,
+		Validators: []validator.Map{mapvalidator.NoNullValues()},
+		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+			"password_wo": schema.StringAttribute{
+				MarkdownDescription: "The password, required. Terraform keeps it neither in the plan nor in the state; raise `password_wo_version` when it changes.",
+				Optional:            true,
+				Sensitive:           true,
+				WriteOnly:           true,
+			},
+			"password_wo_version": schema.Int64Attribute{
+				MarkdownDescription: "Version of `password_wo`, required: 1, then one more with each change of the password.",
+				Optional:            true,
+				Validators:          []validator.Int64{int64validator.NoneOf(0)}, // a spec does not tell it from none
+			},
+			"grants": schema.MapAttribute{
+				MarkdownDescription: fmt.Sprintf("The user's privileges by database: `ALL`, or some of `%s`. A user has no others. Default: none.",
+					strings.Join(api.DBPrivileges(engine), "`, `")),
+				ElementType: types.SetType{ElemType: types.StringType},
+				Optional:    true,
+				Computed:    true,
+				Default:     mapdefault.StaticValue(types.MapValueMust(types.SetType{ElemType: types.StringType}, nil)),
+				Validators:  []validator.Map{mapvalidator.NoNullValues(), mapvalidator.ValueSetsAre(setvalidator.NoNullValues())},
+			},
+			"require_tls": tfutil.FlagAttribute("Whether connections that are not encrypted are refused.", requireTLS),
+		}},
+	}
+}
+
+// tokenText describes what both consents have.
+const tokenText = "Any text, such as today's date. The consent counts once for each token: give another one to consent again."
+
+func reseedAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "Consent to discard what one member's data hold and the primary's do not, and to copy the primary's data onto it. It counts once; it may stay where it is.",
+		Optional:            true,
+		Attributes: map[string]schema.Attribute{
+			"node":  schema.StringAttribute{MarkdownDescription: "The member; never the primary.", Required: true},
+			"token": schema.StringAttribute{MarkdownDescription: tokenText, Required: true},
+		},
+	}
+}
+
+func dropAttribute() schema.Attribute {
+	names := func(what string) schema.Attribute {
+		return schema.SetAttribute{
+			MarkdownDescription: fmt.Sprintf("Names of %s to drop, none of which is in `%s` any more. Default: none.", what, what),
+			ElementType:         types.StringType,
+			Optional:            true,
+			Computed:            true,
+			Default:             setdefault.StaticValue(types.SetValueMust(types.StringType, nil)),
+			Validators:          []validator.Set{setvalidator.NoNullValues()},
+		}
+	}
+	return schema.SingleNestedAttribute{
+		MarkdownDescription: "Consent to drop databases, with all that is in them, and users. It counts once; it may stay where it is.",
+		Optional:            true,
+		Attributes: map[string]schema.Attribute{
+			"databases": names("databases"),
+			"users":     names("users"),
+			"token":     schema.StringAttribute{MarkdownDescription: tokenText, Required: true},
+		},
+	}
+}
