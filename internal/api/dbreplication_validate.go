@@ -28,10 +28,11 @@ var (
 )
 
 // dbReservedDatabases and dbReservedUsers are the server's and our own.
-var (
-	dbReservedDatabases = []string{"mysql", "information_schema", "performance_schema", "sys", "foobar"}
-	dbReservedUsers     = []string{"root", "mysql", "mariadb.sys", "public"}
-)
+func dbReservedDatabases() []string {
+	return []string{"mysql", "information_schema", "performance_schema", "sys", "foobar"}
+}
+
+func dbReservedUsers() []string { return []string{"root", "mysql", "mariadb.sys", "public"} }
 
 // dbReservedUserPrefix begins the names of the replication's own accounts.
 const dbReservedUserPrefix = "foobar_"
@@ -199,7 +200,7 @@ func validateDatabaseName(v *Violations, at Pointer, name string) {
 	switch {
 	case !dbNamePattern.MatchString(name):
 		v.Add(at, "%q is not a name for a database: 1 to 64 letters, digits, underscores and inner dashes", name)
-	case slices.Contains(dbReservedDatabases, strings.ToLower(name)):
+	case slices.Contains(dbReservedDatabases(), strings.ToLower(name)):
 		v.Add(at, "%q is the server's own; choose another name", name)
 	}
 }
@@ -208,7 +209,7 @@ func validateUserName(v *Violations, at Pointer, name string) {
 	switch {
 	case !dbNamePattern.MatchString(name):
 		v.Add(at, "%q is not a name for a user: 1 to 64 letters, digits, underscores and inner dashes", name)
-	case slices.Contains(dbReservedUsers, strings.ToLower(name)), strings.HasPrefix(strings.ToLower(name), dbReservedUserPrefix):
+	case slices.Contains(dbReservedUsers(), strings.ToLower(name)), strings.HasPrefix(strings.ToLower(name), dbReservedUserPrefix):
 		v.Add(at, "%q is the server's own; choose another name", name)
 	}
 }

@@ -61,7 +61,7 @@ func (m *Machine) ReplicationCopy(ctx context.Context, replication string) (io.R
 	patience := m.options.StallTimeout
 	stalled := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no byte within %s", patience)) })
 	traced, sent := traced(streaming)
-	response, err := m.send(traced, transport, c)
+	response, err := m.send(traced, transport, c) //nolint:bodyclose // the reader that is returned closes it
 	stalled.Stop()
 	if err != nil {
 		if streaming.Err() != nil {

@@ -114,7 +114,7 @@ func TestReplicationRefusals(t *testing.T) {
 
 func TestMembershipIsToldStrictly(t *testing.T) {
 	b := newBench(t, true)
-	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"adress":"10.0.0.2"}}}`), api.ProblemInvalid, "/peers/web2/adress: is unknown")
+	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"adr":"10.0.0.2"}}}`), api.ProblemInvalid, "/peers/web2/adr: is unknown")
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"address":"10.0.0.2","key":"","incarnation":1}}}`), api.ProblemInvalid, "/peers/web2/address")
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{}}`), api.ProblemInvalid, "/peers")
 	wantProblem(t, b.change("PUT", "/v1/replications/Notes/membership", `{}`), api.ProblemInvalid, "the replication's name")

@@ -100,7 +100,7 @@ func runAgent(ctx context.Context, id *identity.Identity, log hclog.Logger) erro
 	defer units.Close()
 	others := agent.Others(id)
 	defer others.Close()
-	node, replications, err := openReplications(id, units, dbreplication.Over(others), log)
+	node, replications, err := openReplications(id, units, dbreplication.Over(others), log) //nolint:contextcheck // it reads a few small files
 	if err != nil {
 		return err
 	}
