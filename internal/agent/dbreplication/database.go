@@ -81,8 +81,7 @@ type gate struct {
 // Unfence opens the database if a majority supports that, for which it asks
 // until openPatience is over.
 func (g *gate) Unfence(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, openPatience)
-	defer cancel()
+	began := g.part.clock.Now()
 	for {
 		verdict, err := g.part.open(ctx)
 		if err != nil {
@@ -91,7 +90,7 @@ func (g *gate) Unfence(ctx context.Context) error {
 		if verdict.Open {
 			return nil
 		}
-		if g.part.clock.Sleep(ctx, attendEvery) != nil {
+		if g.part.clock.Now().Sub(began) >= openPatience || g.part.clock.Sleep(ctx, attendEvery) != nil {
 			return errors.New(verdict.String())
 		}
 	}

@@ -1,0 +1,445 @@
+package dbreplication
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// TestBootOfAPrimary is the boot rule, by what everybody has recorded.
+func TestBootOfAPrimary(t *testing.T) {
+	ended := replication.Record{Epoch: 1}
+	for _, test := range []struct {
+		name        string
+		own, others replication.Record
+		silent      []replication.NodeID
+		says        []string // nil if it opens
+	}{
+		{"all agree", first("web1"), first("web1"), nil, nil},
+		{"a majority agrees, one is silent", first("web1"), first("web1"), []replication.NodeID{"web2"}, nil},
+		{"both are silent", first("web1"), first("web1"), []replication.NodeID{"web2", "lb1"}, []string{"1 of 3 voters", "web2 does not answer: no route", "lb1"}},
+		{"the others have forgotten", first("web1"), replication.Record{}, nil, []string{"web2 has recorded nothing"}},
+		{"a higher epoch", first("web1"), replication.Record{Epoch: 2, Primary: "web2"}, nil, []string{"epoch 2 with primary web2"}},
+		{"another primary in this epoch", first("web1"), first("web2"), nil, []string{"web2 as primary of the same epoch 1"}},
+		{"the others know of the end", first("web1"), ended, nil, []string{"has recorded the end"}},
+		{"its replication was destroyed", ended, ended, nil, []string{"its replication was destroyed"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBay(t)
+			if test.own.Primary == "" {
+				b.records(first("web1"), test.others)
+			}
+			b.records(test.own, test.others)
+			b.voters.silence(true, test.silent...)
+			b.reboot()
+			for range 3 {
+				b.attend()
+			}
+			if test.says == nil {
+				b.isOpen()
+				return
+			}
+			b.isFenced(test.says...)
+		})
+	}
+}
+
+func TestNobodyElseIsOpened(t *testing.T) {
+	for name, own := range map[string]replication.Record{
+		"a replica": first("web2"), "who was left": {Epoch: 1, Primary: "web2", Members: []replication.NodeID{"web2"}},
+		"who has recorded nothing": {},
+	} {
+		b := newBay(t)
+		if own.Epoch > 0 {
+			b.must(b.part(notes).store.SetRecord(t.Context(), own))
+		}
+		b.voters.set("web2", first("web1")) // whatever they say
+		b.voters.set("lb1", first("web1"))
+		b.reboot()
+		b.attend()
+		if b.db.open() || len(b.Conditions()) > 0 || b.voters.asked > 0 {
+			t.Errorf("%s: open %v, %+v", name, b.db.open(), b.Conditions())
+		}
+	}
+}
+
+func TestPrimaryOpensByItselfOnceAMajorityAnswers(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.voters.silence(true, "web2", "lb1")
+	b.reboot()
+	b.attend()
+	b.isFenced("no route")
+	said := strings.Count(b.log.String(), conditionFenced)
+	b.attend()
+	if strings.Count(b.log.String(), conditionFenced) != said {
+		t.Error("the same was logged twice")
+	}
+	b.voters.silence(false, "lb1")
+	b.attend()
+	b.isOpen()
+	if b.db.set["sync_binlog"] != "1" {
+		t.Errorf("it was opened with the settings %v", b.db.set)
+	}
+}
+
+// TestOldAnswersDoNotCount: the voters' answers hold for BallotLife.
+func TestOldAnswersDoNotCount(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.reboot()
+	b.voters.takes = replication.BallotLife
+	b.attend()
+	b.isFenced("asking again")
+	b.voters.takes = 0
+	b.db.unfencing = func() error { b.now.pass(replication.BallotLife + 1); return nil }
+	b.attend()
+	if b.db.open() || b.db.fences == 0 {
+		t.Fatal("it was opened after the answers had become old")
+	}
+	b.says(conditionKeeper, "open the database")
+	b.db.unfencing = nil
+	b.attend()
+	b.isOpen()
+}
+
+func TestRefusedOpeningCutsNobody(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.reboot()
+	b.db.unfencing = func() error { return errors.New("it follows web2") }
+	b.attend()
+	if b.db.open() || b.db.fences > 0 {
+		t.Error("a server that stayed fenced was fenced again, which cuts its readers")
+	}
+	b.says(conditionKeeper, "it follows web2")
+}
+
+func TestOpenPrimaryMeetsAHigherEpoch(t *testing.T) {
+	for name, meet := range map[string]func(b *bay){
+		"at another voter": func(b *bay) { b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"}) },
+		"here": func(b *bay) {
+			b.must(b.part(notes).store.SetRecord(b.Context(), replication.Record{Epoch: 2, Primary: "web2"}))
+		},
+		"while an operation has the lock": func(b *bay) {
+			b.must(b.LockOwn(b.Context(), notes, "op"))
+			b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBay(t)
+			b.records(first("web1"), first("web1"))
+			b.attend()
+			b.part(notes).watch(t.Context())
+			b.isOpen()
+			meet(b)
+			b.part(notes).watch(t.Context())
+			b.isFenced("web2")
+			fences := b.db.fences
+			b.restart()
+			b.attend()
+			b.part(notes).watch(t.Context())
+			if b.db.open() || b.db.fences != fences {
+				t.Error("it was opened or fenced again")
+			}
+		})
+	}
+}
+
+// TestOpenPrimaryStaysOpen where nobody has taken its place.
+func TestOpenPrimaryStaysOpen(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.attend()
+	for _, others := range []replication.Record{{Epoch: 1}, {Epoch: 2}, {Epoch: 2, Primary: "web1"}, {}} {
+		b.voters.set("web2", others)
+		b.part(notes).watch(t.Context())
+		b.isOpen()
+	}
+	b.voters.silence(true, "web2", "lb1")
+	b.part(notes).watch(t.Context())
+	b.isOpen()
+	b.must(b.part(notes).store.SetRecord(t.Context(), replication.Record{Epoch: 1})) // destroyed
+	b.part(notes).watch(t.Context())
+	b.attend()
+	b.isOpen()
+	b.reboot()
+	b.attend()
+	b.isFenced("its replication was destroyed")
+}
+
+func TestFenceIsTriedUntilItHolds(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.attend()
+	b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"})
+	b.db.with(func(d *bayDB) { d.dead = true })
+	b.part(notes).watch(t.Context())
+	b.says(conditionFenced, "cannot be made so", "web2")
+	b.db.with(func(d *bayDB) { d.dead = false })
+	b.part(notes).watch(t.Context())
+	b.isFenced("epoch 2")
+}
+
+// TestWhatWasFencedByHandStaysFenced, also across the agent's lives: it is
+// drift, which an apply repairs. A new start of the server begins anew.
+func TestWhatWasFencedByHandStaysFenced(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.attend()
+	b.restart()
+	b.part(notes).beat(t.Context())
+	if b.db.beats != 1 {
+		t.Fatal("no heartbeat after the agent's restart")
+	}
+	b.db.with(func(d *bayDB) { d.writable = false })
+	asked := b.voters.asked
+	for range beatsMissed {
+		b.part(notes).beat(t.Context())
+	}
+	b.attend()
+	b.isFenced("terraform apply opens it again")
+	b.says(conditionHeartbeat, "read-only")
+	b.restart()
+	b.attend()
+	if b.db.open() || b.voters.asked != asked {
+		t.Fatal("the keeper was about to open what somebody fenced")
+	}
+	b.crash()
+	b.attend()
+	b.isOpen()
+	b.part(notes).beat(t.Context())
+	b.isOpen()
+}
+
+func TestSettingsChangedByHandStay(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web2"), first("web2"))
+	b.attend()
+	if b.db.set == nil {
+		t.Fatal("the started server did not assume its part")
+	}
+	b.db.with(func(d *bayDB) { d.set = nil })
+	b.attend()
+	b.restart()
+	b.attend()
+	if b.db.set != nil {
+		t.Error("what was changed by hand was changed back")
+	}
+	b.crash()
+	b.attend()
+	if b.db.set == nil {
+		t.Error("the server that was started anew did not assume its part")
+	}
+}
+
+func TestServerOpenedByHand(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.reboot()
+	b.voters.silence(true, "web2", "lb1")
+	b.db.with(func(d *bayDB) { d.writable = true })
+	b.attend()
+	b.says(conditionUnproven, "was not opened by its agent")
+	b.voters.silence(false, "web2")
+	b.attend() // a majority supports it, so it may well be open
+	b.isOpen()
+
+	b.crash()
+	b.voters.silence(false, "lb1")
+	b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"})
+	b.db.with(func(d *bayDB) { d.writable = true })
+	b.attend()
+	b.isFenced("epoch 2")
+
+	replica := newBay(t)
+	replica.records(first("web2"), first("web2"))
+	replica.attend()
+	replica.db.with(func(d *bayDB) { d.writable = true })
+	replica.attend()
+	replica.part(notes).watch(t.Context())
+	if !replica.db.open() {
+		t.Error("a drift was repaired in silence")
+	}
+}
+
+// TestAgentKilledBetweenOpeningAndNoting finds the server open and adopts it.
+func TestAgentKilledBetweenOpeningAndNoting(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.attend()
+	b.must(os.Remove(b.part(notes).lifePath()))
+	b.restart()
+	b.attend()
+	b.isOpen()
+	b.part(notes).beat(t.Context())
+	if b.db.beats != 1 {
+		t.Error("no heartbeat")
+	}
+}
+
+// TestMachineLostBetweenRecordAndOpening: with the epoch on a majority it
+// opens, with it here alone it does not.
+func TestMachineLostBetweenRecordAndOpening(t *testing.T) {
+	b := newBay(t)
+	b.must(b.part(notes).store.SetRecord(t.Context(), first("web1")))
+	b.reboot()
+	b.attend()
+	b.isFenced("1 of 3")
+	b.voters.set("lb1", first("web1"))
+	b.attend()
+	b.isOpen()
+}
+
+func TestSeedIsEndedAfterABoot(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.db.mark = &replication.SeedMark{Donor: "web2", Started: b.now.Now()}
+	b.db.incomplete = true
+	b.reboot()
+	b.attend()
+	if b.db.open() || b.db.set != nil {
+		t.Fatal("a server whose seed has not ended was touched")
+	}
+	b.says(conditionSeed, "web2", "not whole", "terraform apply")
+	b.db.with(func(d *bayDB) { d.incomplete = false })
+	b.attend()
+	b.isOpen()
+}
+
+func TestUnreadableRecordIsNotNone(t *testing.T) {
+	for name, content := range map[string]string{"torn": `{"epoch":1,"prim`, "empty": "", "null": "null", "of no epoch": "{}"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBay(t)
+			b.records(first("web1"), first("web1"))
+			path := filepath.Join(b.Dir(notes), recordFile)
+			b.must(os.WriteFile(path, []byte(content), 0o600))
+			b.reboot()
+			b.attend()
+			b.isFenced("cannot be known")
+			b.says(conditionRecord, "move it away", path)
+			if record, err := b.Record(t.Context(), notes, caller("web2")); err == nil {
+				t.Errorf("it voted %+v", record)
+			}
+			if err := b.part(notes).store.SetRecord(t.Context(), first("web1")); err == nil {
+				t.Error("it recorded over what it cannot read")
+			}
+			b.must(os.Remove(path))
+			b.attend()
+			b.says(conditionRecord)
+			b.must(b.part(notes).store.SetRecord(t.Context(), first("web1")))
+			b.attend()
+			b.isOpen()
+		})
+	}
+}
+
+func TestKeeperKeepsOffWhileAnOperationHasTheLock(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.reboot()
+	b.must(b.LockOwn(t.Context(), notes, "op"))
+	b.attend()
+	if b.db.open() {
+		t.Fatal("the keeper opened the database under an operation")
+	}
+	b.now.pass(time.Hour)
+	b.attend()
+	if b.db.open() {
+		t.Fatal("the own operation's lock ran out")
+	}
+	b.must(b.UnlockOwn(t.Context(), notes, "another"))
+	b.attend()
+	if b.db.open() {
+		t.Fatal("another operation gave the lock back")
+	}
+	b.must(b.UnlockOwn(t.Context(), notes, "op"))
+	b.attend()
+	b.isOpen()
+}
+
+func TestServerThatDoesNotRunIsLeftAlone(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.unit.down = true
+	b.attend()
+	if b.db.open() || b.db.set != nil || len(b.Conditions()) > 0 {
+		t.Errorf("it was touched: %+v", b.Conditions())
+	}
+}
+
+func TestToldIsGone(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.must(os.Remove(filepath.Join(b.Dir(notes), toldFile)))
+	b.reboot()
+	b.attend()
+	if b.db.open() {
+		t.Fatal("it was opened without knowing who votes")
+	}
+	b.says(conditionTold, "terraform apply tells it again")
+	view, err := b.View(t.Context(), notes, caller("web2"))
+	if err != nil || view.Unobservable == nil || view.Record.Epoch != 1 {
+		t.Errorf("its view is %+v, %v", view, err)
+	}
+	if record, err := b.Record(t.Context(), notes, caller("web2")); err != nil || record.Epoch != 1 {
+		t.Errorf("its vote is %+v, %v", record, err)
+	}
+}
+
+// TestFormerPartKeepsOut: the server has gone on to another replication.
+func TestFormerPartKeepsOut(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), replication.Record{})
+	b.must(b.Enlist(t.Context(), "other", membership("web1", "web2", "lb1")))
+	if err := b.Hear(t.Context(), "other", told("web1")); err == nil || !strings.Contains(err.Error(), `"notes" already`) {
+		t.Fatalf("a server in two replications: %v", err)
+	}
+	b.must(b.part(notes).store.SetRecord(t.Context(), replication.Record{Epoch: 1}))
+	b.must(b.Hear(t.Context(), "other", told("web1")))
+	b.must(b.part("other").store.SetRecord(t.Context(), first("web1")))
+	b.db.mark = &replication.SeedMark{Donor: "web2"}
+	b.attend()
+	if b.db.mark == nil || b.db.set != nil || len(b.Conditions()) > 0 {
+		t.Errorf("the former part had its hands in: %+v", b.Conditions())
+	}
+}
+
+// TestKeeperRuns until it is stopped, and does all its duties.
+func TestKeeperRuns(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.now.yields = true
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { b.Node.Run(ctx); close(ended) }()
+	deadline := time.After(time.Minute)
+	for !b.db.open() || b.beaten() == 0 {
+		select {
+		case <-deadline:
+			t.Fatalf("it is fenced: %+v", b.Conditions())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	b.voters.set("web2", replication.Record{Epoch: 2, Primary: "web2"})
+	for b.db.open() {
+		select {
+		case <-deadline:
+			t.Fatal("it is still open")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	<-ended
+}
+
+func (b *bay) beaten() (beats int) {
+	b.db.with(func(d *bayDB) { beats = d.beats })
+	return beats
+}

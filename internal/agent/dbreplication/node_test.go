@@ -1,0 +1,369 @@
+package dbreplication
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+func caller(name string) api.DBCaller { return api.DBCaller{Node: name, Key: "its own"} }
+
+func order(step string, action replication.Action) replication.Order {
+	return replication.Order{Operation: "op", Epoch: 1, Step: step, Action: action}
+}
+
+func wantType(t *testing.T, err error, kind api.ProblemType) {
+	t.Helper()
+	if !api.IsProblem(err, kind) {
+		t.Errorf("the error is %v, not a %s", err, kind)
+	}
+}
+
+// TestWhoMayTalk: only whom the seed's holder named, with the key that it named.
+func TestWhoMayTalk(t *testing.T) {
+	b := newBay(t)
+	m := membership("web1", "web2", "lb1")
+	lb1 := m.Peers["lb1"]
+	lb1.Key = api.KeyPin([]byte("lb1's"))
+	m.Peers["lb1"] = lb1
+	b.must(b.Enlist(t.Context(), notes, m))
+	for _, by := range []api.DBCaller{caller("web3"), caller("lb1"), {}} {
+		calls := map[string]error{}
+		_, calls["view"] = b.View(t.Context(), notes, by)
+		_, calls["record"] = b.Record(t.Context(), notes, by)
+		_, calls["order"] = b.Order(t.Context(), notes, by, order("1", replication.Action{Verb: replication.DoFence}), 0)
+		calls["tell"] = b.Tell(t.Context(), notes, by, told("web1"))
+		calls["lock"] = b.Lock(t.Context(), notes, by, "op")
+		calls["unlock"] = b.Unlock(t.Context(), notes, by, "op")
+		calls["copy"] = b.Copy(t.Context(), notes, by, &bytes.Buffer{})
+		for call, err := range calls {
+			if !api.IsProblem(err, api.ProblemForbidden) {
+				t.Errorf("%+v: %s: %v", by, call, err)
+			}
+		}
+	}
+	_, err := b.Record(t.Context(), "unknown", caller("web2"))
+	wantType(t, err, api.ProblemForbidden)
+	_, err = b.Record(t.Context(), notes, api.DBCaller{Node: "lb1", Key: lb1.Key})
+	b.must(err)
+}
+
+// TestOnlyTheCoordinatorCommands: the others look, vote and copy.
+func TestOnlyTheCoordinatorCommands(t *testing.T) {
+	b := newBay(t)
+	_, err := b.Order(t.Context(), notes, caller("web2"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
+	wantType(t, err, api.ProblemForbidden)
+	wantType(t, b.Lock(t.Context(), notes, caller("lb1"), "op"), api.ProblemForbidden)
+	wantType(t, b.Tell(t.Context(), notes, caller("web2"), told("web1")), api.ProblemForbidden)
+	wantType(t, b.Copy(t.Context(), notes, caller("lb1"), &bytes.Buffer{}), api.ProblemForbidden)
+	var got bytes.Buffer
+	b.must(b.Copy(t.Context(), notes, caller("web2"), &got))
+	if got.String() != "copy" {
+		t.Errorf("the copy is %q", got.String())
+	}
+}
+
+func TestWhatIsToldIsChecked(t *testing.T) {
+	b := newBay(t)
+	wantType(t, b.Hear(t.Context(), "unknown", told("web1")), api.ProblemNotFound)
+	for name, change := range map[string]func(*api.DBTold){
+		"a spec that is none":     func(d *api.DBTold) { d.Spec.Engine = "lotus" },
+		"without this machine":    func(d *api.DBTold) { delete(d.Spec.Members, "web1"); d.Spec.Primary = "web2" },
+		"with an unknown machine": func(d *api.DBTold) { d.Spec.Witnesses["lb2"] = api.DBPeer{Address: "lb2:7000"} },
+		"with no address of a member": func(d *api.DBTold) {
+			m := d.Spec.Members["web2"]
+			m.Host = "web2\n127.0.0.1 x"
+			d.Spec.Members["web2"] = m
+		},
+	} {
+		wrong := told("web1")
+		change(&wrong)
+		if err := b.Hear(t.Context(), notes, wrong); !api.IsProblem(err, api.ProblemInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if now, ok := b.Told(notes); !ok || now.Spec.Primary != "web1" || len(now.Spec.Witnesses) != 1 {
+		t.Errorf("it was told %+v", now)
+	}
+	for name, m := range map[string]api.DBMembership{"without this machine": membership("web2"), "no names": membership("web1", "no name")} {
+		if err := b.Enlist(t.Context(), notes, m); !api.IsProblem(err, api.ProblemInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wantType(t, b.Enlist(t.Context(), "../up", membership("web1")), api.ProblemInvalid)
+}
+
+func TestPartsOutliveTheAgent(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web2"), replication.Record{})
+	b.must(b.part(notes).store.SetSeeded(t.Context(), "op/1"))
+	b.restart()
+	if now, ok := b.Told(notes); !ok || now.Replication != "secret-of-replicas" {
+		t.Errorf("it was told %+v", now)
+	}
+	if m, ok := b.Enlisted(notes); !ok || len(m.Peers) != 3 {
+		t.Errorf("the membership is %+v", m)
+	}
+	if order, err := b.part(notes).store.Seeded(t.Context()); err != nil || order != "op/1" {
+		t.Errorf("the seed is %q, %v", order, err)
+	}
+	if record, err := b.Record(t.Context(), notes, caller("web2")); err != nil || !record.Equal(first("web2")) {
+		t.Errorf("the record is %+v, %v", record, err)
+	}
+	b.must(filepath.WalkDir(b.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && path != b.dir && info.Mode().Perm()&0o077 != 0 && entry.Name() != "hosts" {
+			t.Errorf("%s has mode %s", path, info.Mode())
+		}
+		return err
+	}))
+	if strings.Contains(b.log.String(), "secret-of-replicas") {
+		t.Error("a password is in the log")
+	}
+}
+
+// TestUntoldMachineVotes, and takes no other order.
+func TestUntoldMachineVotes(t *testing.T) {
+	b := newBay(t)
+	b.must(b.Enlist(t.Context(), "fresh", membership("web1", "web2")))
+	record := first("web2")
+	done, err := b.Order(t.Context(), "fresh", caller("web2"), order("1", replication.Action{Verb: replication.DoRecord, Record: &record}), time.Minute)
+	if !done || err != nil {
+		t.Fatalf("the record: %v, %v", done, err)
+	}
+	if got, err := b.Record(t.Context(), "fresh", caller("web2")); err != nil || !got.Equal(record) {
+		t.Errorf("the vote is %+v, %v", got, err)
+	}
+	for _, verb := range []replication.Verb{replication.DoFence, replication.DoOpen, replication.DoDetach, replication.DoProvision} {
+		if _, err := b.Order(t.Context(), "fresh", caller("web2"), order("2", replication.Action{Verb: verb}), time.Minute); !api.IsProblem(err, api.ProblemEngineRefused) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+func TestWitnessHasNoDatabase(t *testing.T) {
+	b := newBay(t)
+	b.must(b.Enlist(t.Context(), "seen", membership("web1", "web2", "web3")))
+	as := told("web2")
+	as.Spec.Members["web3"] = as.Spec.Members["web1"]
+	delete(as.Spec.Members, "web1")
+	as.Spec.Witnesses = map[string]api.DBPeer{"web1": {Address: "web1:7000"}}
+	b.must(b.Tell(t.Context(), "seen", caller("web2"), as))
+	view, err := b.View(t.Context(), "seen", caller("web2"))
+	if err != nil || view.Unobservable != nil {
+		t.Errorf("its view is %+v, %v", view, err)
+	}
+	wantType(t, b.Copy(t.Context(), "seen", caller("web3"), &bytes.Buffer{}), api.ProblemEngineRefused)
+}
+
+func TestIncompleteOrdersAreRefused(t *testing.T) {
+	b := newBay(t)
+	b.must(b.Tell(t.Context(), notes, caller("web1"), told("web1")))
+	for _, wrong := range []replication.Order{
+		{Step: "1", Action: replication.Action{Verb: replication.DoFence}},
+		order("1", replication.Action{Verb: replication.DoRecord}),
+		order("1", replication.Action{Verb: replication.DoFollow, Source: "web2"}),
+		order("1", replication.Action{Verb: replication.DoSeed}),
+	} {
+		_, err := b.Order(t.Context(), notes, caller("web1"), wrong, time.Minute)
+		wantType(t, err, api.ProblemInvalid)
+	}
+}
+
+// TestOrderIsJoined: whoever gives it again waits for the same, and hears of its
+// end once; after that it is done again.
+func TestOrderIsJoined(t *testing.T) {
+	b := newBay(t)
+	b.db.holds, b.db.reached = make(chan struct{}), make(chan struct{}, 9)
+	detach := order("1", replication.Action{Verb: replication.DoDetach})
+	done, err := b.Order(t.Context(), notes, caller("web1"), detach, 0)
+	<-b.db.reached
+	if done || err != nil {
+		t.Fatalf("at first: %v, %v", done, err)
+	}
+	b.attend() // keeps off
+	if b.db.set != nil {
+		t.Error("the keeper worked beside an order")
+	}
+	other := detach
+	other.Operation = "another"
+	_, err = b.Order(t.Context(), notes, caller("web1"), other, 0)
+	wantType(t, err, api.ProblemExists)
+	b.must(b.Lock(t.Context(), notes, caller("web1"), "op")) // of its own operation, which is not waited for
+	close(b.db.holds)
+	if done, err := b.Order(t.Context(), notes, caller("web1"), detach, time.Minute); !done || err != nil {
+		t.Fatalf("in the end: %v, %v", done, err)
+	}
+	if len(b.db.reached) != 0 {
+		t.Fatal("it was done twice")
+	}
+	if done, err := b.Order(t.Context(), notes, caller("web1"), detach, time.Minute); !done || err != nil || len(b.db.reached) != 1 {
+		t.Fatalf("again: %v, %v", done, err)
+	}
+}
+
+func TestNextStepBreaksOffTheOneBefore(t *testing.T) {
+	b := newBay(t)
+	b.db.holds, b.db.reached = make(chan struct{}), make(chan struct{}, 9)
+	_, err := b.Order(t.Context(), notes, caller("web1"), order("1", replication.Action{Verb: replication.DoDetach}), 0)
+	b.must(err)
+	<-b.db.reached
+	b.db.with(func(d *bayDB) { d.writable = true })
+	if done, err := b.Order(t.Context(), notes, caller("web1"), order("1-undo", replication.Action{Verb: replication.DoFence}), time.Minute); !done || err != nil || b.db.open() {
+		t.Fatalf("the next step: %v, %v", done, err)
+	}
+}
+
+// TestEndOfAnOrderIsNotKeptForEver: who asks much later wants it done.
+func TestEndOfAnOrderIsNotKeptForEver(t *testing.T) {
+	b := newBay(t)
+	b.db.with(func(d *bayDB) { d.dead = true })
+	fence := order("1", replication.Action{Verb: replication.DoFence})
+	j, err := b.part(notes).begin(fence)
+	b.must(err)
+	<-j.done
+	b.db.with(func(d *bayDB) { d.dead = false })
+	b.now.pass(resultLife + 1)
+	if done, err := b.Order(t.Context(), notes, caller("web1"), fence, time.Minute); !done || err != nil {
+		t.Errorf("the order: %v, %v", done, err)
+	}
+}
+
+func TestOrderIsInterruptedByTheAgentsEnd(t *testing.T) {
+	b := newBay(t)
+	b.db.holds, b.db.reached = make(chan struct{}), make(chan struct{}, 1)
+	detach := order("1", replication.Action{Verb: replication.DoDetach})
+	j, err := b.part(notes).begin(detach)
+	b.must(err)
+	<-b.db.reached
+	b.Close()
+	<-j.done
+	wantType(t, j.err, api.ProblemInterrupted)
+	_, err = b.Order(t.Context(), notes, caller("web1"), order("2", detach.Action), 0)
+	wantType(t, err, api.ProblemInterrupted)
+}
+
+// TestOrderToOpenNeedsAMajority, whatever the coordinator believes.
+func TestOrderToOpenNeedsAMajority(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.voters.silence(true, "web2", "lb1")
+	open := order("1", replication.Action{Verb: replication.DoOpen})
+	if done, err := b.Order(t.Context(), notes, caller("web1"), open, time.Minute); !done || err == nil || !strings.Contains(err.Error(), "1 of 3") || b.db.open() {
+		t.Fatalf("without a majority: %v, %v", done, err)
+	}
+	b.voters.silence(false, "web2")
+	if done, err := b.Order(t.Context(), notes, caller("web1"), open, time.Minute); !done || err != nil {
+		t.Fatalf("with a majority: %v, %v", done, err)
+	}
+	b.isOpen()
+	b.db.with(func(d *bayDB) { d.writable = false })
+	b.restart()
+	b.attend()
+	if b.db.open() {
+		t.Error("the keeper opened what an order had opened and somebody fenced")
+	}
+}
+
+func TestFencedByOrderStaysFenced(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	if done, err := b.Order(t.Context(), notes, caller("web1"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute); !done || err != nil {
+		t.Fatalf("the order: %v, %v", done, err)
+	}
+	b.attend()
+	b.isFenced("on purpose")
+}
+
+func TestLocks(t *testing.T) {
+	b := newBay(t)
+	web1 := caller("web1")
+	b.must(b.Lock(t.Context(), notes, web1, "op"))
+	b.must(b.Lock(t.Context(), notes, web1, "op"))
+	wantType(t, b.Lock(t.Context(), notes, web1, "another"), api.ProblemExists)
+	_, err := b.Order(t.Context(), notes, web1, replication.Order{Operation: "another", Epoch: 1, Step: "1", Action: replication.Action{Verb: replication.DoFence}}, 0)
+	wantType(t, err, api.ProblemExists)
+	b.now.pass(lockLife + 1) // its coordinator was rebuilt
+	b.must(b.Lock(t.Context(), notes, web1, "another"))
+	b.must(b.Unlock(t.Context(), notes, web1, "another"))
+	b.must(b.LockOwn(t.Context(), notes, "op"))
+	wantType(t, b.LockOwn(t.Context(), "unknown", "op"), api.ProblemNotFound)
+	wantType(t, b.LockOwn(t.Context(), notes, ""), api.ProblemInvalid)
+}
+
+// TestSeedIsShown while it arrives, to the machine's administrator and to the coordinator.
+func TestSeedIsShown(t *testing.T) {
+	b := newBay(t)
+	b.must(b.part(notes).store.SetRecord(t.Context(), first("web2")))
+	b.db.holds, b.db.reached = make(chan struct{}), make(chan struct{}, 1)
+	seed := order("1", replication.Action{Verb: replication.DoSeed, Source: "web2", Origin: "o"})
+	j, err := b.part(notes).begin(seed)
+	b.must(err)
+	<-b.db.reached
+	b.says(conditionSeeding, "seeding from web2: 120 MB")
+	view, err := b.View(t.Context(), notes, caller("web2"))
+	if err != nil || view.Seeding == nil || view.Seeding.Bytes != 120e6 {
+		t.Errorf("the view is %+v, %v", view.Seeding, err)
+	}
+	b.db.holds <- struct{}{}
+	<-j.done
+	b.must(j.err)
+	b.says(conditionSeeding)
+	if !strings.Contains(b.log.String(), "a copy arrives") {
+		t.Error("the log tells nothing of it")
+	}
+}
+
+// TestFailedWriteIsReadAgain: nobody knows what a write that failed has left.
+func TestFailedWriteIsReadAgain(t *testing.T) {
+	b := newBay(t)
+	s := b.part(notes).store
+	b.must(s.SetRecord(t.Context(), first("web1")))
+	block := filepath.Join(s.dir, recordFile+".new")
+	b.must(os.Mkdir(block, 0o700))
+	next := replication.Record{Epoch: 2, Primary: "web2"}
+	if err := s.SetRecord(t.Context(), next); err == nil {
+		t.Fatal("it was recorded")
+	}
+	if record, err := s.Record(t.Context()); err != nil || !record.Equal(first("web1")) {
+		t.Errorf("the record is %+v, %v", record, err)
+	}
+	b.must(os.Remove(block))
+	b.must(s.SetRecord(t.Context(), next))
+	if err := s.SetRecord(t.Context(), replication.Record{Epoch: 2, Primary: "web1"}); err == nil {
+		t.Error("an epoch has two primaries")
+	}
+}
+
+func TestServerOfASeedIsStartedOnWhatIsInPlace(t *testing.T) {
+	unit := &bayUnit{life: 1}
+	if err := (unitServer{units: unit, unit: "x"}).Start(t.Context()); err != nil || unit.life != 2 {
+		t.Errorf("a server that ran on the old data goes on: %v", err)
+	}
+}
+
+func TestDatabaseThatCannotBeFound(t *testing.T) {
+	b := newBay(t)
+	fails := errors.New("no such account")
+	b.Open = func(string) (Database, error) { return Database{}, fails }
+	b.must(b.Enlist(t.Context(), "other", membership("web1", "web2", "lb1")))
+	if err := b.Hear(t.Context(), "other", told("web1")); !errors.Is(err, fails) {
+		t.Fatalf("the error is %v", err)
+	}
+	b.Open = func(string) (Database, error) { return Database{Engine: b.db}, nil }
+	b.must(b.Hear(t.Context(), "other", told("web1")))
+	if b.part("other").database() == nil {
+		t.Error("it was not tried again")
+	}
+}
