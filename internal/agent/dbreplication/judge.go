@@ -74,8 +74,8 @@ func placeOf(spec api.DBReplication, node replication.NodeID) api.Pointer {
 // messageOf says what was found, on which machine, and what to do.
 func messageOf(f replication.Finding) string {
 	message := f.Detail
-	if f.Node != "" {
-		message = string(f.Node) + ": " + message
+	if node := string(f.Node); node != "" && !strings.HasPrefix(message, node+" ") {
+		message = node + ": " + message
 	}
 	if f.Next != "" {
 		message += ". " + capital(f.Next)
@@ -101,7 +101,8 @@ func problemOf(spec api.DBReplication, err error) error {
 	if !ok {
 		return err
 	}
-	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: titleOf(refusal.Reason), Detail: refusal.Error()}
+	title, why := wordsOf(refusal.Reason)
+	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: title, Detail: refusal.Error()}
 	note := func(at api.Pointer, format string, args ...any) {
 		problem.Violations = append(problem.Violations, api.Violation{Pointer: at, Detail: fmt.Sprintf(format, args...)})
 	}
@@ -115,38 +116,42 @@ func problemOf(spec api.DBReplication, err error) error {
 	default:
 	}
 	for _, node := range refusal.Nodes {
-		if at := placeOf(spec, node); refusal.Reason == replication.RefusedIdentity {
-			note(at.At("server_id"), "is that of another member, too")
-		} else if at != "" {
-			note(at, "it is about %s", node)
+		at := placeOf(spec, node)
+		if at == "" {
+			continue // a member that has left
 		}
+		if refusal.Reason == replication.RefusedIdentity {
+			at = at.At("server_id")
+		}
+		note(at, "%s", why)
 	}
 	return problem
 }
 
-// titleOf names the class of a refusal.
-func titleOf(reason replication.Reason) string {
+// wordsOf names the class of a refusal, and says what a machine that it is
+// about has to do with it.
+func wordsOf(reason replication.Reason) (title, why string) {
 	switch reason {
 	case replication.RefusedTopology:
-		return "The replication makes no sense"
+		return "The replication makes no sense", ""
 	case replication.RefusedChangeOfPrimary:
-		return "Another member is primary"
+		return "Another member is primary", ""
 	case replication.RefusedEpochConflict:
-		return "Two members are recorded as primary"
+		return "Two members are recorded as primary", ""
 	case replication.RefusedTwoWritable:
-		return "Several members accept writes"
+		return "Several members accept writes", "accepts writes"
 	case replication.RefusedIdentity:
-		return "Two members have one server id"
+		return "Two members have one server id", "is the server id of another member, too"
 	case replication.RefusedUnobservable:
-		return "A machine does not answer"
+		return "A machine does not answer", "does not answer"
 	case replication.RefusedNoMajority:
-		return "Too few machines answer"
+		return "Too few machines answer", "does not answer"
 	case replication.RefusedPrimaryLost:
-		return "The primary has lost its data"
+		return "The primary has lost its data", "has no data"
 	case replication.RefusedConsent:
-		return "Data would be lost"
+		return "Data would be lost", "has data of its own"
 	case replication.RefusedVersion:
-		return "The members' versions do not fit"
+		return "The members' versions do not fit", "has another version"
 	}
-	return "The replication is refused"
+	return "The replication is refused", "is what this is about"
 }

@@ -29,7 +29,7 @@ func (r *rack) apply(ctx context.Context, from, to *api.DBReplication, forget ..
 	}
 	if to != nil {
 		change.To = version(r.t, *to)
-		r.enlist(*to)
+		r.enlist(*to) //nolint:contextcheck // that one is to be cancelled
 	}
 	var events []string
 	err := r.kind("web1").Apply(ctx, change, func(_ api.Phase, format string, args ...any) {

@@ -147,7 +147,11 @@ func (o own) Observe(ctx context.Context) (replication.NodeView, error) {
 	if err != nil {
 		return replication.NodeView{}, err
 	}
-	return local.Observe(ctx)
+	view, err := local.Observe(ctx)
+	if _, told := o.parts.Told(o.name); err == nil && !told { // it does not know yet that it has a database
+		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: "it has not been told what the replication is to be"}
+	}
+	return view, err
 }
 
 // Do implements [replication.Node].

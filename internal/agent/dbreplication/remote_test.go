@@ -34,7 +34,7 @@ func (*script) ReplicationCopy(context.Context, string) (io.ReadCloser, error) {
 // leap is a clock of which each sleep ends at once, until there were enough.
 type leap struct{ left int }
 
-func (leap) Now() time.Time { return time.Unix(0, 0) }
+func (*leap) Now() time.Time { return time.Unix(0, 0) }
 
 func (l *leap) Sleep(context.Context, time.Duration) error {
 	if l.left--; l.left < 0 {
@@ -113,5 +113,32 @@ func TestALockThatWasLeftBehindIsTakenBack(t *testing.T) {
 	web2DB.stopped = true
 	if _, err := r.apply(t.Context(), &spec, &spec); err == nil || !strings.Contains(err.Error(), "another") {
 		t.Errorf("a lock that is another's: %v", err)
+	}
+}
+
+// endless is looked at until the context ends.
+type endless struct{}
+
+func (endless) Observe(ctx context.Context) (replication.NodeView, error) {
+	<-ctx.Done()
+	return replication.NodeView{}, context.Cause(ctx)
+}
+
+func TestAMachineIsNotWaitedForTooLong(t *testing.T) {
+	if _, err := (hasty{Observer: endless{}, limit: time.Millisecond}).Observe(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer in 1ms") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAPartThatWasNotToldIsNotObservable(t *testing.T) {
+	r := newRack(t, "web1", "web2")
+	parts := r.machines["web1"].node
+	if _, err := (own{parts: parts, name: "notes"}).Observe(t.Context()); err == nil {
+		t.Error("a part that is none is looked at")
+	}
+	r.enlist(r.spec("web2"))
+	view, err := own{parts: parts, name: "notes"}.Observe(t.Context())
+	if err != nil || view.Unobservable == nil {
+		t.Errorf("%+v, %v", view, err)
 	}
 }
