@@ -2,6 +2,7 @@ package dbreplication
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -288,18 +289,38 @@ func TestFencedByOrderStaysFenced(t *testing.T) {
 
 func TestLocks(t *testing.T) {
 	b := newBay(t)
-	web1 := caller("web1")
-	b.must(b.Lock(t.Context(), notes, web1, "op"))
-	b.must(b.Lock(t.Context(), notes, web1, "op"))
-	wantType(t, b.Lock(t.Context(), notes, web1, "another"), api.ProblemExists)
-	_, err := b.Order(t.Context(), notes, web1, replication.Order{Operation: "another", Epoch: 1, Step: "1", Action: replication.Action{Verb: replication.DoFence}}, 0)
+	b.must(b.Enlist(t.Context(), notes, membership("web1", "web2", "lb1")))
+	b.must(b.Tell(t.Context(), notes, caller("web2"), told("web2")))
+	web2, fence := caller("web2"), replication.Action{Verb: replication.DoFence}
+	b.must(b.Lock(t.Context(), notes, web2, "op"))
+	b.must(b.Lock(t.Context(), notes, web2, "op"))
+	_, err := b.Order(t.Context(), notes, web2, replication.Order{Operation: "another", Epoch: 1, Step: "1", Action: fence}, 0)
 	wantType(t, err, api.ProblemExists)
-	b.now.pass(lockLife + 1) // its coordinator was rebuilt
-	b.must(b.Lock(t.Context(), notes, web1, "another"))
-	b.must(b.Unlock(t.Context(), notes, web1, "another"))
+	wantType(t, b.LockOwn(t.Context(), notes, "own"), api.ProblemExists)
+	b.must(b.Lock(t.Context(), notes, web2, "next")) // it forgot the one before
+	_, err = b.Order(t.Context(), notes, web2, order("1", fence), 0)
+	wantType(t, err, api.ProblemExists)
+	b.must(b.Tell(t.Context(), notes, caller("web1"), told("web1")))
+	wantType(t, b.Lock(t.Context(), notes, caller("web1"), "of another coordinator"), api.ProblemExists)
+	b.now.pass(lockLife + 1) // web2 was rebuilt
+	b.must(b.Lock(t.Context(), notes, caller("web1"), "of another coordinator"))
+	b.must(b.Unlock(t.Context(), notes, caller("web1"), "of another coordinator"))
 	b.must(b.LockOwn(t.Context(), notes, "op"))
+	wantType(t, b.LockOwn(t.Context(), notes, "second"), api.ProblemExists)
 	wantType(t, b.LockOwn(t.Context(), "unknown", "op"), api.ProblemNotFound)
 	wantType(t, b.LockOwn(t.Context(), notes, ""), api.ProblemInvalid)
+}
+
+// TestLockWaitsForTheKeeper, but not for ever.
+func TestLockWaitsForTheKeeper(t *testing.T) {
+	b := newBay(t)
+	hands := b.part(notes).hands()
+	hands <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantType(t, b.LockOwn(ctx, notes, "op"), api.ProblemEngineRefused)
+	<-hands
+	b.must(b.LockOwn(t.Context(), notes, "another")) // the lock was not kept
 }
 
 // TestSeedIsShown while it arrives, to the machine's administrator and to the coordinator.

@@ -50,6 +50,7 @@ func (j *job) running() bool {
 type lock struct {
 	operation string
 	own       bool
+	by        string // the machine that coordinates it
 	heard     time.Time
 }
 
@@ -71,7 +72,7 @@ func (n *Node) Order(ctx context.Context, name string, by api.DBCaller, order re
 	if err := p.mayOrder(by, order); err != nil {
 		return false, err
 	}
-	j, err := p.begin(order)
+	j, err := p.begin(order) //nolint:contextcheck // an order goes on when its caller has gone
 	if err != nil {
 		return false, err
 	}
@@ -211,7 +212,7 @@ func (n *Node) Lock(ctx context.Context, name string, by api.DBCaller, operation
 	if err != nil {
 		return err
 	}
-	return p.lockFor(ctx, operation, false)
+	return p.lockFor(ctx, lock{operation: operation, by: by.Node})
 }
 
 // Unlock takes the part back from an operation; another one's lock stays.
@@ -230,7 +231,7 @@ func (n *Node) LockOwn(ctx context.Context, name, operation string) error {
 	if p == nil {
 		return notEnlisted(n.Deps.Self, name)
 	}
-	return p.lockFor(ctx, operation, true)
+	return p.lockFor(ctx, lock{operation: operation, by: n.Deps.Self, own: true})
 }
 
 // UnlockOwn takes it back.
@@ -242,28 +243,34 @@ func (n *Node) UnlockOwn(_ context.Context, name, operation string) error {
 }
 
 // lockFor gives the lock to an operation, and waits until the keeper has ended
-// what it is at. An order of the operation's earlier life may still be under way.
-func (p *part) lockFor(ctx context.Context, operation string, own bool) error {
-	if operation == "" {
+// what it is at. An order of the operation's earlier life may still be under
+// way. A coordinator has one operation at a time, so another one of its own that
+// is idle here is one that it has forgotten.
+func (p *part) lockFor(ctx context.Context, wanted lock) error {
+	if wanted.operation == "" {
 		return &api.Problem{Type: api.ProblemInvalid, Title: "The lock is for nobody", Detail: "an operation is needed"}
 	}
 	p.mu.Lock()
-	holder := p.holder()
-	running := p.job != nil && p.job.running() && p.job.operation == operation
-	if holder == "" || holder == operation {
-		p.lock = lock{operation: operation, own: own, heard: p.clock.Now()}
+	holder, former := p.holder(), p.lock
+	working := p.job != nil && p.job.running()
+	resumes := working && p.job.operation == wanted.operation
+	forgotten := !working && !former.own && !wanted.own && former.by == wanted.by
+	free := holder == "" || holder == wanted.operation || forgotten
+	if free {
+		wanted.heard = p.clock.Now()
+		p.lock = wanted
 	}
 	p.mu.Unlock()
-	if holder != "" && holder != operation {
+	if !free {
 		return p.lockedBy(holder)
 	}
-	if running {
+	if resumes {
 		return nil
 	}
 	release, err := p.take(ctx)
 	if err != nil {
-		if holder == "" {
-			p.unlock(operation)
+		if holder != wanted.operation {
+			p.unlock(wanted.operation)
 		}
 		return err
 	}

@@ -60,9 +60,8 @@ func loadPart(n *Node, name string) *part {
 	membership, _, err := readDurably[api.DBMembership](p.store.path(membershipFile))
 	p.condition(conditionMembership, err)
 	p.membership = membership
-	if _, err := p.store.Record(context.Background()); err != nil {
-		p.condition(conditionRecord, err)
-	}
+	_, err = p.store.recorded()
+	p.condition(conditionRecord, err)
 	p.life = p.readLife()
 	told, found, err := readDurably[api.DBTold](p.store.path(toldFile))
 	if err == nil && found {
@@ -286,7 +285,7 @@ func (p *part) serves() string {
 // counted tells whether this machine's record counts its database in. One that
 // was left, or has ended, has no say in the database any more.
 func (p *part) counted() bool {
-	record, err := p.store.Record(context.Background())
+	record, err := p.store.recorded()
 	return err != nil || record.Primary != "" && (len(record.Members) == 0 || slices.Contains(record.Members, p.node.Self()))
 }
 

@@ -107,7 +107,7 @@ func TestALockThatWasLeftBehindIsTakenBack(t *testing.T) {
 	web2DB.stopped = true
 	r.must(&spec, &spec)
 
-	if err := web2.Lock(t.Context(), "notes", by, "another"); err != nil {
+	if err := web2.LockOwn(t.Context(), "notes", "another"); err != nil {
 		t.Fatal(err)
 	}
 	web2DB.stopped = true

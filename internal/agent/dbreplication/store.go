@@ -40,7 +40,9 @@ func (s *store) path(file string) string { return filepath.Join(s.dir, file) }
 
 // Record returns what is recorded. A record that cannot be read is an error and
 // never an empty record: it may have been that of a higher epoch.
-func (s *store) Record(context.Context) (replication.Record, error) {
+func (s *store) Record(context.Context) (replication.Record, error) { return s.recorded() }
+
+func (s *store) recorded() (replication.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.load()
