@@ -12,6 +12,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 )
 
+// purge deletes all binary logs but the last, whoever needs them.
+const purge = "SET GLOBAL slave_connections_needed_for_purge = 0; PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY; SET GLOBAL slave_connections_needed_for_purge = 1"
+
 // fill puts rows that hold a text into a table of a fenced database that
 // belongs to no replication yet, about 1 kB each and 2 to the power of doublings
 // of them, and leaves nothing of it in the binary logs.
@@ -24,7 +27,7 @@ func (c *cluster) fill(machine, text string, doublings int) {
 	for range doublings {
 		statements = append(statements, "INSERT INTO notes.seeded (body) SELECT body FROM notes.seeded")
 	}
-	statements = append(statements, "SET GLOBAL read_only = ON", "FLUSH BINARY LOGS", "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY")
+	statements = append(statements, "SET GLOBAL read_only = ON", "FLUSH BINARY LOGS", purge)
 	c.sql(machine, strings.Join(statements, ";"))
 	if logs := c.sql(machine, "SHOW BINARY LOGS"); strings.Count(logs, "\n") != 0 {
 		c.t.Errorf("binary logs are left: %s", logs)

@@ -14,29 +14,27 @@ ALL = 3  # ETH_P_ALL
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 SO_RCVBUFFORCE = 33
 
-going = True
-
-
-def stop(*_):
-    global going
-    going = False
-
-
 def main():
     texts = [text.encode() for text in sys.argv[1:]]
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL))
     wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
     wire.settimeout(0.2)
-    signal.signal(signal.SIGTERM, stop)
+    ended = []
+
+    def end(*_):
+        ended.append(True)
+        wire.settimeout(0)  # what has come before is still looked at
+
+    signal.signal(signal.SIGTERM, end)
     print("ready", flush=True)
     seen, total = dict.fromkeys(sys.argv[1:], 0), 0
     while True:
         try:
-            packet = wire.recv(1 << 18, 0 if going else socket.MSG_DONTWAIT)
-        except TimeoutError:
+            packet = wire.recv(1 << 18)
+        except (TimeoutError, BlockingIOError):
+            if ended:
+                break
             continue
-        except BlockingIOError:
-            break  # all that came before the end was looked at
         total += len(packet)
         for text in texts:
             seen[text.decode()] += packet.count(text)
