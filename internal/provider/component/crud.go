@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
@@ -21,7 +22,7 @@ import (
 func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var model, config M
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &model)...)
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(r.given(ctx, req.Config, &config)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -44,7 +45,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 	var model, before, config M
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &model)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &before)...)
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(r.given(ctx, req.Config, &config)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -72,6 +73,30 @@ func base(before, after *Model) int64 {
 		return 0
 	}
 	return before.Generation.ValueInt64()
+}
+
+// given reads a configuration. One that cannot say which machine it is, since
+// that follows from elsewhere, has one of which nothing is said.
+func (r *Resource[M, S]) given(ctx context.Context, config tfsdk.Config, model *M) diag.Diagnostics {
+	attributes := attributesOf(config.Raw)
+	if machine, ok := attributes["machine"]; ok && r.kind.MachineAt != nil {
+		attributes["machine"] = saidNothing(machine.Type())
+		config.Raw = tftypes.NewValue(config.Raw.Type(), attributes)
+	}
+	return config.Get(ctx, model)
+}
+
+// saidNothing returns an object whose attributes are all null.
+func saidNothing(of tftypes.Type) tftypes.Value {
+	object, ok := of.(tftypes.Object)
+	if !ok {
+		return tftypes.NewValue(of, nil)
+	}
+	values := make(map[string]tftypes.Value, len(object.AttributeTypes))
+	for name, attribute := range object.AttributeTypes {
+		values[name] = tftypes.NewValue(attribute, nil)
+	}
+	return tftypes.NewValue(of, values)
 }
 
 // partly reads a state of which an import has filled in only machine and

@@ -16,7 +16,7 @@ func (r *Resource[M, S]) ValidateConfig(ctx context.Context, req resource.Valida
 	paths := r.paths(ctx)
 	found, err := tfutil.Judge(ctx, req.Config, paths, func(config tfsdk.Config) api.Violations {
 		var model M
-		if diags := config.Get(ctx, &model); diags.HasError() {
+		if diags := r.given(ctx, config, &model); diags.HasError() {
 			return nil // something required is null, which the schema's own validation shows
 		}
 		return r.violations(model)

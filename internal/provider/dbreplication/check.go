@@ -18,8 +18,12 @@ func check(config model) api.Violations {
 		checkMember(&v, config, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.Witnesses)) {
-		if machine := config.Witnesses[name].Name; !machine.IsNull() && machine.ValueString() != name {
-			v.Add(api.Pointer("/witnesses").At(name, "name"), "the machine is %q; a witness is named by its machine: write %s = … instead", machine.ValueString(), machine.ValueString())
+		at, machine := api.Pointer("/witnesses").At(name, "name"), config.Witnesses[name].Name
+		switch {
+		case machine.IsNull():
+			v.Add(at, "is missing; name the machine")
+		case machine.ValueString() != name:
+			v.Add(at, "the machine is %q; a witness is named by its machine: write %s = … instead", machine.ValueString(), machine.ValueString())
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.Users)) {

@@ -64,8 +64,9 @@ func kind() component.Kind[model, api.DBReplication] {
 
 // renamed is where the attributes are called otherwise than in the spec: a
 // member is a server with its machine, and what is write-only is called so.
-// "/members/*/machine" and "/members/*/engine" are no places of the spec, but
-// what [check] calls them.
+// "/members/*/machine", "/members/*/engine" and "/witnesses/*/name" are no
+// places of the spec, but what [check] calls them. What is wrong with a witness
+// as a whole shows on its name: that is known when nothing else is.
 func renamed() map[api.Pointer]api.Pointer {
 	return map[api.Pointer]api.Pointer{
 		"/engine":                   "/members",
@@ -78,6 +79,11 @@ func renamed() map[api.Pointer]api.Pointer {
 		"/members/*/server_id":      "/members/*/server/server_id",
 		"/members/*/port":           "/members/*/server/port",
 		"/members/*/host":           "/members/*/address",
+		"/witnesses/*":              "/witnesses/*/name",
+		"/witnesses/*/name":         "/witnesses/*/name",
+		"/witnesses/*/address":      "/witnesses/*/address",
+		"/witnesses/*/key":          "/witnesses/*/key",
+		"/witnesses/*/incarnation":  "/witnesses/*/incarnation",
 		"/users/*/password":         "/users/*/password_wo",
 		"/users/*/password_version": "/users/*/password_wo_version",
 		"/secrets":                  "/users",

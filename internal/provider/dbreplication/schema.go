@@ -48,7 +48,7 @@ func attributes() map[string]schema.Attribute {
 			Computed:     true,
 			Default:      mapdefault.StaticValue(noneOf(peerTypes())),
 			Validators:   []validator.Map{mapvalidator.NoNullValues()},
-			NestedObject: schema.NestedAttributeObject{Attributes: peerAttributes()},
+			NestedObject: schema.NestedAttributeObject{Attributes: peerAttributes(asked)},
 		},
 		"databases": databasesAttribute(),
 		"users":     usersAttribute(defaults.Engine),
@@ -91,7 +91,7 @@ func memberAttributes() map[string]schema.Attribute {
 				"machine": schema.SingleNestedAttribute{
 					MarkdownDescription: "The machine that it is on. Another address, key or incarnation of it is no other member.",
 					Required:            true,
-					Attributes:          peerAttributes(),
+					Attributes:          peerAttributes(required),
 				},
 				"name":   schema.StringAttribute{MarkdownDescription: "Name of the database server on its machine.", Required: true},
 				"engine": schema.StringAttribute{MarkdownDescription: "Its engine; all members have one.", Required: true},
@@ -114,17 +114,30 @@ func memberAttributes() map[string]schema.Attribute {
 	}
 }
 
+// demand is how a schema demands an attribute.
+type demand bool
+
+const (
+	required demand = true
+	// asked leaves it to [check] and the spec to demand it: of an element of a
+	// map that is not known yet, the framework would say that it lacks whatever
+	// is required of it.
+	asked demand = false
+)
+
 // peerAttributes returns the schema of a [tfutil.Machine] that is one of many.
-func peerAttributes() map[string]schema.Attribute {
+func peerAttributes(d demand) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"name": schema.StringAttribute{
-			MarkdownDescription: "The machine's name, which its certificate has to prove.",
-			Required:            true,
+			MarkdownDescription: "The machine's name, which its certificate has to prove. Required.",
+			Required:            d == required,
+			Optional:            d == asked,
 			Validators:          []validator.String{tfutil.Name()},
 		},
 		"address": schema.StringAttribute{
-			MarkdownDescription: "Where its agent is reached, also by the other machines: a host or `host:port`; the port is 9443 if none is given.",
-			Required:            true,
+			MarkdownDescription: "Where its agent is reached, also by the other machines: a host or `host:port`; the port is 9443 if none is given. Required.",
+			Required:            d == required,
+			Optional:            d == asked,
 			Validators:          []validator.String{tfutil.Address()},
 			PlanModifiers:       []planmodifier.String{tfutil.KeepAddress()},
 		},
