@@ -266,7 +266,11 @@ func (u *bayUnit) Status(context.Context, string) (systemd.Status, error) {
 }
 
 func (u *bayUnit) Start(context.Context, string) error {
-	u.with(func(u *bayUnit) { u.life++; u.down = false })
+	u.with(func(u *bayUnit) {
+		if u.down {
+			u.life, u.down = u.life+1, false
+		}
+	})
 	return nil
 }
 

@@ -15,6 +15,9 @@ const (
 	// conditionFenced: a database that its own record makes the primary does
 	// not take writes.
 	conditionFenced = "DatabaseFenced"
+	// conditionFence: a primary that another one has taken the place of cannot
+	// be made read-only.
+	conditionFence = "DatabaseFenceFailing"
 	// conditionUnproven: a primary takes writes, and not by our doing.
 	conditionUnproven = "DatabaseOpenUnproven"
 	// conditionSeeding: its data are being replaced; conditionSeed: that has
@@ -36,6 +39,8 @@ func verdicts(kind string) (severity api.Severity, then string) {
 	switch kind {
 	case conditionSeeding:
 		return api.SeverityInfo, ""
+	case conditionFence:
+		return api.SeverityError, "If it goes on, stop the database's unit."
 	case conditionRecord:
 		return api.SeverityError, "It neither votes nor opens its database. If the file is lost for good, move it away and apply again: the others tell it then."
 	case conditionMembership, conditionTold:

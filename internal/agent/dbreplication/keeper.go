@@ -204,19 +204,24 @@ func (p *part) ended(ctx context.Context, db *Database, record replication.Recor
 	for _, kind := range []string{conditionSeed, conditionUnproven, conditionHeartbeat} {
 		p.condition(kind, nil)
 	}
-	p.fenced()
-	if record.Primary != "" || p.node.takenBy(p.serves(), p.name) != "" {
-		return nil
+	var reasons []string
+	if record.Primary == "" && p.node.takenBy(p.serves(), p.name) == "" {
+		now, err := p.current(ctx, db)
+		if err != nil {
+			return err
+		}
+		if now != nil {
+			view, err := p.look(ctx, db)
+			if err != nil {
+				return err
+			}
+			if !view.Writable {
+				reasons = replication.MayOpen(p.node.Self(), record, nil, nil, 0).Reasons
+			}
+		}
 	}
-	now, err := p.current(ctx, db)
-	if err != nil || now == nil {
-		return err
-	}
-	view, err := p.look(ctx, db)
-	if err == nil && !view.Writable {
-		p.fenced(replication.MayOpen(p.node.Self(), record, nil, nil, 0).Reasons...)
-	}
-	return err
+	p.fenced(reasons...)
+	return nil
 }
 
 // look asks the database.
@@ -315,9 +320,6 @@ func (p *part) open(ctx context.Context) (replication.Verdict, error) {
 	if err != nil {
 		return replication.Verdict{}, err
 	}
-	if err := p.assume(ctx, &life{}); err != nil {
-		return replication.Verdict{}, err
-	}
 	voters := topologyOf(p.name, p.node.Deployment, told.Spec).Voters()
 	began := p.clock.Now()
 	answers := p.ask(ctx, voters)
@@ -390,6 +392,7 @@ func overruled(self replication.NodeID, own replication.Record, answers map[repl
 func (p *part) watch(ctx context.Context) {
 	db, told := p.database(), p.told()
 	if db == nil || told == nil || !p.lived().Opened {
+		p.condition(conditionFence, nil)
 		return
 	}
 	record, err := p.store.Record(ctx)
@@ -400,11 +403,15 @@ func (p *part) watch(ctx context.Context) {
 	if record.Primary == p.node.Self() {
 		answers = p.ask(ctx, topologyOf(p.name, p.node.Deployment, told.Spec).Voters())
 	}
-	if reason := overruled(p.node.Self(), record, answers); reason != "" {
-		if err := p.overrule(ctx, db, reason, true); err != nil {
-			p.condition(conditionFenced, fmt.Errorf("%s has to be read-only, as %s, and cannot be made so: %w", p.node.Self(), reason, err))
-		}
+	reason := overruled(p.node.Self(), record, answers)
+	if reason == "" {
+		p.condition(conditionFence, nil)
+		return
 	}
+	if err = p.overrule(ctx, db, reason, true); err != nil {
+		err = fmt.Errorf("%s has to be read-only, as %s, and cannot be made so, which is tried again: %w", p.node.Self(), reason, err)
+	}
+	p.condition(conditionFence, err)
 }
 
 // overrule fences a server that another one has taken the place of, if it was

@@ -172,6 +172,11 @@ func TestOpenPrimaryStaysOpen(t *testing.T) {
 	b.reboot()
 	b.attend()
 	b.isFenced("its replication was destroyed")
+	said := strings.Count(b.log.String(), "not all is well")
+	b.attend()
+	if now := strings.Count(b.log.String(), "not all is well"); now != said {
+		t.Error("the same was logged twice")
+	}
 }
 
 func TestFenceIsTriedUntilItHolds(t *testing.T) {
@@ -181,10 +186,11 @@ func TestFenceIsTriedUntilItHolds(t *testing.T) {
 	b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"})
 	b.db.with(func(d *bayDB) { d.dead = true })
 	b.part(notes).watch(t.Context())
-	b.says(conditionFenced, "cannot be made so", "web2")
+	b.says(conditionFence, "cannot be made so", "web2")
 	b.db.with(func(d *bayDB) { d.dead = false })
 	b.part(notes).watch(t.Context())
 	b.isFenced("epoch 2")
+	b.says(conditionFence)
 }
 
 // TestWhatWasFencedByHandStaysFenced, also across the agent's lives: it is
