@@ -3,10 +3,12 @@ package component
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -164,5 +166,36 @@ func TestForeseenImpactIsTheLeast(t *testing.T) {
 		if got := costlier(c.told, c.foreseen); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+func TestADestroyForgetsOnlyWhoHasAPartAndIsGone(t *testing.T) {
+	r := &Resource[struct{}, Spec]{data: &tfutil.Data{Forget: map[string]bool{"web2": true, "web9": true}}}
+	if got := r.forgotten(struct{}{}); got != nil {
+		t.Errorf("without others %v are forgotten", got)
+	}
+	r.kind.Others = func(struct{}) []string { return []string{"lb1", "web2"} }
+	if got := r.forgotten(struct{}{}); !slices.Equal(got, []string{"web2"}) {
+		t.Errorf("%v are forgotten", got)
+	}
+}
+
+func TestWhatMovesIsNoChangeByItself(t *testing.T) {
+	r := &Resource[struct{}, Spec]{kind: Kind[struct{}, Spec]{Moving: []string{"source"}}}
+	state := value("shop")
+	if got := r.compare(value("shop", "source", "unknown"), state); got != changeNothing {
+		t.Errorf("what moves is a change: %d", got)
+	}
+	if !r.specKnown(value("shop", "source", "unknown")) {
+		t.Error("what moves is taken for a part of the spec")
+	}
+	plan := tfsdk.Plan{Raw: value("shop", "source", "unknown", "port", "81", "drift", "unknown")}
+	r.keepComputed(tfsdk.State{Raw: state}, &plan)
+	if want := value("shop", "port", "81"); !plan.Raw.Equal(want) {
+		t.Errorf("the plan is %s, not %s", plan.Raw, want)
+	}
+	r.moves(&plan)
+	if want := value("shop", "source", "unknown", "port", "81"); !plan.Raw.Equal(want) {
+		t.Errorf("the plan is %s, not %s", plan.Raw, want)
 	}
 }

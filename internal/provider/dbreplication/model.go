@@ -204,16 +204,25 @@ func newUsers(users map[string]api.DBUser, prior map[string]user) map[string]use
 	return shown
 }
 
-// newMachine shows a peer as a machine, with the address in prior's words.
+// newMachine shows a peer as a machine, with the address in prior's words or,
+// without any, as short as it can be written.
 func newMachine(name string, p api.DBPeer, prior tfutil.Machine) tfutil.Machine {
 	machine := tfutil.Machine{
-		Name: types.StringValue(name), Address: types.StringValue(p.Address),
+		Name: types.StringValue(name), Address: types.StringValue(shortest(p.Address)),
 		Incarnation: types.Int64PointerValue(tfutil.Optional(p.Incarnation)), Key: types.StringPointerValue(tfutil.Optional(p.Key)),
 	}
 	if machine.Endpoint() == prior.Endpoint() {
 		machine.Address = prior.Address
 	}
 	return machine
+}
+
+// shortest leaves out of an agent's address the port that is the default.
+func shortest(address string) string {
+	if host, port, err := tfutil.SplitAddress(address); err == nil && port == api.DefaultPort {
+		return host
+	}
+	return address
 }
 
 // showStatus sets what moves by itself; null where nothing is known.

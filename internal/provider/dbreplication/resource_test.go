@@ -505,7 +505,7 @@ func TestWrongValuesAreFoundBeforeTheMachinesAreMet(t *testing.T) {
 		"witness that is a member": {[]string{`{ lb1 = foobar_machine.lb1 }`, `{ web2 = foobar_machine.web2 }`}, `witnesses["web2"].name`, `is a member`},
 		"one server id twice":      {[]string{`"mariadb"`, `"mariadb"` + "\n  server_id = 11"}, `members["web2"].server.server_id`, `11 is the server id of "web1" too`},
 		"unknown primary":          {[]string{`primary = "web1"`, `primary = "web3"`}, `primary`, `"web3" is not a member`},
-		"no address":               {[]string{`web2 = "10.0.0.2"`, `web2 = "web2.example"`, `local.addresses.web2`, `"10.0.0.2"`}, `members["web2"].address`, `"web2.example" is not an IP address`},
+		"no address":               {[]string{`web2 = "10.0.0.2"`, `web2 = "web2.example"`, `local.addresses.web2]`, `"10.0.0.2"]`}, `members["web2"].address`, `"web2.example" is not an IP address`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, cluster(), testresource.TestStep{

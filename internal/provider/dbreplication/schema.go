@@ -125,17 +125,25 @@ const (
 	asked demand = false
 )
 
+// text says in the docs what the schema does not.
+func (d demand) text() string {
+	if d == asked {
+		return " Required."
+	}
+	return ""
+}
+
 // peerAttributes returns the schema of a [tfutil.Machine] that is one of many.
 func peerAttributes(d demand) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"name": schema.StringAttribute{
-			MarkdownDescription: "The machine's name, which its certificate has to prove. Required.",
+			MarkdownDescription: "The machine's name, which its certificate has to prove." + d.text(),
 			Required:            d == required,
 			Optional:            d == asked,
 			Validators:          []validator.String{tfutil.Name()},
 		},
 		"address": schema.StringAttribute{
-			MarkdownDescription: "Where its agent is reached, also by the other machines: a host or `host:port`; the port is 9443 if none is given. Required.",
+			MarkdownDescription: "Where its agent is reached, also by the other machines: a host or `host:port`; the port is 9443 if none is given." + d.text(),
 			Required:            d == required,
 			Optional:            d == asked,
 			Validators:          []validator.String{tfutil.Address()},

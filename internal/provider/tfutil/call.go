@@ -73,11 +73,14 @@ func (c Call) WriteFailed(err error, diags *diag.Diagnostics) {
 // itself refused, it is an error.
 func (c Call) PassedOver(err error, consequence string, diags *diag.Diagnostics) {
 	reason, ok := c.reason(err)
-	if !ok || reason.wrong || IsMissing(err) {
-		c.WriteFailed(err, diags)
-		return
+	switch {
+	case !ok:
+		Error(diags, c.place(), fmt.Sprintf("Machine %q refuses its part", c.Machine.Name.ValueString()), "%s", Sentence(err))
+	case reason.wrong || IsMissing(err):
+		Error(diags, c.place(), reason.summary, "%s", reason.detail)
+	default:
+		Warning(diags, c.place(), reason.summary, "%s", joined(reason.detail, consequence))
 	}
-	Warning(diags, c.place(), reason.summary, "%s", joined(reason.detail, consequence))
 }
 
 // DeleteFailed tells why a delete failed, unless the machine is one that was

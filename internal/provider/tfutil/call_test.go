@@ -65,6 +65,7 @@ func TestWhatAUserIsTold(t *testing.T) {
 				{"write", func(d *diag.Diagnostics) { call.WriteFailed(err, d) }},
 				{"delete", func(d *diag.Diagnostics) { call.DeleteFailed(err, nil, d) }},
 				{"delete of what is given up", func(d *diag.Diagnostics) { call.DeleteFailed(err, map[string]bool{"web2": true}, d) }},
+				{"part in what another machine holds", func(d *diag.Diagnostics) { call.PassedOver(err, "It is passed over.", d) }},
 				{"look", func(d *diag.Diagnostics) { call.LookFailed(err, d) }},
 			} {
 				var diags diag.Diagnostics
