@@ -81,7 +81,7 @@ func (c *cluster) agreed() replication.Record {
 func (c *cluster) subset() {
 	c.t.Helper()
 	replica := c.history("web2")
-	if missing := c.history("web1").Missing(replica); !missing.Empty() {
+	if missing := replica.Missing(c.history("web1")); !missing.Empty() {
 		c.t.Errorf("web2 has what web1 has not: %s", missing)
 	}
 }

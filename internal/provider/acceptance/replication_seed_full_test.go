@@ -106,7 +106,7 @@ func TestFault12BinlogsPurged(t *testing.T) {
 	c.step("IsToldAndSeededByConsent", func() {
 		c.sql("web2", "STOP REPLICA")
 		c.app("web2", "web1", "INSERT INTO notes.acknowledged VALUES ('purged', 1)")
-		c.sql("web1", "FLUSH BINARY LOGS; "+purge)
+		c.purge("web1")
 		c.app("web2", "web1", "INSERT INTO notes.acknowledged VALUES ('purged', 2)")
 		copies := c.copied("web2")
 		why := c.plan().condition("CannotCatchUp")

@@ -56,7 +56,7 @@ func configuration(edits ...string) string {
 		return fmt.Sprintf(`{ machine = { name = %q, address = %q }, name = "notes", engine = "mariadb", server_id = %d, port = 3306 }`, machine, address, id)
 	}
 	return strings.NewReplacer(edits...).Replace(strings.NewReplacer(
-		"SERVER1", server("web1", "10.0.0.1:9443", 11), "SERVER2", server("web2", "10.0.0.2", 12), "WITNESS", `{ name = "lb1", address = "10.0.0.10" }`,
+		"SERVER1", server("web1", "10.0.0.1", 11), "SERVER2", server("web2", "10.0.0.2", 12), "WITNESS", `{ name = "lb1", address = "10.0.0.10" }`,
 	).Replace(replication))
 }
 
@@ -150,7 +150,7 @@ func roles(web1, web2 string) knownvalue.Check {
 
 func imported() testresource.TestStep {
 	return testresource.TestStep{
-		ResourceName: address, ImportState: true, ImportStateId: "web1@10.0.0.1:9443/notes",
+		ResourceName: address, ImportState: true, ImportStateId: "web1@10.0.0.1/notes",
 		ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
 		ImportStateVerifyIgnore: []string{"impact", // of a change that was another's
 			"members.web2.server.machine.address", "witnesses.lb1.address"}, // which are spelled with the port
@@ -188,7 +188,7 @@ func TestLifeOfAReplication(t *testing.T) {
 			Check: func(*terraform.State) error { return errors.Join(told(t, machines), secret(web1, "hunter2")) },
 		},
 		testresource.TestStep{ // the same said otherwise is no change
-			Config: configuration(`"10.0.0.2"`, `"10.0.0.2:9443"`, `"10.0.0.1:9443"`, `"10.0.0.1"`, `["SELECT", "INSERT"]`, `["INSERT", "SELECT"]`,
+			Config: configuration(`"10.0.0.2"`, `"10.0.0.2:9443"`, `"10.0.0.1"`, `"10.0.0.1:9443"`, `["SELECT", "INSERT"]`, `["INSERT", "SELECT"]`,
 				`primary = "web1"`, "primary = \"web1\"\n  max_lag = \"10000ms\"\n  lag_hold = \"30s\""),
 			ConfigPlanChecks: emptyPlan(),
 		},
