@@ -152,8 +152,7 @@ func imported() testresource.TestStep {
 	return testresource.TestStep{
 		ResourceName: address, ImportState: true, ImportStateId: "web1@10.0.0.1/notes",
 		ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name",
-		ImportStateVerifyIgnore: []string{"impact", // of a change that was another's
-			"members.web2.server.machine.address", "witnesses.lb1.address"}, // which are spelled with the port
+		ImportStateVerifyIgnore: []string{"impact"}, // of a change that was another's
 	}
 }
 
