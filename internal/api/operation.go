@@ -74,6 +74,8 @@ type Operation struct {
 	// one that it made (0 until it is applied, and after a delete).
 	BaseGeneration int64 `json:"base_generation"`
 	Generation     int64 `json:"generation"`
+	// Impact is what it costs the traffic, empty until it has got that far.
+	Impact Impact `json:"impact,omitempty"`
 	// Runs counts how often it was started: more than 1 after a failure.
 	Runs    int       `json:"runs"`
 	Actor   string    `json:"actor"`

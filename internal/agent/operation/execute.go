@@ -321,7 +321,13 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 		return err
 	}
 	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget}
-	t.Activate = activate(j.kind, record, change, t.Progress)
+	follow := activate(j.kind, record, change, t.Progress)
+	t.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+		if change.Paths = paths; !undo {
+			r.log.update(j.Operation, func(op *api.Operation) { op.Impact = j.kind.Impact(change) })
+		}
+		return follow(ctx, paths, undo)
+	}
 	if err := r.Engine.Apply(ctx, t); err != nil {
 		return err
 	}

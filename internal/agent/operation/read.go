@@ -164,6 +164,9 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 		return api.Plan{}, err
 	}
 	j := job{Request: Request{ID: id, Base: base, Write: write}, verb: api.VerbApply, kind: kind, spec: spec}
+	if impact, begun := r.begun(j, record); begun {
+		return api.Plan{Impact: impact}, nil
+	}
 	how, err := r.admit(j, record)
 	if err != nil {
 		return api.Plan{}, err
@@ -174,6 +177,15 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 		}
 	}
 	return r.dryRun(ctx, j, record)
+}
+
+// begun reports whether a write of the job would join an operation that is at
+// work, or has just ended: whoever asked for it was killed, and plans again.
+// What that costs was found when it began.
+func (r *Runner) begun(j job, record *Record) (api.Impact, bool) {
+	op, known := r.log.get(api.OperationID(j.verb, j.ID, j.Base, j.Write.Spec))
+	joins := known && (!op.State.Done() || op.State == api.OperationApplied && isLast(op, record))
+	return op.Impact, joins && j.Base > 0 && op.Impact != ""
 }
 
 // dryRun is prepare for a plan: what is not there yet, a secret or an

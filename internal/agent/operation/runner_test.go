@@ -419,6 +419,35 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestAPlanOfWhatHasBegunSaysWhatItCosts(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	entered, release := make(chan struct{}), make(chan struct{})
+	m.kind.Gate = func(context.Context, converge.Change) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	}
+	update := request("edge", 1, spec(80, "two"))
+	if _, err := m.Apply(t.Context(), update); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	plan := func() {
+		t.Helper()
+		if p, err := m.Plan(t.Context(), id("edge"), 1, update.Write); err != nil || p.Impact != api.ImpactRestart {
+			t.Errorf("the plan is %+v, %v", p, err)
+		}
+	}
+	plan()
+	close(release)
+	m.await(t, update.Operation)
+	plan() // the generation is 2 by now, and a write would be answered all the same
+	if _, err := m.Plan(t.Context(), id("edge"), 1, api.Write{Spec: api.Encode(spec(80, "three"))}); !api.IsProblem(err, api.ProblemGeneration) {
+		t.Errorf("another change of the old generation is %v", err)
+	}
+}
+
 func TestList(t *testing.T) {
 	m := start(t, t.TempDir())
 	m.must(t, request("b", 0, spec(81, "one")))
