@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,11 +53,14 @@ resource "foobar_db_replication" "notes" {
     }
   }
 }
+`
 
+// looked is the data source. It is there only while the replication is: it does
+// not depend on that, so that a plan that changes something reads it too.
+const looked = `
 data "foobar_db_replication" "notes" {
-  machine    = foobar_machine.vm["web1"]
-  name       = "notes"
-  depends_on = [foobar_db_replication.notes]
+  machine = foobar_machine.vm["web1"]
+  name    = "notes"
 }
 `
 
@@ -87,10 +91,17 @@ func newCluster(t *testing.T) *cluster {
 func formed(t *testing.T) *cluster {
 	t.Helper()
 	c := newCluster(t)
-	c.replicate()
-	c.apply()
+	c.form()
 	c.app("web2", "web1", tables)
 	return c
+}
+
+// form applies a configuration with the replication, and has plans look at it.
+func (c *cluster) form() {
+	c.t.Helper()
+	c.replicate()
+	c.apply()
+	c.write("look.tf", looked)
 }
 
 // tables are those that a load uses.
@@ -154,31 +165,38 @@ func (c *cluster) settled() {
 }
 
 // differ fails the test unless the plan changes just the replication, and names
-// just these places of drift; each is NODE/CODE, and is shown at the member.
+// just these places of drift; each is NODE/CODE, and is shown at the member, or
+// only CODE.
 func (c *cluster) differ(places ...string) plan {
 	c.t.Helper()
 	p := c.plan()
 	p.updates(db)
-	drift, err := tfjsonpath.Traverse(p.change(db).Before, tfjsonpath.New("drift"))
-	if err != nil {
-		c.t.Fatalf("the plan shows no drift: %v", err)
-	}
-	var found []string
-	for place := range drift.(map[string]any) { //nolint:forcetypeassert // the attribute is a map
-		found = append(found, place)
-		node, _, _ := strings.Cut(place, "/")
-		at := tfjsonpath.New("drift").AtMapKey(place)
-		if got, err := tfjsonpath.Traverse(p.change(db).Before, at.AtMapKey("attributes").AtSliceIndex(0)); err != nil || got != fmt.Sprintf("members[%q]", node) {
-			c.t.Errorf("the drift %s is shown at %v, not at the member: %v", place, got, err)
-		}
-		p.differs(db, at)
-	}
-	slices.Sort(found)
-	slices.Sort(places)
-	if !slices.Equal(found, places) {
-		c.t.Errorf("the plan names %v, not %v: %v", found, places, drift)
-	}
+	p.drifts(places...)
 	return p
+}
+
+// drifts is the second half of [cluster.differ].
+func (p plan) drifts(places ...string) {
+	p.t.Helper()
+	drift, err := tfjsonpath.Traverse(p.change(db).Before, tfjsonpath.New("drift"))
+	found, ok := drift.(map[string]any)
+	if err != nil || !ok {
+		p.t.Fatalf("the plan shows no drift: %v", err)
+	}
+	for place := range found {
+		at := tfjsonpath.New("drift").AtMapKey(place)
+		p.differs(db, at)
+		if node, _, ok := strings.Cut(place, "/"); ok {
+			shown, err := tfjsonpath.Traverse(p.change(db).Before, at.AtMapKey("attributes").AtSliceIndex(0))
+			if err != nil || shown != fmt.Sprintf("members[%q]", node) {
+				p.t.Errorf("the drift %s is shown at %v, not at the member: %v", place, shown, err)
+			}
+		}
+	}
+	slices.Sort(places)
+	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, places) {
+		p.t.Errorf("the plan names %v, not %v: %v", got, places, drift)
+	}
 }
 
 // status returns what the data source shows with a plan.

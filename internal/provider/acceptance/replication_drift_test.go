@@ -13,8 +13,10 @@ type drift struct {
 	name string
 	// at is the machine, and by the statements that root ran on its database.
 	at, by string
-	// places are where the plan names it.
-	places []string
+	// places are where the plan names it, and address which resource changes
+	// besides the replication, if any.
+	places  []string
+	address string
 	// is answers yes when it is repaired.
 	is string
 }
@@ -23,15 +25,15 @@ type drift struct {
 // replica as 16 and a wrong source as 18.
 func drifts() []drift {
 	return []drift{
-		{"a stopped replica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "SELECT 1"},
-		{"Fault14 a stopped receiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "SELECT 1"},
-		{"Fault16 a writable replica", "web2", "SET GLOBAL read_only = OFF", []string{"web2/ReplicaWritable"}, "SELECT @@read_only"},
+		{"a stopped replica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
+		{"Fault14 a stopped receiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
+		{"Fault16 a writable replica", "web2", "SET GLOBAL read_only = OFF", []string{"TwoWritable", "web2/ReplicaWritable"}, "", "SELECT @@read_only"},
 		{
 			"Fault18 a replica of another source", "web2", "STOP REPLICA; CHANGE MASTER TO MASTER_HOST = '10.0.0.10'; START REPLICA",
-			[]string{"web2/WrongSource"}, "SELECT 1",
+			[]string{"web2/WrongSource"}, "", "SELECT 1",
 		},
-		{"a changed setting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, "SELECT @@gtid_strict_mode"},
-		{"a primary that is fenced by hand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "SELECT NOT @@read_only"},
+		{"a changed setting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, db2, "SELECT @@gtid_strict_mode"},
+		{"a primary that is fenced by hand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "", "SELECT NOT @@read_only"},
 	}
 }
 
@@ -41,7 +43,13 @@ func (c *cluster) repairs(d drift) {
 	c.t.Log(d.name)
 	copies := c.copied("web2")
 	c.sql(d.at, d.by)
-	c.differ(d.places...)
+	p := c.plan()
+	p.drifts(d.places...)
+	if d.address == "" {
+		p.updates(db)
+	} else {
+		p.updates(db, d.address)
+	}
 	c.apply()
 	if got := c.sql(d.at, d.is); got != "1" {
 		c.t.Errorf("%s: %s is %s", d.name, d.is, got)
@@ -64,17 +72,18 @@ func (c *cluster) reseeds(token string, again func()) {
 	if seeded == before {
 		c.t.Error("the consent did not have web2 seeded")
 	}
-	if again == nil {
-		return
+	if again != nil {
+		again()
+		c.apply()
+		if c.copied("web2") != seeded {
+			c.t.Error("a token was used a second time")
+		}
+		c.replicate(reseeding(token + "-again")...)
+		c.apply()
+		c.settled()
 	}
-	again()
+	c.replicate()
 	c.apply()
-	if c.copied("web2") != seeded {
-		c.t.Error("a token was used a second time")
-	}
-	c.replicate(reseeding(token + "-again")...)
-	c.apply()
-	c.settled()
 }
 
 // errant sees a write of the replica's own told, left alone, and discarded by consent.
@@ -102,14 +111,14 @@ func TestReplicationDriftsOfAllSortsAtOnce(t *testing.T) {
 	c.step("DriftsAreRepairedTogether", func() {
 		c.sql("web1", "SET GLOBAL sync_binlog = 0; REVOKE INSERT ON notes.* FROM notes@'%'; DROP USER foobar_repl@'%'")
 		c.sql("web2", "SET GLOBAL read_only = OFF; STOP REPLICA; CHANGE MASTER TO MASTER_USE_GTID = no, MASTER_SSL_VERIFY_SERVER_CERT = 0, MASTER_DELAY = 60")
-		c.differ("web1/NotDurable", "web1/CatalogDiffers", "web2/ReplicaWritable", "web2/ReplicationStopped", "web2/NotAutoPosition", "web2/NoTLS", "web2/Delayed")
+		c.plan().drifts("web1/NotDurable", "web1/CatalogDiffers", "TwoWritable", "web2/ReplicaWritable", "web2/ReplicationStopped", "web2/NotAutoPosition", "web2/NoTLS", "web2/Delayed")
 		c.apply()
 		c.settled()
 	})
 	// Fault 16: what was written while it was writable is looked for afterwards.
 	c.step("Fault16ReplicaWasWritableAndWasWrittenTo", func() {
 		c.sql("web2", "SET GLOBAL read_only = OFF; INSERT INTO notes.acknowledged VALUES ('errant', 2)")
-		c.differ("web2/ReplicaWritable").condition("Errant")
+		c.differ("TwoWritable", "web2/ReplicaWritable").condition("Errant")
 		c.apply()
 		if got := c.sql("web2", "SELECT @@read_only"); got != "1" {
 			c.t.Errorf("read_only is %s", got)

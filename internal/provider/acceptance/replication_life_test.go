@@ -45,6 +45,7 @@ func (c *cluster) whole(o outcome) {
 // again, which copies nothing.
 func (c *cluster) detached() {
 	copies, epoch := c.copied("web1")+c.copied("web2"), c.agreed().Epoch
+	c.write("look.tf", "")
 	c.must("destroy", "-no-color", "-input=false", "-auto-approve", "-target="+db)
 	if primary := c.agreed().Primary; primary != "" {
 		c.t.Errorf("after the destroy %s is recorded as primary", primary)
@@ -62,7 +63,7 @@ func (c *cluster) detached() {
 		c.t.Error("a database that belongs to no replication came up writable")
 	}
 
-	c.apply()
+	c.form()
 	c.settled()
 	if now := c.copied("web1") + c.copied("web2"); now != copies {
 		c.t.Error("to attach again, data were copied")

@@ -95,6 +95,7 @@ func TestFault35SeedOntoAServerWithData(t *testing.T) {
 		c.refused("apply", "-auto-approve")
 		c.replicate(reseeding("for web2")...)
 		c.apply()
+		c.write("look.tf", looked)
 		c.settled()
 		c.same("notes.seeded")
 	})

@@ -50,8 +50,7 @@ func (c *cluster) formsAroundData(doublings int) {
 	capture := c.capture("web2", text, c.password)
 	load := c.load("write", "web1", "web1") // refused until the replication makes its account
 
-	c.replicate()
-	c.apply()
+	c.form()
 	load.meets("ok")
 	load.kept(load.stop(), "web1")
 	c.same("notes.seeded", "notes.acknowledged")
@@ -188,7 +187,7 @@ func (c *cluster) refuses() {
 		edits []string
 		want  []string
 	}{
-		"a change of primary": {[]string{`primary = "web1"`, `primary = "web2"`}, []string{"with primary", "switchover"}},
+		"a change of primary": {[]string{`primary = "web1"`, `primary = "web2"`}, []string{`primary = "web2"`, "switchover"}},
 		"a member without a database server": {
 			[]string{
 				`  witnesses = { lb1 = foobar_machine.vm["lb1"] }`, ``,

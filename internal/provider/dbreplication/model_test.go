@@ -99,6 +99,18 @@ func TestAddressesStayAsTheyWereWritten(t *testing.T) {
 	}
 }
 
+func TestRepairCostsTheSameWhateverIsLeftOfIt(t *testing.T) {
+	spec := everything()
+	if got := foresee(spec, spec); got.Impact != api.ImpactRuntime {
+		t.Errorf("a repair costs %s", got.Impact)
+	}
+	other := spec
+	other.MaxLag++
+	if got := foresee(spec, other); got.Impact != api.ImpactNone {
+		t.Errorf("of a change the agent tells the cost, which is at least %s", got.Impact)
+	}
+}
+
 func TestStatusIsNullWhereNothingIsKnown(t *testing.T) {
 	null := model{CurrentPrimary: types.StringNull(), Epoch: types.Int64Null(), Roles: types.MapNull(types.StringType)}
 	seen := api.DBReplicationStatus{

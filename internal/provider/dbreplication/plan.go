@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -43,6 +44,17 @@ func resolve(ctx context.Context, _ string, config tfsdk.Config, plan *tfsdk.Pla
 		}
 	}
 	return diags
+}
+
+// foresee tells what a repair costs: with the same specification again the
+// agent finds less to do, or nothing, once the servers below have been applied,
+// which may have been what was wrong. The plan of an apply has to say then what
+// the one that was approved said.
+func foresee(before, after api.DBReplication) api.Plan {
+	if string(api.Encode(before)) == string(api.Encode(after)) {
+		return api.Plan{Impact: api.ImpactRuntime}
+	}
+	return api.Plan{Impact: api.ImpactNone}
 }
 
 // samePrimary is a plan modifier that refuses another primary.

@@ -23,7 +23,7 @@ const description = "Makes database servers one database: a primary that takes t
 	"do not is left alone, until `reseed` allows to discard that. After a restart the primary takes writes again only when a majority of the members and witnesses knows of no other.\n\n" +
 	"A copy of much data takes longer than Terraform waits by default: see `timeouts`.\n\n" +
 	"The servers have to let one another in: name the members' machines in the `allowed_clients` of each `foobar_db_server`.\n\n" +
-	"A destroy ends the replication and deletes no data: every member keeps its databases and users, and refuses writes. " +
+	"A destroy ends the replication and deletes no data: every member keeps its databases and users. A primary that takes writes takes them until its next restart, and then nobody does. " +
 	"What moves by itself, such as the lag, is in the data source of the same name."
 
 // model is the resource's model.
@@ -57,6 +57,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		Resolve:     resolve,
 		Check:       check,
 		Guess:       guess,
+		Foresee:     foresee,
 		Secrets:     passwords,
 		Prepare:     enlist,
 		Others:      others,
