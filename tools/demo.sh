@@ -82,7 +82,7 @@ note() {
 # replication prints what the data source says of the members.
 replication() {
     # shellcheck disable=SC2016 # these are Terraform's
-    local lag='m.lag_milliseconds == null ? "" : ", ${m.lag_milliseconds} ms behind"'
+    local lag='m.lag_milliseconds == null ? "" : ", at most ${m.lag_milliseconds} ms behind"'
     # shellcheck disable=SC2016
     local line='"${name}: ${m.role}, ${m.state}, epoch ${m.epoch}, at ${m.position}${'$lag'}"'
     tf "$stack" console "${variables[@]}" <<<"join(\"\\n\", [for name, m in data.foobar_db_replication.notes.members : $line])" |
