@@ -140,12 +140,25 @@ func (r DBReplication) Peers() map[string]DBPeer {
 	return peers
 }
 
-// DBMembership is what PUT /v1/replications/{name}/membership tells a machine:
-// which machines it takes part in a replication with. These, and no others, may
-// from then on look at its part and give it orders.
-type DBMembership struct {
-	Peers map[string]DBPeer `json:"peers"`
+// Membership returns which machines the replication has, and what for.
+func (r DBReplication) Membership() DBMembership {
+	return DBMembership{Peers: r.Peers(), Members: slices.Sorted(maps.Keys(r.Members))}
 }
+
+// DBMembership is what PUT /v1/replications/{name}/membership tells a machine:
+// which machines it takes part in a replication with. It is the word of who
+// holds the deployment's seed, and counts for more than any machine's.
+type DBMembership struct {
+	// Peers are all machines of the replication. These, and no others, may from
+	// then on look at the machine's part.
+	Peers map[string]DBPeer `json:"peers"`
+	// Members name the peers that have a database. Only they may coordinate the
+	// replication and copy its data; the others are witnesses.
+	Members []string `json:"members"`
+}
+
+// Member reports whether a machine is a member, which has a database.
+func (m DBMembership) Member(machine string) bool { return slices.Contains(m.Members, machine) }
 
 // DBCaller is the machine that calls about a replication: its name, and the pin
 // of the key with which it proved to be that machine. A machine takes part if

@@ -100,6 +100,16 @@ func (m DBMembership) Validate() Violations {
 		validateName(&v, at, name)
 		m.Peers[name].validate(&v, at)
 	}
+	within(&v, "/members", int64(len(m.Members)), 1, maxDBMembers, "members")
+	for i, name := range m.Members {
+		at := Pointer("/members").At(i)
+		if _, ok := m.Peers[name]; !ok {
+			v.Add(at, "%q is not among the peers; they are: %s", name, list(slices.Sorted(maps.Keys(m.Peers))))
+		}
+		if slices.Contains(m.Members[:i], name) {
+			v.Add(at, "%q is there twice", name)
+		}
+	}
 	return v
 }
 

@@ -93,6 +93,40 @@ func TestDBReplicationValidate(t *testing.T) {
 	}
 }
 
+func TestDBMembershipValidate(t *testing.T) {
+	tests := map[string]struct {
+		change  func(*DBMembership)
+		pointer Pointer
+		says    string
+	}{
+		"well":             {change: func(*DBMembership) {}},
+		"no peers":         {func(m *DBMembership) { m.Peers = nil }, "/peers", "1 to 15"},
+		"no name":          {func(m *DBMembership) { m.Peers["Web 3"] = m.Peers["web1"] }, "/peers/Web 3", "not a name"},
+		"pin":              {func(m *DBMembership) { m.Peers["lb1"] = DBPeer{Address: "lb1:1", Key: "abc"} }, "/peers/lb1/key", "abc"},
+		"no members":       {func(m *DBMembership) { m.Members = nil }, "/members", "1 to 9"},
+		"unknown member":   {func(m *DBMembership) { m.Members = append(m.Members, "web3") }, "/members/2", `"web3" is not among the peers`},
+		"one member twice": {func(m *DBMembership) { m.Members = append(m.Members, "web1") }, "/members/2", "there twice"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := pairOf().Membership()
+			test.change(&m)
+			found := m.Validate()
+			if test.says == "" {
+				if len(found) > 0 || !m.Member("web1") || !m.Member("web2") || m.Member("lb1") || len(m.Peers) != 3 {
+					t.Errorf("%+v: %v", m, found)
+				}
+				return
+			}
+			if !slices.ContainsFunc(found, func(v Violation) bool {
+				return v.Pointer == test.pointer && strings.Contains(v.Detail, test.says)
+			}) {
+				t.Errorf("got %v, want one at %s that says %q", found, test.pointer, test.says)
+			}
+		})
+	}
+}
+
 func TestPasswordsVersionFollowsUsersAndVersions(t *testing.T) {
 	r := pairOf()
 	first := r.PasswordsVersion()

@@ -19,7 +19,7 @@ import (
 func TestEnlist(t *testing.T) {
 	f := newFake(t)
 	f.handle("PUT /v1/replications/notes/membership", func(*http.Request, string) (any, error) { return "", nil })
-	membership := api.DBMembership{Peers: map[string]api.DBPeer{"web2": {Address: "10.0.0.2:9443", Key: api.KeyPin(nil), Incarnation: 1}}}
+	membership := api.DBMembership{Peers: map[string]api.DBPeer{"web2": {Address: "10.0.0.2:9443", Key: api.KeyPin(nil), Incarnation: 1}}, Members: []string{"web2"}}
 	if err := call(t, f.target(), options()).Enlist(t.Context(), "notes", membership); err != nil {
 		t.Fatal(err)
 	}

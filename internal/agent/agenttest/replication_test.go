@@ -42,7 +42,7 @@ func TestMachinesOfAReplicationTalkToOneAnother(t *testing.T) {
 	if err := one.From(two).Enlist(t.Context(), "notes", api.DBMembership{}); !api.IsProblem(err, api.ProblemForbidden) {
 		t.Errorf("a machine enlisted another: %v", err)
 	}
-	told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}}
+	told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}, Members: []string{"web1", "web2"}}
 	if err := admin.Enlist(t.Context(), "notes", told); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestRebuiltMachineIsAStrangerUntilItsKeyIsTold(t *testing.T) {
 	two, _ := enrolled(t, agenttest.Config{Node: "web2", Seed: one.Seed()})
 	enlist := func() {
 		t.Helper()
-		told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}}
+		told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}, Members: []string{"web1", "web2"}}
 		if err := admin.Enlist(t.Context(), "notes", told); err != nil {
 			t.Fatal(err)
 		}
@@ -103,10 +103,10 @@ func TestRebuiltMachineIsAStrangerUntilItsKeyIsTold(t *testing.T) {
 
 func TestWhatIsWrongWithAPartIsInTheMachinesHealth(t *testing.T) {
 	m, admin := enrolled(t, agenttest.Config{})
-	if err := admin.Enlist(t.Context(), "notes", api.DBMembership{Peers: map[string]api.DBPeer{"web1": m.Peer()}}); err != nil {
+	if err := admin.Enlist(t.Context(), "notes", api.DBMembership{Peers: map[string]api.DBPeer{"web1": m.Peer()}, Members: []string{"web1"}}); err != nil {
 		t.Fatal(err)
 	}
-	if health, err := m.Admin().Health(t.Context()); err != nil || len(health.Conditions) != 0 {
+	if health, err := m.Admin().Health(t.Context()); err != nil || len(health.Conditions) != 1 || health.Conditions[0].Severity != api.SeverityInfo {
 		t.Errorf("a part that is well: %+v, %v", health, err)
 	}
 	m.Stop()

@@ -32,12 +32,15 @@ const (
 	conditionRecord     = "ReplicationRecordUnreadable"
 	conditionMembership = "ReplicationMembershipUnreadable"
 	conditionTold       = "ReplicationUntold"
+	// conditionPart is not amiss: only the coordinator has the component, and
+	// whoever is at another machine wants to know what that is, too.
+	conditionPart = "ReplicationPart"
 )
 
 // verdicts says how bad a condition is, and what comes after what is the case.
 func verdicts(kind string) (severity api.Severity, then string) {
 	switch kind {
-	case conditionSeeding:
+	case conditionSeeding, conditionPart:
 		return api.SeverityInfo, ""
 	case conditionFence:
 		return api.SeverityError, "If it goes on, stop the database's unit."
@@ -83,23 +86,62 @@ func (n *Node) Conditions() []api.Condition {
 	return all
 }
 
-// present returns a part's conditions, in the order of their types.
+// present returns a part's conditions: what is amiss, in the order of their
+// types, what is under way, and what the part is.
 func (p *part) present() []api.Condition {
 	arrived := p.arrived.Load()
+	record, unread := p.store.recorded()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []api.Condition
 	for _, kind := range slices.Sorted(maps.Keys(p.conditions)) {
 		all = append(all, p.conditions[kind])
 	}
+	inform := func(kind, message string) {
+		severity, _ := verdicts(kind)
+		all = append(all, api.Condition{Type: kind, Severity: severity, Message: message})
+	}
 	if donor := p.donor; donor != "" {
-		severity, _ := verdicts(conditionSeeding)
-		all = append(all, api.Condition{
-			Type: conditionSeeding, Severity: severity,
-			Message: fmt.Sprintf("Replication %s: seeding from %s: %s.", p.name, donor, megabytes(arrived)),
-		})
+		inform(conditionSeeding, fmt.Sprintf("Replication %s: seeding from %s: %s.", p.name, donor, megabytes(arrived)))
+	}
+	if standing := p.standing(record); unread == nil && standing != "" {
+		inform(conditionPart, p.name+": "+standing)
 	}
 	return all
+}
+
+// standing says what the machine is in the replication, by its own record; ""
+// if the replication has ended, or was left. The part is locked.
+func (p *part) standing(record replication.Record) string {
+	self := p.node.Self()
+	kind, role, counted := "witness", "witness", record.Primary != ""
+	if p.membership.Member(p.node.Deps.Self) {
+		kind, role, counted = "member", "replica", counts(record, self)
+	}
+	switch {
+	case len(p.membership.Peers) == 0: // which is told of as such
+		return ""
+	case record.Epoch == 0:
+		return kind + ", nothing recorded yet"
+	case !counted:
+		return ""
+	case record.Primary == self:
+		return fmt.Sprintf("primary of epoch %d, %s", record.Epoch, p.openness())
+	}
+	return fmt.Sprintf("%s, epoch %d, primary %s", role, record.Epoch, record.Primary)
+}
+
+// openness says what a primary's database is, as the keeper knows it. The part
+// is locked.
+func (p *part) openness() string {
+	_, fenced := p.conditions[conditionFenced]
+	switch {
+	case fenced:
+		return "fenced"
+	case p.life.Opened && p.beats < beatsMissed:
+		return "open"
+	}
+	return "not known to be open"
 }
 
 // receives notes whose copy arrives from now on, "" for none.

@@ -63,7 +63,7 @@ func TestNobodyElseIsOpened(t *testing.T) {
 		b.voters.set("lb1", first("web1"))
 		b.reboot()
 		b.attend()
-		if b.db.open() || len(b.Conditions()) > 0 || b.voters.asked > 0 {
+		if b.db.open() || len(b.amiss()) > 0 || b.voters.asked > 0 {
 			t.Errorf("%s: open %v, %+v", name, b.db.open(), b.Conditions())
 		}
 	}
@@ -375,7 +375,7 @@ func TestServerThatDoesNotRunIsLeftAlone(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	b.unit.down = true
 	b.attend()
-	if b.db.open() || b.db.set != nil || len(b.Conditions()) > 0 {
+	if b.db.open() || b.db.set != nil || len(b.amiss()) > 0 {
 		t.Errorf("it was touched: %+v", b.Conditions())
 	}
 }
@@ -412,7 +412,7 @@ func TestFormerPartKeepsOut(t *testing.T) {
 	b.must(b.part("other").store.SetRecord(t.Context(), first("web1")))
 	b.db.mark = &replication.SeedMark{Donor: "web2"}
 	b.attend()
-	if b.db.mark == nil || b.db.set != nil || len(b.Conditions()) > 0 {
+	if b.db.mark == nil || b.db.set != nil || len(b.amiss()) > 0 {
 		t.Errorf("the former part had its hands in: %+v", b.Conditions())
 	}
 }

@@ -174,8 +174,8 @@ func (n *Node) part(name string) *part {
 	return n.parts[name]
 }
 
-// Enlist keeps which machines take part, and may from then on talk about the
-// replication. It comes from who holds the deployment's seed.
+// Enlist keeps which machines take part, as members or witnesses, and may from
+// then on talk about the replication. It comes from who holds the deployment's seed.
 func (n *Node) Enlist(_ context.Context, name string, m api.DBMembership) error {
 	if err := n.checkMembership(name, m); err != nil {
 		return err
@@ -196,21 +196,12 @@ func (n *Node) Enlist(_ context.Context, name string, m api.DBMembership) error 
 }
 
 func (n *Node) checkMembership(name string, m api.DBMembership) error {
-	var v api.Violations
+	v := m.Validate()
 	if err := api.CheckName(name); err != nil {
 		v.Add("", "%s", err)
 	}
 	if _, ok := m.Peers[n.Deps.Self]; !ok {
 		v.Add("/peers", "this machine, %q, is not among them; a machine is told of its own replications only", n.Deps.Self)
-	}
-	for peer, at := range m.Peers {
-		pointer := api.Pointer("/peers").At(peer)
-		if err := api.CheckName(peer); err != nil {
-			v.Add(pointer, "%s", err)
-		}
-		if err := api.CheckKeyPin(at.Key); at.Key != "" && err != nil {
-			v.Add(pointer.At("key"), "%s", err)
-		}
 	}
 	if err := v.Problem(); err != nil {
 		return err
@@ -238,7 +229,7 @@ func (n *Node) Record(ctx context.Context, name string, by api.DBCaller) (replic
 
 // Tell keeps what the coordinator tells.
 func (n *Node) Tell(ctx context.Context, name string, by api.DBCaller, told api.DBTold) error {
-	p, err := n.admit(name, by)
+	p, err := n.admitMember(name, by)
 	if err != nil {
 		return err
 	}
@@ -250,7 +241,7 @@ func (n *Node) Tell(ctx context.Context, name string, by api.DBCaller, told api.
 
 // Copy writes a copy of this member's data to another member.
 func (n *Node) Copy(ctx context.Context, name string, by api.DBCaller, to io.Writer) error {
-	p, err := n.admit(name, by)
+	p, err := n.admitMember(name, by)
 	if err != nil {
 		return err
 	}
@@ -259,7 +250,7 @@ func (n *Node) Copy(ctx context.Context, name string, by api.DBCaller, to io.Wri
 		return refused("There is no data to copy", "%s has no database of replication %s", n.Deps.Self, name)
 	}
 	if _, member := told.Spec.Members[by.Node]; !member {
-		return forbidden("%s is no member of replication %s; its data go to members only", by.Node, name)
+		return forbidden("%s is no member of replication %s yet; its data go to members only", by.Node, name)
 	}
 	p.log.Info("a member copies the data", "to", by.Node)
 	if err := database.Engine.Donate(ctx, to); err != nil {
@@ -281,6 +272,20 @@ func (n *Node) admit(name string, by api.DBCaller) (*part, error) {
 		return nil, forbidden("%s is not among the machines that %s was told to share replication %q with", by.Node, n.Deps.Self, name)
 	case peer.Key != "" && peer.Key != by.Key:
 		return nil, forbidden("%s shows another key than the one that it is to have in replication %q: it was rebuilt since, or is another machine; terraform apply tells the new key", by.Node, name)
+	}
+	return p, nil
+}
+
+// admitMember returns the part, if the caller may command it and have its data.
+// Who that may be is not in what machines tell one another: a witness would tell
+// of itself that it is the primary.
+func (n *Node) admitMember(name string, by api.DBCaller) (*part, error) {
+	p, err := n.admit(name, by)
+	if err != nil {
+		return nil, err
+	}
+	if !p.enlisted().Member(by.Node) {
+		return nil, forbidden("%s is a witness by what %s was told of replication %q: it may look and vote; orders come from members, and the data go to members only", by.Node, n.Deps.Self, name)
 	}
 	return p, nil
 }

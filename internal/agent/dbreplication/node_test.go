@@ -57,6 +57,83 @@ func TestWhoMayTalk(t *testing.T) {
 	b.must(err)
 }
 
+// forged is what a witness tells that would have the data: that it is the primary.
+func forged() api.DBTold {
+	d := told("lb1")
+	d.Spec.Members["lb1"] = api.DBMember{
+		DBPeer: api.DBPeer{Address: "lb1:7000"}, Server: "lb1", ServerID: 3, Host: "10.0.0.3", Port: 3306,
+	}
+	delete(d.Spec.Witnesses, "lb1")
+	return d
+}
+
+// TestWitnessCommandsNobody, whatever it tells: who is member is the word of the
+// seed's holder. Nor is it heard where nobody has told of the replication yet.
+func TestWitnessCommandsNobody(t *testing.T) {
+	b := newBay(t)
+	b.must(b.Enlist(t.Context(), "fresh", membership("web1", "web2", "lb1")))
+	record := replication.Record{Epoch: 9, Primary: "lb1"}
+	for _, name := range []string{notes, "fresh"} {
+		calls := map[string]error{}
+		calls["tell"] = b.Tell(t.Context(), name, caller("lb1"), forged())
+		_, calls["fence"] = b.Order(t.Context(), name, caller("lb1"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
+		_, calls["record"] = b.Order(t.Context(), name, caller("lb1"), order("2", replication.Action{Verb: replication.DoRecord, Record: &record}), time.Minute)
+		calls["lock"] = b.Lock(t.Context(), name, caller("lb1"), "op")
+		calls["unlock"] = b.Unlock(t.Context(), name, caller("lb1"), "op")
+		calls["copy"] = b.Copy(t.Context(), name, caller("lb1"), &bytes.Buffer{})
+		for call, err := range calls {
+			if !api.IsProblem(err, api.ProblemForbidden) || !strings.Contains(err.Error(), "lb1 is a witness") {
+				t.Errorf("%s: %s: %v", name, call, err)
+			}
+		}
+		if seen, err := b.Record(t.Context(), name, caller("lb1")); err != nil || seen.Epoch != 0 {
+			t.Errorf("%s: what a witness may see is %+v, %v", name, seen, err)
+		}
+	}
+	if now, _ := b.Told(notes); now.Spec.Primary != "web1" {
+		t.Errorf("it was told %+v", now.Spec)
+	}
+	if _, ok := b.Told("fresh"); ok {
+		t.Error("a witness was heard")
+	}
+}
+
+// TestDataGoToMembersOnly: a machine that a told spec lists, and that is no
+// member by the membership, gets none.
+func TestDataGoToMembersOnly(t *testing.T) {
+	b := newBay(t)
+	m := membership("web1", "web2", "lb1")
+	m.Members = append(m.Members, "lb1")
+	b.must(b.Enlist(t.Context(), notes, m))
+	listed := forged()
+	listed.Spec.Primary = "web1"
+	b.must(b.Tell(t.Context(), notes, caller("web1"), listed))
+	b.must(b.Copy(t.Context(), notes, caller("lb1"), &bytes.Buffer{}))
+
+	b.must(b.Enlist(t.Context(), notes, membership("web1", "web2", "lb1")))
+	var got bytes.Buffer
+	wantType(t, b.Copy(t.Context(), notes, caller("lb1"), &got), api.ProblemForbidden)
+	b.restart()
+	wantType(t, b.Copy(t.Context(), notes, caller("lb1"), &got), api.ProblemForbidden)
+	if got.Len() > 0 {
+		t.Errorf("a witness received %q", got.String())
+	}
+}
+
+// TestFormerMemberCommandsNobody: its last word does not make it coordinator.
+func TestFormerMemberCommandsNobody(t *testing.T) {
+	b := newBay(t)
+	b.must(b.Tell(t.Context(), notes, caller("web2"), told("web2")))
+	b.must(b.Lock(t.Context(), notes, caller("web2"), "op"))
+	m := membership("web1", "web2", "lb1")
+	m.Members = []string{"web1"}
+	b.must(b.Enlist(t.Context(), notes, m))
+	_, err := b.Order(t.Context(), notes, caller("web2"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
+	wantType(t, err, api.ProblemForbidden)
+	wantType(t, b.Lock(t.Context(), notes, caller("web2"), "op"), api.ProblemForbidden)
+	wantType(t, b.Tell(t.Context(), notes, caller("web2"), told("web2")), api.ProblemForbidden)
+}
+
 // TestOnlyTheCoordinatorCommands: the others look, vote and copy.
 func TestOnlyTheCoordinatorCommands(t *testing.T) {
 	b := newBay(t)
@@ -79,6 +156,14 @@ func TestWhatIsToldIsChecked(t *testing.T) {
 		"a spec that is none":     func(d *api.DBTold) { d.Spec.Engine = "lotus" },
 		"without this machine":    func(d *api.DBTold) { delete(d.Spec.Members, "web1"); d.Spec.Primary = "web2" },
 		"with an unknown machine": func(d *api.DBTold) { d.Spec.Witnesses["lb2"] = api.DBPeer{Address: "lb2:7000"} },
+		"with a witness as member": func(d *api.DBTold) {
+			d.Spec.Members["lb1"] = forged().Spec.Members["lb1"]
+			delete(d.Spec.Witnesses, "lb1")
+		},
+		"with a member as witness": func(d *api.DBTold) {
+			delete(d.Spec.Members, "web2")
+			d.Spec.Witnesses["web2"] = api.DBPeer{Address: "web2:7000"}
+		},
 		"with no address of a member": func(d *api.DBTold) {
 			m := d.Spec.Members["web2"]
 			m.Host = "web2\n127.0.0.1 x"
@@ -94,7 +179,10 @@ func TestWhatIsToldIsChecked(t *testing.T) {
 	if now, ok := b.Told(notes); !ok || now.Spec.Primary != "web1" || len(now.Spec.Witnesses) != 1 {
 		t.Errorf("it was told %+v", now)
 	}
-	for name, m := range map[string]api.DBMembership{"without this machine": membership("web2"), "no names": membership("web1", "no name")} {
+	for name, m := range map[string]api.DBMembership{
+		"without this machine": membership("web2"), "no names": membership("web1", "no name"), "no members": {Peers: membership("web1").Peers},
+		"a member that is no peer": {Peers: membership("web1").Peers, Members: []string{"web1", "web2"}},
+	} {
 		if err := b.Enlist(t.Context(), notes, m); !api.IsProblem(err, api.ProblemInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -155,7 +243,9 @@ func TestUntoldMachineVotes(t *testing.T) {
 
 func TestWitnessHasNoDatabase(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Enlist(t.Context(), "seen", membership("web1", "web2", "web3")))
+	m := membership("web1", "web2", "web3")
+	m.Members = []string{"web2", "web3"}
+	b.must(b.Enlist(t.Context(), "seen", m))
 	as := told("web2")
 	as.Spec.Members["web3"] = as.Spec.Members["web1"]
 	delete(as.Spec.Members, "web1")
@@ -344,6 +434,53 @@ func TestSeedIsShown(t *testing.T) {
 	if !strings.Contains(b.log.String(), "a copy arrives") {
 		t.Error("the log tells nothing of it")
 	}
+}
+
+// TestPartIsShown to whoever is at the machine; nothing has to be done about it.
+func TestPartIsShown(t *testing.T) {
+	b := newBay(t)
+	shows := func(want string) {
+		t.Helper()
+		for _, c := range b.Conditions() {
+			if c.Type != conditionPart {
+				continue
+			}
+			if c.Message != want || c.Severity != api.SeverityInfo {
+				t.Fatalf("it shows %+v, want %q", c, want)
+			}
+			return
+		}
+		if want != "" {
+			t.Fatalf("it shows nothing, want %q; there are %+v", want, b.Conditions())
+		}
+	}
+	shows("notes: member, nothing recorded yet")
+	b.records(first("web1"), first("web1"))
+	shows("notes: primary of epoch 1, not known to be open")
+	b.voters.silence(true, "web2", "lb1")
+	b.attend()
+	shows("notes: primary of epoch 1, fenced")
+	b.voters.silence(false, "web2", "lb1")
+	b.attend()
+	shows("notes: primary of epoch 1, open")
+	b.db.with(func(d *bayDB) { d.writable = false })
+	for range beatsMissed {
+		b.part(notes).beat(t.Context())
+	}
+	shows("notes: primary of epoch 1, not known to be open")
+	next := replication.Record{Epoch: 2, Primary: "web2", Members: []replication.NodeID{"web1", "web2"}}
+	b.must(b.part(notes).store.SetRecord(t.Context(), next))
+	shows("notes: replica, epoch 2, primary web2")
+	next.Epoch, next.Members = 3, []replication.NodeID{"web2"}
+	b.must(b.part(notes).store.SetRecord(t.Context(), next))
+	shows("") // it was left
+
+	m := membership("web1", "web2", "web3")
+	m.Members = []string{"web2", "web3"}
+	b.must(b.Enlist(t.Context(), notes, m))
+	shows("notes: witness, epoch 3, primary web2")
+	b.must(b.part(notes).store.SetRecord(t.Context(), replication.Record{Epoch: 4}))
+	shows("") // it has ended
 }
 
 // TestFailedWriteIsReadAgain: nobody knows what a write that failed has left.

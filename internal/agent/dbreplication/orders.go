@@ -65,7 +65,7 @@ func (p *part) holder() string {
 
 // Order starts the order or joins it, and waits at most wait for its end.
 func (n *Node) Order(ctx context.Context, name string, by api.DBCaller, order replication.Order, wait time.Duration) (done bool, err error) {
-	p, err := n.admit(name, by)
+	p, err := n.admitMember(name, by)
 	if err != nil {
 		return false, err
 	}
@@ -205,7 +205,7 @@ func (p *part) forget(j *job) {
 
 // Lock gives the part to one operation of the coordinator.
 func (n *Node) Lock(ctx context.Context, name string, by api.DBCaller, operation string) error {
-	p, err := n.admit(name, by)
+	p, err := n.admitMember(name, by)
 	if err == nil {
 		err = p.coordinates(by)
 	}
@@ -217,7 +217,7 @@ func (n *Node) Lock(ctx context.Context, name string, by api.DBCaller, operation
 
 // Unlock takes the part back from an operation; another one's lock stays.
 func (n *Node) Unlock(_ context.Context, name string, by api.DBCaller, operation string) error {
-	p, err := n.admit(name, by)
+	p, err := n.admitMember(name, by)
 	if err != nil {
 		return err
 	}

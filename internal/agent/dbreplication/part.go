@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -148,16 +149,10 @@ func (p *part) keepTold(told api.DBTold) error {
 func (p *part) checkTold(told api.DBTold) error {
 	v := told.Spec.Validate()
 	self := p.node.Deps.Self
-	peers := told.Spec.Peers()
-	if _, ok := peers[self]; !ok {
+	if _, ok := told.Spec.Peers()[self]; !ok {
 		v.Add("", "this machine, %q, is neither a member nor a witness", self)
 	}
-	known := p.enlisted().Peers
-	for peer := range peers {
-		if _, ok := known[peer]; !ok {
-			v.Add("", "%s has not been told that %q takes part; terraform apply tells all machines first", self, peer)
-		}
-	}
+	p.checkParts(&v, told.Spec)
 	if server := told.Spec.Members[self].Server; server != "" {
 		if other := p.node.takenBy(server, p.name); other != "" {
 			v.Add(api.Pointer("/members").At(self, "server"), "%q on %s takes part in replication %q already; a database takes part in one", server, self, other)
@@ -167,6 +162,24 @@ func (p *part) checkTold(told api.DBTold) error {
 		return err
 	}
 	return nil
+}
+
+// checkParts holds what a machine tells of the others against what the seed's
+// holder has told of them.
+func (p *part) checkParts(v *api.Violations, spec api.DBReplication) {
+	enlisted, peers := p.enlisted(), spec.Peers()
+	for _, peer := range slices.Sorted(maps.Keys(peers)) {
+		_, known := enlisted.Peers[peer]
+		_, member := spec.Members[peer]
+		switch {
+		case !known:
+			v.Add("", "%s has not been told that %q takes part; terraform apply tells all machines first", p.node.Deps.Self, peer)
+		case member && !enlisted.Member(peer):
+			v.Add(api.Pointer("/members").At(peer), "%s has been told that %q is a witness; terraform apply tells all machines first", p.node.Deps.Self, peer)
+		case !member && enlisted.Member(peer):
+			v.Add(api.Pointer("/witnesses").At(peer), "%s has been told that %q is a member; terraform apply tells all machines first", p.node.Deps.Self, peer)
+		}
+	}
 }
 
 // become makes the part what it was told to be. The part is locked, and in the
@@ -286,7 +299,12 @@ func (p *part) serves() string {
 // was left, or has ended, has no say in the database any more.
 func (p *part) counted() bool {
 	record, err := p.store.recorded()
-	return err != nil || record.Primary != "" && (len(record.Members) == 0 || slices.Contains(record.Members, p.node.Self()))
+	return err != nil || counts(record, p.node.Self())
+}
+
+// counts tells whether a record counts a member in.
+func counts(record replication.Record, member replication.NodeID) bool {
+	return record.Primary != "" && (len(record.Members) == 0 || slices.Contains(record.Members, member))
 }
 
 func (p *part) close() {

@@ -138,7 +138,7 @@ func (r *rack) spec(members ...string) api.DBReplication {
 func (r *rack) enlist(spec api.DBReplication) {
 	r.t.Helper()
 	for name := range spec.Peers() {
-		if err := r.machines[name].node.Enlist(r.t.Context(), "notes", api.DBMembership{Peers: spec.Peers()}); err != nil {
+		if err := r.machines[name].node.Enlist(r.t.Context(), "notes", spec.Membership()); err != nil {
 			r.t.Fatal(err)
 		}
 	}

@@ -12,9 +12,10 @@ import (
 )
 
 // Replications are the machine's parts of replications. Which machines a
-// replication has is told by an administrator alone, in Enlist; every other call
-// is refused to a machine that is not one of them. Errors that the caller can
-// act on are problems.
+// replication has, and which of them are members, is told by an administrator
+// alone, in Enlist; every other call is refused to a machine that is not one of
+// them, and to a witness all but View and Record. Errors that the caller can act
+// on are problems.
 type Replications interface {
 	// Enlist makes m the machines that may talk about a replication.
 	Enlist(ctx context.Context, name string, m api.DBMembership) error

@@ -45,7 +45,7 @@ func toldOfNotes() api.DBTold {
 }
 
 func TestReplicationCallsReachTheParts(t *testing.T) {
-	membership := api.DBMembership{Peers: map[string]api.DBPeer{"web2": {Address: "10.0.0.2:9443", Key: api.KeyPin(nil), Incarnation: 1}}}
+	membership := api.DBMembership{Peers: map[string]api.DBPeer{"web2": {Address: "10.0.0.2:9443", Key: api.KeyPin(nil), Incarnation: 1}}, Members: []string{"web2"}}
 	tests := map[string]struct {
 		role               api.Role
 		method, path, body string
@@ -117,6 +117,7 @@ func TestMembershipIsToldStrictly(t *testing.T) {
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"adr":"10.0.0.2"}}}`), api.ProblemInvalid, "/peers/web2/adr: is unknown")
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"address":"10.0.0.2","key":"","incarnation":1}}}`), api.ProblemInvalid, "/peers/web2/address")
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{}}`), api.ProblemInvalid, "/peers")
+	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"address":"10.0.0.2:9443","key":"","incarnation":1}},"members":["web1"]}`), api.ProblemInvalid, "/members/0")
 	wantProblem(t, b.change("PUT", "/v1/replications/Notes/membership", `{}`), api.ProblemInvalid, "the replication's name")
 	if len(b.parts.asked) > 0 {
 		t.Errorf("the parts were asked all the same: %s", b.parts.asked)

@@ -55,10 +55,14 @@ func TestStatusText(t *testing.T) {
 		}, 0)
 	fenced.Machine.Conditions = []api.Condition{
 		{Type: "DatabaseFenced", Severity: api.SeverityWarning, Message: "Replication notes: web1 " + verdict.String() + "."},
+		{Type: "ReplicationPart", Severity: api.SeverityInfo, Message: "notes: primary of epoch 3, fenced"},
 	}
 	fenced.Components = []api.Component{component(api.KindDBServer, "notes"), component(api.KindDBReplication, "notes")}
+	witness := enrolledMachine()
+	witness.Machine.Node = "lb1"
+	witness.Machine.Conditions = []api.Condition{{Type: "ReplicationPart", Severity: api.SeverityInfo, Message: "notes: witness, epoch 3, primary web1"}}
 	for name, status := range map[string]machineStatus{
-		"unenrolled.txt": unenrolled, "empty.txt": enrolledMachine(), "unwell.txt": unwell, "fenced.txt": fenced,
+		"unenrolled.txt": unenrolled, "empty.txt": enrolledMachine(), "unwell.txt": unwell, "fenced.txt": fenced, "witness.txt": witness,
 	} {
 		t.Run(name, func(t *testing.T) { golden.Compare(t, "status-"+name, status.String()) })
 	}

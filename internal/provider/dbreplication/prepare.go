@@ -14,7 +14,8 @@ import (
 )
 
 // enlist tells every machine which machines it takes part in the replication
-// with: it takes the CA's seed to say so, which no machine has. One that does
+// with, and which of them are members, that may have the data and command: it
+// takes the CA's seed to say so, which no machine has. One that does
 // not answer is passed over; the coordinator decides what can be done without
 // it, and the next apply tells it.
 func enlist(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.Diagnostics, error) {
@@ -22,7 +23,7 @@ func enlist(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.D
 	if err != nil {
 		return nil, err
 	}
-	membership, machines := api.DBMembership{Peers: spec.Peers()}, participants(planned)
+	membership, machines := spec.Membership(), participants(planned)
 	errs := make(map[string]error, len(machines))
 	var mu sync.Mutex
 	var all sync.WaitGroup

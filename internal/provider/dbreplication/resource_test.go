@@ -245,7 +245,7 @@ func told(t *testing.T, machines providertest.Machines) error {
 	t.Helper()
 	want := api.DBMembership{Peers: map[string]api.DBPeer{
 		"web1": {Address: "10.0.0.1:9443"}, "web2": {Address: "10.0.0.2:9443"}, "lb1": {Address: "10.0.0.10:9443"},
-	}}
+	}, Members: []string{"web1", "web2"}}
 	for name, m := range machines {
 		if got, ok := m.Enlisted("notes"); !ok || !reflect.DeepEqual(got, want) {
 			return fmt.Errorf("%s takes part with %v, %t", name, got, ok)
