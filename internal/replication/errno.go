@@ -3,6 +3,7 @@ package replication
 import (
 	"cmp"
 	"fmt"
+	"strings"
 )
 
 // errLogGone is the source's answer to a replica that asks for binary logs
@@ -56,6 +57,8 @@ func applierErrors(number int) errno {
 		return errno{means: "a lock was not to be had", cured: true}
 	case 1021, 1114, 1030, 1026, 3:
 		return errno{means: "the disk is full or failed", next: "make room, then apply", cured: true}
+	case 1594, 1744:
+		return errno{means: "the relay log is damaged", next: "an apply has the replica fetch it from the primary again", cured: true}
 	}
 	return errno{means: "an event cannot be applied"}
 }
@@ -72,8 +75,16 @@ func ioError(v sight) []hit {
 	})
 }
 
+// sqlError names the transaction that came before the one that failed, of
+// which the server does not tell the id.
 func sqlError(v sight) []hit {
-	return threadErrors(v, func(s SourceView) (Thread, errno) { return s.Applier, applierErrors(s.Applier.Errno) })
+	hits := threadErrors(v, func(s SourceView) (Thread, errno) { return s.Applier, applierErrors(s.Applier.Errno) })
+	for i, h := range hits {
+		if applied := v.Nodes[h.node].Applied; applied != "" {
+			hits[i].detail = strings.TrimSuffix(h.detail, ".") + "; it stands at " + applied
+		}
+	}
+	return hits
 }
 
 // threadErrors returns the members of which the thread that is asked for does

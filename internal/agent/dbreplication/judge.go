@@ -78,7 +78,7 @@ func messageOf(f replication.Finding) string {
 		message = node + ": " + message
 	}
 	if f.Next != "" {
-		message += ". " + capital(f.Next)
+		message = strings.TrimSuffix(message, ".") + ". " + capital(f.Next)
 	}
 	return message + "."
 }
