@@ -150,8 +150,9 @@ type EngineView struct {
 
 // Lag is how far a replica's data are behind the primary's clock.
 type Lag struct {
-	// Applied is from the primary's heartbeat to its being applied here. A
-	// clock that is behind the primary's shows as 0 with Skewed.
+	// Applied is from the primary's heartbeat to its being applied here, 0 at
+	// least. Of a clock that is far behind the primary's, which Skewed tells,
+	// it says nothing.
 	Applied api.Duration `json:"applied"`
 	Skewed  bool         `json:"skewed,omitempty"`
 	// AboveSince is when it came to exceed the limit, zero if it does not.

@@ -45,6 +45,7 @@ const (
 	CatalogDiffers       Code = "CatalogDiffers"
 	DuplicateIdentity    Code = "DuplicateIdentity"
 	VersionDirection     Code = "VersionDirection"
+	ClockSkewed          Code = "ClockSkewed"
 	Delayed              Code = "Delayed"
 	Left                 Code = "Left"
 	UnobservableNode     Code = "Unobservable"
@@ -95,6 +96,7 @@ func table() []rule {
 		{LogUpdatesOff, warning, false, setting("log_slave_updates", "ON"), nextRestart},
 		{BinlogRetentionShort, warning, false, retentionShort, "raise binlog_expire_logs_seconds in the settings of the member's foobar_db_server, or lower min_binlog_retention"},
 		{PrivilegedAppAccount, warning, false, each(everybody, privileged), "REVOKE these privileges, or drop the account: it can write to a replica in spite of read-only"},
+		{ClockSkewed, warning, false, each(sight.replicas, skewed), "set the clocks of both machines right (timedatectl tells of them): the lag is measured with them"},
 		{UnobservableNode, warning, false, unobservable, "foobar-agent status on the machine; its data and role are not known, and nothing is taken for fine"},
 
 		{SerialApply, info, false, setting("slave_parallel_threads", "2"), "set slave_parallel_threads to 2 or more in the settings of the member's foobar_db_server: a backlog takes long to apply otherwise"},
@@ -399,6 +401,13 @@ func lagHigh(v sight) []hit {
 		}
 		return fmt.Sprintf("lags %s, more than %s, since %s", m.Lag.Applied, v.Desired.MaxLag, m.Lag.AboveSince.UTC().Format(time.RFC3339))
 	})(v)
+}
+
+func skewed(m member) string {
+	if m.Lag == nil || !m.Lag.Skewed {
+		return ""
+	}
+	return "has a clock that is behind the primary's, so its lag is not known"
 }
 
 func left(v sight) []hit {

@@ -18,7 +18,7 @@ func TestFault11DiskFullOnTheReplica(t *testing.T) {
 		const state = "/var/lib/foobar-db/notes"
 		c.lab.Exec("web2", "sh", "-ec", "systemctl stop foobar-db-notes; mkdir /root/away; cp -a "+state+"/. /root/away; size=$(du -sm /root/away | cut -f1); "+
 			"mount -t tmpfs -o mode=0700,size=$((size + 24))m tmpfs "+state+"; chown mysql: "+state+"; cp -a /root/away/. "+state+"; systemctl start foobar-db-notes")
-		c.settled()
+		c.follows()
 		load := c.load("write", "web1", "web1")
 		c.app("web1", "web1", "INSERT INTO notes.seeded (body) VALUES (REPEAT('x', 1000000))")
 		for range 6 {
@@ -26,7 +26,9 @@ func TestFault11DiskFullOnTheReplica(t *testing.T) {
 		}
 		c.until("web2", "a machine with a full disk", "[ $(df --output=avail -k "+state+" | tail -n 1) -lt 64 ]")
 		load.meets("ok")
-		t.Log(c.plan().said)
+		p := c.plan() // a server that waits for room does not even tell its state
+		p.empty()
+		p.warns("DiskNearlyFull", `members["web2"]`)
 		c.lab.Exec("web2", "mount", "-o", "remount,size=1g", state)
 		c.lab.Exec("web2", "systemctl", "restart", "foobar-db-notes") // it looks for room once a minute only
 		load.kept(load.stop(), "web1")
@@ -42,7 +44,7 @@ func TestFault15EventThatCannotBeApplied(t *testing.T) {
 	c.step("IsToldWithErrorAndTransaction", func() {
 		c.sql("web2", "SET sql_log_bin = 0; INSERT INTO notes.acknowledged VALUES ('twice', 1)")
 		c.app("web2", "web1", "INSERT INTO notes.acknowledged VALUES ('twice', 1)")
-		c.until("web2", "a stopped replica", asks(`SELECT COUNT(*) FROM information_schema.processlist WHERE command = "Slave_SQL"`, "0"))
+		c.until("web2", "a stopped replica", showing("Last_SQL_Errno: 1062"))
 		why := c.plan().condition("SQLError")
 		for _, want := range []string{"web2", "1062", "0-", `reseed = { node = "web2"`} {
 			if !strings.Contains(why, want) {
@@ -67,7 +69,7 @@ func TestFault21DuplicateServerID(t *testing.T) {
 		one, two := c.sql("web1", "SELECT @@server_id"), c.sql("web2", "SELECT @@server_id")
 		c.sql("web2", "STOP REPLICA; SET GLOBAL server_id = "+one)
 		why := c.refused("plan")
-		for _, want := range []string{"web1", "web2", "server_id " + one} {
+		for _, want := range []string{"web1", "web2", one} {
 			if !strings.Contains(why, want) {
 				c.t.Errorf("the error does not say %q: %s", want, why)
 			}
@@ -86,7 +88,7 @@ func TestFault23PasswordOfReplicasChangedOnThePrimaryOnly(t *testing.T) {
 		copies := c.copied("web2")
 		c.sql("web1", "ALTER USER foobar_repl@'%' IDENTIFIED BY 'by hand'")
 		c.sql("web2", "STOP SLAVE IO_THREAD; START SLAVE IO_THREAD")
-		c.until("web2", "a replica that is refused", `mariadb --no-defaults -S /run/foobar-db-notes/mariadb.sock -e 'SHOW SLAVE STATUS\G' | grep -q 'Last_IO_Errno: 1045'`)
+		c.until("web2", "a replica that is refused", showing("Last_IO_Errno: 1045"))
 		p := c.differ("web1/CatalogDiffers", "web2/IOError")
 		drift, err := tfjsonpath.Traverse(p.change(db).Before, tfjsonpath.New("drift").AtMapKey("web2/IOError"))
 		if !strings.Contains(fmt.Sprint(drift), "1045") {
@@ -105,22 +107,23 @@ func TestFault23PasswordOfReplicasChangedOnThePrimaryOnly(t *testing.T) {
 // have one clock.)
 func TestFault36ClocksOutOfStep(t *testing.T) {
 	c := formed(t)
-	for skew, judge := range map[string]func(milliseconds float64) bool{
-		"+ INTERVAL 60 SECOND": func(ms float64) bool { return ms == 0 },
-		"- INTERVAL 60 SECOND": func(ms float64) bool { return ms >= 60_000 },
+	for skew, judge := range map[string]func(p plan, lag any) bool{
+		"+ INTERVAL 60 SECOND": func(p plan, lag any) bool { return lag == nil && p.condition("ClockSkewed") != "" },
+		"- INTERVAL 60 SECOND": func(_ plan, lag any) bool { ms, ok := lag.(float64); return ok && ms >= 60_000 },
 	} {
 		c.step("Heartbeat"+skew, func() {
 			c.lab.Exec("web1", "systemd-run", "--quiet", "--unit=skew", "mariadb", "--no-defaults", "-S", "/run/foobar-db-notes/mariadb.sock", "-e",
-				"LOCK TABLES foobar.heartbeat WRITE; UPDATE foobar.heartbeat SET beat = UTC_TIMESTAMP(6) "+skew+", writer = 'skewed'; DO SLEEP(600)")
-			c.until("web2", "a replica with that heartbeat", asks(`SELECT writer FROM foobar.heartbeat`, "skewed"))
+				"LOCK TABLES foobar.heartbeat WRITE; UPDATE foobar.heartbeat SET beat = UTC_TIMESTAMP(6) "+skew+"; DO SLEEP(600)")
+			const off = "SELECT ABS(TIMESTAMPDIFF(SECOND, beat, UTC_TIMESTAMP(6))) > 30 FROM foobar.heartbeat"
+			c.until("web2", "a replica with that heartbeat", asks(off, "1"))
 			p := c.plan()
 			p.empty()
 			lag, err := tfjsonpath.Traverse(p.status(), member("web2", "lag_milliseconds"))
-			if number, ok := lag.(float64); err != nil || !ok || !judge(number) {
+			if err != nil || !judge(p, lag) {
 				c.t.Errorf("with a clock %s the lag is %v: %v", skew, lag, err)
 			}
 			c.lab.Exec("web1", "systemctl", "stop", "skew")
-			c.until("web2", "a replica with the heartbeat of the agent", asks(`SELECT writer FROM foobar.heartbeat`, "web1"))
+			c.until("web2", "a replica with the heartbeat of the agent", asks(off, "0"))
 			c.settled()
 		})
 	}
@@ -149,7 +152,7 @@ func TestFault39RelayLogDamaged(t *testing.T) {
 		copies := c.copied("web2")
 		damage()
 		c.sql("web2", "START SLAVE SQL_THREAD")
-		c.until("web2", "a stopped replica", asks(`SELECT COUNT(*) FROM information_schema.processlist WHERE command = "Slave_SQL"`, "0"))
+		c.until("web2", "a stopped replica", showing("Last_SQL_Errno: 1594"))
 		c.differ("web2/SQLError")
 		c.apply()
 		c.settled()

@@ -181,6 +181,10 @@ func lookPrivileged(ctx context.Context, c *sql.Conn, view *replication.EngineVi
 	return err
 }
 
+// skewTolerance is by how much a clock may be behind the primary's: those of
+// machines that are kept in step differ by some milliseconds.
+const skewTolerance = time.Second
+
 // lookLag compares the last heartbeat that was applied here with the clock.
 // Without a source, or a heartbeat, it is unknown.
 func lookLag(ctx context.Context, c *sql.Conn, view *replication.EngineView) error {
@@ -195,6 +199,6 @@ func lookLag(ctx context.Context, c *sql.Conn, view *replication.EngineView) err
 		return err
 	}
 	lag := time.Duration(behind[0]) * time.Microsecond
-	view.Lag = &replication.Lag{Applied: api.Duration(max(lag, 0).Round(time.Millisecond)), Skewed: lag < 0}
+	view.Lag = &replication.Lag{Applied: api.Duration(max(lag, 0).Round(time.Millisecond)), Skewed: lag < -skewTolerance}
 	return nil
 }
