@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/lab"
 )
@@ -48,6 +49,7 @@ func (l *Lab) Try(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, l.program, args...)
 	cmd.Env = l.env
 	cmd.Stdout, cmd.Stderr = &out, &problem
+	cmd.WaitDelay = time.Second // what runs in a machine may outlive the command that is killed, and holds on to the output
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("lab %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(problem.String()))
 	}

@@ -3,13 +3,13 @@
 package acceptance
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -268,9 +268,8 @@ func host(machine string) string { return machine + "." + deployment + ".interna
 // until waits until a shell command succeeds on a machine.
 func (c *cluster) until(machine, what, command string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	if _, err := c.lab.Try(ctx, "exec", machine, "--", "sh", "-c", "until "+command+"; do sleep 0.1; done"); err != nil {
+	seconds := strconv.Itoa(int(patience.Seconds()))
+	if _, err := c.lab.TryExec(machine, "timeout", seconds, "sh", "-c", "until "+command+"; do sleep 0.1; done"); err != nil {
 		out, _ := c.lab.TryExec(machine, "sh", "-c", command)
 		status, _ := c.lab.TryExec(machine, "foobar-agent", "status")
 		c.t.Fatalf("%s does not become %s: %v\n%s\n%s", machine, what, err, out, status)

@@ -65,9 +65,9 @@ func (l *load) soFar() outcome {
 // meets waits until the load has met something new, "ok" or "no ERRNO".
 func (l *load) meets(what string) {
 	l.t.Helper()
-	count := fmt.Sprintf("grep -c '^%s' %s", what, l.log())
+	count := fmt.Sprintf("cat %s 2>/dev/null | grep -c '^%s'", l.log(), what) // 0 as long as there is no log
 	before := strings.TrimSpace(l.lab.Exec(l.from, "sh", "-c", count+" || true"))
-	l.until(l.from, fmt.Sprintf("a load that meets %q", what), fmt.Sprintf(`[ "$(%s)" -gt %s ]`, count, before))
+	l.until(l.from, fmt.Sprintf("a machine whose load meets %q", what), fmt.Sprintf(`[ "$(%s)" -gt %s ]`, count, before))
 }
 
 // stop ends the load and returns what became of it.
