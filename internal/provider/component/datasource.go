@@ -138,12 +138,16 @@ func (d *DataSource[M, S]) look(ctx context.Context, shared *ViewModel) (api.Com
 	return agent.Get(ctx, api.ID{Kind: d.view.Kind, Name: shared.Name.ValueString()})
 }
 
+// show sets the model to what the machine answered. While an operation is at
+// work there is no status, which a condition tells: what moves is null then.
 func (d *DataSource[M, S]) show(ctx context.Context, found api.Component, model *M) error {
-	var status S
-	if err := json.Unmarshal(found.Status, &status); err != nil {
-		return fmt.Errorf("read the status that the agent answered: %w", err)
+	if len(found.Status) > 0 {
+		var status S
+		if err := json.Unmarshal(found.Status, &status); err != nil {
+			return fmt.Errorf("read the status that the agent answered: %w", err)
+		}
+		d.view.Show(status, model)
 	}
-	d.view.Show(status, model)
 	shared := d.view.Shared(model)
 	shared.Generation = types.Int64Value(found.Generation)
 	shared.AppliedAt = types.StringValue(found.AppliedAt.UTC().Format(time.RFC3339))

@@ -657,6 +657,15 @@ data "foobar_db_replication" "notes" {
 				shown(at("members"), knownvalue.Null()),
 			},
 		},
+		testresource.TestStep{
+			PreConfig: func() { web1.Fail(nil); web1.Shows(notes(), nil) },
+			Config:    looking,
+			ConfigStateChecks: []statecheck.StateCheck{
+				shown(at("reachable"), knownvalue.Bool(true)),
+				shown(at("generation"), knownvalue.Int64Exact(1)),
+				shown(at("members"), knownvalue.Null()),
+			},
+		},
 		testresource.TestStep{PreConfig: func() { web1.Fail(nil) }, Config: configuration()},
 	)
 }

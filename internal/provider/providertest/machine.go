@@ -131,11 +131,15 @@ func (m *Machine) Enlisted(replication string) (membership api.DBMembership, ok 
 	return membership, ok
 }
 
-// Shows makes the status of a component, from now on, what a kind answers.
+// Shows makes the status of a component, from now on, what a kind answers; nil
+// is none, as while an operation is at work.
 func (m *Machine) Shows(id api.ID, status any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.status[id] = api.Encode(status)
+	m.status[id] = nil
+	if status != nil {
+		m.status[id] = api.Encode(status)
+	}
 }
 
 // Forgotten returns the machines that the last deletion was told to forget.
