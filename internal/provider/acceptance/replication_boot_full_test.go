@@ -32,8 +32,9 @@ func TestReplicationComesBackAsWhatItWas(t *testing.T) {
 			load.meets("ok")
 			c.lab.Kill(gone...)
 			c.opens("web1")
+			written := load.stop()
 			c.settled()
-			load.kept(load.soFar(), "web1", "web2")
+			load.kept(written, "web1", "web2")
 		})
 	}
 	for _, machine := range []string{"web1", "web2"} {
@@ -50,19 +51,19 @@ func TestReplicationComesBackAsWhatItWas(t *testing.T) {
 			c.until(machine, "a machine with another process", fmt.Sprintf(`[ "$(systemctl show -P MainPID foobar-db-notes.service)" -gt 0 ] && [ "$(systemctl show -P MainPID foobar-db-notes.service)" != %s ]`, before))
 			c.opens("web1")
 			load.meets("ok")
-			load.kept(load.stop(), "web1")
+			written := load.stop()
 			c.settled()
-			load.kept(load.soFar(), "web2")
+			load.kept(written, "web1", "web2")
 		})
 		c.step("RestartedAgentOf "+machine, func() {
 			load := c.load("write", "web2", "web1")
 			load.meets("ok")
 			c.lab.Exec(machine, "systemctl", "restart", "foobar-agent.service")
 			c.settled()
-			o := load.stop()
-			load.kept(o, "web1")
-			if len(o.refused) > 0 {
-				c.t.Errorf("writes were refused while an agent was restarted: %v", o.refused)
+			written := load.stop()
+			load.kept(written, "web1")
+			if len(written.refused) > 0 {
+				c.t.Errorf("writes were refused while an agent was restarted: %v", written.refused)
 			}
 		})
 	}
@@ -116,10 +117,10 @@ func TestFault04PrimaryCutOffFromItsReplicaOnly(t *testing.T) {
 		again := c.load("write", "web1", "web1")
 		again.meets("ok")
 		c.lab.Heal()
-		again.kept(again.stop(), "web1")
-		load.kept(load.soFar(), "web1")
+		before, after := load.stop(), again.stop()
 		c.settled()
-		again.kept(again.soFar(), "web1", "web2")
+		load.kept(before, "web1", "web2")
+		again.kept(after, "web1", "web2")
 		if now := c.agreed().Epoch; now != epoch {
 			c.t.Errorf("the epoch was %d and is %d", epoch, now)
 		}

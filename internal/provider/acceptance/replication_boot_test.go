@@ -50,8 +50,8 @@ func (c *cluster) primaryNeedsMajority(rounds int) {
 	c.explains("web1", "web2", "lb1")
 	c.lab.Heal()
 	c.opens("web1")
-	load.kept(written, "web1", "web2")
 	c.settled()
+	load.kept(written, "web1", "web2")
 }
 
 // explains fails the test unless a machine's database is fenced and takes no

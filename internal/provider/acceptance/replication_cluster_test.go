@@ -16,7 +16,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/lab/labtest"
 )
 
@@ -329,12 +328,4 @@ func content(t *testing.T, path ...string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// told returns the secret that replicas log in with.
-func (c *cluster) told() api.Secret {
-	c.t.Helper()
-	var told api.DBTold
-	c.json("web1", "told.json", &told)
-	return told.Replication
 }

@@ -3,8 +3,10 @@
 package acceptance
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,11 +56,37 @@ func (c *cluster) invariants() {
 	if slices.Contains(record.Members, "web2") {
 		c.subset()
 	}
+	if found := c.passwords().in(content(c.t, filepath.Join(c.directory, "terraform.tfstate"))); len(found) > 0 {
+		c.t.Errorf("in the state is %v", found)
+	}
+}
+
+// passwords returns the hunt for those of the app and of the replicas.
+func (c *cluster) passwords() *hunt {
+	c.t.Helper()
+	var told api.DBTold
+	c.json("web1", "told.json", &told)
 	h := &hunt{forms: map[string][]string{}}
 	h.add("the app's password", []byte(c.password))
-	h.add("the replication's password", []byte(c.told().Reveal()))
-	if found := h.in(content(c.t, filepath.Join(c.directory, "terraform.tfstate"))); len(found) > 0 {
-		c.t.Errorf("in the state is %v", found)
+	h.add("the replicas' password", []byte(told.Replication.Reveal()))
+	return h
+}
+
+// secrets fails the test if a password is in a machine's journal, or where
+// everybody may read it.
+func (c *cluster) secrets() {
+	h, bird := c.passwords(), "canary-"+rand.Text()
+	sought := strings.Join(slices.Concat(slices.Collect(maps.Values(h.forms))...), "\n")
+	h.forms[canary] = []string{bird}
+	for _, machine := range machines() {
+		c.lab.Exec(machine, "logger", bird)
+		h.clean(c.t, "the journal of "+machine, c.lab.Exec(machine, "sh", "-c", "journalctl --sync && journalctl --all --no-pager --output=cat"))
+		open := c.lab.Exec(machine, "runuser", "--user", "nobody", "--", "sh", "-c",
+			`echo "$1" >/tmp/sought; grep -rslIF "$1" /etc /opt /root /run /srv /tmp /var || true`, "-", sought)
+		if open != "/tmp/sought\n" {
+			c.t.Errorf("everybody on %s may read a password in %s", machine, open)
+		}
+		c.lab.Exec(machine, "rm", "/tmp/sought") // which everybody may read, and was found
 	}
 }
 

@@ -7,10 +7,22 @@ import "strconv"
 // seeding is a shell command that succeeds while a copy arrives on a machine.
 const seeding = "[ -e /var/lib/foobar-db/notes/data.seeding ] && [ -e /var/lib/foobar-db/notes/data.seed/ibdata1 ]"
 
-// rebuilt gives web2 a new machine, on which one apply restores everything:
-// the agent of it is killed in the middle of the seed, and what is there then
-// serves nobody; the next apply finishes.
+// rebuilt gives web2 a new machine, on which one apply restores everything.
 func (c *cluster) rebuilt() {
+	c.lab.Reset("web2")
+	c.met()
+	c.plan().updates(`foobar_machine.vm["web2"]`, db2, db)
+	load := c.load("write", "web1", "web1")
+	c.apply()
+	written := load.stop()
+	c.settled()
+	load.kept(written, "web1", "web2")
+	c.same("notes.seeded", "notes.acknowledged")
+}
+
+// struck kills the agent of a rebuilt web2 in the middle of the seed: what is
+// there then serves nobody, and the next apply finishes.
+func (c *cluster) struck() {
 	c.lab.Reset("web2")
 	c.met()
 	load := c.load("read", "web1", "web2")

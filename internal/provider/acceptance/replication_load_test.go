@@ -70,10 +70,11 @@ func (l *load) meets(what string) {
 	l.until(l.from, fmt.Sprintf("a machine whose load meets %q", what), fmt.Sprintf(`[ "$(%s)" -gt %s ]`, count, before))
 }
 
-// stop ends the load and returns what became of it.
+// stop ends the load, if its machine has not gone down with it, and returns
+// what became of it.
 func (l *load) stop() outcome {
 	l.t.Helper()
-	l.lab.Exec(l.from, "systemctl", "stop", l.name)
+	l.lab.Exec(l.from, "sh", "-c", "systemctl stop "+l.name+" 2>/dev/null || ! systemctl is-active --quiet "+l.name)
 	return l.soFar()
 }
 
