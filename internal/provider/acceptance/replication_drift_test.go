@@ -17,26 +17,24 @@ type drift struct {
 	is string
 }
 
-// drifts are the common ones, a stopped receiver as fault 14, a writable
-// replica as 16 and a wrong source as 18.
+// drifts are the common ones.
 func drifts() []drift {
 	return []drift{
-		{"a stopped replica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
-		{"Fault14 a stopped receiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
-		{"Fault16 a writable replica", "web2", "SET GLOBAL read_only = OFF", []string{"TwoWritable", "web2/ReplicaWritable"}, "", "SELECT @@read_only"},
+		{"StoppedReplica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
+		{"Fault14StoppedReceiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
+		{"Fault16WritableReplica", "web2", "SET GLOBAL read_only = OFF", []string{"TwoWritable", "web2/ReplicaWritable"}, "", "SELECT @@read_only"},
 		{
-			"Fault18 a replica of another source", "web2", "STOP REPLICA; CHANGE MASTER TO MASTER_HOST = '10.0.0.10'; START REPLICA",
+			"Fault18ReplicaOfAnotherSource", "web2", "STOP REPLICA; CHANGE MASTER TO MASTER_HOST = '10.0.0.10'; START REPLICA",
 			[]string{"web2/WrongSource"}, "", "SELECT 1",
 		},
-		{"a changed setting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, db2, "SELECT @@gtid_strict_mode"},
-		{"a primary that is fenced by hand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "", "SELECT NOT @@read_only"},
+		{"ChangedSetting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, db2, "SELECT @@gtid_strict_mode"},
+		{"PrimaryFencedByHand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "", "SELECT NOT @@read_only"},
 	}
 }
 
 // repairs makes a change by hand, sees the plan name it, and an apply repair it
 // without a new copy of the data.
 func (c *cluster) repairs(d drift) {
-	c.t.Log(d.name)
 	copies := c.copied("web2")
 	c.sql(d.at, d.by)
 	p := c.plan()

@@ -72,11 +72,9 @@ func TestReplication(t *testing.T) {
 	c.step("IsSettledAndTellsOfItself", c.tells)
 	c.step("PlanWritesNothing", c.planWritesNothing)
 	c.step("IsImportedFromAnEmptyState", c.imported)
-	c.step("DriftIsNamedAndRepaired", func() {
-		for _, d := range drifts() {
-			c.repairs(d)
-		}
-	})
+	for _, d := range drifts() {
+		c.step(d.name, func() { c.repairs(d) })
+	}
 	c.step("Fault17ErrantTransaction", c.errant)
 	c.step("WhatOnlyTheMachinesKnowIsRefusedAtPlan", c.refuses)
 	c.step("ReplicaNeverTakesAWrite", func() { c.replicaNeverWrites(1) })
