@@ -102,6 +102,9 @@ func (p *part) lived() life {
 // duties are what the keeper does, each over and over until ctx ends. They are
 // apart, so that none waits for a server that another one has asked.
 func (p *part) duties() []func(ctx context.Context) {
+	p.mu.Lock()
+	p.keeping = true
+	p.mu.Unlock()
 	return []func(context.Context){
 		p.every(attendEvery, p.attend),
 		p.every(watchEvery, p.watch),
@@ -146,8 +149,33 @@ func (p *part) attend(ctx context.Context) {
 		return
 	}
 	err = p.settle(ctx, db)
+	p.mu.Lock()
+	p.attendedTo = p.life.Process
+	p.mu.Unlock()
 	if ctx.Err() == nil {
 		p.condition(conditionKeeper, err)
+	}
+}
+
+// attended waits, 2 s at most, until the keeper has attended to a server that
+// was started a moment ago: a look must not take for drift what the keeper is
+// about to do. It changes nothing, and waits for no operation.
+func (p *part) attended(ctx context.Context) {
+	for range 20 {
+		db := p.database()
+		if db == nil {
+			return
+		}
+		now, err := p.current(ctx, db)
+		if err != nil || now == nil {
+			return
+		}
+		p.mu.Lock()
+		pending := p.keeping && p.attendedTo != now.Process && p.holder() == ""
+		p.mu.Unlock()
+		if !pending || p.clock.Sleep(ctx, 100*time.Millisecond) != nil {
+			return
+		}
 	}
 }
 

@@ -215,7 +215,16 @@ func (n *Node) View(ctx context.Context, name string, by api.DBCaller) (replicat
 	if err != nil {
 		return replication.NodeView{}, err
 	}
+	p.attended(ctx)
 	return p.view(ctx)
+}
+
+// Attend waits until the own server, if it was started a moment ago, is what its
+// part makes it, before somebody looks.
+func (n *Node) Attend(ctx context.Context, name string) {
+	if p := n.part(name); p != nil {
+		p.attended(ctx)
+	}
 }
 
 // Record is this machine's vote: what it has recorded. It needs no database.

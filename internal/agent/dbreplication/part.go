@@ -43,6 +43,10 @@ type part struct {
 	job        *job
 	lock       lock
 	life       life
+	// keeping tells that a keeper is at work, attendedTo which run of the server
+	// it has attended to.
+	keeping    bool
+	attendedTo string
 	beats      int // heartbeats that failed in a row
 	// donor is whose copy arrives, "" if none does.
 	donor      replication.NodeID
