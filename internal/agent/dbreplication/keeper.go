@@ -16,6 +16,11 @@ const (
 	// attendEvery is how often it looks whether its server was started anew,
 	// and asks again whether it may be opened.
 	attendEvery = time.Second
+	// attendedPause and attendedTries are how often, and how many times, a look
+	// at a server that was started a moment ago asks whether it was attended to:
+	// 2 s, of which the keeper's pause is one and a ballot the other.
+	attendedPause = 100 * time.Millisecond
+	attendedTries = 20
 	// watchEvery is how often an open primary asks the voters for a higher epoch.
 	watchEvery = 2 * time.Second
 	// beatEvery is how often an open primary writes its heartbeat, which the
@@ -102,9 +107,6 @@ func (p *part) lived() life {
 // duties are what the keeper does, each over and over until ctx ends. They are
 // apart, so that none waits for a server that another one has asked.
 func (p *part) duties() []func(ctx context.Context) {
-	p.mu.Lock()
-	p.keeping = true
-	p.mu.Unlock()
 	return []func(context.Context){
 		p.every(attendEvery, p.attend),
 		p.every(watchEvery, p.watch),
@@ -161,19 +163,19 @@ func (p *part) attend(ctx context.Context) {
 // was started a moment ago: a look must not take for drift what the keeper is
 // about to do. It changes nothing, and waits for no operation.
 func (p *part) attended(ctx context.Context) {
-	for range 20 {
-		db := p.database()
-		if db == nil {
-			return
-		}
+	db := p.database()
+	if db == nil || !p.node.keeps(p) {
+		return
+	}
+	for range attendedTries {
 		now, err := p.current(ctx, db)
 		if err != nil || now == nil {
 			return
 		}
 		p.mu.Lock()
-		pending := p.keeping && p.attendedTo != now.Process && p.holder() == ""
+		pending := p.attendedTo != now.Process && p.holder() == ""
 		p.mu.Unlock()
-		if !pending || p.clock.Sleep(ctx, 100*time.Millisecond) != nil {
+		if !pending || p.clock.Sleep(ctx, attendedPause) != nil {
 			return
 		}
 	}

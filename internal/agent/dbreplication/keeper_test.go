@@ -346,6 +346,39 @@ func TestUnreadableRecordIsNotNone(t *testing.T) {
 	}
 }
 
+func TestLookWaitsForTheKeeperOfAServerJustStarted(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	waits := func() time.Duration {
+		before := b.now.Now()
+		b.Attend(t.Context(), notes)
+		return b.now.Now().Sub(before)
+	}
+	const whole = attendedTries * attendedPause
+	if took := waits(); took != 0 {
+		t.Errorf("without a keeper it waits %s", took)
+	}
+	b.part(notes).kept = true
+	if took := waits(); took != whole {
+		t.Errorf("it waits %s for a keeper that is at it, not %s", took, whole)
+	}
+	b.attend()
+	if took := waits(); took != 0 {
+		t.Errorf("it waits %s for a server that was attended to", took)
+	}
+	b.crash()
+	if took := waits(); took != whole {
+		t.Errorf("it waits %s for a server that was started anew, not %s", took, whole)
+	}
+	if b.db.open() {
+		t.Error("a look has opened the database")
+	}
+	b.must(b.LockOwn(t.Context(), notes, "op"))
+	if took := waits(); took != 0 {
+		t.Errorf("it waits %s while an operation is at work", took)
+	}
+}
+
 func TestKeeperKeepsOffWhileAnOperationHasTheLock(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))

@@ -19,6 +19,9 @@ type Parts interface {
 	Self() replication.NodeID
 	// Local returns the part of a replication; an error if there is none yet.
 	Local(name string) (*replication.Local, error)
+	// Attend waits, 2 s at most, until the own server, if it was started a moment
+	// ago, is what its part makes it.
+	Attend(ctx context.Context, name string)
 	// Enlisted returns who may talk about a replication here, if anybody may.
 	Enlisted(name string) (api.DBMembership, bool)
 	// Hear keeps what the replication is to be, as the coordinator tells it.

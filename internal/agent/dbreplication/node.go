@@ -137,6 +137,13 @@ func (n *Node) keep(p *part) {
 	}
 }
 
+// keeps reports whether the keeper of a part runs.
+func (n *Node) keeps(p *part) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return p.kept
+}
+
 // handsFor returns what whoever changes a server holds, which is in as many
 // parts as it has been in replications.
 func (n *Node) handsFor(server string) chan struct{} {

@@ -43,9 +43,7 @@ type part struct {
 	job        *job
 	lock       lock
 	life       life
-	// keeping tells that a keeper is at work, attendedTo which run of the server
-	// it has attended to.
-	keeping    bool
+	// attendedTo is the run of the server that the keeper has attended to.
 	attendedTo string
 	beats      int // heartbeats that failed in a row
 	// donor is whose copy arrives, "" if none does.

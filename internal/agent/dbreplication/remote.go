@@ -147,11 +147,7 @@ func (o own) Observe(ctx context.Context) (replication.NodeView, error) {
 	if err != nil {
 		return replication.NodeView{}, err
 	}
-	if node, ok := o.parts.(interface {
-		Attend(ctx context.Context, name string)
-	}); ok {
-		node.Attend(ctx, o.name)
-	}
+	o.parts.Attend(ctx, o.name)
 	view, err := local.Observe(ctx)
 	if _, told := o.parts.Told(o.name); err == nil && !told { // it does not know yet that it has a database
 		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: "it has not been told what the replication is to be"}
