@@ -8,17 +8,28 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
+
+// header stands at the top of every file.
+const header = "# Written by foobar. A change by hand is drift, which the next apply undoes."
+
+// newText returns a file that has its header.
+func newText() *converge.Text {
+	t := &converge.Text{}
+	t.Own(header)
+	return t
+}
 
 // environmentFile writes variables as systemd reads them from an
 // EnvironmentFile= (systemd.exec(5)): within double quotes a newline stands
 // for itself, and a backslash keeps the four characters that quotes leave
 // special. Nothing is expanded there, neither variables nor "%".
-func environmentFile(variables map[string]string, at api.Pointer) *text {
+func environmentFile(variables map[string]string, at api.Pointer) *converge.Text {
 	t := newText()
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		t.from(at.At(name), "%s=\"%s\"", name, escapeVariable(variables[name]))
+		t.From(at.At(name), "%s=\"%s\"", name, escapeVariable(variables[name]))
 	}
 	return t
 }

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -19,29 +19,34 @@ const spoolDir = "/var/tmp/"
 // revisionMark stands for the revision while it is not known yet.
 const revisionMark = "REVISION"
 
-// nginxText writes the whole configuration of the app server's own nginx.
-func nginxText(l layout, s api.AppServer) *text {
+// nginxText writes the whole configuration of the app server's own nginx. Its
+// revision is a checksum of all the rest.
+func nginxText(l layout, s api.AppServer) *converge.Text {
+	sum := sha256.Sum256(nginxOf(l, s, revisionMark).Content())
+	return nginxOf(l, s, hex.EncodeToString(sum[:8]))
+}
+
+func nginxOf(l layout, s api.AppServer, revision string) *converge.Text {
 	t := newText()
-	t.own("daemon off;",
+	t.Own("daemon off;",
 		"pid "+l.nginxRuntimeDir()+"/nginx.pid;",
 		"error_log stderr warn;",
 		"worker_processes auto;")
 	// What the app may take to finish, connections may take to end after a reload.
-	t.from("/stop_timeout", "worker_shutdown_timeout %dms;", s.StopTimeout.Milliseconds())
-	t.own("", "events {", "    worker_connections 4096;", "}", "", "http {")
+	t.From("/stop_timeout", "worker_shutdown_timeout %dms;", s.StopTimeout.Milliseconds())
+	t.Own("", "events {", "    worker_connections 4096;", "}", "", "http {")
 	httpDefaults(t)
 	accessLog(t)
 	clientAddress(t, s)
 	forwarded(t)
 	site(t, l, s)
-	admin(t, l)
-	t.own("}")
-	seal(t)
+	admin(t, l, revision)
+	t.Own("}")
 	return t
 }
 
-func httpDefaults(t *text) {
-	t.own("    server_tokens off;",
+func httpDefaults(t *converge.Text) {
+	t.Own("    server_tokens off;",
 		"    client_body_temp_path "+spoolDir+"client-body;",
 		"    proxy_temp_path "+spoolDir+"proxy;",
 		"    fastcgi_temp_path "+spoolDir+"fastcgi;",
@@ -60,8 +65,8 @@ func httpDefaults(t *text) {
 
 // accessLog sends a JSON line a request to the journal, which knows the unit
 // by itself. The query is left out: it is where tokens leak from.
-func accessLog(t *text) {
-	t.own("    log_format access escape=json",
+func accessLog(t *converge.Text) {
+	t.Own("    log_format access escape=json",
 		`        '{"time":"$time_iso8601","request_id":"$correlation_id","client":"$remote_addr",'`,
 		`        '"peer":"$realip_remote_addr","method":"$request_method","host":"$host","path":"$uri",'`,
 		`        '"protocol":"$server_protocol","status":$status,"bytes_in":$request_length,'`,
@@ -73,16 +78,16 @@ func accessLog(t *text) {
 
 // clientAddress finds the client behind the trusted proxies, and remembers
 // whether the request came from one.
-func clientAddress(t *text, s api.AppServer) {
-	t.own("    geo $realip_remote_addr $trusted {", "        default 0;")
+func clientAddress(t *converge.Text, s api.AppServer) {
+	t.Own("    geo $realip_remote_addr $trusted {", "        default 0;")
 	for i, network := range s.TrustedProxies {
-		t.from(api.Pointer("/trusted_proxies").At(i), "        %s 1;", canonical(network))
+		t.From(api.Pointer("/trusted_proxies").At(i), "        %s 1;", canonical(network))
 	}
-	t.own("    }")
+	t.Own("    }")
 	for i, network := range s.TrustedProxies {
-		t.from(api.Pointer("/trusted_proxies").At(i), "    set_real_ip_from %s;", canonical(network))
+		t.From(api.Pointer("/trusted_proxies").At(i), "    set_real_ip_from %s;", canonical(network))
 	}
-	t.own("    real_ip_header X-Forwarded-For;", "    real_ip_recursive on;", "")
+	t.Own("    real_ip_header X-Forwarded-For;", "    real_ip_recursive on;", "")
 }
 
 // canonical writes a valid network in its one form.
@@ -92,8 +97,8 @@ func canonical(network string) string {
 
 // forwarded decides what the app is told of the request: what a trusted proxy
 // says, else what nginx sees, never what a client claims.
-func forwarded(t *text) {
-	t.own(`    map "$trusted $http_x_forwarded_proto" $client_scheme {`,
+func forwarded(t *converge.Text) {
+	t.Own(`    map "$trusted $http_x_forwarded_proto" $client_scheme {`,
 		"        default $scheme;",
 		`        "1 http" http;`,
 		`        "1 https" https;`,
@@ -119,13 +124,13 @@ func forwarded(t *text) {
 		"")
 }
 
-func site(t *text, l layout, s api.AppServer) {
-	t.own("    server {")
+func site(t *converge.Text, l layout, s api.AppServer) {
+	t.Own("    server {")
 	for _, address := range listenAddresses(s) {
-		t.from("/port", "        listen %s default_server;", address)
+		t.From("/port", "        listen %s default_server;", address)
 	}
-	t.from("/max_body_bytes", "        client_max_body_size %d;", s.MaxBodyBytes)
-	t.own("        add_header X-Request-ID $correlation_id always;",
+	t.From("/max_body_bytes", "        client_max_body_size %d;", s.MaxBodyBytes)
+	t.Own("        add_header X-Request-ID $correlation_id always;",
 		"",
 		"        proxy_http_version 1.1;",
 		"        proxy_set_header Host $requested_host;",
@@ -154,18 +159,18 @@ func site(t *text, l layout, s api.AppServer) {
 		"        proxy_max_temp_file_size 0;",
 		"",
 		"        location / {")
-	t.from("/app_port", "            proxy_pass http://%s;", upstream(l, s))
-	t.own("        }", "")
-	t.own("        location "+api.HealthPrefix+" {", "            return 404;", "        }")
-	t.own("        location = "+api.AppHealthPath+" {",
+	t.From("/app_port", "            proxy_pass http://%s;", upstream(l, s))
+	t.Own("        }", "")
+	t.Own("        location "+api.HealthPrefix+" {", "            return 404;", "        }")
+	t.Own("        location = "+api.AppHealthPath+" {",
 		"            access_log off;",
 		"            if (-e "+l.drainFile()+") {",
 		"                return 404;",
 		"            }",
 		"            proxy_method GET;")
-	t.from("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
-	t.from("/health_check/path", "            proxy_pass http://%s%s;", upstream(l, s), upstreamPath(s))
-	t.own("        }", "    }", "")
+	t.From("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
+	t.From("/health_check/path", "            proxy_pass http://%s%s;", upstream(l, s), upstreamPath(s))
+	t.Own("        }", "    }", "")
 }
 
 // upstream names the app for proxy_pass. The socket's link is followed with
@@ -192,21 +197,12 @@ func listenAddresses(s api.AppServer) []string {
 }
 
 // admin tells the agent, and nobody else, which configuration is in force.
-func admin(t *text, l layout) {
-	t.own("    server {",
+func admin(t *converge.Text, l layout, revision string) {
+	t.Own("    server {",
 		"        listen unix:"+l.adminSocket()+";",
 		"        access_log off;",
-		`        return 200 "`+revisionMark+`";`,
+		`        return 200 "`+revision+`";`,
 		"    }")
-}
-
-// seal gives the configuration its revision: a checksum of all the rest.
-func seal(t *text) {
-	sum := sha256.Sum256(t.content())
-	revision := hex.EncodeToString(sum[:8])
-	for i, line := range t.lines {
-		t.lines[i] = strings.ReplaceAll(line, revisionMark, revision)
-	}
 }
 
 var revisionPattern = regexp.MustCompile(`(?m)^ +return 200 "([0-9a-f]{16})";$`)

@@ -64,7 +64,7 @@ func FuzzEnvironment(f *testing.F) {
 		if len(s.Validate()) > 0 {
 			return
 		}
-		got, err := parseEnvironment(environmentFile(s.Environment, "").content())
+		got, err := parseEnvironment(environmentFile(s.Environment, "").Content())
 		if err != nil || !maps.Equal(got, s.Environment) {
 			t.Errorf("%q is read back as %q, %v", s.Environment, got, err)
 		}
@@ -80,7 +80,7 @@ func FuzzParseEnvironment(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parseEnvironment(environmentFile(variables, "").content())
+		again, err := parseEnvironment(environmentFile(variables, "").Content())
 		if err != nil || !maps.Equal(again, variables) {
 			t.Errorf("%q, written and read again, is %q, %v", variables, again, err)
 		}
@@ -97,11 +97,11 @@ func TestParseEnvironmentTellsNoValues(t *testing.T) {
 }
 
 func TestEnvironmentSources(t *testing.T) {
-	file := environmentFile(map[string]string{"B": "one\ntwo", "A": "x"}, "/environment")
+	file := environmentFile(map[string]string{"B": "one\ntwo", "A": "x"}, "/environment").File("/app.env", 0o600)
 	want := []api.Pointer{"", "/environment/A", "/environment/B", "/environment/B"}
 	for i, p := range want {
-		if got := file.sources[i+1]; got != p {
-			t.Errorf("line %d %q comes from %q, want %q", i+1, file.lines[i], got, p)
+		if got := file.Sources[i+1]; got != p {
+			t.Errorf("line %d comes from %q, want %q", i+1, got, p)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package appserver
 import (
 	"crypto/sha256"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -50,11 +49,11 @@ func dirs(l layout) []converge.Dir {
 
 func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.File {
 	all := []converge.File{
-		file(l.appTemplate(), 0o644, appUnitText(l, s)),
-		file(l.nginxUnitFile(), 0o644, nginxUnitText(l, s)),
-		file(l.nginxConfig(), 0o644, nginxText(l, s)),
+		appUnitText(l, s).File(l.appTemplate(), 0o644),
+		nginxUnitText(l, s).File(l.nginxUnitFile(), 0o644),
+		nginxText(l, s).File(l.nginxConfig(), 0o644),
 		// systemd reads both as root before the app runs; nobody else has to.
-		file(l.environment(slotBlue), 0o600, appEnvironment(l, s)),
+		appEnvironment(l, s).File(l.environment(slotBlue), 0o600),
 	}
 	if s.SecretsVersion == 0 {
 		return all
@@ -63,7 +62,7 @@ func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.
 	for name, secret := range secrets {
 		values[name] = secret.Reveal()
 	}
-	kept := file(l.secrets(slotBlue), 0o600, environmentFile(values, "/secrets"))
+	kept := environmentFile(values, "/secrets").File(l.secrets(slotBlue), 0o600)
 	kept.Secret = true
 	for line := range kept.Sources {
 		kept.Sources[line] = "/secrets_version" // the spec holds no more of a secret
@@ -76,21 +75,14 @@ const revisionVariable = "FOOBAR_REVISION"
 
 // appEnvironment adds to the app's own variables a checksum of all that a
 // process is started with, its secrets by their version alone.
-func appEnvironment(l layout, s api.AppServer) *text {
+func appEnvironment(l layout, s api.AppServer) *converge.Text {
 	sum := sha256.New()
-	sum.Write(appUnitText(l, s).content())
-	sum.Write(environmentFile(s.Environment, "").content())
+	sum.Write(appUnitText(l, s).Content())
+	sum.Write(environmentFile(s.Environment, "").Content())
 	sum.Write(fmt.Appendf(nil, "%s %d", s.Release.SHA256, s.SecretsVersion))
 	t := environmentFile(s.Environment, "/environment")
-	t.own(fmt.Sprintf("%s=\"%x\"", revisionVariable, sum.Sum(nil)[:8]))
+	t.Own(fmt.Sprintf("%s=\"%x\"", revisionVariable, sum.Sum(nil)[:8]))
 	return t
-}
-
-func file(path string, mode fs.FileMode, t *text) converge.File {
-	return converge.File{
-		Path: path, Mode: mode, Owner: rootUser, Group: rootUser,
-		Content: t.content(), Sources: t.sources,
-	}
 }
 
 func links(l layout, s api.AppServer) []converge.Link {

@@ -173,7 +173,7 @@ func TestRevisionFollowsEverything(t *testing.T) {
 		s := someSpec()
 		change(&s)
 		l := layout{name: "notes"}
-		variables, err := parseEnvironment(appEnvironment(l, s).content())
+		variables, err := parseEnvironment(appEnvironment(l, s).Content())
 		if err != nil {
 			t.Fatal(err)
 		}

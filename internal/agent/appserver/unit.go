@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -16,9 +17,9 @@ const (
 )
 
 // appUnitText writes the template unit of the app, whose instances are the slots.
-func appUnitText(l layout, s api.AppServer) *text {
+func appUnitText(l layout, s api.AppServer) *converge.Text {
 	t := newText()
-	t.own("[Unit]",
+	t.Own("[Unit]",
 		"Description=foobar app "+l.name+" (%i)",
 		"After=network.target",
 		// A machine has nobody who would reset a failed unit: it is tried for ever.
@@ -35,28 +36,28 @@ func appUnitText(l layout, s api.AppServer) *text {
 		"RuntimeDirectoryMode=0750",
 		"UMask=0007")
 	if s.AppPort != 0 {
-		t.from("/app_port", "Environment=PORT=%d", s.AppPort)
+		t.From("/app_port", "Environment=PORT=%d", s.AppPort)
 	} else {
-		t.from("/app_port", "Environment=SOCKET=%s", l.appSocket("%i"))
+		t.From("/app_port", "Environment=SOCKET=%s", l.appSocket("%i"))
 	}
-	t.own("EnvironmentFile=" + l.environment("%i"))
+	t.Own("EnvironmentFile=" + l.environment("%i"))
 	if s.SecretsVersion > 0 {
-		t.from("/secrets_version", "EnvironmentFile=%s", l.secrets("%i"))
+		t.From("/secrets_version", "EnvironmentFile=%s", l.secrets("%i"))
 	}
 	execStart(t, l, s)
-	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
-	t.own("KillMode=mixed")
-	t.own(restartPolicy()...)
-	t.own("TasksMax=4096", "LimitNOFILE=65536")
-	t.own(hardening()...)
-	t.own("PrivateUsers=true", "RemoveIPC=true", "CapabilityBoundingSet=")
-	t.own("", "[Install]", "WantedBy=multi-user.target")
+	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
+	t.Own("KillMode=mixed")
+	t.Own(restartPolicy()...)
+	t.Own("TasksMax=4096", "LimitNOFILE=65536")
+	t.Own(hardening()...)
+	t.Own("PrivateUsers=true", "RemoveIPC=true", "CapabilityBoundingSet=")
+	t.Own("", "[Install]", "WantedBy=multi-user.target")
 	return t
 }
 
 // execStart writes the command, one argument a line. The ":" before the
 // program keeps systemd from replacing variables, so that a "$" is a "$".
-func execStart(t *text, l layout, s api.AppServer) {
+func execStart(t *converge.Text, l layout, s api.AppServer) {
 	marks := strings.NewReplacer(socketMark, l.appSocket("%i"), slotMark, "%i")
 	words := append([]string{":" + programPath(l, slotMark, s.Command[0])}, s.Arguments(socketMark)...)
 	for i, word := range words {
@@ -67,7 +68,7 @@ func execStart(t *text, l layout, s api.AppServer) {
 		if i < len(words)-1 {
 			line += ` \`
 		}
-		t.from(api.Pointer("/command").At(i), "%s", line)
+		t.From(api.Pointer("/command").At(i), "%s", line)
 	}
 }
 
@@ -125,9 +126,9 @@ const nginxGrace = 5 * time.Second
 
 // nginxUnitText writes the unit of the app server's own nginx. It never has
 // root: systemd gives it the right to low ports and nothing else.
-func nginxUnitText(l layout, s api.AppServer) *text {
+func nginxUnitText(l layout, s api.AppServer) *converge.Text {
 	t := newText()
-	t.own("[Unit]",
+	t.Own("[Unit]",
 		"Description=nginx in front of foobar app "+l.name,
 		// Stopped in the reverse order: nginx finishes its requests while the app still answers.
 		"After=network.target "+l.appUnit(slotBlue)+" "+l.appUnit(slotGreen),
@@ -148,9 +149,9 @@ func nginxUnitText(l layout, s api.AppServer) *text {
 		"ExecReload=/bin/kill -HUP $MAINPID",
 		"KillMode=mixed",
 		"KillSignal=SIGQUIT")
-	t.from("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
-	t.own(restartPolicy()...)
-	t.own("LimitNOFILE=16384",
+	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
+	t.Own(restartPolicy()...)
+	t.Own("LimitNOFILE=16384",
 		// One line a request, so practically no limit. An interval of 0 would be
 		// no setting at all to systemd 257, and the journal's own limit hold.
 		"LogRateLimitIntervalSec=1s",
@@ -158,7 +159,7 @@ func nginxUnitText(l layout, s api.AppServer) *text {
 		"AmbientCapabilities=CAP_NET_BIND_SERVICE",
 		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
 		"MemoryDenyWriteExecute=true")
-	t.own(hardening()...)
-	t.own("", "[Install]", "WantedBy=multi-user.target")
+	t.Own(hardening()...)
+	t.Own("", "[Install]", "WantedBy=multi-user.target")
 	return t
 }

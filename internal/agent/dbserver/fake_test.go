@@ -86,8 +86,8 @@ func (f *fake) sign(text string) {
 
 // put writes the state of a spec to the disk, as converge would.
 func (f *fake) put(spec api.DBServer) {
-	f.config = renderConfig("main", spec).buffer.Bytes()
-	f.filter = renderClients(PathsOf("main"), spec).buffer.Bytes()
+	f.config = renderConfig("main", spec).Content()
+	f.filter = renderClients(PathsOf("main"), spec).Content()
 }
 
 func (f *fake) Start(context.Context, string) error {

@@ -22,15 +22,12 @@ func (k *Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret)
 	}
 	p := PathsOf(name)
 	leaf := k.LeafDir(api.ID{Kind: api.KindDBServer, Name: name}.LeafName())
-	file := func(path string, t *text) converge.File {
-		return converge.File{Path: path, Mode: 0o644, Owner: "root", Group: "root", Content: t.buffer.Bytes(), Sources: t.sources}
-	}
 	return converge.State{
 		Dirs: []converge.Dir{{Path: p.Directory, Mode: 0o755, Owner: "root", Group: "root"}},
 		Files: []converge.File{
-			file(p.Config, renderConfig(name, typed)),
-			file(p.Clients, renderClients(p, typed)),
-			file(p.UnitFile, renderUnit(name, leaf, typed)),
+			renderConfig(name, typed).File(p.Config, 0o644),
+			renderClients(p, typed).File(p.Clients, 0o644),
+			renderUnit(name, leaf, typed).File(p.UnitFile, 0o644),
 		},
 		Units: []converge.Unit{{Name: p.Unit}},
 	}, nil
@@ -38,11 +35,11 @@ func (k *Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret)
 
 // renderConfig returns all that MariaDB reads: the unit names this file, so
 // that none of Debian's is.
-func renderConfig(name string, spec api.DBServer) *text {
-	t := &text{}
-	t.own("# Database server "+name+", "+byHand, "[mariadbd]")
+func renderConfig(name string, spec api.DBServer) *converge.Text {
+	t := &converge.Text{}
+	t.Own("# Database server "+name+", "+byHand, "[mariadbd]")
 	for _, v := range variablesOf(name, spec) {
-		t.add(v.pointer, "%s=%s", v.Name, v.value)
+		t.From(v.pointer, "%s=%s", v.Name, v.value)
 	}
 	return t
 }
@@ -54,9 +51,9 @@ func renderConfig(name string, spec api.DBServer) *text {
 //
 // A rule names one network, so that the kernel lists the table as it is
 // written here, which is how Observe compares them.
-func renderClients(p Paths, spec api.DBServer) *text {
-	t := &text{}
-	t.own("# Clients of the database server in "+p.Directory+", "+byHand,
+func renderClients(p Paths, spec api.DBServer) *converge.Text {
+	t := &converge.Text{}
+	t.Own("# Clients of the database server in "+p.Directory+", "+byHand,
 		"table inet "+p.Table,
 		"delete table inet "+p.Table,
 		"table inet "+p.Table+" {",
@@ -68,17 +65,17 @@ func renderClients(p Paths, spec api.DBServer) *text {
 		if parsed, err := netip.ParseAddr(address); err == nil {
 			family = familyOf(parsed) + " daddr " + address + " "
 		}
-		t.add(api.Pointer("/listen_addresses").At(i), "\t\t%stcp dport %d goto clients", family, spec.Port)
+		t.From(api.Pointer("/listen_addresses").At(i), "\t\t%stcp dport %d goto clients", family, spec.Port)
 	}
-	t.own("\t}", "", "\tchain clients {")
+	t.Own("\t}", "", "\tchain clients {")
 	for i, text := range spec.AllowedClients {
 		network, err := netip.ParsePrefix(text)
 		if err != nil { // a valid spec has none
 			continue
 		}
-		t.add(api.Pointer("/allowed_clients").At(i), "\t\t%s saddr %s accept", familyOf(network.Addr()), listed(network))
+		t.From(api.Pointer("/allowed_clients").At(i), "\t\t%s saddr %s accept", familyOf(network.Addr()), listed(network))
 	}
-	t.own("\t\tmeta l4proto tcp reject with tcp reset", "\t}", "}")
+	t.Own("\t\tmeta l4proto tcp reject with tcp reset", "\t}", "}")
 	return t
 }
 

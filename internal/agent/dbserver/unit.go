@@ -1,6 +1,9 @@
 package dbserver
 
-import "github.com/foobar-stack/terraform-provider-foobar/internal/api"
+import (
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
 
 // renderUnit returns a unit that gives MariaDB what it needs and no more.
 //
@@ -8,12 +11,12 @@ import "github.com/foobar-stack/terraform-provider-foobar/internal/api"
 // takes a new certificate without a restart: a systemd credential would stay
 // what it was at the start. A data directory that is not there keeps it from starting: an empty one
 // in its place, for instance of a disk that was not mounted, would be believed.
-func renderUnit(name, leaf string, spec api.DBServer) *text {
+func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 	p := PathsOf(name)
 	handOn := "/usr/bin/install --owner=" + account + " --group=" + account + " --mode=0400 --target-directory=/run/" + p.runtime +
 		" " + leaf + "/key.pem " + leaf + "/cert.pem " + leaf + "/ca.pem"
-	t := &text{}
-	t.own("# Unit of a database server, "+byHand,
+	t := &converge.Text{}
+	t.Own("# Unit of a database server, "+byHand,
 		"[Unit]",
 		"Description=foobar database server "+name+" (MariaDB)",
 		"Documentation=https://mariadb.com/kb/en/documentation/",
@@ -48,8 +51,8 @@ func renderUnit(name, leaf string, spec api.DBServer) *text {
 		"TimeoutStartSec=900",
 		"TimeoutStopSec=900",
 		"TasksMax=99%")
-	t.add(api.Pointer("/settings").At("max_connections"), "LimitNOFILE=%d", fileLimit(spec))
-	t.own("LimitCORE=0",
+	t.From(api.Pointer("/settings").At("max_connections"), "LimitNOFILE=%d", fileLimit(spec))
+	t.Own("LimitCORE=0",
 		"",
 		"CapabilityBoundingSet=",
 		"NoNewPrivileges=yes",

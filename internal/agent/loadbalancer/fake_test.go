@@ -116,7 +116,7 @@ func (f *fake) Journal(context.Context, string, int) ([]string, error) { return 
 // load is what a new worker does: it begins as the configuration says.
 func (f *fake) load() {
 	f.pid++
-	f.revision = revisionOf(renderConfig("lb", f.disk).buffer.Bytes())
+	f.revision = revisionOf(renderConfig("lb", f.disk).Content())
 	f.closed = map[string]bool{}
 	f.servers = map[member]*fakeServer{}
 	for _, m := range members(f.disk) {

@@ -49,20 +49,19 @@ func (*Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret) (
 		return converge.State{}, err
 	}
 	p := pathsOf(name)
-	config, unit := renderConfig(name, typed), renderUnit(name, typed)
 	return converge.State{
 		Dirs: []converge.Dir{{Path: p.directory, Mode: 0o755, Owner: "root", Group: "root"}},
 		Files: []converge.File{
-			{Path: p.config, Mode: 0o644, Owner: "root", Group: "root", Content: config.buffer.Bytes(), Sources: config.sources},
-			{Path: p.unitFile, Mode: 0o644, Owner: "root", Group: "root", Content: unit.buffer.Bytes(), Sources: unit.sources},
+			renderConfig(name, typed).File(p.config, 0o644),
+			renderUnit(name, typed).File(p.unitFile, 0o644),
 		},
 		Units: []converge.Unit{{Name: p.unit}},
 	}, nil
 }
 
-func renderConfig(name string, spec api.LoadBalancer) *text {
-	t := &text{}
-	t.own("# Load balancer " + name + ", written by foobar-agent. An edit shows as drift and goes with the next apply.")
+func renderConfig(name string, spec api.LoadBalancer) *converge.Text {
+	t := &converge.Text{}
+	t.Own("# Load balancer " + name + ", written by foobar-agent. An edit shows as drift and goes with the next apply.")
 	renderGlobal(t, name, spec)
 	renderDefaults(t, spec)
 	for _, name := range slices.Sorted(maps.Keys(spec.Frontends)) {
@@ -73,8 +72,8 @@ func renderConfig(name string, spec api.LoadBalancer) *text {
 	}
 	// What a worker was started with can be asked of it ("show info"), which
 	// tells a worker that follows the file from one that has read another.
-	revision := sha256.Sum256(withoutWeights(t.buffer.Bytes()))
-	t.own("", "global", "    description "+revisionPrefix+hex.EncodeToString(revision[:8]))
+	revision := sha256.Sum256(withoutWeights(t.Content()))
+	t.Own("", "global", "    description "+revisionPrefix+hex.EncodeToString(revision[:8]))
 	return t
 }
 
@@ -91,15 +90,15 @@ func revisionOf(config []byte) string {
 	return revisionPrefix + name
 }
 
-func renderGlobal(t *text, name string, spec api.LoadBalancer) {
-	t.own("", "global",
+func renderGlobal(t *converge.Text, name string, spec api.LoadBalancer) {
+	t.Own("", "global",
 		"    user haproxy",
 		"    group haproxy",
 		"    chroot /var/lib/haproxy",
 		"    stats socket /run/"+pathsOf(name).runtime+"/admin.sock mode 660 level admin",
 		"    server-state-file /run/"+pathsOf(name).runtime+"/"+stateFile)
-	t.add("/max_connections", "    maxconn %d", spec.MaxConnections)
-	t.own(
+	t.From("/max_connections", "    maxconn %d", spec.MaxConnections)
+	t.Own(
 		// Where the machine grants fewer descriptors than maxconn may need,
 		// serving is better than not starting; Observe reports it.
 		"    no strict-limits",
@@ -107,8 +106,8 @@ func renderGlobal(t *text, name string, spec api.LoadBalancer) {
 		"    close-spread-time 10000")
 }
 
-func renderDefaults(t *text, spec api.LoadBalancer) {
-	t.own("", "defaults http",
+func renderDefaults(t *converge.Text, spec api.LoadBalancer) {
+	t.Own("", "defaults http",
 		"    mode http",
 		"    option dontlognull",
 		"    option http-ignore-probes",
@@ -122,96 +121,96 @@ func renderDefaults(t *text, spec api.LoadBalancer) {
 		"    retry-on conn-failure empty-response 0rtt-rejected",
 		"    load-server-state-from-file global")
 	at := api.Pointer("/timeouts")
-	t.add(at.At("connect"), "    timeout connect %s", milliseconds(spec.Timeouts.Connect))
-	t.add(at.At("client"), "    timeout client %s", milliseconds(spec.Timeouts.Client))
-	t.own("    timeout client-fin 5000")
-	t.add(at.At("server"), "    timeout server %s", milliseconds(spec.Timeouts.Server))
-	t.add(at.At("queue"), "    timeout queue %s", milliseconds(spec.Timeouts.Queue))
-	t.add(at.At("http_request"), "    timeout http-request %s", milliseconds(spec.Timeouts.HTTPRequest))
-	t.add(at.At("keep_alive"), "    timeout http-keep-alive %s", milliseconds(spec.Timeouts.KeepAlive))
-	t.add(at.At("tunnel"), "    timeout tunnel %s", milliseconds(spec.Timeouts.Tunnel))
+	t.From(at.At("connect"), "    timeout connect %s", milliseconds(spec.Timeouts.Connect))
+	t.From(at.At("client"), "    timeout client %s", milliseconds(spec.Timeouts.Client))
+	t.Own("    timeout client-fin 5000")
+	t.From(at.At("server"), "    timeout server %s", milliseconds(spec.Timeouts.Server))
+	t.From(at.At("queue"), "    timeout queue %s", milliseconds(spec.Timeouts.Queue))
+	t.From(at.At("http_request"), "    timeout http-request %s", milliseconds(spec.Timeouts.HTTPRequest))
+	t.From(at.At("keep_alive"), "    timeout http-keep-alive %s", milliseconds(spec.Timeouts.KeepAlive))
+	t.From(at.At("tunnel"), "    timeout tunnel %s", milliseconds(spec.Timeouts.Tunnel))
 }
 
-func renderFrontend(t *text, name string, spec api.LoadBalancer) {
+func renderFrontend(t *converge.Text, name string, spec api.LoadBalancer) {
 	f, at := spec.Frontends[name], api.Pointer("/frontends").At(name)
-	t.own("")
-	t.add(at, "frontend %s from http", name)
+	t.Own("")
+	t.From(at, "frontend %s from http", name)
 	for _, bind := range binds(f) {
-		t.add(at, "    bind %s", bind)
+		t.From(at, "    bind %s", bind)
 	}
 	// Only here, not in defaults: what HAProxy has to say of servers goes to
 	// the journal through its standard error already. Lines alternate between
 	// the two, because a thread that meets another one writing drops its line.
-	t.own("    log stdout len "+strconv.Itoa(logLength)+" format raw sample 1:2 local0 info",
+	t.Own("    log stdout len "+strconv.Itoa(logLength)+" format raw sample 1:2 local0 info",
 		"    log stderr len "+strconv.Itoa(logLength)+" format raw sample 2:2 local0 info")
 	if f.LogFormat != "" {
-		t.add(at.At("log_format"), "    log-format %s", haproxy.Quote(f.LogFormat))
+		t.From(at.At("log_format"), "    log-format %s", haproxy.Quote(f.LogFormat))
 	} else {
-		t.own("    log-format " + haproxy.Quote(accessLog))
+		t.Own("    log-format " + haproxy.Quote(accessLog))
 	}
-	t.own("    http-request capture req.hdr(Host) len 253",
+	t.Own("    http-request capture req.hdr(Host) len 253",
 		"    http-request capture req.hdr(User-Agent) len 256")
 	renderForwarding(t, spec.TrustedProxies)
 	// Requests that may have done something at a server are not sent again.
-	t.own("    http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE }",
+	t.Own("    http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE }",
 		"    http-request del-header X-Request-ID",
 		"    unique-id-format %[uuid()]",
 		"    unique-id-header X-Request-ID",
 		"    http-response set-header X-Request-ID %[unique-id]")
-	t.add(at.At("backend"), "    default_backend %s", f.Backend)
+	t.From(at.At("backend"), "    default_backend %s", f.Backend)
 }
 
 // renderForwarding has the servers believe only what a trusted proxy says of
 // the client.
-func renderForwarding(t *text, trusted []string) {
+func renderForwarding(t *converge.Text, trusted []string) {
 	for i, network := range trusted {
-		t.add(api.Pointer("/trusted_proxies").At(i), "    acl trusted_proxy src %s", network)
+		t.From(api.Pointer("/trusted_proxies").At(i), "    acl trusted_proxy src %s", network)
 	}
 	unless, unlessSet := "", ""
 	if len(trusted) > 0 {
 		unless = " unless trusted_proxy"
 		unlessSet = " unless trusted_proxy { req.hdr(X-Forwarded-Proto) -m found }"
 	}
-	t.own("    http-request del-header X-Forwarded-For"+unless,
+	t.Own("    http-request del-header X-Forwarded-For"+unless,
 		"    http-request del-header Forwarded"+unless,
 		"    http-request set-header X-Forwarded-Proto http"+unlessSet,
 		"    option forwardfor")
 }
 
-func renderBackend(t *text, name string, b api.Backend) {
+func renderBackend(t *converge.Text, name string, b api.Backend) {
 	at := api.Pointer("/backends").At(name)
-	t.own("")
-	t.add(at, "backend %s from http", name)
-	t.add(at.At("algorithm"), "    balance %s", balance(b.Algorithm))
+	t.Own("")
+	t.From(at, "backend %s from http", name)
+	t.From(at.At("algorithm"), "    balance %s", balance(b.Algorithm))
 	if b.Algorithm == api.Source {
 		// A static hash would forbid changing weights at run time.
-		t.add(at.At("algorithm"), "    hash-type consistent")
+		t.From(at.At("algorithm"), "    hash-type consistent")
 	}
 	if b.HealthCheck != nil {
 		renderHealthCheck(t, at.At("health_check"), *b.HealthCheck)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Servers)) {
-		t.add(at.At("servers", name), "    %s", serverLine(name, b.Servers[name]))
+		t.From(at.At("servers", name), "    %s", serverLine(name, b.Servers[name]))
 	}
 }
 
-func renderHealthCheck(t *text, at api.Pointer, h api.HealthCheck) {
-	t.add(at, "    option httpchk")
+func renderHealthCheck(t *converge.Text, at api.Pointer, h api.HealthCheck) {
+	t.From(at, "    option httpchk")
 	if h.Host != "" {
-		t.add(at, "    http-check send meth %s uri %s ver HTTP/1.1 hdr Host %s", h.Method, haproxy.Quote(h.Path), haproxy.Quote(h.Host))
+		t.From(at, "    http-check send meth %s uri %s ver HTTP/1.1 hdr Host %s", h.Method, haproxy.Quote(h.Path), haproxy.Quote(h.Host))
 	} else {
-		t.add(at, "    http-check send meth %s uri %s", h.Method, haproxy.Quote(h.Path))
+		t.From(at, "    http-check send meth %s uri %s", h.Method, haproxy.Quote(h.Path))
 	}
-	t.add(at.At("status"), "    http-check expect status %d", h.Status)
+	t.From(at.At("status"), "    http-check expect status %d", h.Status)
 	if h.BodyPattern != "" {
-		t.add(at.At("body_pattern"), "    http-check expect rstring %s", haproxy.Quote(h.BodyPattern))
+		t.From(at.At("body_pattern"), "    http-check expect rstring %s", haproxy.Quote(h.BodyPattern))
 	}
-	t.add(at.At("timeout"), "    timeout check %s", milliseconds(h.Timeout))
-	t.add(at.At("interval"), "    default-server inter %s fastinter %s downinter %s",
+	t.From(at.At("timeout"), "    timeout check %s", milliseconds(h.Timeout))
+	t.From(at.At("interval"), "    default-server inter %s fastinter %s downinter %s",
 		milliseconds(h.Interval), milliseconds(min(h.Interval, fastInterval)), milliseconds(min(h.Interval, downInterval)))
-	t.add(at, "    default-server check")
-	t.add(at.At("rise"), "    default-server rise %d", h.Rise)
-	t.add(at.At("fall"), "    default-server fall %d", h.Fall)
+	t.From(at, "    default-server check")
+	t.From(at.At("rise"), "    default-server rise %d", h.Rise)
+	t.From(at.At("fall"), "    default-server fall %d", h.Fall)
 }
 
 // serverLine is a server's whole line; [withoutWeights] knows its shape.

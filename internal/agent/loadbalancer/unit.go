@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -10,10 +11,10 @@ import (
 // The master stays root, as the worker's listeners need it at each reload; the
 // worker becomes haproxy in an empty directory. MemoryDenyWriteExecute is not
 // set, because HAProxy compiles regular expressions with PCRE2's JIT.
-func renderUnit(name string, spec api.LoadBalancer) *text {
+func renderUnit(name string, spec api.LoadBalancer) *converge.Text {
 	p := pathsOf(name)
-	t := &text{}
-	t.own("# Written by foobar-agent. An edit shows as drift and goes with the next apply.",
+	t := &converge.Text{}
+	t.Own("# Written by foobar-agent. An edit shows as drift and goes with the next apply.",
 		"[Unit]",
 		"Description=foobar load balancer "+name+" (HAProxy)",
 		"Documentation=https://docs.haproxy.org/3.0/configuration.html",
@@ -35,8 +36,8 @@ func renderUnit(name string, spec api.LoadBalancer) *text {
 		"RestartSteps=5",
 		"RestartMaxDelaySec=30",
 		"TimeoutStopSec=90")
-	t.add("/max_connections", "LimitNOFILE=%d", fileLimit(spec))
-	t.own(
+	t.From("/max_connections", "LimitNOFILE=%d", fileLimit(spec))
+	t.Own(
 		// One line a request, so practically no limit. An interval of 0 would be
 		// no setting at all to systemd 257, and the journal's own limit hold.
 		"LogRateLimitIntervalSec=1s",
