@@ -43,11 +43,11 @@ const (
 	ProblemProof ProblemType = "urn:foobar:problem:proof"
 	// ProblemRolledBack: the change was made, did not become healthy, and was undone.
 	ProblemRolledBack ProblemType = "urn:foobar:problem:rolled-back"
-	// ProblemInterrupted: the agent or machine stopped in the middle; the change was undone.
+	// ProblemInterrupted: the agent or machine stopped in the middle; the detail says what stands.
 	ProblemInterrupted ProblemType = "urn:foobar:problem:interrupted"
 	// ProblemQuota: the uploads of the machine take all the room that they may.
 	ProblemQuota ProblemType = "urn:foobar:problem:quota"
-	// ProblemTimeout: the operation ran out of time and was undone.
+	// ProblemTimeout: the operation ran out of time; the detail says what stands.
 	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"
 	// ProblemInternal: a failure of the agent or the machine itself.
 	ProblemInternal ProblemType = "urn:foobar:problem:internal"

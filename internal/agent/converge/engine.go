@@ -71,6 +71,16 @@ func (e *Engine) disk() disk { return disk{e.Root} }
 // it goes back: the paths are again as they were before.
 type Activate func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error
 
+// StandsError is returned by an [Activate] that did not come to its end, and
+// that has done what going back does not take back: it stands, and the next
+// change goes on from there.
+type StandsError struct{ Err error }
+
+func (e *StandsError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StandsError) Unwrap() error { return e.Err }
+
 // Transaction is one change of one component.
 type Transaction struct {
 	Component api.ID

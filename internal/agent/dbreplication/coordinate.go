@@ -32,12 +32,14 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 		return err
 	}
 	if change.To == nil {
-		return c.detach(ctx, change.Forget)
+		err = c.detach(ctx, change.Forget)
+	} else if c.passwords, err = passwordsOf(change.Name, c.spec, change.To.State); err == nil {
+		err = c.converge(ctx)
 	}
-	if c.passwords, err = passwordsOf(change.Name, c.spec, change.To.State); err != nil {
-		return err
+	if err != nil && ctx.Err() != nil {
+		return &converge.StandsError{Err: err}
 	}
-	return c.converge(ctx)
+	return err
 }
 
 // coordinator is one replication, as its coordinator deals with it in one call.
@@ -48,6 +50,9 @@ type coordinator struct {
 	// spec is what the replication is to be or, for a deletion, what it was.
 	spec     api.DBReplication
 	topology replication.Topology
+	// former are what it was, by the last apply that succeeded and by what the
+	// machines were told last.
+	former []api.DBReplication
 	// nodes are all machines, also members that have left.
 	nodes     map[replication.NodeID]replication.Node
 	passwords map[string]api.Secret
@@ -78,22 +83,44 @@ func (k *Kind) coordinator(change converge.Change, progress converge.Progress) (
 	}
 	dir := k.Parts.Dir(change.Name)
 	c := &coordinator{
-		Kind: k, name: change.Name, spec: specs[0], topology: topologyOf(change.Name, k.Deployment, specs[0]),
+		Kind: k, name: change.Name, spec: specs[0], topology: topologyOf(change.Name, k.Deployment, specs[0]), former: specs[1:],
 		journal: journal{dir}, consents: consents{dir}, progress: progress,
 	}
-	c.nodes = c.reach(specs)
+	c.nodes = c.reach()
 	return c, k.coordinates(c.spec)
 }
 
-// reach returns the machines of the first spec, and the members of the others.
-func (c *coordinator) reach(specs []api.DBReplication) map[replication.NodeID]replication.Node {
+// demoted refuses to make a witness of a member in one go. Who leaves is asked
+// to follow nobody any more, which a machine does as the member it was.
+func (c *coordinator) demoted() error {
+	var found api.Violations
+	for _, machine := range slices.Sorted(maps.Keys(c.spec.Witnesses)) {
+		for _, former := range c.former {
+			if _, member := former.Members[machine]; member {
+				found.Add(placeOf(c.spec, replication.NodeID(machine)), "%q is a member as yet: take it out of members and apply, then make it a witness", machine)
+				break
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &api.Problem{
+		Type: api.ProblemEngineRefused, Title: "A member becomes a witness in one step",
+		Detail:     "a member that is to be a witness has to leave the replication first, or it would go on following the primary",
+		Violations: found,
+	}
+}
+
+// reach returns the machines of the spec, and the members of what it was.
+func (c *coordinator) reach() map[replication.NodeID]replication.Node {
 	peers := map[string]api.DBPeer{}
-	for _, former := range slices.Backward(specs[1:]) {
+	for _, former := range slices.Backward(c.former) {
 		for machine, member := range former.Members {
 			peers[machine] = member.DBPeer
 		}
 	}
-	maps.Copy(peers, specs[0].Peers())
+	maps.Copy(peers, c.spec.Peers())
 	nodes := map[replication.NodeID]replication.Node{}
 	for machine, peer := range peers {
 		id := replication.NodeID(machine)
@@ -142,6 +169,9 @@ func (c *coordinator) look(ctx context.Context, patience time.Duration) replicat
 func (c *coordinator) converge(ctx context.Context) error {
 	if _, ok := c.Parts.Enlisted(c.name); !ok {
 		return notEnlisted(string(c.Parts.Self()), c.name)
+	}
+	if err := c.demoted(); err != nil {
+		return err
 	}
 	if err := c.settle(ctx); err != nil {
 		return err

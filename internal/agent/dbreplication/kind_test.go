@@ -154,6 +154,15 @@ func TestWhatIsRefusedIsToldToNobody(t *testing.T) {
 	}
 	r.well(spec)
 
+	demoted := r.spec()
+	demoted.Witnesses["web2"] = spec.Members["web2"].DBPeer
+	change := converge.Change{Name: "notes", From: version(t, spec), To: version(t, demoted)}
+	_, err = r.kind("web1").Preview(t.Context(), "notes", change)
+	wantProblem(t, err, "/witnesses/web2", "take it out of members and apply, then make it a witness")
+	_, err = r.apply(t.Context(), &spec, &demoted)
+	wantProblem(t, err, "/witnesses/web2", "has to leave the replication first")
+	r.well(spec)
+
 	moved := r.spec("web2")
 	moved.Primary = "web2"
 	for _, call := range []func(*Kind, converge.Change) error{
@@ -278,6 +287,9 @@ func TestAnApplyThatIsKilled(t *testing.T) {
 		}
 		for _, m := range r.machines {
 			m.before = nil
+		}
+		if _, stands := errors.AsType[*converge.StandsError](err); !stands {
+			t.Errorf("killed at %d: it is not told that what was done stands: %v", at, err)
 		}
 		r.boot("web1")
 		if drift, _, _ := r.observe(spec); drift[driftUnfinished].Detail == "" {

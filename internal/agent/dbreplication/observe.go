@@ -79,6 +79,9 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	if err != nil {
 		return api.Plan{}, err
 	}
+	if err := c.demoted(); err != nil {
+		return api.Plan{}, err
+	}
 	told, ok := k.Parts.Told(name)
 	if !ok {
 		return api.Plan{Conditions: []api.Condition{{

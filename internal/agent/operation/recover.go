@@ -62,7 +62,7 @@ func judge(op *api.Operation, record *Record, undo error) {
 	op.State = api.OperationFailed
 	op.Problem = &api.Problem{
 		Type: api.ProblemInterrupted, Title: "The agent or the machine stopped in the middle",
-		Detail: "the change was undone; apply again",
+		Detail: "its files and units are as they were before; apply again",
 	}
 	if undo != nil {
 		op.Problem.Detail = fmt.Sprintf("the change could not be undone completely: %v; apply again", undo)

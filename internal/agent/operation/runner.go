@@ -347,6 +347,12 @@ func conclude(err, over error) error {
 	undone, isUndone := errors.AsType[*converge.UndoneError](err)
 	late, isLate := over.(timedOut) //nolint:errorlint // the cause of our own context, as it is
 	stopped := over != nil && (errors.Is(err, over) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+	outcome := "nothing was changed"
+	if _, stands := errors.AsType[*converge.StandsError](err); stands {
+		outcome = "what was done stands, and the next apply goes on from there"
+	} else if isUndone {
+		outcome = "the change was undone"
+	}
 	end := &api.Problem{Detail: err.Error()}
 	if typed { // what a kind told about the cause stays
 		end.Violations, end.Log = problem.Violations, problem.Log
@@ -355,10 +361,11 @@ func conclude(err, over error) error {
 	case isUndone && undone.Undo != nil:
 		end.Type, end.Title = api.ProblemInternal, "The change failed, and it could not be undone completely"
 	case stopped && isLate:
-		end.Type, end.Title = api.ProblemTimeout, "The operation ran out of time and was undone"
-		end.Detail = late.Error() + ": " + err.Error()
+		end.Type, end.Title = api.ProblemTimeout, "The operation ran out of time"
+		end.Detail = fmt.Sprintf("%v: %v; %s", late, err, outcome)
 	case stopped:
-		end.Type, end.Title = api.ProblemInterrupted, "The agent stopped in the middle, and the change was undone"
+		end.Type, end.Title = api.ProblemInterrupted, "The agent or the machine stopped in the middle"
+		end.Detail = fmt.Sprintf("%v; %s", err, outcome)
 	case typed:
 		return problem
 	case isUndone:

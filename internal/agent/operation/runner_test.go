@@ -198,10 +198,24 @@ func TestAnOperationOutOfTimeIsUndone(t *testing.T) {
 	}
 	r := request("edge", 1, spec(80, "two"))
 	r.Write.TimeoutSeconds = 1
-	wantProblem(t, m.do(t, r), api.ProblemTimeout, "timeout of 1s")
+	wantProblem(t, m.do(t, r), api.ProblemTimeout, "timeout of 1s", "the change was undone")
 	if c := m.get(t, "edge"); c.Generation != 1 || len(c.Drift) > 0 {
 		t.Errorf("the component is %+v", c)
 	}
+}
+
+func TestAnOperationOutOfTimeSaysWhatStands(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.kind.Gate = func(ctx context.Context, c converge.Change) error {
+		if c.Undo {
+			return nil
+		}
+		<-ctx.Done()
+		return &converge.StandsError{Err: ctx.Err()}
+	}
+	r := request("edge", 0, spec(80, "one"))
+	r.Write.TimeoutSeconds = 1
+	wantProblem(t, m.do(t, r), api.ProblemTimeout, "timeout of 1s", "the next apply goes on from there")
 }
 
 func TestTheAgentsEndUndoesWhatRuns(t *testing.T) {
@@ -224,7 +238,7 @@ func TestTheAgentsEndUndoesWhatRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantProblem(t, op, api.ProblemInterrupted)
+	wantProblem(t, op, api.ProblemInterrupted, "the change was undone")
 	if _, err := m.Apply(t.Context(), r); !api.IsProblem(err, api.ProblemInterrupted) {
 		t.Errorf("an agent that stops accepts operations: %v", err)
 	}

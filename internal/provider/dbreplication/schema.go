@@ -43,7 +43,7 @@ func attributes() map[string]schema.Attribute {
 		},
 		"witnesses": schema.MapNestedAttribute{
 			MarkdownDescription: "Machines without a database that count in a majority, by their names, such as `{ lb1 = foobar_machine.lb1 }`. " +
-				"With one, two members survive the loss of a machine. Default: none.",
+				"With one, two members survive the loss of a machine. A member that is to be a witness leaves the replication first, by an apply of its own. Default: none.",
 			Optional:     true,
 			Computed:     true,
 			Default:      mapdefault.StaticValue(noneOf(peerTypes())),
