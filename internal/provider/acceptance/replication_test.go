@@ -186,6 +186,13 @@ func (c *cluster) refuses() {
 		want  []string
 	}{
 		"a change of primary": {[]string{`primary = "web1"`, `primary = "web2"`}, []string{`primary = "web2"`, "switchover"}},
+		"a member that becomes a witness in one step": {
+			[]string{
+				`    web2 = { server = foobar_db_server.notes["web2"] }`, ``,
+				`{ lb1 = foobar_machine.vm["lb1"] }`, `{ lb1 = foobar_machine.vm["lb1"], web2 = foobar_machine.vm["web2"] }`,
+			},
+			[]string{`witnesses["web2"]`, "is a member as yet"},
+		},
 		"a member without a database server": {
 			[]string{
 				`  witnesses = { lb1 = foobar_machine.vm["lb1"] }`, ``,
