@@ -106,6 +106,29 @@ func TestCheckTellsAMissingEngineFromARefusal(t *testing.T) {
 	}
 }
 
+func TestTheCheckersCopyHasTheSameLinesAndNoStateFile(t *testing.T) {
+	spec := rich()
+	original := string(contentOf(render(t, "lb", spec), pathsOf("lb").config))
+	dir := t.TempDir()
+	path, err := copyForChecker(dir, stage(t, spec).Path(pathsOf("lb").config), os.Getgid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path) //nolint:gosec // a file of the test's
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Replace(original, "/run/foobar-lb-lb/"+stateFile, dir+"/"+stateFile, 1)
+	if string(content) != want || want == original {
+		t.Errorf("the copy is\n%s", content)
+	}
+	for path, mode := range map[string]os.FileMode{path: 0o640, dir: os.ModeDir | 0o750} {
+		if info, err := os.Stat(path); err != nil || info.Mode() != mode {
+			t.Errorf("%s is %v, expected %v (%v)", path, info.Mode(), mode, err)
+		}
+	}
+}
+
 func TestValidateDecodesStrictly(t *testing.T) {
 	kind := New(nil, nil)
 	good, err := kind.Validate(api.Encode(pair()))
