@@ -68,6 +68,6 @@ type AppServerStatus struct {
 	PID int `json:"pid"`
 	// Restarts counts the restarts by the machine since the unit was started.
 	Restarts int `json:"restarts"`
-	// Log holds the app's last lines, oldest first.
+	// Log holds the app's last lines since its last start, oldest first.
 	Log []string `json:"log"`
 }

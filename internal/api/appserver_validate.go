@@ -196,6 +196,8 @@ func (s AppServer) validateListeners(v *Violations) {
 	case s.AppPort == 0:
 	case s.AppPort < minAppPort || s.AppPort > maxPort:
 		v.Add("/app_port", "%d is not a port that an app may listen on: %d to %d (lower ones need privileges), or 0 for a Unix socket", s.AppPort, minAppPort, maxPort)
+	case s.AppPort == DefaultPort:
+		v.Add("/app_port", "%d is the agent's own port; give the app another one, or 0 for a Unix socket", s.AppPort)
 	case s.AppPort == s.Port:
 		v.Add("/app_port", "%d is nginx's port too; give the app another one, or 0 for a Unix socket", s.AppPort)
 	}
@@ -205,8 +207,11 @@ func (s AppServer) validateListeners(v *Violations) {
 			v.Add("/address", `%q is not an address to listen on: an IP address of the machine, or "*" for all`, s.Address)
 		}
 	}
-	if s.Port < 1 || s.Port > maxPort {
+	switch {
+	case s.Port < 1 || s.Port > maxPort:
 		v.Add("/port", "%d is not a port: 1 to %d", s.Port, maxPort)
+	case s.Port == DefaultPort:
+		v.Add("/port", "%d is the agent's own port", s.Port)
 	}
 }
 

@@ -237,7 +237,7 @@ func (r rollout) failed(ctx context.Context, title string, cause error, unit str
 	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: cause.Error()}
 	lines, err := []string(nil), r.kind.journal.Sync(reading)
 	if err == nil {
-		lines, err = r.kind.log(reading, r.layout, unit, failureLines, r.began)
+		lines, err = r.kind.log(reading, r.layout, unit, failureLines, startSince(r.began))
 	}
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}

@@ -256,6 +256,10 @@ RELEASE = "leaky"
 	if _, answer := s.ask(http.MethodGet, "http://127.0.0.1:8081/", nil, nil); answer.Environment["TOKEN"] != "other" || answer.Environment["KEY"] != "" {
 		t.Errorf("after a new version the app got %q", slices.Sorted(maps.Values(answer.Environment)))
 	}
+	_, status = s.get("secret")
+	if all := strings.Join(status.Log, "\n"); strings.Contains(all, "hunter2") || !strings.Contains(all, "token (secret)") {
+		t.Errorf("after a new version the status shows %s", all)
+	}
 }
 
 // readable lists the regular files that any user can read, as far as modes

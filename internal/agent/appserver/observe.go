@@ -51,7 +51,7 @@ func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app system
 		}
 		status.Health, status.Healthy = k.check(ctx, s.HealthCheck, appEndpoint(l, s, slotBlue))
 	}
-	lines, err := k.log(ctx, l, l.appUnit(slotBlue), statusLines, time.Time{})
+	lines, err := k.log(ctx, l, l.appUnit(slotBlue), statusLines, lastStart)
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
 	}
@@ -153,9 +153,9 @@ func (k *Kind) revisionInForce(ctx context.Context, l layout) string {
 	return answer.Body
 }
 
-// log returns the last lines of a unit since a time, without the secrets that
-// the app was given. Where those cannot be read, neither can the log.
-func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, since time.Time) ([]string, error) {
+// log returns those of a unit's last lines that are kept, without the secrets
+// that the app was given. Where those cannot be read, neither can the log.
+func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, kept func(lines []api.LogLine, unit string) []api.LogLine) ([]string, error) {
 	secrets, err := k.machine.secrets(l, slotBlue)
 	if err != nil {
 		return nil, err
@@ -166,21 +166,34 @@ func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, since 
 	}
 	redact := redactor(secrets)
 	var shown []string
-	for _, line := range sinceStart(read, unit, since) {
+	for _, line := range kept(read, unit) {
 		shown = append(shown, redact.Replace(line.Message))
 	}
 	return shown, nil
 }
 
-// sinceStart keeps the lines from since on, and drops what the process before
-// the start still had to say.
-func sinceStart(lines []api.LogLine, unit string, since time.Time) []api.LogLine {
-	if since.IsZero() {
-		return lines
+// lastStart keeps the lines since the unit's last start. Those before it may
+// hold secrets that the app no longer has, which the redactor does not know.
+func lastStart(lines []api.LogLine, unit string) []api.LogLine {
+	for i, line := range slices.Backward(lines) {
+		if starts(line, unit) {
+			return lines[i:]
+		}
 	}
-	lines = slices.DeleteFunc(slices.Clone(lines), func(line api.LogLine) bool { return line.Time.Before(since) })
-	start := slices.IndexFunc(lines, func(line api.LogLine) bool {
-		return strings.HasPrefix(line.Message, "Starting "+unit)
-	})
-	return lines[max(start, 0):]
+	return lines
+}
+
+// startSince keeps the lines from a time on, and drops what the process before
+// the start still had to say.
+func startSince(since time.Time) func(lines []api.LogLine, unit string) []api.LogLine {
+	return func(lines []api.LogLine, unit string) []api.LogLine {
+		lines = slices.DeleteFunc(slices.Clone(lines), func(line api.LogLine) bool { return line.Time.Before(since) })
+		start := slices.IndexFunc(lines, func(line api.LogLine) bool { return starts(line, unit) })
+		return lines[max(start, 0):]
+	}
+}
+
+// starts reports whether a line is systemd's own on a start of the unit.
+func starts(line api.LogLine, unit string) bool {
+	return strings.HasPrefix(line.Message, "Starting "+unit)
 }

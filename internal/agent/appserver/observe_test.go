@@ -110,6 +110,36 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+func TestTheStatusShowsTheLogOfTheLastStart(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	const starting = "Starting " + fakeApp + " - foobar app notes (blue)..."
+	many := slices.Repeat([]string{"a line"}, statusLines)
+	for _, c := range []struct {
+		name        string
+		lines, want []string
+	}{
+		{"an old secret", []string{starting, "the token is rotated", starting, "the token is hunter2"}, []string{starting, "the token is (secret)"}},
+		{"many restarts", []string{starting, "rotated", starting, "rotated", starting}, []string{starting}},
+		{"a start of long ago", append([]string{"rotated", starting}, many...), many},
+		{"another unit's start", []string{starting, "Starting foobar-app-notes-nginx.service"}, []string{starting, "Starting foobar-app-notes-nginx.service"}},
+		{"nothing", nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, v)
+			for _, message := range c.lines {
+				f.lines = append(f.lines, api.LogLine{Unit: fakeApp, Message: message})
+			}
+			seen, err := f.kind().Observe(t.Context(), "notes", v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, ok := seen.Status.(api.AppServerStatus); !ok || !slices.Equal(status.Log, c.want) {
+				t.Errorf("log %q, want %q", status.Log, c.want)
+			}
+		})
+	}
+}
+
 func TestALogWhoseSecretsCannotBeReadIsNotShown(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	f := newFake(t, v)

@@ -38,6 +38,7 @@ type route struct {
 func routes() []route {
 	var (
 		admin   = []api.Role{api.RoleAdmin}
+		admins  = []api.Role{api.RoleAdmin, roleLocal}
 		readers = []api.Role{api.RoleAdmin, api.RoleReader, roleLocal}
 		remote  = []api.Role{api.RoleAdmin, api.RoleReader}
 		nodes   = []api.Role{api.RoleNode}
@@ -54,7 +55,8 @@ func routes() []route {
 		{"GET", "/v1/components", readers, false, false, none, (*Server).list},
 		{"GET", "/v1/operations/{id}", readers, false, false, none, (*Server).operation},
 		{"GET", "/v1/operations/{id}/events", readers, false, false, none, (*Server).events},
-		{"GET", "/v1/logs", readers, false, false, none, (*Server).logs},
+		// What an app writes is not redacted here, as it is in its component.
+		{"GET", "/v1/logs", admins, false, false, none, (*Server).logs},
 		{"GET", "/v1/audit", readers, false, false, none, (*Server).auditLog},
 
 		{"HEAD", "/v1/blobs/sha256:{sha256}", admin, false, false, none, (*Server).blobStatus},

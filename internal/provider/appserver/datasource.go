@@ -53,7 +53,7 @@ func statusAttributes() map[string]schema.Attribute {
 		"pid":      schema.Int64Attribute{MarkdownDescription: "The app's main process, 0 if there is none.", Computed: true},
 		"restarts": schema.Int64Attribute{MarkdownDescription: "How often the machine has restarted the app since it was deployed.", Computed: true},
 		"log": schema.ListAttribute{
-			MarkdownDescription: "The app's last lines, oldest first.",
+			MarkdownDescription: "The app's last lines since its last start, oldest first.",
 			ElementType:         types.StringType,
 			Computed:            true,
 		},
