@@ -54,7 +54,7 @@ on_machine() {
             tar -C "$package" -cf - testdata | bin/lab exec "$machine" -- tar -C "$dir" -xf -
         fi
         bin/lab exec "$machine" -- sh -c "cat >$dir/run && chmod +x $dir/run" <"$(binary "$package")"
-        bin/lab exec "$machine" -- sh -c "cd $dir && exec ./run ${flags[*]}" || outcome=$?
+        bin/lab exec "$machine" -- sh -c "cd $dir && exec ./run ${flags[*]@Q}" || outcome=$?
         bin/lab reset -same-incarnation "$machine"
     } >"$(binary "$package").log" 2>&1
     return $outcome

@@ -127,15 +127,16 @@ func (u *Unsettled) Error() string {
 // StepFailed is the error of an operation that ended, or stands, at a step.
 type StepFailed struct {
 	Step Step
-	// Undone tells that what was done before was taken back. Otherwise the
-	// operation stands at the step, and Run or Settle goes on with it.
+	// Undone tells that all that was done before was taken back. Otherwise what
+	// cannot be taken back stands, and the next plan, or Settle from a point of
+	// no return, goes on from there.
 	Undone bool
 	Err    error
 }
 
 // Error says which step failed, on which node, and what that means.
 func (f *StepFailed) Error() string {
-	state := "the steps before stand"
+	state := "steps before it stand"
 	if f.Undone {
 		state = "the steps before were taken back"
 	}
@@ -149,11 +150,11 @@ func (f *StepFailed) Unwrap() error { return f.Err }
 // when all steps hold, or with a [StepFailed]. A ctx that ends leaves
 // the journal as it is: the next Run or [Executor.Settle] goes on from there.
 func (e *Executor) Run(ctx context.Context, op Operation) error {
-	release, err := e.lock(ctx, op)
+	locks, err := e.lock(ctx, op)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer locks.release()
 	entry, err := e.Journal.Load(ctx)
 	switch {
 	case err != nil:
@@ -167,7 +168,7 @@ func (e *Executor) Run(ctx context.Context, op Operation) error {
 	case entry.Ended:
 		entry = &Entry{Operation: op} // it was taken back: the same plan may be tried again
 	}
-	return e.proceed(ctx, entry)
+	return e.proceed(ctx, entry, locks)
 }
 
 // Settle ends what an earlier life left in the journal: forward from a point
@@ -180,11 +181,11 @@ func (e *Executor) Settle(ctx context.Context) error {
 	if entry == nil || entry.Ended {
 		return nil
 	}
-	release, err := e.lock(ctx, entry.Operation)
+	locks, err := e.lock(ctx, entry.Operation)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer locks.release()
 	if !entry.Committed && entry.Undoing == "" {
 		entry.Undoing = "its agent stopped in the middle"
 		entry.Next = min(entry.Next+1, len(entry.Operation.Steps)) // the step at hand may be half done
@@ -192,34 +193,45 @@ func (e *Executor) Settle(ctx context.Context) error {
 	if entry.Undoing != "" {
 		return e.undo(ctx, entry)
 	}
-	return e.proceed(ctx, entry)
+	return e.proceed(ctx, entry, locks)
+}
+
+// held are the locks of an operation, by node.
+type held map[NodeID]func()
+
+// release gives back the locks of all nodes, but for those of the steps left.
+func (h held) release(left ...Step) {
+	for _, node := range slices.Backward(slices.Sorted(maps.Keys(h))) {
+		if !slices.ContainsFunc(left, func(s Step) bool { return s.Node == node }) {
+			h[node]()
+			delete(h, node)
+		}
+	}
 }
 
 // lock takes the locks of all nodes of an operation in the order of their
 // names, so that two operations cannot wait for each other.
-func (e *Executor) lock(ctx context.Context, op Operation) (release func(), err error) {
+func (e *Executor) lock(ctx context.Context, op Operation) (held, error) {
 	nodes := map[NodeID]bool{}
 	for _, step := range op.Steps {
 		nodes[step.Node] = true
 	}
-	var held []func()
-	release = func() {
-		for _, free := range slices.Backward(held) {
-			free()
-		}
-	}
+	locks := held{}
 	for _, node := range slices.Sorted(maps.Keys(nodes)) {
 		free, err := e.Locks.Lock(ctx, node, op.ID)
 		if err != nil {
-			release()
+			locks.release()
 			return nil, fmt.Errorf("lock %s: %w", node, err)
 		}
-		held = append(held, free)
+		locks[node] = free
 	}
-	return release, nil
+	return locks, nil
 }
 
-func (e *Executor) proceed(ctx context.Context, entry *Entry) error {
+// proceed does the steps that are left. From a point of no return a node is
+// free once its last step is done: a primary that restarts while another member
+// is seeded, which may take hours, has to open again.
+func (e *Executor) proceed(ctx context.Context, entry *Entry, locks held) error {
 	if entry.Undoing != "" {
 		return e.undo(ctx, entry)
 	}
@@ -228,6 +240,9 @@ func (e *Executor) proceed(ctx context.Context, entry *Entry) error {
 		entry.Committed = entry.Committed || step.PointOfNoReturn
 		if err := e.save(ctx, entry); err != nil { // before the effect
 			return err
+		}
+		if entry.Committed {
+			locks.release(entry.Operation.Steps[entry.Next:]...)
 		}
 		if err := e.step(ctx, entry.Operation, step); err != nil {
 			return e.failed(ctx, entry, step, err)
@@ -246,10 +261,11 @@ func (e *Executor) failed(ctx context.Context, entry *Entry, step Step, err erro
 	if entry.Committed {
 		return &StepFailed{Step: step, Err: err}
 	}
+	stands := slices.ContainsFunc(entry.Operation.Steps[:entry.Next], func(s Step) bool { return s.Undo == nil })
 	entry.Undoing = err.Error()
 	entry.Next++ // the step may be half done
 	undone := e.undo(ctx, entry)
-	return &StepFailed{Step: step, Undone: undone == nil, Err: errors.Join(err, undone)}
+	return &StepFailed{Step: step, Undone: undone == nil && !stands, Err: errors.Join(err, undone)}
 }
 
 // step does one step and waits until its predicate holds.

@@ -106,7 +106,7 @@ func converge(t *testing.T, w *world, goal replication.Goal) {
 }
 
 // TestKillAfterEveryEffect kills agents and coordinator before and after each
-// write to any disk or database (I4): in between at most the old primary is
+// write to any disk or database: in between at most the old primary is
 // writable, or nobody, and afterwards the plan's goal is reached, both
 // by resuming the same operation and by settling it and planning anew.
 func TestKillAfterEveryEffect(t *testing.T) {
@@ -212,6 +212,33 @@ func TestOfTwoOperationsOneLoses(t *testing.T) {
 	}
 }
 
+// TestNodeIsFreeAfterItsLastStep: a primary that restarts can open while another
+// member is seeded, which may take hours.
+func TestNodeIsFreeAfterItsLastStep(t *testing.T) {
+	w := newWorld("w")
+	w.join("a", "b")
+	s := w.look(t)
+	steps, err := replication.Plan(s, replication.Goal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seeding := 0
+	w.check = func() {
+		if w.nodes["b"].mark == nil {
+			return
+		}
+		if seeding++; w.locks["a"] != "" || w.locks["b"] == "" {
+			t.Errorf("while b is seeded the locks are %v", w.locks)
+		}
+	}
+	if err := w.executor().Run(t.Context(), replication.NewOperation("op", s, steps)); err != nil {
+		t.Fatal(err)
+	}
+	if seeding == 0 || len(w.locks) > 0 {
+		t.Errorf("%d effects of a seed were seen; afterwards the locks are %v", seeding, w.locks)
+	}
+}
+
 // TestFailureBeforeThePointOfNoReturnIsTakenBack is I5.
 func TestFailureBeforeThePointOfNoReturnIsTakenBack(t *testing.T) {
 	w := pair(t)
@@ -234,6 +261,12 @@ func TestFailureBeforeThePointOfNoReturnIsTakenBack(t *testing.T) {
 		if got := w.nodes[id].settings["sync_binlog"]; got != "1" {
 			t.Errorf("%s was left with %s", id, got)
 		}
+	}
+	stands := op
+	stands.ID, stands.Steps = "stands", slices.Clone(op.Steps)
+	stands.Steps[0].Undo = nil
+	if err := w.executor().Run(t.Context(), stands); !errors.As(err, &failed) || failed.Undone {
+		t.Fatalf("a step that cannot be taken back is said to be: %v", err)
 	}
 	op.ID, op.Steps[0].PointOfNoReturn = "committed", true
 	if err := w.executor().Run(t.Context(), op); !errors.As(err, &failed) || failed.Undone || w.nodes["a"].settings["sync_binlog"] != "2" {

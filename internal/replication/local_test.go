@@ -98,12 +98,15 @@ func TestGatherLooksAtThePrimaryLast(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	previous := &replication.Snapshot{Nodes: map[replication.NodeID]replication.NodeView{"c": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour)}}}}
 	s := replication.Gather(t.Context(), desired, map[replication.NodeID]replication.Observer{
-		"a": looker{"a", &mu, &order, open, nil}, "b": looker{"b", &mu, &order, replication.NodeView{}, nil},
+		"a": looker{"a", &mu, &order, open, nil}, "b": looker{"b", &mu, &order, replication.NodeView{Taken: now.Add(time.Hour)}, nil},
 		"c": looker{"c", &mu, &order, replication.NodeView{}, errors.New("no route")},
 		"w": looker{"w", &mu, &order, replication.NodeView{}, errors.New("no route")},
 	}, previous, func() time.Time { return now })
 	if len(order) != 5 || order[4] != "a" || !slices.Contains(order[:4], "a") {
 		t.Errorf("it looked at %v", order)
+	}
+	if taken := s.Nodes["b"].Taken; !taken.Equal(now) {
+		t.Errorf("b was looked at %s, by its own clock, which is ahead", taken)
 	}
 	if c := s.Nodes["c"].Unobservable; c == nil || !c.Since.Equal(now.Add(-time.Hour)) || c.Reason != "no route" {
 		t.Errorf("the time since when c is silent was lost: %+v", c)

@@ -106,7 +106,7 @@ func (p *planner) sense() error {
 		return refuse(RefusedIdentity, []NodeID{hits[0].node}, "give each member's foobar_db_server a server_id of its own", "%s", hits[0].detail)
 	}
 	if hits := epochConflict(p.sight); len(hits) > 0 {
-		return refuse(RefusedEpochConflict, nil, "detach the member that is wrong: nothing tells by itself which that is", "%s", hits[0].detail)
+		return refuse(RefusedEpochConflict, nil, "compare the data of both by hand, destroy the replication, which deletes no data, and apply it again with the right member as primary", "%s", hits[0].detail)
 	}
 	if open := p.writable(); len(open) > 1 && !slices.Contains(open, p.holder) {
 		return refuse(RefusedTwoWritable, open, "set read_only=1 on the one with the older data, and plan again", "%s accept writes, and neither is the primary of the highest epoch", join(open))
@@ -255,7 +255,7 @@ func (p *planner) openPrimary(m member) {
 		p.add(Step{Node: m.id, Do: Action{Verb: DoClaim, Origin: origin}, Verify: Predicate{Is: IsClaimed, Origin: origin}, Deadline: longDeadline})
 	}
 	if len(m.CatalogDiffers) > 0 || !p.goal.Drop.Empty() {
-		p.add(Step{Node: m.id, Do: Action{Verb: DoProvision, Drop: p.goal.Drop}, Verify: Predicate{Is: IsProvisioned}, Deadline: longDeadline})
+		p.add(Step{Node: m.id, Do: Action{Verb: DoProvision, Drop: p.goal.Drop}, Verify: Predicate{Is: IsProvisioned}, Deadline: longDeadline, PointOfNoReturn: !p.goal.Drop.Empty()})
 	}
 }
 

@@ -243,7 +243,7 @@ type Observer interface {
 	Observe(ctx context.Context) (NodeView, error)
 }
 
-// ObserveTimeout bounds one look at one machine (reference 2.1: a status read has 5 s).
+// ObserveTimeout bounds one look at one machine.
 const ObserveTimeout = 5 * time.Second
 
 // Gather takes a snapshot. All machines are looked at side by side and
@@ -251,14 +251,14 @@ const ObserveTimeout = 5 * time.Second
 // [NodeView.Taken]. A machine that was unobservable in previous, which may be
 // nil, keeps the time since when it is.
 func Gather(ctx context.Context, desired Topology, observers map[NodeID]Observer, previous *Snapshot, now func() time.Time) Snapshot {
-	views := look(ctx, slices.Sorted(maps.Keys(observers)), observers, now)
+	views := look(ctx, slices.Sorted(maps.Keys(observers)), observers, func(_, ended time.Time) time.Time { return ended }, now)
 	var primaries []NodeID
 	for id, view := range views {
 		if id == desired.Primary || view.Writable || view.Record.Primary == id {
 			primaries = append(primaries, id)
 		}
 	}
-	maps.Copy(views, look(ctx, primaries, observers, now))
+	maps.Copy(views, look(ctx, primaries, observers, func(began, _ time.Time) time.Time { return began }, now))
 	s := Snapshot{Taken: now(), Desired: desired, Nodes: map[NodeID]NodeView{}, Witnesses: map[NodeID]WitnessView{}}
 	for id, view := range views {
 		view.Unobservable = keepSince(previous, id, view.Unobservable)
@@ -271,7 +271,9 @@ func Gather(ctx context.Context, desired Topology, observers map[NodeID]Observer
 	return s
 }
 
-func look(ctx context.Context, ids []NodeID, observers map[NodeID]Observer, now func() time.Time) map[NodeID]NodeView {
+// look looks at machines side by side. Taken is by the clock of whoever looks,
+// as those of the machines may differ: when a look began, or when it ended.
+func look(ctx context.Context, ids []NodeID, observers map[NodeID]Observer, taken func(began, ended time.Time) time.Time, now func() time.Time) map[NodeID]NodeView {
 	var mutex sync.Mutex
 	var all sync.WaitGroup
 	views := map[NodeID]NodeView{}
@@ -279,13 +281,12 @@ func look(ctx context.Context, ids []NodeID, observers map[NodeID]Observer, now 
 		all.Go(func() {
 			ctx, cancel := context.WithTimeoutCause(ctx, ObserveTimeout, errors.New("no answer in "+ObserveTimeout.String()))
 			defer cancel()
+			began := now()
 			view, err := observers[id].Observe(ctx)
 			if err != nil {
 				view = NodeView{Unobservable: &Unobservable{Since: now(), Reason: err.Error()}}
 			}
-			if view.Taken.IsZero() {
-				view.Taken = now()
-			}
+			view.Taken = taken(began, now())
 			mutex.Lock()
 			defer mutex.Unlock()
 			views[id] = view

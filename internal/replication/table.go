@@ -53,9 +53,9 @@ const (
 
 // Texts that several rows use.
 const (
-	nextApply   = "terraform apply"
-	nextReseed  = `reseed = { node = "<member>", token = "<new text>" } discards that member's data and copies the primary's, with the next apply`
-	nextRestart = "it takes a restart: set it in the settings of the member's foobar_db_server and apply"
+	nextApply  = "terraform apply"
+	nextReseed = `reseed = { node = "<member>", token = "<new text>" } discards that member's data and copies the primary's, with the next apply`
+	nextServer = "the member's foobar_db_server shows it as drift, too: apply that"
 )
 
 // reseedOf says how to discard a member's data.
@@ -66,17 +66,17 @@ func table() []rule {
 	const info, warning, fault = api.SeverityInfo, api.SeverityWarning, api.SeverityError
 	return []rule{
 		{TwoWritable, fault, true, twoWritable, "an apply fences all but the primary of the highest epoch"},
-		{EpochConflict, fault, false, epochConflict, "stop the apps' writes, compare the data of both by hand, and detach the one that is wrong"},
+		{EpochConflict, fault, false, epochConflict, "stop the apps' writes, compare the data of both by hand, destroy the replication, which deletes no data, and apply it again with the right member as primary"},
 		{PrimaryLost, fault, false, primaryLost, ""},
 		{NoWritablePrimary, fault, true, noWritablePrimary, "an apply opens it if a majority of the voters answers; foobar-agent status on it says why it is fenced"},
 		{DuplicateIdentity, fault, false, duplicateIdentity, "give each member's foobar_db_server a server_id of its own"},
 		{Errant, fault, false, related(diverged, "holds writes that the primary has not: "), nextReseed},
 		{ForeignData, fault, false, related(unrelated, "holds data of another origin than the primary's"), nextReseed},
 		{CannotCatchUp, fault, false, cannotCatchUp, nextReseed},
-		{SeedUnfinished, fault, true, seedUnfinished, "terraform apply seeds it again; until then the database does not start"},
-		{VersionDirection, fault, false, versionDirection, "upgrade the replicas first"},
+		{SeedUnfinished, fault, true, seedUnfinished, "terraform apply seeds it again; until then the database stays read-only"},
+		{VersionDirection, fault, false, versionDirection, "rebuild the replica's machine from the primary's image"},
 
-		{PrimaryDiffers, warning, false, primaryDiffers, "nothing is changed by itself: set primary to the member that is primary to accept it"},
+		{PrimaryDiffers, warning, false, primaryDiffers, "another configuration has made it so, and nothing is changed by itself: to take it over, remove the replication from the state, write that member as primary, and import it"},
 		{RecordBehind, warning, true, recordBehind, nextApply + " tells it again"},
 		{ReplicaWritable, warning, true, each(sight.replicas, replicaWritable), "an apply sets it read-only; afterwards the plan tells if it holds writes of its own"},
 		{WrongSource, warning, true, wrongSource, "an apply points it at the primary"},
@@ -92,14 +92,14 @@ func table() []rule {
 		{NotRowFormat, warning, true, setting("binlog_format", "ROW"), nextApply + " sets it"},
 		{NotDurable, warning, true, durable, nextApply + " sets it"},
 		{PurgeRule, warning, true, purgeRule, nextApply + " sets it"},
-		{BinlogOff, warning, false, setting("log_bin", "ON"), nextRestart},
-		{LogUpdatesOff, warning, false, setting("log_slave_updates", "ON"), nextRestart},
+		{BinlogOff, warning, false, setting("log_bin", "ON"), nextServer},
+		{LogUpdatesOff, warning, false, setting("log_slave_updates", "ON"), nextServer},
 		{BinlogRetentionShort, warning, false, retentionShort, "raise binlog_expire_logs_seconds in the settings of the member's foobar_db_server, or lower min_binlog_retention"},
 		{PrivilegedAppAccount, warning, false, each(everybody, privileged), "REVOKE these privileges, or drop the account: it can write to a replica in spite of read-only"},
 		{ClockSkewed, warning, false, each(sight.replicas, skewed), "set the clocks of both machines right (timedatectl tells of them): the lag is measured with them"},
 		{UnobservableNode, warning, false, unobservable, "foobar-agent status on the machine; its data and role are not known, and nothing is taken for fine"},
 
-		{SerialApply, info, false, setting("slave_parallel_threads", "2"), "set slave_parallel_threads to 2 or more in the settings of the member's foobar_db_server: a backlog takes long to apply otherwise"},
+		{SerialApply, info, false, setting("slave_parallel_threads", "2"), nextServer + "; a backlog takes long to apply otherwise"},
 		{Delayed, info, true, eachSource(delayed), nextApply + " sets the delay"},
 		{LagHigh, info, false, lagHigh, "reads go elsewhere until it has caught up; a long transaction or a slow disk is the usual cause"},
 		{Left, info, true, left, nextApply + " detaches it; its data stay"},
@@ -139,12 +139,19 @@ func noWritablePrimary(v sight) []hit {
 	case slices.Contains(open, v.holder):
 		return nil
 	case len(open) > 0:
-		return []hit{{node: v.holder, detail: "the primary is read-only, and writes go to " + join(open), stuck: !ok || len(open) > 1}}
+		h := hit{node: v.holder, detail: "the primary is read-only, and writes go to " + join(open), stuck: !ok || len(open) > 1}
+		if h.stuck {
+			h.next = "no apply opens it as long as that is so"
+		}
+		return []hit{h}
 	case !ok:
 		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
 	}
-	lost, _ := lostTo(v)
-	return []hit{{node: primary.id, detail: "nobody accepts writes: the primary is read-only", stuck: lost != ""}}
+	h := hit{node: primary.id, detail: "nobody accepts writes: the primary is read-only"}
+	if lost, _ := lostTo(v); lost != "" {
+		h.stuck, h.next = true, "its data are gone, so no apply opens it: PrimaryLost tells how to go on"
+	}
+	return []hit{h}
 }
 
 // lostTo returns the member that may have the data which the primary has not
@@ -157,7 +164,7 @@ func lostTo(v sight) (holder NodeID, next string) {
 	for _, id := range v.Desired.MemberIDs() {
 		node := v.Nodes[id]
 		if id != primary.id && (node.Origin != "" || node.Unobservable != nil || node.Seeding != nil) {
-			return id, fmt.Sprintf("keep the data of %s: destroy this replication, which deletes no data, and create it again with primary = %q", id, id)
+			return id, fmt.Sprintf("keep the data of %[1]s: dump them there with mariadb-dump, apply with %[1]s taken out of members, load the dump on %[2]s, and add %[1]s again with reseed = { node = %[1]q, token = \"<new text>\" }", id, primary.id)
 		}
 	}
 	return "", ""

@@ -173,7 +173,7 @@ func (c *coordinator) converge(ctx context.Context) error {
 	if err := c.demoted(); err != nil {
 		return err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.settle(ctx, c.spec); err != nil {
 		return err
 	}
 	goal, err := c.consents.goal(c.spec)
@@ -201,7 +201,7 @@ func fleeting(err error) bool {
 
 // detach ends the replication. Data stay where they are.
 func (c *coordinator) detach(ctx context.Context, forget []string) error {
-	if err := c.settle(ctx); err != nil {
+	if err := c.settle(ctx, api.DBReplication{}); err != nil {
 		return err
 	}
 	goal := replication.Goal{Detach: true}
@@ -214,11 +214,21 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 
 // settle ends what an earlier apply left in the middle. What cannot be ended,
 // because a machine is gone or an address was wrong, is left as it stands: each
-// step can be done anew, and the next look sees which have to.
-func (c *coordinator) settle(ctx context.Context) error {
+// step can be done anew, and the next look sees which have to. So is what needs
+// a consent that is not given any more.
+func (c *coordinator) settle(ctx context.Context, given api.DBReplication) error {
 	entry, err := c.journal.Load(ctx)
 	if err != nil || entry == nil {
 		return err
+	}
+	if withdrawn(*entry, given) {
+		c.progress(api.PhaseActivate, "the operation %s, which was broken off, has a consent that is not given any more: taking a new look", entry.Operation.ID)
+		entry.Next++ // it may have been used
+		if err := c.consents.settle(entry); err != nil {
+			return err
+		}
+		entry.Ended = true
+		return c.journal.Save(ctx, *entry)
 	}
 	if !entry.Ended {
 		c.progress(api.PhaseActivate, "ending the operation %s, which was broken off", entry.Operation.ID)

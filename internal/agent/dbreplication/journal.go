@@ -116,6 +116,19 @@ func (c consents) settle(entry *replication.Entry) error {
 	})
 }
 
+// withdrawn tells whether what is left of an operation would use a consent that
+// a spec does not give, or gives for something else.
+func withdrawn(entry replication.Entry, given api.DBReplication) bool {
+	if entry.Ended || entry.Undoing != "" {
+		return false
+	}
+	return slices.ContainsFunc(entry.Operation.Steps[entry.Next:], func(step replication.Step) bool {
+		reseed, drop := step.Do.Consent, step.Do.Drop
+		return reseed != "" && (given.Reseed == nil || *given.Reseed != api.DBReseed{Node: string(step.Node), Token: reseed}) ||
+			!drop.Empty() && (given.Drop == nil || !slices.Equal(drop.Databases, given.Drop.Databases) || !slices.Equal(drop.Users, given.Drop.Users))
+	})
+}
+
 // finish notes that an apply of the spec has ended well. A consent that was not
 // needed is used up, too, unless its member could not be looked at.
 func (c consents) finish(spec api.DBReplication, s replication.Snapshot) error {

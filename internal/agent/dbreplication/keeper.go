@@ -474,6 +474,7 @@ func (p *part) fenced(reasons ...string) {
 func (p *part) beat(ctx context.Context) {
 	db := p.database()
 	if db == nil || !p.lived().Opened {
+		p.condition(conditionHeartbeat, nil)
 		return
 	}
 	record, err := p.store.Record(ctx)

@@ -246,6 +246,91 @@ func TestAConsentCountsOnce(t *testing.T) {
 	}
 }
 
+// TestAConsentThatWasWithdrawn was in an operation that was broken off: nothing
+// is done by it any more, also not by the end of the replication.
+func TestAConsentThatWasWithdrawn(t *testing.T) {
+	for name, next := range map[string]func(*api.DBReplication) *api.DBReplication{
+		"the same without it": func(spec *api.DBReplication) *api.DBReplication { return spec },
+		"a consent for another": func(spec *api.DBReplication) *api.DBReplication {
+			other := *spec
+			other.Reseed = &api.DBReseed{Node: "web3", Token: "today"}
+			return &other
+		},
+		"the end": func(*api.DBReplication) *api.DBReplication { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRack(t, "web1", "web2", "web3")
+			spec := r.spec("web2", "web3")
+			r.must(nil, &spec)
+			consent := spec
+			consent.Reseed = &api.DBReseed{Node: "web2", Token: "today"}
+			web2 := r.machines["web2"]
+			web2.data.Errant = true
+			web2.before = func(order replication.Order) error {
+				if order.Action.Verb == replication.DoSeed {
+					return &api.Problem{Type: api.ProblemInternal, Title: "No room"}
+				}
+				return nil
+			}
+			if _, err := r.apply(t.Context(), &spec, &consent); err == nil {
+				t.Fatal("it went on without room")
+			}
+			web2.before = nil
+			to := next(&spec)
+			if _, err := r.apply(t.Context(), &spec, to); err != nil {
+				t.Fatal(err)
+			}
+			if !web2.data.Errant {
+				t.Fatal("the data of web2 went by a consent that was withdrawn")
+			}
+			if to == nil {
+				return
+			}
+			if _, err := r.apply(t.Context(), &spec, &consent); err != nil || !web2.data.Errant {
+				t.Errorf("the same consent counted after it was withdrawn: %v", err)
+			}
+			consent.Reseed.Token = "tomorrow"
+			r.must(&spec, &consent)
+			if web2.data.Errant {
+				t.Error("a new consent did not count")
+			}
+		})
+	}
+}
+
+func TestWithdrawn(t *testing.T) {
+	var given api.DBReplication
+	given.Reseed = &api.DBReseed{Node: "web2", Token: "today"}
+	given.Drop = &api.DBDrop{Databases: []string{"old"}, Users: []string{"bob"}, Token: "today"}
+	action := func(consent string, drop replication.Drop) replication.Step {
+		return replication.Step{Node: "web2", Do: replication.Action{Consent: consent, Drop: drop}}
+	}
+	for name, c := range map[string]struct {
+		steps []replication.Step
+		next  int
+		want  bool
+	}{
+		"nothing to consent to": {steps: []replication.Step{action("", replication.Drop{})}},
+		"both are given":        {steps: []replication.Step{action("today", replication.Drop{Databases: []string{"old"}, Users: []string{"bob"}})}},
+		"another token":         {steps: []replication.Step{action("yesterday", replication.Drop{})}, want: true},
+		"it was used":           {steps: []replication.Step{action("yesterday", replication.Drop{}), action("", replication.Drop{})}, next: 1},
+		"another database":      {steps: []replication.Step{action("", replication.Drop{Databases: []string{"new"}, Users: []string{"bob"}})}, want: true},
+		"another user":          {steps: []replication.Step{action("", replication.Drop{Databases: []string{"old"}, Users: []string{"eve"}})}, want: true},
+	} {
+		entry := replication.Entry{Operation: replication.Operation{Steps: c.steps}, Next: c.next}
+		if got := withdrawn(entry, given); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if withdrawn(entry, api.DBReplication{}) != (c.next == 0 && name != "nothing to consent to") {
+			t.Errorf("%s, and nothing is given", name)
+		}
+		entry.Undoing = "it failed"
+		if withdrawn(entry, given) {
+			t.Errorf("%s: taking back needs no consent", name)
+		}
+	}
+}
+
 func TestAConsentOutlivesAnApplyThatDidNotNeedItsMember(t *testing.T) {
 	r := newRack(t, "web1", "web2", "lb1")
 	spec := r.spec("web2")

@@ -39,7 +39,7 @@ func (c *cluster) record(machine string) replication.Record {
 // invariants fails the test unless the replication is as it must be whenever
 // nothing is under way: at most one database takes writes, and only the one of
 // which all machines have recorded that it is primary (I1, I4); the replica has
-// nothing that the primary has not (I3, I7); no secret is in Terraform's state (I10).
+// nothing that the primary has not; no secret is in Terraform's state.
 func (c *cluster) invariants() {
 	c.t.Helper()
 	record := c.agreed()

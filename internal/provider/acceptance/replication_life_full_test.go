@@ -64,7 +64,7 @@ func TestReplicationGrowsFromOneMemberAndShrinksAgain(t *testing.T) {
 }
 
 // TestRebuiltPrimaryIsNotFormedAnew sees that the replica's data, which are all
-// that is left, are not copied over.
+// that is left, are not copied over, and takes the way out that the guide tells.
 func TestRebuiltPrimaryIsNotFormedAnew(t *testing.T) {
 	c := formed(t)
 	c.app("web2", "web1", "INSERT INTO notes.acknowledged VALUES ('precious', 1)")
@@ -72,17 +72,38 @@ func TestRebuiltPrimaryIsNotFormedAnew(t *testing.T) {
 	c.lab.Reset("web1")
 	c.met()
 	why := c.refused("apply", "-auto-approve")
-	for _, want := range []string{"web1", "keep the data of web2", `primary = "web2"`} {
+	for _, want := range []string{"web1", "keep the data of web2", "mariadb-dump", `reseed = { node = "web2"`} {
 		if !strings.Contains(why, want) {
 			t.Errorf("the error does not say %q: %s", want, why)
 		}
 	}
-	if got := c.sql("web2", "SELECT n FROM notes.acknowledged WHERE writer = 'precious'"); got != "1" {
+	const precious = "SELECT n FROM notes.acknowledged WHERE writer = 'precious'"
+	if got := c.sql("web2", precious); got != "1" {
 		t.Errorf("of the last copy of the data is left %q", got)
+	}
+
+	const socket = " --no-defaults --socket=/run/foobar-db-notes/mariadb.sock "
+	dump := c.lab.Exec("web2", "sh", "-c", "mariadb-dump"+socket+"--single-transaction --databases notes | base64 --wrap=0")
+	c.write("look.tf", "")
+	c.replicate("    web2 = { server = foobar_db_server.notes[\"web2\"] }\n", "")
+	c.apply()
+	c.opens("web1")
+	if got := c.sql("web2", precious); got != "1" {
+		t.Errorf("while it is no member, of its data is left %q", got)
+	}
+	c.lab.Exec("web1", "sh", "-c", "echo "+dump+" | base64 -d | mariadb"+socket)
+	c.replicate(reseeding("the primary is back")...)
+	c.apply()
+	c.write("look.tf", looked)
+	c.apply()
+	c.settled()
+	c.same("notes.acknowledged")
+	if got := c.sql("web2", precious); got != "1" {
+		t.Errorf("of the data came back %q", got)
 	}
 }
 
-// TestTwoAppliesAtOnce sees that neither harms the other (I12).
+// TestTwoAppliesAtOnce sees that neither harms the other.
 func TestTwoAppliesAtOnce(t *testing.T) {
 	c := formed(t)
 	c.step("OneWinsOrBothDo", func() {

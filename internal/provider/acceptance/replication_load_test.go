@@ -79,7 +79,7 @@ func (l *load) stop() outcome {
 }
 
 // kept fails the test unless the load wrote something, and all that was
-// acknowledged to it is on these machines (I2).
+// acknowledged to it is on these machines.
 func (l *load) kept(o outcome, machines ...string) {
 	l.t.Helper()
 	if len(o.accepted) == 0 {

@@ -128,7 +128,7 @@ func (c *cluster) tells() {
 }
 
 // planWritesNothing fails the test if anything but the heartbeat was written
-// to a database between before and after a plan (I9).
+// to a database between before and after a plan.
 func (c *cluster) planWritesNothing() {
 	const first = "SELECT CONCAT(@@gtid_domain_id, \"-\", @@server_id, \"-\", SUBSTRING_INDEX(@@gtid_binlog_pos, \"-\", -1))"
 	before := c.sql("web1", first)

@@ -61,10 +61,11 @@ const (
 	replicationUser = "foobar_repl"
 )
 
-// Timeouts of connections to the socket (reference 2.1).
+// Timeouts of connections to the socket.
 const (
 	connectTimeout = 2 * time.Second
 	startTimeout   = 2 * time.Minute // of a server with much to recover
+	fenceTries     = 8               // of a second each: an order to fence has 15 s
 )
 
 // New returns the engine of a server, which need not run.
@@ -112,26 +113,41 @@ func (e *Engine) Close() {
 }
 
 // Fence makes the server read-only and cuts its clients: one that holds a
-// transaction open finds it rolled back. Accounts with READ ONLY ADMIN are not
-// stopped by it, which Observe tells of.
+// transaction open finds it rolled back. MariaDB becomes read-only only between
+// statements and without anybody's table locks, so that who holds it up is cut
+// and it is tried again. Accounts with READ ONLY ADMIN are not stopped by it,
+// which Observe tells of.
 func (e *Engine) Fence(ctx context.Context) error {
 	return e.pinned(ctx, func(c *sql.Conn) error {
-		if err := run(ctx, c, "SET SESSION lock_wait_timeout = 5", "SET GLOBAL read_only = 1"); err != nil {
+		if err := run(ctx, c, "SET SESSION lock_wait_timeout = 1"); err != nil {
 			return fmt.Errorf("make the server read-only: %w", err)
 		}
-		clients, err := column[uint64](ctx, c, `SELECT id FROM information_schema.processlist
-			WHERE id <> CONNECTION_ID() AND user NOT IN ('system user', 'event_scheduler', '`+adminUser+`')
-			AND command NOT IN ('Binlog Dump', 'Daemon')`)
-		if err != nil {
-			return fmt.Errorf("list the clients: %w", err)
-		}
-		for _, id := range clients {
-			if err := run(ctx, c, fmt.Sprintf("KILL CONNECTION %d", id)); err != nil && number(err) != errNoSuchThread {
-				return fmt.Errorf("cut client %d: %w", id, err)
+		for try := 1; ; try++ {
+			err := run(ctx, c, "SET GLOBAL read_only = 1")
+			if err != nil && (number(err) != errLockWait || try == fenceTries) {
+				return fmt.Errorf("make the server read-only: %w", err)
+			}
+			if cut := e.cut(ctx, c); cut != nil || err == nil {
+				return cut
 			}
 		}
-		return nil
 	})
+}
+
+// cut ends the connections of all clients, but not those of replicas.
+func (e *Engine) cut(ctx context.Context, c *sql.Conn) error {
+	clients, err := column[uint64](ctx, c, `SELECT id FROM information_schema.processlist
+		WHERE id <> CONNECTION_ID() AND user NOT IN ('system user', 'event_scheduler', '`+adminUser+`')
+		AND command NOT IN ('Binlog Dump', 'Daemon')`)
+	if err != nil {
+		return fmt.Errorf("list the clients: %w", err)
+	}
+	for _, id := range clients {
+		if err := run(ctx, c, fmt.Sprintf("KILL CONNECTION %d", id)); err != nil && number(err) != errNoSuchThread {
+			return fmt.Errorf("cut client %d: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // Unfence lets writes in. It refuses on a server that follows another one, or

@@ -80,7 +80,7 @@ func changeMaster(s replication.Source) (string, error) {
 		texts[name] = quoted
 	}
 	// Retry every 5 s; a heartbeat every 2 s finds a dead connection, with
-	// slave_net_timeout=4 (reference 2.4).
+	// slave_net_timeout=4.
 	return fmt.Sprintf("CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = '%s', MASTER_PASSWORD = %s, "+
 		"MASTER_CONNECT_RETRY = 5, MASTER_HEARTBEAT_PERIOD = 2, MASTER_DELAY = %d, MASTER_SSL = 1, MASTER_SSL_CA = %s, MASTER_SSL_CERT = %s, MASTER_SSL_KEY = %s, "+
 		"MASTER_SSL_VERIFY_SERVER_CERT = 1, MASTER_USE_GTID = slave_pos",

@@ -208,7 +208,7 @@ func TestReplication(t *testing.T) {
 	c.checksums(t)
 	c.well(t, replication.Goal{})
 
-	// Plan and observation write nothing (I9).
+	// Plan and observation write nothing.
 	before, err := a.Engine.Position(ctx)
 	must(t, err)
 	_, err = replication.Plan(c.look(t), replication.Goal{})
@@ -253,7 +253,7 @@ func TestReplication(t *testing.T) {
 	c.well(t, replication.Goal{}, replication.DoSeed, replication.DoFollow)
 	c.checksums(t)
 
-	// Destroyed and formed again: attached without a copy (I11).
+	// Destroyed and formed again: attached without a copy.
 	if _, err := c.apply(t, replication.Goal{Detach: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package mariadb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -82,10 +83,10 @@ func lookPositions(ctx context.Context, c *sql.Conn, view *replication.EngineVie
 	return err
 }
 
-// oldest returns where the first binary log begins that is still there. A log
-// that is purged between the two questions is asked for again.
+// oldest returns where the first binary log begins that can be read: one may be
+// purged between the two questions, or listed although somebody removed its file.
 func oldest(ctx context.Context, c *sql.Conn) (string, error) {
-	for {
+	for range 3 { // all of a list may be purged meanwhile
 		logs, err := table(ctx, c, "SHOW BINARY LOGS")
 		if number(err) == errNoBinlog || err == nil && len(logs) == 0 {
 			return "", nil
@@ -93,17 +94,18 @@ func oldest(ctx context.Context, c *sql.Conn) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		var position sql.NullString
-		if err := c.QueryRowContext(ctx, "SELECT BINLOG_GTID_POS(?, 4)", logs[0]["Log_name"]).Scan(&position); err != nil {
-			return "", err
-		}
-		if position.Valid {
-			return position.String, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return "", err
+		for _, log := range logs {
+			var position sql.NullString
+			err := c.QueryRowContext(ctx, "SELECT BINLOG_GTID_POS(?, 4)", log["Log_name"]).Scan(&position)
+			if err != nil && number(err) != errNoSuchFile {
+				return "", err
+			}
+			if position.Valid {
+				return position.String, nil
+			}
 		}
 	}
+	return "", errors.New("none of the binary logs that SHOW BINARY LOGS lists can be read")
 }
 
 // sources reads SHOW ALL SLAVES STATUS by the names of its columns, which

@@ -11,7 +11,9 @@ import (
 
 // Errors of the server that are answers.
 const (
+	errNoSuchFile     = 29
 	errNoSuchThread   = 1094
+	errLockWait       = 1205
 	errNoSuchTable    = 1146
 	errNoSuchDatabase = 1049
 	errNoBinlog       = 1381
