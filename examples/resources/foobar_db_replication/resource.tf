@@ -1,3 +1,15 @@
+variable "password" {
+  type      = string
+  sensitive = true
+  ephemeral = true
+}
+
+variable "reports_password" {
+  type      = string
+  sensitive = true
+  ephemeral = true
+}
+
 resource "foobar_db_replication" "notes" {
   name    = "notes"
   primary = "web1"

@@ -34,7 +34,7 @@ const (
 	console    = "/dev/console"
 	// memoryLimit makes the garbage collector work harder before the agent
 	// becomes a burden to what it looks after. It is far above what an idle
-	// agent takes (DESIGN: 30 MB resident).
+	// agent takes (its budget is 30 MB resident).
 	memoryLimit = 64 << 20
 )
 
