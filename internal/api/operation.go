@@ -76,7 +76,7 @@ type Operation struct {
 	Generation     int64 `json:"generation"`
 	// Impact is what it costs the traffic, empty until it has got that far.
 	Impact Impact `json:"impact,omitempty"`
-	// Runs counts how often it was started: more than 1 after a failure.
+	// Runs counts how often it was started: more than 1 after a failure, or where a repeated create repaired drift.
 	Runs    int       `json:"runs"`
 	Actor   string    `json:"actor"`
 	Created time.Time `json:"created"`

@@ -29,6 +29,8 @@ const (
 	ProblemNotFound ProblemType = "urn:foobar:problem:not-found"
 	// ProblemExists: a create met a component with another spec.
 	ProblemExists ProblemType = "urn:foobar:problem:exists"
+	// ProblemCreating: an operation that has not ended is creating the component.
+	ProblemCreating ProblemType = "urn:foobar:problem:creating"
 	// ProblemGeneration: If-Match named another generation than the present one.
 	ProblemGeneration ProblemType = "urn:foobar:problem:generation"
 	// ProblemForbidden: the certificate's role may not call this route.
@@ -61,7 +63,7 @@ func (t ProblemType) Status() int {
 		return 422
 	case ProblemNotFound:
 		return 404
-	case ProblemExists, ProblemEnrolled, ProblemNotEnrolled:
+	case ProblemExists, ProblemCreating, ProblemEnrolled, ProblemNotEnrolled:
 		return 409
 	case ProblemGeneration:
 		return 412
@@ -95,6 +97,8 @@ type Problem struct {
 type Violation struct {
 	Pointer Pointer `json:"pointer"`
 	Detail  string  `json:"detail"`
+	// Holder is who has the port, of a [ProblemClaimed] alone.
+	Holder string `json:"holder,omitempty"`
 }
 
 // Error returns title, detail and violations in one line.

@@ -15,8 +15,8 @@ func TestProblemText(t *testing.T) {
 	tests := map[string]Problem{
 		"Not valid":                    {Title: "Not valid"},
 		"Not valid: look":              {Title: "Not valid", Detail: "look"},
-		"Not valid; /a: is 0; is odd":  {Title: "Not valid", Violations: []Violation{{"/a", "is 0"}, {"", "is odd"}}},
-		"Not valid: look; /a/b: is 70": {Title: "Not valid", Detail: "look", Violations: []Violation{{"/a/b", "is 70"}}},
+		"Not valid; /a: is 0; is odd":  {Title: "Not valid", Violations: []Violation{{Pointer: "/a", Detail: "is 0"}, {Pointer: "", Detail: "is odd"}}},
+		"Not valid: look; /a/b: is 70": {Title: "Not valid", Detail: "look", Violations: []Violation{{Pointer: "/a/b", Detail: "is 70"}}},
 	}
 	for want, problem := range tests {
 		if got := problem.Error(); got != want {
@@ -50,13 +50,13 @@ func TestViolationsBecomeOneProblem(t *testing.T) {
 	some.Add("/port", "%d is too high", 70000)
 	some.Add("/name", "is missing")
 	problem := AsProblem(some.Problem())
-	if problem.Type != ProblemInvalid || len(problem.Violations) != 2 || problem.Violations[0] != (Violation{"/port", "70000 is too high"}) {
+	if problem.Type != ProblemInvalid || len(problem.Violations) != 2 || problem.Violations[0] != (Violation{Pointer: "/port", Detail: "70000 is too high"}) {
 		t.Errorf("problem %+v", problem)
 	}
 }
 
 func TestProblemCrossesTheWire(t *testing.T) {
-	sent := Problem{Type: ProblemEngineRefused, Title: "HAProxy refuses", Violations: []Violation{{"/a", "b"}}, Log: []string{"[ALERT]"}}
+	sent := Problem{Type: ProblemEngineRefused, Title: "HAProxy refuses", Violations: []Violation{{Pointer: "/a", Detail: "b"}}, Log: []string{"[ALERT]"}}
 	var got Problem
 	if err := json.Unmarshal(Encode(sent), &got); err != nil || got.Error() != sent.Error() || got.Type != sent.Type || got.Log[0] != sent.Log[0] {
 		t.Errorf("%+v, %v", got, err)
@@ -97,7 +97,7 @@ func TestEveryProblemTypeHasAStatus(t *testing.T) {
 		}
 	}
 	for typ, want := range map[ProblemType]int{
-		ProblemInvalid: 422, ProblemNotFound: 404, ProblemExists: 409, ProblemGeneration: 412, ProblemForbidden: 403,
+		ProblemInvalid: 422, ProblemNotFound: 404, ProblemExists: 409, ProblemCreating: 409, ProblemGeneration: 412, ProblemForbidden: 403,
 		ProblemWrongMachine: 421, ProblemInternal: 500, "urn:foobar:problem:of-the-future": 500,
 	} {
 		if got := typ.Status(); got != want {

@@ -17,9 +17,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
@@ -340,6 +342,42 @@ func TestMachineThatDiesBetweenPlanAndApplyIsNamed(t *testing.T) {
 			ExpectError:      loosely(`Error: Machine "web1" is unreachable`),
 		},
 		testresource.TestStep{PreConfig: m.Boot, Config: config + balancer(50), ConfigPlanChecks: planned()},
+	)
+}
+
+func TestDriftThatTheConfigurationAcceptsIsRecorded(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	config := block(m) + machine(m.Address(), 1)
+	run(t,
+		testresource.TestStep{Config: config + balancer(100)},
+		testresource.TestStep{
+			PreConfig: func() {
+				m.LoadBalancers.Set(agenttest.Hooks{Observe: func(_ string, seen *operation.Observation) { // on the runtime socket
+					var spec api.LoadBalancer
+					text := bytes.Replace(api.Encode(seen.Spec), []byte(`"weight":100`), []byte(`"weight":5`), 1)
+					if err := api.Decode(text, &spec); err != nil {
+						t.Error(err)
+					}
+					seen.Spec = spec
+				}})
+			},
+			Config: config + balancer(5),
+			ConfigPlanChecks: planned(
+				plancheck.ExpectResourceAction(www, plancheck.ResourceActionUpdate),
+				plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact("runtime")),
+			),
+			ConfigStateChecks: []statecheck.StateCheck{
+				statecheck.ExpectKnownValue(www, tfjsonpath.New("generation"), knownvalue.Int64Exact(2)),
+			},
+			Check: func(*terraform.State) error {
+				m.LoadBalancers.Set(agenttest.Hooks{})
+				component, err := m.Admin().Get(t.Context(), api.ID{Kind: api.KindLoadBalancer, Name: "www"})
+				if err == nil && !bytes.Contains(component.Spec, []byte(`"weight":5`)) {
+					err = fmt.Errorf("recorded is %s", component.Spec)
+				}
+				return err
+			},
+		},
 	)
 }
 

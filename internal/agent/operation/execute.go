@@ -213,7 +213,8 @@ func (r *Runner) claimed(j job) error {
 		for holder, claims := range taken {
 			for _, has := range claims {
 				if want.Overlaps(has) {
-					found.Add(want.Pointer, "%s is taken by %s on this machine; choose another port or address", want, holder)
+					found = append(found, api.Violation{Pointer: want.Pointer, Holder: holder,
+						Detail: fmt.Sprintf("%s is taken by %s on this machine; choose another port or address", want, holder)})
 				}
 			}
 		}
@@ -391,7 +392,7 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 	hash := sha256.Sum256(spec)
 	updated := Record{
 		ID: j.ID, Generation: next(record), Spec: spec, Hash: hex.EncodeToString(hash[:]),
-		AppliedAt: r.Clock().UTC(), Actor: j.Actor, Operation: j.Operation, SecretsVersion: to.secrets.Version,
+		AppliedAt: r.Clock().UTC(), Actor: j.Actor, Operation: j.Operation, Run: j.run, SecretsVersion: to.secrets.Version,
 	}
 	var from *converge.Applied
 	if record != nil {

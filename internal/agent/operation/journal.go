@@ -115,6 +115,19 @@ func (j *journal) unended() []api.Operation {
 	return out
 }
 
+// creation returns the operation that is to create a component, if one waits
+// or runs.
+func (j *journal) creation(id api.ID) (api.Operation, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, t := range j.tasks {
+		if t.Component == id && t.Verb == api.VerbApply && t.BaseGeneration == 0 && !t.State.Done() {
+			return t.Operation, true
+		}
+	}
+	return api.Operation{}, false
+}
+
 // after returns the events after a number, whether the operation is done, and
 // what is closed when there is more.
 func (j *journal) after(id string, seq int64) (events []api.Event, done bool, changed <-chan struct{}, ok bool) {

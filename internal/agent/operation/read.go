@@ -39,12 +39,9 @@ func (r *Runner) Get(ctx context.Context, id api.ID) (api.Component, error) {
 	const tries = 3 // an operation may begin or end while we look
 	for range tries {
 		epoch, busy := r.epoch(id)
-		record, err := r.store.read(id)
+		record, err := r.recorded(id)
 		if err != nil {
 			return api.Component{}, err
-		}
-		if record == nil {
-			return api.Component{}, notFound("component %s", id)
 		}
 		if busy {
 			break
@@ -60,6 +57,21 @@ func (r *Runner) Get(ctx context.Context, id api.ID) (api.Component, error) {
 	return r.unsettled(id)
 }
 
+// recorded returns the record of a component. Where there is none its error
+// tells a component that is being created from one that is not there.
+func (r *Runner) recorded(id api.ID) (*Record, error) {
+	creation, creating := r.log.creation(id) // asked first: once it has ended there is a record, or will be none
+	record, err := r.store.read(id)
+	switch {
+	case err != nil || record != nil:
+		return record, err
+	case creating:
+		return nil, &api.Problem{Type: api.ProblemCreating, Title: "The component is being created",
+			Detail: fmt.Sprintf("operation %s of %s is creating %s and has not ended; read it again once it has", creation.ID, creation.Actor, id)}
+	}
+	return nil, notFound("component %s", id)
+}
+
 func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,12 +81,9 @@ func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
 
 // unsettled returns a component that an operation is at work on.
 func (r *Runner) unsettled(id api.ID) (api.Component, error) {
-	record, err := r.store.read(id)
+	record, err := r.recorded(id)
 	if err != nil {
 		return api.Component{}, err
-	}
-	if record == nil {
-		return api.Component{}, notFound("component %s", id)
 	}
 	return record.component(inspection{
 		spec: record.Spec, observed: record.Spec,
@@ -184,7 +193,7 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 // What that costs was found when it began.
 func (r *Runner) begun(j job, record *Record) (api.Impact, bool) {
 	op, known := r.log.get(api.OperationID(j.verb, j.ID, j.Base, j.Write.Spec))
-	joins := known && (!op.State.Done() || op.State == api.OperationApplied && isLast(op, record))
+	joins := known && (!op.State.Done() || made(op, record))
 	return op.Impact, joins && j.Base > 0 && op.Impact != ""
 }
 

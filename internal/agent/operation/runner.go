@@ -175,7 +175,7 @@ func notFound(format string, args ...any) error {
 
 // Apply starts an operation that brings a component to a spec, or joins the
 // one with the same id, and returns at once.
-func (r *Runner) Apply(_ context.Context, req Request) (api.Operation, error) {
+func (r *Runner) Apply(ctx context.Context, req Request) (api.Operation, error) {
 	kind, err := r.kind(req.ID)
 	if err != nil {
 		return api.Operation{}, err
@@ -184,7 +184,26 @@ func (r *Runner) Apply(_ context.Context, req Request) (api.Operation, error) {
 	if err != nil {
 		return api.Operation{}, err
 	}
-	return r.submit(job{Request: req, verb: api.VerbApply, kind: kind, spec: spec}) //nolint:contextcheck // it outlives the caller
+	j := job{Request: req, verb: api.VerbApply, kind: kind, spec: spec}
+	if op, repeated := r.repeated(ctx, j); repeated {
+		return op, nil
+	}
+	return r.submit(j) //nolint:contextcheck // it outlives the caller
+}
+
+// repeated returns the operation that has carried out a create already, if
+// what it made still stands as it was applied. Whether it does only a look at
+// the machine tells; where that fails, the operation's next run says why.
+func (r *Runner) repeated(ctx context.Context, j job) (api.Operation, bool) {
+	epoch, busy := r.epoch(j.ID)
+	earlier, known := r.log.get(j.Operation)
+	record, err := r.store.read(j.ID)
+	if busy || !j.creates() || !known || !j.is(earlier) || err != nil || !made(earlier, record) {
+		return api.Operation{}, false
+	}
+	intact, err := r.intact(ctx, j, record)
+	now, _ := r.epoch(j.ID)
+	return earlier, err == nil && intact && now == epoch
 }
 
 // Delete starts an operation that removes a component, or joins the one with
@@ -203,7 +222,14 @@ type job struct {
 	verb api.Verb
 	kind Kind
 	spec Spec // nil for a deletion
+	run  int  // of its operation, from 1
 }
+
+// is reports whether an operation is one of the same verb and component.
+func (j job) is(op api.Operation) bool { return op.Component == j.ID && op.Verb == j.verb }
+
+// creates reports whether the job makes a component, or adopts one that stands.
+func (j job) creates() bool { return j.verb == api.VerbApply && j.Base == 0 }
 
 func (j job) timeout() time.Duration {
 	if j.Write.TimeoutSeconds > 0 {
@@ -230,11 +256,11 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 		return api.Operation{}, err
 	}
 	earlier, known := r.log.get(j.Operation)
-	if known && (earlier.Component != j.ID || earlier.Verb != j.verb) {
+	if known && !j.is(earlier) {
 		return api.Operation{}, &api.Problem{Type: api.ProblemInvalid, Title: "The operation's id is taken",
 			Detail: fmt.Sprintf("the operation %s was a %s of %s", j.Operation, earlier.Verb, earlier.Component)}
 	}
-	if known && (!earlier.State.Done() || earlier.State == api.OperationApplied && isLast(earlier, record)) {
+	if known && (!earlier.State.Done() || !j.creates() && made(earlier, record)) {
 		return earlier, nil
 	}
 	c := r.component(j.ID)
@@ -248,6 +274,7 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 		return api.Operation{}, err
 	}
 	c.pending++
+	j.run = op.Runs
 	r.running.Go(func() { r.run(j, c) })
 	return op, nil
 }
@@ -265,13 +292,19 @@ func (j job) operation(earlier api.Operation, now time.Time) api.Operation {
 	return op
 }
 
-// isLast reports whether an applied operation is what made the component as it
-// is recorded.
+// made reports whether an operation is applied, and what made the component as
+// it is recorded.
+func made(op api.Operation, record *Record) bool {
+	return op.State == api.OperationApplied && isLast(op, record)
+}
+
+// isLast reports whether the present run of an operation is what made the
+// component as it is recorded.
 func isLast(op api.Operation, record *Record) bool {
 	if op.Verb == api.VerbDelete {
 		return record == nil
 	}
-	return record != nil && record.Operation == op.ID
+	return record != nil && record.Operation == op.ID && record.Run == op.Runs
 }
 
 // run takes a job from the queue to its end.

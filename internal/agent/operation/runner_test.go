@@ -48,13 +48,34 @@ func TestAdoptionRepairsDrift(t *testing.T) {
 	if c := m.get(t, "edge"); len(c.Drift) != 1 {
 		t.Errorf("the drift is %v", c.Drift)
 	}
-	adoption := request("edge", 0, spec(80, "one"))
-	adoption.Operation = "adoption" // of another owner: the creation's own id would be answered
-	if op := m.must(t, adoption); op.Generation != 2 {
-		t.Errorf("the repair made generation %d", op.Generation)
+	for range 2 { // whoever lost the answer asks again
+		if op := m.must(t, request("edge", 0, spec(80, "one"))); op.Generation != 2 || op.Runs != 2 {
+			t.Errorf("the repair made generation %d in run %d", op.Generation, op.Runs)
+		}
 	}
 	if c := m.get(t, "edge"); len(c.Drift) != 0 {
 		t.Errorf("the drift is %v", c.Drift)
+	}
+}
+
+func TestAKilledRepairIsNotTakenForTheCreation(t *testing.T) {
+	m := start(t, t.TempDir())
+	creation := request("edge", 0, spec(80, "one"))
+	op := m.must(t, creation)
+	if err := m.units.Stop(t.Context(), operationtest.Unit("edge")); err != nil {
+		t.Fatal(err)
+	}
+	m.stop()
+	m.Wait()
+	op.State, op.Runs, op.Generation, op.Ended = api.OperationRunning, 2, 0, time.Time{}
+	path := filepath.Join(m.root, stateDir, "operations", op.ID+".json")
+	if err := os.WriteFile(path, api.Encode(op), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := start(t, m.root)
+	wantProblem(t, next.await(t, op.ID), api.ProblemInterrupted, "apply again")
+	if op := next.must(t, creation); op.Runs != 3 || op.Generation != 2 {
+		t.Errorf("the next run ended as %+v", op)
 	}
 }
 
@@ -89,6 +110,44 @@ func TestAnOperationThatRunsIsJoined(t *testing.T) {
 	m.must(t, request("edge", 1, spec(80, "two")))
 	if op := m.do(t, r); op.Problem == nil || op.Problem.Type != api.ProblemExists {
 		t.Errorf("once another one came after it, it is %+v", op)
+	}
+}
+
+func TestAComponentThatIsBeingCreatedIsNotMissing(t *testing.T) {
+	for name, fault := range map[string]error{"which works": nil, "which fails": errors.New("a passing fault")} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			entered, release := make(chan struct{}), make(chan struct{})
+			m.kind.Gate = func(_ context.Context, c converge.Change) error {
+				if c.Undo || c.To == nil {
+					return nil
+				}
+				close(entered)
+				<-release
+				return fault
+			}
+			creation := request("edge", 0, spec(80, "one"))
+			if _, err := m.Apply(t.Context(), creation); err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			_, err := m.Get(t.Context(), id("edge"))
+			wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemCreating, creation.Operation, "tester")
+			if _, err := m.Get(t.Context(), id("other")); !api.IsProblem(err, api.ProblemNotFound) {
+				t.Errorf("another component is %v", err)
+			}
+			if _, err := m.Delete(t.Context(), deletion("edge", 0)); err != nil {
+				t.Fatal(err)
+			}
+			close(release)
+			m.await(t, creation.Operation)
+			if op := m.await(t, deletion("edge", 0).Operation); op.State != api.OperationFailed {
+				t.Errorf("the removal of what was not there yet ended as %+v", op)
+			}
+			if _, err = m.Get(t.Context(), id("edge")); (err != nil) != (fault != nil) || fault != nil && !api.IsProblem(err, api.ProblemNotFound) {
+				t.Errorf("once the creation has ended it is %v", err)
+			}
+		})
 	}
 }
 
@@ -256,15 +315,19 @@ func TestClaims(t *testing.T) {
 	m.must(t, request("edge", 0, spec(80, "one")))
 	for name, test := range map[string]struct {
 		request operation.Request
+		holder  string
 		words   []string
 	}{
-		"another component's port": {request("other", 0, spec(80, "two")), []string{"/port", "load-balancer/edge", "tcp *:80"}},
-		"the agent's own port":     {request("other", 0, spec(9443, "two")), []string{"/port", "the agent itself"}},
+		"another component's port": {request("other", 0, spec(80, "two")), "load-balancer/edge", []string{"/port", "load-balancer/edge", "tcp *:80"}},
+		"the agent's own port":     {request("other", 0, spec(9443, "two")), "the agent itself", []string{"/port", "the agent itself"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantProblem(t, m.do(t, test.request), api.ProblemClaimed, test.words...)
 			_, err := m.Plan(t.Context(), test.request.ID, 0, test.request.Write)
 			wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemClaimed, test.words...)
+			if got := api.AsProblem(err).Violations[0].Holder; got != test.holder {
+				t.Errorf("the holder is %q", got)
+			}
 		})
 	}
 	m.must(t, request("edge", 1, spec(81, "moved")))

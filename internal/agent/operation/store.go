@@ -25,8 +25,10 @@ type Record struct {
 	Applied   converge.Applied `json:"applied"`
 	AppliedAt time.Time        `json:"applied_at"`
 	Actor     string           `json:"actor"`
-	// Operation is the id of the operation that applied it.
+	// Operation is the id of the operation that applied it, Run which of its
+	// runs did, from 1.
 	Operation string `json:"operation"`
+	Run       int    `json:"run"`
 	// SecretsVersion is the version of the secrets that are held for it.
 	SecretsVersion int64 `json:"secrets_version"`
 }

@@ -1,6 +1,7 @@
 package component
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -126,9 +127,9 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 		resp.State.RemoveResource(ctx)
 		return
 	}
-	imported := shared.Generation.IsNull()
+	imported, unrecorded := shared.Generation.IsNull(), false
 	if err == nil {
-		err = r.show(ctx, component, &model)
+		unrecorded, err = r.show(ctx, component, &model)
 	}
 	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, call.Refusal(err))...)
 	switch {
@@ -142,15 +143,29 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	tfutil.Warn(component.Conditions, r.paths(ctx), call.Machine, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+	resp.Diagnostics.Append(tfutil.SetUnrecorded(ctx, resp.Private, unrecorded)...)
 }
 
-// component asks the machine for the component.
+// creatingPause is how long a read waits before it asks again for a component
+// that is being created.
+const creatingPause = time.Second
+
+// component asks the machine for the component. One that an apply which was
+// interrupted is still creating is waited for: its operation ends by itself.
 func (r *Resource[M, S]) component(ctx context.Context, shared *Model) (api.Component, error) {
 	agent, err := r.data.Agents.Agent(shared.Machine)
 	if err != nil {
 		return api.Component{}, err
 	}
 	component, err := agent.Get(ctx, r.id(shared))
+	for api.IsProblem(err, api.ProblemCreating) {
+		select {
+		case <-ctx.Done():
+			return api.Component{}, fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		case <-time.After(creatingPause):
+		}
+		component, err = agent.Get(ctx, r.id(shared))
+	}
 	if err != nil {
 		return api.Component{}, err
 	}
@@ -178,11 +193,16 @@ func met(ctx context.Context, agent tfutil.Agent, shared *Model) error {
 	return nil
 }
 
-// show sets the model to what the machine answered.
-func (r *Resource[M, S]) show(ctx context.Context, component api.Component, model *M) error {
+// show sets the model to what the machine answered, and reports whether that
+// is another spec than was applied.
+func (r *Resource[M, S]) show(ctx context.Context, component api.Component, model *M) (unrecorded bool, err error) {
 	spec, err := r.decode(component.Observed)
 	if err != nil {
-		return err
+		return false, err
+	}
+	recorded, err := r.decode(component.Spec)
+	if err != nil {
+		return false, err
 	}
 	r.kind.Show(spec, model)
 	shared := r.kind.Shared(model)
@@ -192,10 +212,10 @@ func (r *Resource[M, S]) show(ctx context.Context, component api.Component, mode
 	shared.Impact = types.StringValue(string(api.ImpactNone))
 	if r.kind.Status != nil {
 		if err := r.kind.Status(component.Status, model); err != nil {
-			return fmt.Errorf("read the status that the agent answered: %w", err)
+			return false, fmt.Errorf("read the status that the agent answered: %w", err)
 		}
 	}
-	return nil
+	return !bytes.Equal(api.Encode(spec), api.Encode(recorded)), nil
 }
 
 // Delete implements [resource.Resource].

@@ -2,6 +2,8 @@ package component
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -33,12 +35,8 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if change != changeRemote {
 		r.keepComputed(req.State, &resp.Plan)
 	}
-	var drift types.Map
-	if change != changeCreate {
-		resp.Diagnostics.Append(req.State.GetAttribute(ctx, driftPath, &drift)...)
-	}
-	if hasDrift(drift) {
-		change = max(change, changeRemote)
+	if change != changeCreate && drifted(ctx, req, &resp.Diagnostics) {
+		change = changeRemote
 	}
 	if change == changeNothing {
 		tfutil.Refuse(ctx, req.Private, machinePath, &resp.Diagnostics)
@@ -53,6 +51,14 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		return
 	}
 	r.judge(ctx, req, resp, change >= changeRemote)
+}
+
+// drifted reports whether the last read found anything else than was applied,
+// whatever the configuration says by now.
+func drifted(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.Diagnostics) bool {
+	var drift types.Map
+	diags.Append(req.State.GetAttribute(ctx, driftPath, &drift)...)
+	return hasDrift(drift) || tfutil.Unrecorded(ctx, req.Private)
 }
 
 // leaves reports whether the plan is a destroy, or the first half of a
@@ -270,13 +276,30 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	case api.IsProblem(err, api.ProblemClaimed) && r.data.Walk.Leaves(name):
 		return // the port may be free by then; the apply will tell
 	case err != nil:
-		call.PlanFailed(err, &resp.Diagnostics)
+		call.PlanFailed(r.yielded(name, spec.Claims(), err), &resp.Diagnostics)
 		return
 	}
 	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
 	if update {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
 	}
+}
+
+// yielded rewords a machine's refusal of ports for those whose holder gives
+// them up in this plan: nothing says that it will be first to be applied.
+func (r *Resource[M, S]) yielded(machine string, claims []api.Claim, err error) error {
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !ok || problem.Type != api.ProblemClaimed {
+		return err
+	}
+	told := *problem
+	told.Violations = slices.Clone(problem.Violations)
+	for i, v := range told.Violations {
+		if r.data.Claims.Yields(machine, v.Holder, claims) {
+			told.Violations[i].Detail = fmt.Sprintf("%s still holds the port on machine %q, and gives it up in this plan only; move that away in an apply of its own first", v.Holder, machine)
+		}
+	}
+	return &told
 }
 
 // costlier returns the impact that costs more. One that only a newer agent

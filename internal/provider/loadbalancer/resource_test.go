@@ -5,12 +5,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	testresource "github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -146,6 +148,77 @@ func TestDriftShowsOnItsPlaceAndIsRepaired(t *testing.T) {
 	)
 }
 
+func TestDriftThatTheConfigurationAcceptsIsApplied(t *testing.T) {
+	machines := providertest.New("lb1")
+	lb1 := machines["lb1"]
+	web1 := tfjsonpath.New("backends").AtMapKey("web").AtMapKey("servers").AtMapKey("web1")
+	accepted := configuration(`web1 = { address = "10.0.0.1", port = 80 }`, `web1 = { address = "10.0.0.1", port = 80, drain = true }`)
+	drain := func() {
+		lb1.Change(t, www(), func(c *api.Component) {
+			c.Observed = []byte(strings.Replace(string(c.Spec), `"drain":false`, `"drain":true`, 1))
+		})
+	}
+	run(t, machines,
+		testresource.TestStep{Config: configuration()},
+		testresource.TestStep{ // on the runtime socket, and left out of the configuration
+			PreConfig: drain,
+			Config:    configuration(), PlanOnly: true, ExpectNonEmptyPlan: true,
+		},
+		testresource.TestStep{
+			Config: accepted,
+			ConfigPlanChecks: testresource.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{
+					plancheck.ExpectResourceAction(address, plancheck.ResourceActionUpdate),
+					plancheck.ExpectUnknownValue(address, tfjsonpath.New("generation")),
+					plancheck.ExpectKnownValue(address, tfjsonpath.New("impact"), knownvalue.StringExact("reload")),
+				},
+				PostApplyPreRefresh:  []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			ConfigStateChecks: []statecheck.StateCheck{
+				statecheck.ExpectKnownValue(address, tfjsonpath.New("generation"), knownvalue.Int64Exact(2)),
+				statecheck.ExpectKnownValue(address, web1.AtMapKey("drain"), knownvalue.Bool(true)),
+			},
+			Check: func(*terraform.State) error {
+				var spec api.LoadBalancer
+				if !lb1.Spec(t, www(), &spec) || !spec.Backends["web"].Servers["web1"].Drain {
+					return fmt.Errorf("recorded is %+v", spec)
+				}
+				return nil
+			},
+		},
+		testresource.TestStep{ // what was changed and is back again by itself leaves nothing to accept
+			PreConfig: func() {
+				lb1.Change(t, www(), func(c *api.Component) {
+					c.Observed = []byte(strings.Replace(string(c.Spec), `"weight":100`, `"weight":5`, 1))
+				})
+			},
+			RefreshState: true, ExpectNonEmptyPlan: true,
+		},
+		testresource.TestStep{
+			PreConfig:        func() { lb1.Change(t, www(), func(c *api.Component) { c.Observed = c.Spec }) },
+			Config:           accepted,
+			ConfigPlanChecks: testresource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
+		},
+	)
+}
+
+func TestAComponentThatIsBeingCreatedIsWaitedFor(t *testing.T) {
+	machines := providertest.New("lb1")
+	creating := func() {
+		machines["lb1"].Fail(&api.Problem{Type: api.ProblemCreating, Title: "The component is being created"})
+		time.AfterFunc(2*time.Second, func() { machines["lb1"].Fail(nil) })
+	}
+	run(t, machines,
+		testresource.TestStep{Config: configuration()},
+		testresource.TestStep{PreConfig: creating, Config: configuration(), PlanOnly: true},
+		testresource.TestStep{
+			PreConfig: creating, ResourceName: address, ImportState: true, ImportStateId: "lb1@10.0.0.10/www",
+			ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"impact"},
+		},
+	)
+}
+
 func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 	for name, c := range map[string]struct {
 		edits []string
@@ -221,6 +294,34 @@ func TestPortOfAnotherComponentOfThePlanIsRefused(t *testing.T) {
 		Config: configuration() + twin.Replace(configuration()), PlanOnly: true,
 		ExpectError: regexp.MustCompile(`(?s)Port claimed twice.*` + loosely(`tcp *:80 is claimed on machine "lb1" by load-balancer/`)),
 	})
+}
+
+func TestPortThatIsGivenUpInTheSamePlanHasToBeMovedFirst(t *testing.T) {
+	machines := providertest.New("lb1")
+	machines["lb1"].Refuse(func(id api.ID, _ api.Write) error {
+		if id == www() {
+			return nil
+		}
+		return &api.Problem{Type: api.ProblemClaimed, Title: "The port is taken", Violations: []api.Violation{
+			{Pointer: "/frontends/http/port", Detail: "choose another port", Holder: www().String()},
+		}}
+	})
+	twin := strings.NewReplacer(`"foobar_load_balancer" "www" {`, `"foobar_load_balancer" "twin" {
+  depends_on = [foobar_load_balancer.www]`, `name    = "www"`, `name    = "twin"`).Replace(configuration())
+	for name, c := range map[string]struct{ port, want string }{
+		"it moves away":           {"81", `load-balancer/www still holds the port on machine "lb1"`},
+		"it claims the port anew": {"80", `Port claimed twice`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, machines,
+				testresource.TestStep{Config: configuration()},
+				testresource.TestStep{
+					Config: configuration(`{ port = 80, backend`, `{ port = `+c.port+`, backend`) + twin, PlanOnly: true,
+					ExpectError: regexp.MustCompile(loosely(c.want)),
+				},
+			)
+		})
+	}
 }
 
 func TestUnknownValuesPutOffOnlyWhatDependsOnThem(t *testing.T) {

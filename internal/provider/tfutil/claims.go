@@ -55,6 +55,20 @@ func (c *Claims) Claim(machine string, id api.ID, claims []api.Claim) []Conflict
 	return conflicts
 }
 
+// Yields reports whether a component of a machine, named as an agent names the
+// holder of a port, has entered in this plan nothing that is in the way of
+// claims: what it still holds of them it gives up.
+func (c *Claims) Yields(machine, holder string, claims []api.Claim) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for other, held := range c.table {
+		if other.machine == machine && other.id.String() == holder {
+			return len(overlaps(claims, other.id, held)) == 0
+		}
+	}
+	return false
+}
+
 func overlaps(claims []api.Claim, holder api.ID, held []api.Claim) []Conflict {
 	var conflicts []Conflict
 	for _, claim := range claims {

@@ -33,3 +33,26 @@ func TestClaims(t *testing.T) {
 		}
 	}
 }
+
+func TestAClaimIsYieldedByItsHolderInThisPlanAlone(t *testing.T) {
+	www := api.ID{Kind: api.KindLoadBalancer, Name: "www"}
+	claim := func(port int) api.Claim { return api.Claim{Network: "tcp", Port: port} }
+	var claims tfutil.Claims
+	claims.Claim("web1", www, []api.Claim{claim(8080)})
+	for name, c := range map[string]struct {
+		machine, holder string
+		port            int
+		want            bool
+	}{
+		"moved away":        {"web1", www.String(), 80, true},
+		"claimed anew":      {"web1", www.String(), 8080, false},
+		"another machine":   {"web2", www.String(), 80, false},
+		"not of this plan":  {"web1", "load-balancer/other", 80, false},
+		"an agent too old":  {"web1", "", 80, false},
+		"the agent's ports": {"web1", "the agent itself", 80, false},
+	} {
+		if got := claims.Yields(c.machine, c.holder, []api.Claim{claim(443), claim(c.port)}); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}

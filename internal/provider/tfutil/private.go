@@ -12,8 +12,9 @@ import (
 // What a read leaves in a resource's private state. It is no secret, and no
 // place for one.
 const (
-	seenKey    = "seen"    // when the machine last told of the resource
-	refusedKey = "refused" // why nothing can be planned, until a read finds otherwise
+	seenKey       = "seen"       // when the machine last told of the resource
+	refusedKey    = "refused"    // why nothing can be planned, until a read finds otherwise
+	unrecordedKey = "unrecorded" // whether the machine shows another spec than was applied
 )
 
 // PrivateReader is the framework's private state, to be read.
@@ -27,10 +28,11 @@ type PrivateWriter interface {
 }
 
 // SetSeen notes when the machine told of a resource, or took a write of it:
-// whatever refused a plan before is over.
+// whatever refused a plan before is over, and what it shows is what was applied.
 func SetSeen(ctx context.Context, to PrivateWriter, at time.Time) diag.Diagnostics {
 	diags := set(ctx, to, seenKey, at.UTC().Truncate(time.Second))
 	diags.Append(SetRefusal(ctx, to, Refusal{})...)
+	diags.Append(SetUnrecorded(ctx, to, false)...)
 	return diags
 }
 
@@ -39,6 +41,20 @@ func Seen(ctx context.Context, from PrivateReader) time.Time {
 	var at time.Time
 	get(ctx, from, seenKey, &at)
 	return at
+}
+
+// SetUnrecorded notes, after [SetSeen], whether the machine shows another spec
+// than was applied: one that is in the state, and has to be applied even where
+// the configuration says the same.
+func SetUnrecorded(ctx context.Context, to PrivateWriter, unrecorded bool) diag.Diagnostics {
+	return set(ctx, to, unrecordedKey, unrecorded)
+}
+
+// Unrecorded returns what [SetUnrecorded] noted.
+func Unrecorded(ctx context.Context, from PrivateReader) bool {
+	var unrecorded bool
+	get(ctx, from, unrecordedKey, &unrecorded)
+	return unrecorded
 }
 
 // Refusal is why a plan is refused: somebody answered who is not the machine
