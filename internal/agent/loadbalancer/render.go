@@ -102,8 +102,10 @@ func renderGlobal(t *converge.Text, name string, spec api.LoadBalancer) {
 		// Where the machine grants fewer descriptors than maxconn may need,
 		// serving is better than not starting; Observe reports it.
 		"    no strict-limits",
-		"    hard-stop-after "+milliseconds(api.Duration(hardStop)),
-		"    close-spread-time 10000")
+		// No close-spread-time: a worker that is to end would close kept connections
+		// between two requests, in spite of idle-close-on-response (h1_refresh_timeout
+		// in HAProxy's mux_h1.c), and a request that is on its way then is lost.
+		"    hard-stop-after "+milliseconds(api.Duration(hardStop)))
 }
 
 func renderDefaults(t *converge.Text, spec api.LoadBalancer) {
