@@ -12,6 +12,9 @@ say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 usage() { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 
 up() {
+    # A state of machines that are gone would have Terraform look for them.
+    if bin/lab status | grep -q 'has no machines'; then forget; fi
+
     say "boot the machines (the first time builds their image, some minutes)"
     bin/lab up "$@"
 
@@ -23,6 +26,7 @@ up() {
     tf "$stack" apply -input=false -auto-approve "${variables[@]}"
 
     say "ten requests from outside to http://www.foobar.test/"
+    in_service
     local answers
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         answers+=$(bin/lab run -- curl -sS --fail --max-time 5 http://www.foobar.test/)$'\n'
@@ -49,6 +53,19 @@ up() {
   make demo                                       sets it right again
   make demo-down                                  leaves the host as it was
 TEXT
+}
+
+# in_service waits until no server is down for the load balancer any more: one
+# whose app was just repaired is taken back after two good checks.
+in_service() {
+    local status
+    for _ in {1..60}; do
+        status=$(bin/lab exec lb1 -- foobar-agent status)
+        grep ServerDown <<<"$status" || return 0
+        sleep 0.5
+    done
+    echo "the load balancer did not take it back within 30 s" >&2
+    return 1
 }
 
 # notes ARG… asks for /notes from outside; the last line says which machine's
@@ -101,6 +118,11 @@ down() {
     if [ -x bin/lab ]; then
         bin/lab down
     fi
+    forget
+}
+
+# forget removes what Terraform knows of the machines.
+forget() {
     rm -rf "$stack"/.terraform "$stack"/.terraform.lock.hcl "$stack"/terraform.tfstate "$stack"/terraform.tfstate.backup
 }
 

@@ -130,7 +130,7 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 		case stat.Sort == haproxy.ServerStat && serverState(stat) == "down":
 			all = append(all, api.Condition{
 				Type: "ServerDown", Severity: api.SeverityWarning, Pointer: at.At("servers", stat.Server),
-				Message: fmt.Sprintf("The server %s of the backend %s fails its health check: %s.", stat.Server, stat.Proxy, checkResult(stat)),
+				Message: fmt.Sprintf("The server %s of the backend %s %s.", stat.Server, stat.Proxy, whyDown(stat)),
 			})
 		}
 	}
@@ -156,10 +156,15 @@ func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition
 	return all
 }
 
-// checkResult says how a health check ended.
-func checkResult(stat haproxy.Stat) string {
-	if stat.CheckInfo == "" {
-		return stat.Check
+// whyDown says how the last health check of a server that is down ended. The
+// first that succeed do not bring it back yet.
+func whyDown(stat haproxy.Stat) string {
+	result := stat.Check
+	if stat.CheckInfo != "" {
+		result += " (" + stat.CheckInfo + ")"
 	}
-	return stat.Check + " (" + stat.CheckInfo + ")"
+	if strings.HasSuffix(stat.Check, "OK") {
+		return "passes its health check again, but not often enough in a row yet to get requests: " + result
+	}
+	return "fails its health check: " + result
 }

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -97,6 +98,18 @@ func TestObserveStatus(t *testing.T) {
 	}
 	if got := f.observe(pair()).Status; !reflect.DeepEqual(got, want) {
 		t.Errorf("the status is %+v, expected %+v", got, want)
+	}
+}
+
+func TestWhyAServerIsDown(t *testing.T) {
+	for result, want := range map[haproxy.Stat]string{
+		{Check: "L4CON", CheckInfo: "Connection refused"}: "fails its health check: L4CON (Connection refused)",
+		{Check: "L4TOUT"}: "fails its health check: L4TOUT",
+		{Check: "L7OK"}:   "passes its health check again, but not often enough in a row yet to get requests: L7OK",
+	} {
+		if got := whyDown(result); got != want {
+			t.Errorf("after %s: %s", result.Check, got)
+		}
 	}
 }
 

@@ -141,10 +141,8 @@ func renderFrontend(t *converge.Text, name string, spec api.LoadBalancer) {
 		t.From(at, "    bind %s", bind)
 	}
 	// Only here, not in defaults: what HAProxy has to say of servers goes to
-	// the journal through its standard error already. Lines alternate between
-	// the two, because a thread that meets another one writing drops its line.
-	t.Own("    log stdout len "+strconv.Itoa(logLength)+" format raw sample 1:2 local0 info",
-		"    log stderr len "+strconv.Itoa(logLength)+" format raw sample 2:2 local0 info")
+	// the journal through its standard error already.
+	t.Own("    log stdout len " + strconv.Itoa(logLength) + " format raw local0 info")
 	if f.LogFormat != "" {
 		t.From(at.At("log_format"), "    log-format %s", haproxy.Quote(f.LogFormat))
 	} else {
