@@ -296,6 +296,7 @@ type bayDB struct {
 	mu         sync.Mutex
 	writable   bool
 	dead       bool
+	foreign    bool // no replication has claimed its data
 	set        map[string]string
 	beats      int
 	fences     int
@@ -326,7 +327,11 @@ func (d *bayDB) Observe(context.Context) (replication.EngineView, error) {
 	if d.dead {
 		return replication.EngineView{}, errDead
 	}
-	return replication.EngineView{Writable: d.writable, Empty: true}, nil
+	view := replication.EngineView{Writable: d.writable, Empty: true, Origin: "0123456789abcdef"}
+	if d.foreign {
+		view.Origin = ""
+	}
+	return view, nil
 }
 
 func (d *bayDB) Differences(context.Context, replication.Catalog, replication.Secrets) ([]string, error) {

@@ -51,8 +51,9 @@ type coordinator struct {
 	spec     api.DBReplication
 	topology replication.Topology
 	// former are what it was, by the last apply that succeeded and by what the
-	// machines were told last.
-	former []api.DBReplication
+	// machines were told last; applied is the first of these, if there was one.
+	former  []api.DBReplication
+	applied *api.DBReplication
 	// nodes are all machines, also members that have left.
 	nodes     map[replication.NodeID]replication.Node
 	passwords map[string]api.Secret
@@ -86,8 +87,19 @@ func (k *Kind) coordinator(change converge.Change, progress converge.Progress) (
 		Kind: k, name: change.Name, spec: specs[0], topology: topologyOf(change.Name, k.Deployment, specs[0]), former: specs[1:],
 		journal: journal{dir}, consents: consents{dir}, progress: progress,
 	}
+	if change.To != nil && change.From != nil {
+		c.applied = &c.former[0]
+	}
 	c.nodes = c.reach()
 	return c, k.coordinates(c.spec)
+}
+
+// impossible refuses what no order of steps leads to, whatever the machines show.
+func (c *coordinator) impossible() error {
+	if err := c.demoted(); err != nil {
+		return err
+	}
+	return c.exchanged()
 }
 
 // demoted refuses to make a witness of a member in one go. Who leaves is asked
@@ -108,6 +120,30 @@ func (c *coordinator) demoted() error {
 	return &api.Problem{
 		Type: api.ProblemEngineRefused, Title: "A member becomes a witness in one step",
 		Detail:     "a member that is to be a witness has to leave the replication first, or it would go on following the primary",
+		Violations: found,
+	}
+}
+
+// exchanged refuses another database server for a member in one go: nothing
+// would end the part that the present one has, and its data are others.
+func (c *coordinator) exchanged() error {
+	if c.applied == nil {
+		return nil
+	}
+	var found api.Violations
+	for _, machine := range slices.Sorted(maps.Keys(c.spec.Members)) {
+		former, member := c.applied.Members[machine]
+		if server := c.spec.Members[machine].Server; member && former.Server != server {
+			found.Add(placeOf(c.spec, replication.NodeID(machine)).At("server"),
+				"%q takes part with its server %q as yet: take it out of members and apply, then add it with %q; the primary's server cannot be another one", machine, former.Server, server)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &api.Problem{
+		Type: api.ProblemEngineRefused, Title: "A member changes its database server in one step",
+		Detail:     "another server has other data, and the present one would go on as what it is",
 		Violations: found,
 	}
 }
@@ -170,7 +206,7 @@ func (c *coordinator) converge(ctx context.Context) error {
 	if _, ok := c.Parts.Enlisted(c.name); !ok {
 		return notEnlisted(string(c.Parts.Self()), c.name)
 	}
-	if err := c.demoted(); err != nil {
+	if err := c.impossible(); err != nil {
 		return err
 	}
 	if err := c.settle(ctx, c.spec); err != nil {

@@ -288,14 +288,22 @@ func (p *part) resume(ctx context.Context, db *Database) (seeding bool, err erro
 	return false, nil
 }
 
-// decide opens a server that nobody has decided about since its start, if a
-// majority supports that.
+// unclaimed is why a primary stays fenced whose data nothing marks as those of
+// the replication: others may be in the place of those it had.
+const unclaimed = "its data are not those of the replication; terraform apply opens them where they are its first, and else says what to do"
+
+// decide opens a server that nobody has decided about since its start, if it has
+// the data of the replication and a majority supports that. The first opening,
+// which claims the data, is an order's.
 func (p *part) decide(ctx context.Context, db *Database) error {
 	view, err := p.look(ctx, db)
 	if err != nil {
 		return err
 	}
-	verdict, err := p.open(ctx)
+	verdict := replication.Verdict{Reasons: []string{unclaimed}}
+	if view.Origin != "" {
+		verdict, err = p.open(ctx)
+	}
 	switch {
 	case err != nil:
 		return err

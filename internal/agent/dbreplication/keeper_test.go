@@ -303,6 +303,28 @@ func TestMachineLostBetweenRecordAndOpening(t *testing.T) {
 	b.isOpen()
 }
 
+// TestForeignDataAreNotOpened: a machine may remember that it is primary with
+// other data in the place of those it had. Only an order opens and claims them.
+func TestForeignDataAreNotOpened(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web1"), first("web1"))
+	b.db.with(func(d *bayDB) { d.foreign = true })
+	b.reboot()
+	for range 3 {
+		b.attend()
+	}
+	b.isFenced("not those of the replication")
+	if b.voters.asked > 0 {
+		t.Error("the voters were asked to open them")
+	}
+	b.db.with(func(d *bayDB) { d.writable = true })
+	b.attend()
+	b.says(conditionUnproven, "not opened by its agent", "not those of the replication")
+	b.db.with(func(d *bayDB) { d.foreign, d.writable = false, false })
+	b.attend()
+	b.isOpen()
+}
+
 func TestSeedIsEndedAfterABoot(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))

@@ -163,6 +163,18 @@ func TestWhatIsRefusedIsToldToNobody(t *testing.T) {
 	wantProblem(t, err, "/witnesses/web2", "has to leave the replication first")
 	r.well(spec)
 
+	exchanged := r.spec("web2")
+	for machine, member := range exchanged.Members {
+		member.Server = "others"
+		exchanged.Members[machine] = member
+	}
+	change = converge.Change{Name: "notes", From: version(t, spec), To: version(t, exchanged)}
+	_, err = r.kind("web1").Preview(t.Context(), "notes", change)
+	wantProblem(t, err, "/members/web1/server", "the primary's server cannot be another one")
+	_, err = r.apply(t.Context(), &spec, &exchanged)
+	wantProblem(t, err, "/members/web2/server", `take it out of members and apply, then add it with "others"`)
+	r.well(spec)
+
 	moved := r.spec("web2")
 	moved.Primary = "web2"
 	for _, call := range []func(*Kind, converge.Change) error{

@@ -79,7 +79,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	if err := c.demoted(); err != nil {
+	if err := c.impossible(); err != nil {
 		return api.Plan{}, err
 	}
 	told, ok := k.Parts.Told(name)
