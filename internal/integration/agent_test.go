@@ -393,6 +393,24 @@ func TestRenamedComponentTakesOverItsPort(t *testing.T) {
 	)
 }
 
+// TestReplacedComponentStays creates an object of a component before another
+// one is destroyed: the component is the new one's then.
+func TestReplacedComponentStays(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	early := strings.Replace(balancer(100), "\n}\n", "\n  lifecycle { create_before_destroy = true }\n}\n", 1)
+	config := block(m) + machine(m.Address(), 1)
+	renamed := strings.Replace(balancer(100), `"foobar_load_balancer" "www"`, `"foobar_load_balancer" "again"`, 1)
+	run(t,
+		testresource.TestStep{Config: config + early},
+		testresource.TestStep{
+			Config: config + early, Taint: []string{www},
+			ConfigPlanChecks: planned(plancheck.ExpectResourceAction(www, plancheck.ResourceActionCreateBeforeDestroy)),
+		},
+		testresource.TestStep{Config: config + renamed, ConfigPlanChecks: planned()}, // without "moved", in whatever order
+		testresource.TestStep{Config: config + renamed, Taint: []string{"foobar_load_balancer.again"}, ConfigPlanChecks: planned()},
+	)
+}
+
 // foreign returns a write of load balancer www by somebody else, whose only
 // server has that address.
 func foreign(address string) client.Change {

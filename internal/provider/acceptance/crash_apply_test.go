@@ -45,7 +45,7 @@ func (w *workspace) begin(lab *labtest.Lab, args ...string) *application {
 		close(a.ended)
 	}()
 	w.t.Cleanup(func() {
-		a.signal(-a.cmd.Process.Pid)
+		a.signal(-a.cmd.Process.Pid, syscall.SIGKILL)
 		<-a.ended
 	})
 	return a
@@ -64,15 +64,22 @@ func (a *application) kill(orphan bool) bool {
 	if !orphan {
 		pid = -pid
 	}
-	a.signal(pid)
+	a.signal(pid, syscall.SIGKILL)
 	<-a.ended
 	return !a.cmd.ProcessState.Exited()
 }
 
-func (a *application) signal(pid int) {
+// stop asks Terraform to end, as Ctrl-C does, and returns what it failed with.
+func (a *application) stop() error {
 	a.t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		a.t.Errorf("kill %d: %v", pid, err)
+	a.signal(-a.cmd.Process.Pid, syscall.SIGINT)
+	return a.wait()
+}
+
+func (a *application) signal(pid int, signal syscall.Signal) {
+	a.t.Helper()
+	if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+		a.t.Errorf("send %d the signal %s: %v", pid, signal, err)
 	}
 }
 

@@ -26,6 +26,20 @@ func (s *stack) interrupt(when moment, orphan bool) {
 	}
 }
 
+// TestStoppedTerraformLeavesWorkThatTheNextApplyFinishes stops a first apply by
+// Ctrl-C. Terraform takes what it did not see the end of for broken, and replaces
+// it: the app servers before the old object goes, and there is one component only.
+func TestStoppedTerraformLeavesWorkThatTheNextApplyFinishes(t *testing.T) {
+	s := newStack(t)
+	a := s.begin(s.lab)
+	a.await(holds("web1", "[ -e /var/lib/foobar/components/app-server/notes ] || [ -e /etc/foobar/app-server/notes ]"))
+	if err := a.stop(); err == nil {
+		t.Error("Terraform was not stopped in the middle")
+	}
+	s.apply()
+	s.settled()
+}
+
 func TestKilledTerraformLeavesWorkThatTheNextApplyFinishes(t *testing.T) {
 	s := newStack(t)
 	const withProvider, alone = false, true

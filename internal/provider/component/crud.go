@@ -33,8 +33,11 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 		resource: r, model: &model, config: config,
 		timeout: timeout(ctx, shared.Timeouts.Create, &resp.Diagnostics),
 	}
+	ended := r.data.Walk.Create(shared.Machine.Name.ValueString(), r.id(shared))
 	w.do(ctx, &resp.Diagnostics)
-	if !resp.Diagnostics.HasError() || w.unsettled {
+	made := !resp.Diagnostics.HasError() || w.unsettled
+	ended(made)
+	if made {
 		// What may have come to be is saved along with the error, so that it is not lost.
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
@@ -218,7 +221,9 @@ func (r *Resource[M, S]) show(ctx context.Context, component api.Component, mode
 	return !bytes.Equal(api.Encode(spec), api.Encode(recorded)), nil
 }
 
-// Delete implements [resource.Resource].
+// Delete implements [resource.Resource]. A machine has one component of a name:
+// where another object of it was created on this walk, as create_before_destroy
+// has it, the component stays.
 func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var model M
 	resp.Diagnostics.Append(req.State.Get(ctx, &model)...)
@@ -226,6 +231,11 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		return
 	}
 	shared := r.kind.Shared(&model)
+	if name := shared.Machine.Name.ValueString(); r.data.Walk.WasCreated(ctx, name, r.id(shared)) {
+		resp.Diagnostics.AddWarning("Component kept", fmt.Sprintf(
+			"%s on machine %q belongs to another object since this apply has created that, so that the destroyed one leaves it in place.", r.id(shared), name))
+		return
+	}
 	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}
 	agent, err := r.data.Agents.Agent(shared.Machine)
 	if err == nil {

@@ -1,6 +1,7 @@
 package tfutil
 
 import (
+	"context"
 	"sync"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -13,6 +14,47 @@ type Walk struct {
 	mu      sync.Mutex
 	read    map[claimant]bool
 	leaving map[string]bool
+	created map[claimant]*creation
+}
+
+// creation is one component's on this walk; made is set before done is closed.
+type creation struct {
+	done chan struct{}
+	made bool
+}
+
+// Create notes that an object of a component is being created. The function
+// that it returns is to be called in the end, with whether there is one now.
+func (w *Walk) Create(machine string, id api.ID) (ended func(made bool)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.created == nil {
+		w.created = map[claimant]*creation{}
+	}
+	c := &creation{done: make(chan struct{})}
+	w.created[claimant{machine, id}] = c
+	return func(made bool) {
+		c.made = made
+		close(c.done)
+	}
+}
+
+// WasCreated reports whether an object of the component was created on this
+// walk, as soon as that is known: then the component is that one's, and not
+// what another object that is destroyed was.
+func (w *Walk) WasCreated(ctx context.Context, machine string, id api.ID) bool {
+	w.mu.Lock()
+	c := w.created[claimant{machine, id}]
+	w.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	select {
+	case <-c.done:
+		return c.made
+	case <-ctx.Done():
+		return true // whatever came of it, nothing is removed any more
+	}
 }
 
 // Read notes that a component was refreshed on this walk: it is one for a plan.
