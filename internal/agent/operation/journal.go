@@ -25,7 +25,9 @@ const (
 )
 
 // journal remembers operations and their events, in memory and on the disk:
-// one file each for an operation and for its events, one event in a line.
+// one file each for an operation and for its events, one event in a line. A
+// newline comes before an event and not after it, so that one that a kill or a
+// full disk cut short does not spoil the next.
 type journal struct {
 	dir   string
 	clock func() time.Time
@@ -69,8 +71,8 @@ func openJournal(dir string, clock func() time.Time) (*journal, error) {
 	return j, nil
 }
 
-// loadEvents reads the events of an operation. A last line that a kill cut
-// short is left out.
+// loadEvents reads the events of an operation. Lines that were cut short are
+// left out. It writes nothing: the agent has to start on a full disk too.
 func (j *journal) loadEvents(t *task) error {
 	data, err := os.ReadFile(j.eventsPath(t.ID))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -79,13 +81,13 @@ func (j *journal) loadEvents(t *task) error {
 	if err != nil {
 		return fmt.Errorf("read the events of an operation: %w", err)
 	}
-	for line := range bytes.Lines(data) {
+	for text := range bytes.Lines(data) {
 		var e api.Event
-		if json.Unmarshal(line, &e) == nil && e.Seq > t.seq {
+		if json.Unmarshal(text, &e) == nil && e.Seq > t.seq {
 			t.events, t.seq = append(t.events, e), e.Seq
 		}
 	}
-	return j.writeEvents(t)
+	return nil
 }
 
 func (j *journal) path(id string) string       { return filepath.Join(j.dir, id+".json") }
@@ -219,14 +221,16 @@ func (j *journal) appendEvent(id string, e api.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(api.Encode(e), '\n'))
+	_, err = f.Write(line(e))
 	return errors.Join(err, f.Close())
 }
+
+func line(e api.Event) []byte { return append([]byte("\n"), api.Encode(e)...) }
 
 func (j *journal) writeEvents(t *task) error {
 	var text strings.Builder
 	for _, e := range t.events {
-		text.Write(append(api.Encode(e), '\n'))
+		text.Write(line(e))
 	}
 	return replaceFile(j.eventsPath(t.ID), []byte(text.String()))
 }

@@ -45,7 +45,7 @@ func TestEventsOutliveTheAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString(`{"seq":3,"message":"cut sho`); err != nil {
+	if _, err := f.WriteString("\n" + `{"seq":3,"message":"cut sho`); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -60,6 +60,27 @@ func TestEventsOutliveTheAgent(t *testing.T) {
 	}
 	if unended := j.unended(); len(unended) != 1 || unended[0].ID != "op" {
 		t.Errorf("unended is %+v", unended)
+	}
+}
+
+// full has nothing be written in place of a file.
+func full(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Mkdir(path+".new", 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFullDiskIsNoReasonNotToStart(t *testing.T) {
+	dir := t.TempDir()
+	j := reopen(t, dir)
+	begin(t, j, "op")
+	j.event("op", api.PhaseCheck, "one")
+	full(t, j.path("op"))
+	full(t, j.eventsPath("op"))
+	j = reopen(t, dir)
+	if events, _, _, ok := j.after("op", 0); !ok || len(events) != 1 {
+		t.Errorf("the events are %+v", events)
 	}
 }
 
