@@ -144,7 +144,8 @@ func (j *journal) after(id string, seq int64) (events []api.Event, done bool, ch
 }
 
 // begin writes down an operation before it is started, for the first time or
-// again. An operation that cannot be written down must not run.
+// again. One that cannot be written down must not run, and is remembered as it
+// was: nobody may join, or wait for, what never starts.
 func (j *journal) begin(op api.Operation) (api.Operation, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -152,10 +153,10 @@ func (j *journal) begin(op api.Operation) (api.Operation, error) {
 	if t == nil {
 		t = &task{changed: make(chan struct{})}
 	}
-	t.Operation = op
-	if err := j.write(t); err != nil {
+	if err := j.write(op); err != nil {
 		return op, err
 	}
+	t.Operation = op
 	j.tasks[op.ID] = t
 	j.prune()
 	return op, nil
@@ -183,7 +184,7 @@ func (j *journal) update(id string, change func(*api.Operation)) {
 	defer j.mu.Unlock()
 	t := j.tasks[id]
 	change(&t.Operation)
-	_ = j.write(t)
+	_ = j.write(t.Operation)
 	t.notify()
 }
 
@@ -235,7 +236,7 @@ func (j *journal) writeEvents(t *task) error {
 	return replaceFile(j.eventsPath(t.ID), []byte(text.String()))
 }
 
-func (j *journal) write(t *task) error { return replaceFile(j.path(t.ID), api.Encode(t.Operation)) }
+func (j *journal) write(op api.Operation) error { return replaceFile(j.path(op.ID), api.Encode(op)) }
 
 // replaceFile writes a root-only file so that either its old or its new
 // content survives a crash.

@@ -84,6 +84,19 @@ func TestAFullDiskIsNoReasonNotToStart(t *testing.T) {
 	}
 }
 
+func TestARunThatCannotBeWrittenDownDoesNotWait(t *testing.T) {
+	j := reopen(t, t.TempDir())
+	begin(t, j, "op")
+	j.end("op", func(op *api.Operation) { op.State = api.OperationFailed })
+	full(t, j.path("op"))
+	if _, err := j.begin(api.Operation{ID: "op", State: api.OperationQueued, Runs: 2}); err == nil {
+		t.Error("it began")
+	}
+	if op, _ := j.get("op"); op.State != api.OperationFailed || op.Runs != 1 {
+		t.Errorf("the operation is %+v", op)
+	}
+}
+
 func TestEventsAreARing(t *testing.T) {
 	dir := t.TempDir()
 	j := reopen(t, dir)
