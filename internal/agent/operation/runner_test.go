@@ -563,6 +563,24 @@ func TestOnlyTheFirstStartInABootStartsUnits(t *testing.T) {
 	}
 }
 
+func TestAStartThatWasBrokenOffIsMadeByTheNextAgent(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	over, end := context.WithCancel(t.Context())
+	end()
+	for _, ctx := range []context.Context{over, t.Context()} {
+		if err := m.units.Fail(t.Context(), operationtest.Unit("edge")); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.StartRecorded(ctx, "boot 1"); err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+	}
+	if status, err := m.units.Status(t.Context(), operationtest.Unit("edge")); err != nil || !status.Active() {
+		t.Errorf("the unit is %+v, %v", status, err)
+	}
+}
+
 func TestASpecOfAnotherAgentCanBeReplaced(t *testing.T) {
 	m := start(t, t.TempDir())
 	m.must(t, request("edge", 0, spec(80, "one")))
