@@ -47,7 +47,7 @@ const (
 	ProblemRolledBack ProblemType = "urn:foobar:problem:rolled-back"
 	// ProblemInterrupted: the agent or machine stopped in the middle; the detail says what stands.
 	ProblemInterrupted ProblemType = "urn:foobar:problem:interrupted"
-	// ProblemQuota: the uploads of the machine take all the room that they may.
+	// ProblemQuota: an upload has no room, by its quota or on the machine's disk.
 	ProblemQuota ProblemType = "urn:foobar:problem:quota"
 	// ProblemTimeout: the operation ran out of time; the detail says what stands.
 	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -168,6 +169,22 @@ func release(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return archive.Bytes()
+}
+
+// zeros is content of any size.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestReleaseThatHasNoRoomIsRefusedAtOnce(t *testing.T) {
+	_, admin := enrolled(t, agenttest.Config{})
+	err := admin.UploadBlob(t.Context(), strings.Repeat("0", 64), zeros{}, blob.DefaultQuota+1)
+	if !api.IsProblem(err, api.ProblemQuota) || !strings.Contains(err.Error(), "10737418241 more bytes are needed") {
+		t.Errorf("it ends with %v", err)
+	}
 }
 
 func TestReaderReadsAndPlansOnly(t *testing.T) {

@@ -227,7 +227,7 @@ func (s *stand) upload(files map[string]entry) string {
 	sum, archive := pack(s.T, files)
 	status, err := s.blobs.Status(sum)
 	if err == nil && !status.Complete {
-		if _, err = s.blobs.Append(context.Background(), sum, 0, bytes.NewReader(archive)); err == nil {
+		if _, err = s.blobs.Append(context.Background(), sum, 0, int64(len(archive)), bytes.NewReader(archive)); err == nil {
 			err = s.blobs.Finish(context.Background(), sum)
 		}
 	}

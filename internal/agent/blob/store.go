@@ -18,12 +18,20 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // DefaultQuota bounds the bytes of all blobs of a machine together: some ten
 // releases of the largest size that a spec allows by default.
 const DefaultQuota = 10 << 30
+
+// reserve is how many bytes of a file system an upload leaves free, given its
+// size: a twentieth, but not more than 512 MiB. The machine's journals, logs
+// and databases need them to go on, and so does an operation of the agent
+// itself. Whether a release has room once it is unpacked shows only then.
+func reserve(size int64) int64 { return min(size/20, 512<<20) }
 
 // Store is a directory of blobs. Each is a file named for its checksum; one
 // that is still arriving ends in ".part", the list of what an archive holds in
@@ -32,6 +40,10 @@ type Store struct {
 	dir   string
 	quota int64
 	now   func() time.Time
+	// disk tells of the file system that a directory lies on.
+	disk func(dir string) (disk, error)
+	// makeRoom is called before an upload is refused for want of room.
+	makeRoom func()
 
 	mu      sync.Mutex
 	uploads map[string]*sync.Mutex
@@ -43,8 +55,24 @@ func Open(dir string, quota int64, now func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the blob store: %w", err)
 	}
-	return &Store{dir: dir, quota: quota, now: now, uploads: map[string]*sync.Mutex{}}, nil
+	return &Store{dir: dir, quota: quota, now: now, disk: diskOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}}, nil
 }
+
+// disk is a file system, in bytes. Those that it keeps back for root are not
+// free.
+type disk struct{ size, free int64 }
+
+func diskOf(dir string) (disk, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return disk{}, fmt.Errorf("look how much room is on the file system of %s: %w", dir, err)
+	}
+	return disk{size: int64(s.Blocks) * s.Bsize, free: int64(s.Bavail) * s.Bsize}, nil //nolint:gosec // no disk has so many
+}
+
+// WhenFull sets what calls [Store.Collect] with what is referred to. It is
+// called before an upload is refused, and set before the first one.
+func (s *Store) WhenFull(makeRoom func()) { s.makeRoom = makeRoom }
 
 var sumPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -80,33 +108,35 @@ func (s *Store) lock(sum string) (unlock func()) {
 	return m.Unlock
 }
 
-// Status tells how much of a blob is here. Asking for a blob that is complete
-// keeps it from being collected for a while, since it is about to be used.
+// Status tells how much of a blob is here. Asking for one keeps it from being
+// collected for a while, since it is about to be used, or continued.
 func (s *Store) Status(sum string) (api.BlobStatus, error) {
 	if err := checkSum(sum); err != nil {
 		return api.BlobStatus{}, err
 	}
-	if info, err := os.Stat(s.path(sum)); err == nil {
-		now := s.now()
-		if err := os.Chtimes(s.path(sum), now, now); err != nil {
-			return api.BlobStatus{}, fmt.Errorf("keep the blob %s: %w", sum, err)
+	for _, path := range []string{s.path(sum), s.path(sum) + partSuffix} {
+		info, err := os.Stat(path)
+		if err == nil {
+			now := s.now()
+			err = os.Chtimes(path, now, now)
 		}
-		return api.BlobStatus{Complete: true, Offset: info.Size()}, nil
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return api.BlobStatus{}, fmt.Errorf("look for the blob %s: %w", sum, err)
+		}
+		return api.BlobStatus{Complete: path == s.path(sum), Offset: info.Size()}, nil
 	}
-	info, err := os.Stat(s.path(sum) + partSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return api.BlobStatus{}, nil
-	}
-	if err != nil {
-		return api.BlobStatus{}, fmt.Errorf("look for the blob %s: %w", sum, err)
-	}
-	return api.BlobStatus{Offset: info.Size()}, nil
+	return api.BlobStatus{}, nil
 }
 
 // Append adds what r gives to an unfinished upload, which must be offset bytes
-// long so far. What arrived before a failure is kept: the next Append goes on
-// from there. More than the quota is refused with [api.ProblemQuota].
-func (s *Store) Append(ctx context.Context, sum string, offset int64, r io.Reader) (api.BlobStatus, error) {
+// long so far and will be total bytes long in the end. What arrived before a
+// failure is kept: the next Append goes on from there. An upload whose rest has
+// no room is removed and refused with [api.ProblemQuota] before r is read, as
+// is one that finds the disk full on its way.
+func (s *Store) Append(ctx context.Context, sum string, offset, total int64, r io.Reader) (api.BlobStatus, error) {
 	if err := checkSum(sum); err != nil {
 		return api.BlobStatus{}, err
 	}
@@ -118,34 +148,63 @@ func (s *Store) Append(ctx context.Context, sum string, offset int64, r io.Reade
 	if status.Offset != offset {
 		return status, invalid("The upload does not continue", "%d bytes of the blob %s are here; the part begins at %d", status.Offset, sum, offset)
 	}
-	used, err := s.used()
-	if err != nil {
-		return status, err
+	rest := total - offset
+	err = s.admit(rest)
+	if api.IsProblem(err, api.ProblemQuota) {
+		s.makeRoom()
+		err = s.admit(rest)
 	}
-	n, err := s.write(ctx, sum, r, s.quota-used)
+	var n int64
+	if err == nil {
+		n, err = s.write(ctx, sum, io.LimitReader(r, rest))
+	}
+	if api.IsProblem(err, api.ProblemQuota) {
+		return api.BlobStatus{}, errors.Join(err, removeIfThere(s.path(sum)+partSuffix))
+	}
 	return api.BlobStatus{Offset: offset + n}, err
 }
 
-// write appends at most free bytes to a part.
-func (s *Store) write(ctx context.Context, sum string, r io.Reader, free int64) (int64, error) {
+// admit refuses an upload whose rest has no room.
+func (s *Store) admit(rest int64) error {
+	used, err := s.used()
+	if err != nil {
+		return err
+	}
+	if left := max(s.quota-used, 0); rest > left {
+		return noRoom("%d more bytes are needed, and %d are left of the %d that all uploads of this machine may take; "+
+			"make the archive smaller, remove app servers that are no longer needed, or wait: an archive that none of them uses is removed %d hours after it was last asked for",
+			rest, left, s.quota, int(Grace.Hours()))
+	}
+	d, err := s.disk(s.dir)
+	if err != nil {
+		return err
+	}
+	if keep := reserve(d.size); rest > d.free-keep {
+		return noRoom("%d more bytes are needed, and %d are free on the file system of %s, of which %d must stay so for the machine itself; "+
+			"make the archive smaller, remove what is no longer needed, or give the machine a larger disk", rest, d.free, s.dir, keep)
+	}
+	return nil
+}
+
+func noRoom(format string, args ...any) error {
+	return &api.Problem{Type: api.ProblemQuota, Title: "There is no room for the upload", Detail: fmt.Sprintf(format, args...)}
+}
+
+// write appends what r gives to a part.
+func (s *Store) write(ctx context.Context, sum string, r io.Reader) (int64, error) {
 	f, err := os.OpenFile(s.path(sum)+partSuffix, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("store the blob %s: %w", sum, err)
 	}
-	n, err := io.Copy(f, io.LimitReader(reader{ctx, r}, max(free, 0)))
-	if err = errors.Join(err, f.Close()); err != nil {
+	n, err := io.Copy(f, reader{ctx, r})
+	err = errors.Join(err, f.Close())
+	if errors.Is(err, unix.ENOSPC) {
+		return n, noRoom("the file system of %s became full on the way; remove what is no longer needed, or give the machine a larger disk", s.dir)
+	}
+	if err != nil {
 		return n, fmt.Errorf("store the blob %s: %w", sum, err)
 	}
-	if n < free {
-		return n, nil
-	}
-	if more, _ := io.ReadFull(r, make([]byte, 1)); more == 0 {
-		return n, nil
-	}
-	return n, &api.Problem{
-		Type: api.ProblemQuota, Title: "The blob store is full",
-		Detail: fmt.Sprintf("the uploads of this machine may use %d bytes; remove app servers that are no longer needed, or wait: uploads that nothing uses are removed after %s", s.quota, Grace),
-	}
+	return n, nil
 }
 
 // used returns how many bytes all blobs take.
@@ -279,11 +338,16 @@ func (s *Store) Collect(blobs, trees map[string]bool) error {
 		if err != nil || s.now().Sub(info.ModTime()) < Grace {
 			continue
 		}
-		if err := os.Remove(filepath.Join(s.dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			failures = append(failures, fmt.Errorf("remove an unused blob: %w", err))
-		}
+		failures = append(failures, removeIfThere(filepath.Join(s.dir, entry.Name())))
 	}
 	return errors.Join(failures...)
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove an unused blob: %w", err)
+	}
+	return nil
 }
 
 // replaceFile writes a root-only file so that either its old or its new

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -52,13 +55,13 @@ func TestUploadInParts(t *testing.T) {
 		t.Errorf("before the upload it finishes with %v", err)
 	}
 	broken := io.MultiReader(bytes.NewReader(content[:5]), iotest.ErrReader(errors.New("cut off")))
-	if got, err := s.Append(t.Context(), sum, 0, broken); err == nil || got.Offset != 5 {
+	if got, err := s.Append(t.Context(), sum, 0, 12, broken); err == nil || got.Offset != 5 {
 		t.Errorf("a broken part ends with %+v, %v", got, err)
 	}
-	if _, err := s.Append(t.Context(), sum, 3, bytes.NewReader(content[3:])); !api.IsProblem(err, api.ProblemInvalid) || !strings.Contains(err.Error(), "5 bytes") {
+	if _, err := s.Append(t.Context(), sum, 3, 12, bytes.NewReader(content[3:])); !api.IsProblem(err, api.ProblemInvalid) || !strings.Contains(err.Error(), "5 bytes") {
 		t.Errorf("a part at the wrong offset ends with %v", err)
 	}
-	if got, err := s.Append(t.Context(), sum, 5, bytes.NewReader(content[5:])); err != nil || got.Offset != 12 || got.Complete {
+	if got, err := s.Append(t.Context(), sum, 5, 12, bytes.NewReader(content[5:])); err != nil || got.Offset != 12 || got.Complete {
 		t.Errorf("the rest ends with %+v, %v", got, err)
 	}
 	for range 2 { // finishing can be asked for twice
@@ -69,7 +72,7 @@ func TestUploadInParts(t *testing.T) {
 	if got := status(); got != (api.BlobStatus{Complete: true, Offset: 12}) {
 		t.Errorf("after the upload it is %+v", got)
 	}
-	if got, err := s.Append(t.Context(), sum, 0, bytes.NewReader(content)); err != nil || !got.Complete {
+	if got, err := s.Append(t.Context(), sum, 0, 12, bytes.NewReader(content)); err != nil || !got.Complete {
 		t.Errorf("uploaded again it is %+v, %v", got, err)
 	}
 	f, err := s.Open(sum)
@@ -85,7 +88,7 @@ func TestUploadInParts(t *testing.T) {
 func TestADamagedUploadIsRefusedAndRemoved(t *testing.T) {
 	s := open(t, 1000)
 	sum := sumOf([]byte("right"))
-	if _, err := s.Append(t.Context(), sum, 0, strings.NewReader("wrong")); err != nil {
+	if _, err := s.Append(t.Context(), sum, 0, 5, strings.NewReader("wrong")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Finish(t.Context(), sum); !api.IsProblem(err, api.ProblemInvalid) {
@@ -96,14 +99,91 @@ func TestADamagedUploadIsRefusedAndRemoved(t *testing.T) {
 	}
 }
 
-func TestQuota(t *testing.T) {
-	s := open(t, 10)
-	if _, err := s.Append(t.Context(), strings.Repeat("a", 64), 0, strings.NewReader("0123456789")); err != nil {
-		t.Errorf("all that is allowed: %v", err)
+func TestAnUploadWithoutRoomIsRefusedBeforeItsFirstByte(t *testing.T) {
+	sum, other := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	for name, test := range map[string]struct {
+		quota, free, total int64  // of a disk of 2000 bytes, of which 100 stay free
+		want               string // what the problem tells, "" for none
+	}{
+		"all that is allowed":          {quota: 14, free: 110, total: 10},
+		"more than the quota leaves":   {quota: 13, free: 110, total: 10, want: "10 more bytes are needed, and 9 are left of the 13"},
+		"more than the disk may give":  {quota: 99, free: 109, total: 10, want: "10 more bytes are needed, and 109 are free"},
+		"a disk that is full":          {quota: 99, free: 0, total: 10, want: "and 0 are free"},
+		"a quota that was larger once": {quota: 3, free: 110, total: 10, want: "and 0 are left of the 3"},
+		"a size beyond all":            {quota: 99, free: 110, total: math.MaxInt64, want: "are left of the 99"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, 4)
+			if _, err := s.Append(t.Context(), other, 0, 4, strings.NewReader("here")); err != nil {
+				t.Fatal(err)
+			}
+			s.quota, s.disk = test.quota, func(string) (disk, error) { return disk{2000, test.free}, nil }
+			content := strings.NewReader("0123456789")
+			_, err := s.Append(t.Context(), sum, 0, test.total, content)
+			if test.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !api.IsProblem(err, api.ProblemQuota) || !strings.Contains(err.Error(), test.want) || content.Len() != 10 {
+				t.Errorf("it ends with %v, and %d of 10 bytes are unread", err, content.Len())
+			}
+		})
 	}
-	got, err := s.Append(t.Context(), strings.Repeat("b", 64), 0, strings.NewReader("x"))
-	if !api.IsProblem(err, api.ProblemQuota) || got.Offset != 0 {
-		t.Errorf("one byte more: %+v, %v", got, err)
+}
+
+func TestAnUploadThatLosesItsRoomIsRemoved(t *testing.T) {
+	sum := strings.Repeat("a", 64)
+	full := iotest.ErrReader(unix.ENOSPC) // as the disk would say
+	for name, test := range map[string]struct {
+		free    int64
+		content io.Reader
+	}{
+		"before its next part": {0, strings.NewReader("56789")},
+		"on its way":           {105, io.MultiReader(strings.NewReader("56"), full)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, 10)
+			if _, err := s.Append(t.Context(), sum, 0, 10, strings.NewReader("01234")); err != nil {
+				t.Fatal(err)
+			}
+			s.disk = func(string) (disk, error) { return disk{2000, test.free}, nil }
+			if got, err := s.Append(t.Context(), sum, 5, 10, test.content); !api.IsProblem(err, api.ProblemQuota) || got != (api.BlobStatus{}) {
+				t.Errorf("it ends with %+v, %v", got, err)
+			}
+			if used, err := s.used(); err != nil || used != 0 {
+				t.Errorf("%d bytes are left behind, %v", used, err)
+			}
+		})
+	}
+}
+
+func TestRoomIsMadeBeforeAnUploadIsRefused(t *testing.T) {
+	now := time.Now()
+	s, err := Open(t.TempDir(), 10, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WhenFull(func() {
+		if err := s.Collect(nil, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	old, sum := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	if _, err := s.Append(t.Context(), old, 0, 4, strings.NewReader("left")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), sum, 0, 6, strings.NewReader("012")); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(Grace + time.Minute)
+	s.quota = 6
+	if got, err := s.Append(t.Context(), sum, 3, 6, strings.NewReader("345")); err != nil || got.Offset != 6 {
+		t.Errorf("the upload that goes on after a day ends with %+v, %v", got, err)
+	}
+	if status, err := s.Status(old); err != nil || status != (api.BlobStatus{}) {
+		t.Errorf("the one that was given up is %+v, %v", status, err)
 	}
 }
 
@@ -111,7 +191,7 @@ func TestOnlyChecksumsAreNames(t *testing.T) {
 	s := open(t, 10)
 	for _, sum := range []string{"", "../../etc/passwd", strings.Repeat("A", 64), strings.Repeat("a", 63)} {
 		_, status := s.Status(sum)
-		_, appended := s.Append(t.Context(), sum, 0, strings.NewReader("x"))
+		_, appended := s.Append(t.Context(), sum, 0, 1, strings.NewReader("x"))
 		_, opened := s.Open(sum)
 		_, manifest := s.Manifest(sum)
 		for _, err := range []error{status, appended, opened, manifest, s.Finish(t.Context(), sum)} {
@@ -133,7 +213,7 @@ func TestCollectRemovesWhatNothingRefersTo(t *testing.T) {
 	for _, name := range []string{"wanted", "kept", "unused", "asked for"} {
 		archive := zip(t, file("name", name))
 		sums[name] = sumOf(archive)
-		if _, err := s.Append(t.Context(), sums[name], 0, bytes.NewReader(archive)); err != nil {
+		if _, err := s.Append(t.Context(), sums[name], 0, int64(len(archive)), bytes.NewReader(archive)); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Finish(t.Context(), sums[name]); err != nil {
@@ -144,7 +224,7 @@ func TestCollectRemovesWhatNothingRefersTo(t *testing.T) {
 		}
 	}
 	part := strings.Repeat("a", 64)
-	if _, err := s.Append(t.Context(), part, 0, strings.NewReader("x")); err != nil {
+	if _, err := s.Append(t.Context(), part, 0, 1, strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
 	collect := func() {

@@ -159,7 +159,7 @@ func (m *machine) upload(tb testing.TB, files map[string]string) string {
 	}
 	hash := sha256.Sum256(archive.Bytes())
 	sum := hex.EncodeToString(hash[:])
-	if _, err := m.blobs.Append(tb.Context(), sum, 0, &archive); err != nil {
+	if _, err := m.blobs.Append(tb.Context(), sum, 0, int64(archive.Len()), &archive); err != nil {
 		tb.Fatal(err)
 	}
 	if err := m.blobs.Finish(tb.Context(), sum); err != nil {

@@ -35,6 +35,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		}
 		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, undo[op.ID]) })
 	}
+	r.collect()
 	return errors.Join(failures...)
 }
 

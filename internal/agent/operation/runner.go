@@ -106,6 +106,7 @@ func New(c Config) (*Runner, error) {
 	for _, k := range c.Kinds {
 		r.kinds[k.Kind()] = k
 	}
+	c.Blobs.WhenFull(r.collect)
 	var err error
 	r.log, err = openJournal(filepath.Join(c.Engine.Root, c.Dir, "operations"), c.Clock)
 	return r, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
@@ -465,6 +466,37 @@ func TestAMissingArtifactIsToldBeforeAnythingIsTouched(t *testing.T) {
 	plan, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(s)})
 	if err != nil || len(plan.Changes) == 0 {
 		t.Errorf("the plan is %+v, %v; it needs no artifact", plan, err)
+	}
+}
+
+func TestUploadsThatNothingRefersToMakeRoom(t *testing.T) {
+	root := t.TempDir()
+	m := start(t, root)
+	for name, trigger := range map[string]func(){
+		"at the start": func() {
+			m.stop()
+			m.Wait()
+			m = start(t, root)
+		},
+		"for an upload": func() {
+			_, err := m.blobs.Append(t.Context(), strings.Repeat("b", 64), 0, blob.DefaultQuota+1, strings.NewReader("b"))
+			wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemQuota)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := filepath.Join(root, stateDir, "blobs", strings.Repeat("a", 64)+".part")
+			if err := os.WriteFile(left, []byte("given up"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			longAgo := time.Now().Add(-2 * blob.Grace)
+			if err := os.Chtimes(left, longAgo, longAgo); err != nil {
+				t.Fatal(err)
+			}
+			trigger()
+			if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it is still there: %v", err)
+			}
+		})
 	}
 }
 

@@ -15,9 +15,10 @@ import (
 type Blobs interface {
 	// Status tells how much of a blob is there; nothing is no error.
 	Status(sha256 string) (api.BlobStatus, error)
-	// Append adds what r holds at offset, which must be the present end. Bytes
-	// that arrived before r failed stay.
-	Append(ctx context.Context, sha256 string, offset int64, r io.Reader) (api.BlobStatus, error)
+	// Append adds what r holds at offset, which must be the present end, to a
+	// blob of total bytes. Bytes that arrived before r failed stay. A blob that
+	// has no room is refused with [api.ProblemQuota].
+	Append(ctx context.Context, sha256 string, offset, total int64, r io.Reader) (api.BlobStatus, error)
 	// Finish compares the checksum and makes the blob complete.
 	Finish(ctx context.Context, sha256 string) error
 }
@@ -43,7 +44,7 @@ func (s *Server) blobAppend(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	status, err := s.Blobs.Append(c.Context(), sum, part.first, c.Body)
+	status, err := s.Blobs.Append(c.Context(), sum, part.first, part.total, c.Body)
 	return answer{status: http.StatusOK, body: status, header: uploadHeader(status)}, err
 }
 

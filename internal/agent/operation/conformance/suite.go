@@ -154,7 +154,7 @@ func (b *bench) upload(t *testing.T, sum string, content []byte) {
 	t.Helper()
 	status, err := b.blobs.Status(sum)
 	if err == nil && !status.Complete {
-		if _, err = b.blobs.Append(t.Context(), sum, status.Offset, strings.NewReader(string(content[status.Offset:]))); err == nil {
+		if _, err = b.blobs.Append(t.Context(), sum, status.Offset, int64(len(content)), strings.NewReader(string(content[status.Offset:]))); err == nil {
 			err = b.blobs.Finish(t.Context(), sum)
 		}
 	}
