@@ -278,21 +278,39 @@ func (u *unpacker) file(ctx context.Context, name string, header *tar.Header, co
 	if err != nil {
 		return err
 	}
-	sum := sha256.New()
-	free := u.limits.Bytes - u.bytes
-	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(reader{ctx, content}, free+1))
-	u.bytes += n
-	if err != nil {
-		err = u.unreadable(ctx, err)
-	} else if n > free {
-		err = refuse("", "unpacks to more than the allowed %d bytes", u.limits.Bytes)
-	}
+	size, sum, err := u.fill(ctx, f, content)
 	if err = errors.Join(err, f.Chmod(e.Mode), f.Close()); err != nil {
 		return err
 	}
-	u.entries[name].Size = n
-	u.entries[name].SHA256 = hex.EncodeToString(sum.Sum(nil))
+	u.entries[name].Size, u.entries[name].SHA256 = size, sum
 	return u.root.Chtimes(name, e.Modified, e.Modified)
+}
+
+// fill writes the content of a file, within the limit. What f fails with, such
+// as a full disk, is no fault of the archive and stays as it is.
+func (u *unpacker) fill(ctx context.Context, f io.Writer, content io.Reader) (size int64, sum string, err error) {
+	h := sha256.New()
+	free := u.limits.Bytes - u.bytes
+	size, err = io.Copy(io.MultiWriter(f, h), io.LimitReader(packed{u, reader{ctx, content}}, free+1))
+	u.bytes += size
+	if err == nil && size > free {
+		err = refuse("", "unpacks to more than the allowed %d bytes", u.limits.Bytes)
+	}
+	return size, hex.EncodeToString(h.Sum(nil)), err
+}
+
+// packed is content of the archive; its errors tell what is wrong with that.
+type packed struct {
+	u *unpacker
+	reader
+}
+
+func (p packed) Read(b []byte) (int, error) {
+	n, err := p.reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = p.u.unreadable(p.ctx, err)
+	}
+	return n, err
 }
 
 // modified keeps an archive's time within what every file system holds. Whole

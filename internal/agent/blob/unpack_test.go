@@ -7,13 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // zip makes an archive of entries; a header's Size is that of its text.
@@ -159,6 +163,31 @@ func TestUnpackTellsABrokenArchiveFromAStop(t *testing.T) {
 	cancel()
 	if _, err := Unpack(ctx, bytes.NewReader(whole), filepath.Join(t.TempDir(), "tree"), Limits{Bytes: 1 << 20}); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped, the error is %v", err)
+	}
+}
+
+func TestAFullDiskIsNoFaultOfTheArchive(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = full.Close() })
+	for name, test := range map[string]struct {
+		to      io.Writer
+		from    io.Reader
+		archive bool // whether it is the archive's fault
+	}{
+		"a full disk":          {full, strings.NewReader("x"), false},
+		"an archive cut short": {io.Discard, iotest.ErrReader(io.ErrUnexpectedEOF), true},
+		"more than is allowed": {io.Discard, strings.NewReader("more than is allowed"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := unpacker{limits: Limits{Bytes: 10}}
+			_, _, err := u.fill(t.Context(), test.to, test.from)
+			if _, fault := errors.AsType[*ArchiveError](err); err == nil || fault != test.archive || errors.Is(err, unix.ENOSPC) == test.archive {
+				t.Errorf("it ends with %v", err)
+			}
+		})
 	}
 }
 
