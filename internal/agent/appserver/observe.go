@@ -18,6 +18,10 @@ import (
 // statusLines is how many of the app's lines go with its status.
 const statusLines = 20
 
+// lookTimeout bounds the health check of a look. Whoever asks gives up on the
+// machine after some 30 s, while a health check may allow a minute.
+const lookTimeout = 10 * time.Second
+
 // Observe asks app and nginx what they do.
 func (k *Kind) Observe(ctx context.Context, name string, applied converge.Version) (operation.Observation, error) {
 	s, err := specOf(applied.Spec)
@@ -49,7 +53,9 @@ func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app system
 		if other := k.otherRelease(l, s, app.MainPID); other != "" {
 			status.Release = other
 		}
-		status.Health, status.Healthy = k.check(ctx, s.HealthCheck, appEndpoint(l, s, slotBlue))
+		look := s.HealthCheck
+		look.Timeout = min(look.Timeout, api.Duration(lookTimeout))
+		status.Health, status.Healthy = k.check(ctx, look, appEndpoint(l, s, slotBlue))
 	}
 	lines, err := k.log(ctx, l, l.appUnit(slotBlue), statusLines, lastStart)
 	if err != nil {

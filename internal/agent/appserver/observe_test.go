@@ -1,10 +1,13 @@
 package appserver
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -105,6 +108,34 @@ func TestObserve(t *testing.T) {
 			}
 			if string(api.Encode(seen.Spec)) != string(api.Encode(spec)) {
 				t.Errorf("observed %s", api.Encode(seen.Spec))
+			}
+		})
+	}
+}
+
+// deaf is an app that takes every connection and never answers.
+type deaf struct{}
+
+func (deaf) Get(ctx context.Context, _ Endpoint, _ string) (Answer, error) {
+	<-ctx.Done()
+	return Answer{}, ctx.Err()
+}
+
+func TestALookDoesNotWaitForADeafAppAsLongAsAnApply(t *testing.T) {
+	for timeout, want := range map[time.Duration]string{
+		time.Minute:     "did not answer within 10s",
+		2 * time.Second: "did not answer within 2s",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			v := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.HealthCheck.Timeout = api.Duration(timeout) }))
+			k := newFake(t, v).kind()
+			k.prober = deaf{}
+			seen, err := k.Observe(t.Context(), "notes", v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, ok := seen.Status.(api.AppServerStatus); !ok || status.Healthy || status.Health != want {
+				t.Errorf("with a timeout of %s the status is %+v, want %q", timeout, status, want)
 			}
 		})
 	}
