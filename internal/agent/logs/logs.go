@@ -11,6 +11,7 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ const (
 	// MaxLines bounds the lines of one answer.
 	MaxLines = 2000
 	// maxOutput bounds what is read from journalctl, in bytes. A line of the
-	// journal with all its fields is about 1.5 kB.
+	// journal with all its fields is about 1.5 kB; the newest comes first.
 	maxOutput = 16 << 20
 )
 
@@ -37,16 +38,16 @@ type Journal struct {
 	Command func(ctx context.Context, args ...string) *exec.Cmd
 }
 
-// Lines returns the last lines of a unit, oldest first. An unknown unit has
-// none. The error is an [api.Problem] if the unit is not one of foobar's or
-// lines is not 1 to [MaxLines].
+// Lines returns the last lines of a unit, oldest first; of more than 16 MiB it
+// returns the newest. An unknown unit has none. The error is an [api.Problem]
+// if the unit is not one of foobar's or lines is not 1 to [MaxLines].
 func (j Journal) Lines(ctx context.Context, unit string, lines int) ([]api.LogLine, error) {
 	if err := check(unit, lines); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the child if its output is not read to the end
-	cmd := j.command(ctx, "--output=json", "--all", "--no-pager", "--quiet",
+	cmd := j.command(ctx, "--output=json", "--all", "--no-pager", "--quiet", "--reverse",
 		"--lines="+strconv.Itoa(lines), "--unit="+unit)
 	var complaint strings.Builder
 	cmd.Stderr = &limited{&complaint, 1 << 10}
@@ -57,16 +58,19 @@ func (j Journal) Lines(ctx context.Context, unit string, lines int) ([]api.LogLi
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
 	}
-	read, err := Parse(io.LimitReader(out, maxOutput))
-	if err != nil {
+	bounded := &io.LimitedReader{R: out, N: maxOutput}
+	read, err := Parse(bounded)
+	enough := bounded.N == 0
+	if err != nil || enough {
 		cancel()
 	}
-	if ended := cmd.Wait(); err == nil && ended != nil {
+	if ended := cmd.Wait(); err == nil && ended != nil && !enough {
 		err = fmt.Errorf("%w: %s", ended, strings.TrimSpace(complaint.String()))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
 	}
+	slices.Reverse(read)
 	return read, nil
 }
 

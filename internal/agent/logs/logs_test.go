@@ -3,6 +3,7 @@ package logs
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,8 @@ func TestJournalAsksForTheUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "--output=json --all --no-pager --quiet --lines=20 --unit=foobar-app-shop@blue.service"
+	slices.Reverse(messages) // the newest line is printed first
+	want := "--output=json --all --no-pager --quiet --reverse --lines=20 --unit=foobar-app-shop@blue.service"
 	if got := strings.Join(messages, " "); got != want {
 		t.Errorf("journalctl was given %s\nwant %s", got, want)
 	}
@@ -113,6 +115,20 @@ func TestJournalTellsWhatJournalctlSaid(t *testing.T) {
 	_, err := script("echo 'no such journal' >&2; exit 1").Lines(t.Context(), "foobar-agent.service", 1)
 	if err == nil || !strings.Contains(err.Error(), "exit status 1: no such journal") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestOfTooMuchTheNewestIsRead(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	newest := `{"__REALTIME_TIMESTAMP":"2","MESSAGE":"newest"}`
+	older := `{"__REALTIME_TIMESTAMP":"1","MESSAGE":"` + strings.Repeat("x", 1000) + `"}`
+	lines, err := script("echo '"+newest+"'; exec yes '"+older+"'").Lines(ctx, "foobar-agent.service", MaxLines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 + maxOutput/len(older+"\n"); len(lines) != want || lines[len(lines)-1].Message != "newest" {
+		t.Errorf("%d lines are read, the last one is %+v", len(lines), lines[len(lines)-1])
 	}
 }
 
