@@ -310,11 +310,13 @@ func (e *Engine) swapSteps(p *plan) []step {
 }
 
 // settleSteps have the engine follow, and only then take away what is wanted
-// no more: until the new serves, the old does.
+// no more: until the new serves, the old does. Units end in the reverse of the
+// order in which their state lists them: who passes requests on before who
+// answers them.
 func (e *Engine) settleSteps(t Transaction, p *plan) []step {
 	steps := []step{{"activate", func(ctx context.Context) error { return t.Activate(ctx, p.paths, false) }}}
 	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
-	for _, unit := range p.retired {
+	for _, unit := range slices.Backward(p.retired) {
 		add("retire "+unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit) })
 	}
 	for _, path := range p.gone {

@@ -94,6 +94,30 @@ func TestNewServesBeforeOldIsTakenAway(t *testing.T) {
 	}
 }
 
+func TestUnitsAreRetiredInReverse(t *testing.T) {
+	m := open(t, tempDir(t))
+	var retired []string
+	fault := "activate"
+	m.engine.Hook = func(step string) error {
+		if step == fault {
+			return errors.New("a fault")
+		}
+		if _, unit, found := strings.Cut(step, "retire "); found {
+			retired = append(retired, unit)
+		}
+		return nil
+	}
+	if err := m.engine.Apply(t.Context(), m.transaction(nil, pair("one"))); err == nil {
+		t.Error("a creation with a fault works")
+	}
+	fault = ""
+	m.apply(t, m.apply(t, nil, pair("one")), nil)
+	want := []string{"b@blue.service", "a.service"}
+	if want = append(want, want...); !slices.Equal(retired, want) {
+		t.Errorf("retired by the undoing of a creation and by a deletion: %q, want %q", retired, want)
+	}
+}
+
 func TestFailureBringsBackWhatReallyStood(t *testing.T) {
 	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))

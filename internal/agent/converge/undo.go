@@ -101,7 +101,7 @@ func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error 
 		follow()
 	}
 	if j.Begun {
-		for _, unit := range without(j.UnitsAfter, j.UnitsBefore) {
+		for _, unit := range slices.Backward(without(j.UnitsAfter, j.UnitsBefore)) {
 			try("retire "+unit, func() error { return e.retireUnit(ctx, unit) })
 		}
 	}
