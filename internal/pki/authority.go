@@ -40,6 +40,14 @@ func authorityStart() time.Time { return time.Date(2025, time.January, 1, 0, 0, 
 // after its fixed start.
 func DefaultAuthorityEnd() time.Time { return authorityStart().AddDate(50, 0, 0) }
 
+// CheckAuthorityEnd refuses an end of a CA that is not after its fixed start.
+func CheckAuthorityEnd(notAfter time.Time) error {
+	if !notAfter.After(authorityStart()) {
+		return fmt.Errorf("the CA would end at %s, before its start at %s", clock(notAfter), clock(authorityStart()))
+	}
+	return nil
+}
+
 // Authority is the CA of one deployment.
 type Authority struct {
 	deployment  string
@@ -61,8 +69,8 @@ func NewAuthority(seed Seed, deployment string, notAfter time.Time) (*Authority,
 	if notAfter.IsZero() {
 		notAfter = DefaultAuthorityEnd()
 	}
-	if !notAfter.After(authorityStart()) {
-		return nil, fmt.Errorf("the CA would end at %s, before its start at %s", clock(notAfter), clock(authorityStart()))
+	if err := CheckAuthorityEnd(notAfter); err != nil {
+		return nil, err
 	}
 	a := &Authority{
 		deployment: deployment,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"os/user"
 	"time"
@@ -72,15 +73,18 @@ func (m *model) credentials(diags *diag.Diagnostics) tfutil.Credentials {
 		name  string
 		value types.String
 	}{
-		{"deployment", m.Deployment}, {"ca_seed", m.CASeed},
+		{"deployment", m.Deployment}, {"ca_seed", m.CASeed}, {"ca_not_after", m.CANotAfter},
 		{"client_certificate", m.ClientCertificate}, {"client_key", m.ClientKey},
 	} {
 		if attribute.value.IsUnknown() {
 			c.Unknown = append(c.Unknown, attribute.name)
 		}
 	}
-	if m.CASeed.IsNull() || m.CASeed.IsUnknown() {
+	if m.CASeed.IsNull() || m.CASeed.IsUnknown() || m.CANotAfter.IsUnknown() {
 		return c
+	}
+	if end := m.CANotAfter.ValueString(); end != "" {
+		c.CAEnd, _ = readEnd(end) // the schema refuses what is none
 	}
 	seed, err := pki.ParseSeed(m.CASeed.ValueString())
 	if err != nil {
@@ -89,6 +93,15 @@ func (m *model) credentials(diags *diag.Diagnostics) tfutil.Credentials {
 	}
 	c.Seed = &seed
 	return c
+}
+
+// readEnd reads when a CA is to end.
+func readEnd(text string) (time.Time, error) {
+	end, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not a time as RFC 3339 writes it, such as \"2040-01-01T00:00:00Z\"", text)
+	}
+	return end, pki.CheckAuthorityEnd(end)
 }
 
 // pool returns what reaches machines; nil without credentials, or not yet.
@@ -122,7 +135,7 @@ func (m *model) pool(now func() time.Time, c tfutil.Credentials, diags *diag.Dia
 
 // admin returns the credentials that follow from the seed.
 func admin(now func() time.Time, c tfutil.Credentials) (client.Credentials, error) {
-	authority, err := c.Authority(time.Time{})
+	authority, err := c.Authority()
 	if err != nil {
 		return client.Credentials{}, err
 	}

@@ -53,6 +53,7 @@ func (p *Provider) Metadata(_ context.Context, _ provider.MetadataRequest, resp 
 type model struct {
 	Deployment        types.String `tfsdk:"deployment"`
 	CASeed            types.String `tfsdk:"ca_seed"`
+	CANotAfter        types.String `tfsdk:"ca_not_after"`
 	ClientCertificate types.String `tfsdk:"client_certificate"`
 	ClientKey         types.String `tfsdk:"client_key"`
 	ForgetUnreachable types.Set    `tfsdk:"forget_unreachable"`
@@ -75,6 +76,15 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 					"give it as an ephemeral value or in the environment variable `FOOBAR_CA_SEED`, and it is stored nowhere.",
 				Optional:  true,
 				Sensitive: true,
+			},
+			"ca_not_after": schema.StringAttribute{
+				MarkdownDescription: "When the deployment's CA certificate ends, as `2040-01-01T00:00:00Z`. Choose it before the first apply: whoever was given the certificate has it " +
+					"as it was until it is given anew. Default: fifty years from the first of January 2025.",
+				Optional: true,
+				Validators: []validator.String{tfutil.Check("Invalid time", "a time as RFC 3339 writes it", func(text string) error {
+					_, err := readEnd(text)
+					return err
+				})},
 			},
 			"client_certificate": schema.StringAttribute{
 				MarkdownDescription: "In place of the seed, for jobs that only plan: a client certificate in PEM followed by its CA's, such as the ephemeral resource " +

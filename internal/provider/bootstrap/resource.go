@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -83,14 +82,6 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 				Default:             stringdefault.StaticString(defaultListen()),
 				Validators:          []validator.String{tfutil.Check("Invalid address", "an address of the machine and a port", api.CheckListen)},
 			},
-			"not_after": schema.StringAttribute{
-				MarkdownDescription: "When the CA certificate that the machine is given ends, as `2040-01-01T00:00:00Z`. Default: fifty years from the first of January 2025.",
-				Optional:            true,
-				Validators: []validator.String{tfutil.Check("Invalid time", "a time as RFC 3339 writes it", func(text string) error {
-					_, err := readTime(text)
-					return err
-				})},
-			},
 			"json": schema.StringAttribute{
 				MarkdownDescription: "The document itself.",
 				Computed:            true,
@@ -118,14 +109,10 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	}
 	var m model
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
-	if resp.Diagnostics.HasError() || r.data == nil || !m.CACertificate.IsUnknown() || m.NotAfter.IsUnknown() {
+	if resp.Diagnostics.HasError() || r.data == nil || !m.CACertificate.IsUnknown() {
 		return
 	}
-	notAfter, err := readTime(m.NotAfter.ValueString())
-	if err != nil {
-		return // the schema tells of it
-	}
-	authority, err := r.data.Credentials.Authority(notAfter)
+	authority, err := r.data.Credentials.Authority()
 	if err != nil {
 		return // the apply tells of it: the seed may be known only then
 	}
@@ -193,12 +180,7 @@ func (r *Resource) derive(m *model, diags *diag.Diagnostics) {
 	if diags.HasError() {
 		return
 	}
-	notAfter, err := readTime(m.NotAfter.ValueString())
-	if err != nil {
-		tfutil.Error(diags, path.Root("not_after"), "Invalid time", "%s", tfutil.Sentence(err))
-		return
-	}
-	authority, err := r.data.Credentials.Authority(notAfter)
+	authority, err := r.data.Credentials.Authority()
 	if err != nil {
 		tfutil.Error(diags, path.Empty(), "The bootstrap cannot be derived", "%s", tfutil.Sentence(err))
 		return
@@ -215,7 +197,6 @@ type model struct {
 	Name          types.String `tfsdk:"name"`
 	Incarnation   types.Int64  `tfsdk:"incarnation"`
 	Listen        types.String `tfsdk:"listen"`
-	NotAfter      types.String `tfsdk:"not_after"`
 	JSON          types.String `tfsdk:"json"`
 	UserData      types.String `tfsdk:"user_data"`
 	CACertificate types.String `tfsdk:"ca_certificate"`
@@ -226,16 +207,4 @@ func (m *model) show(document api.Bootstrap) {
 	m.JSON = types.StringValue(string(document.JSON()))
 	m.UserData = types.StringValue(document.UserData())
 	m.CACertificate = types.StringValue(strings.Join(document.CA, ""))
-}
-
-// readTime reads a time; none is the zero time.
-func readTime(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is not a time as RFC 3339 writes it, such as \"2040-01-01T00:00:00Z\"", text)
-	}
-	return at, nil
 }

@@ -69,7 +69,7 @@ func TestBootstrapIsThatOfTheLab(t *testing.T) {
 // TestCACertificateIsKnownAtPlan and stays while nothing else of the CA changes.
 func TestCACertificateIsKnownAtPlan(t *testing.T) {
 	c := credentials(t)
-	authority, err := c.Authority(time.Time{})
+	authority, err := c.Authority()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +135,8 @@ func TestBootstrapIsKept(t *testing.T) {
 func TestWrongValues(t *testing.T) {
 	c := credentials(t)
 	for rest, want := range map[string]string{
-		`listen = "everywhere"`:  `is not "host:port"`,
-		`incarnation = 0`:        `at least 1`,
-		`not_after = "tomorrow"`: `is not a time as RFC`,
+		`listen = "everywhere"`: `is not "host:port"`,
+		`incarnation = 0`:       `at least 1`,
 	} {
 		testresource.UnitTest(t, testresource.TestCase{
 			ProtoV6ProviderFactories: factories(&c),
@@ -151,13 +150,12 @@ func TestWrongValues(t *testing.T) {
 
 func TestAuthorityEndsWhenItIsTold(t *testing.T) {
 	c := credentials(t)
-	end := time.Date(2040, time.January, 1, 0, 0, 0, 0, time.UTC)
+	c.CAEnd = time.Date(2040, time.January, 1, 0, 0, 0, 0, time.UTC)
 	testresource.UnitTest(t, testresource.TestCase{
 		ProtoV6ProviderFactories: factories(&c),
 		Steps: []testresource.TestStep{{
 			Config: `resource "foobar_bootstrap" "web1" {
-  name      = "web1"
-  not_after = "2040-01-01T00:00:00Z"
+  name = "web1"
 }`,
 			ConfigStateChecks: []statecheck.StateCheck{
 				statecheck.ExpectKnownValue(address, tfjsonpath.New("json"), knownvalue.StringFunc(func(text string) error {
@@ -166,8 +164,8 @@ func TestAuthorityEndsWhenItIsTold(t *testing.T) {
 						return err
 					}
 					authorities, err := api.ParseAuthorities(document.CA)
-					if err == nil && !authorities[0].NotAfter.Equal(end) {
-						t.Errorf("the CA ends at %s, want %s", authorities[0].NotAfter, end)
+					if err == nil && !authorities[0].NotAfter.Equal(c.CAEnd) {
+						t.Errorf("the CA ends at %s, want %s", authorities[0].NotAfter, c.CAEnd)
 					}
 					return err
 				})),

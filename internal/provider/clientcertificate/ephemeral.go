@@ -103,7 +103,7 @@ func (e *Ephemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *e
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	authority, err := e.data.Credentials.Authority(time.Time{})
+	authority, err := e.data.Credentials.Authority()
 	if err != nil {
 		tfutil.Error(&resp.Diagnostics, path.Empty(), "The certificate cannot be signed", "%s", tfutil.Sentence(err))
 		return

@@ -16,6 +16,8 @@ type Credentials struct {
 	Deployment string
 	// Seed is the CA's, nil without one.
 	Seed *pki.Seed
+	// CAEnd is when the CA's certificate ends; zero is its default.
+	CAEnd time.Time
 	// Unknown names the provider's attributes that are not known yet.
 	Unknown []string
 }
@@ -31,14 +33,13 @@ type MissingCredentials struct {
 // Error implements error.
 func (e *MissingCredentials) Error() string { return e.Reason }
 
-// Authority returns the deployment's CA, whose certificate ends at notAfter,
-// or at its default if that is zero. The error is [MissingCredentials] if the
-// provider has no seed.
-func (c Credentials) Authority(notAfter time.Time) (*pki.Authority, error) {
+// Authority returns the deployment's CA. The error is [MissingCredentials] if
+// the provider has no seed, or does not know yet when the CA is to end.
+func (c Credentials) Authority() (*pki.Authority, error) {
 	if c.Seed == nil || c.Deployment == "" {
 		return nil, c.Missing("This needs the deployment's CA: give the provider its ca_seed, or set FOOBAR_CA_SEED.")
 	}
-	return pki.NewAuthority(*c.Seed, c.Deployment, notAfter)
+	return pki.NewAuthority(*c.Seed, c.Deployment, c.CAEnd)
 }
 
 // Missing returns the error for credentials that are not there, for the given
