@@ -76,8 +76,8 @@ func (e *Engine) Donate(ctx context.Context, to io.Writer) error {
 		return fmt.Errorf("copy the data: %w", err)
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a few small files in the temporary directory
-	return tool(ctx, nil, to, "mariadb-backup", "--no-defaults", "--backup", "--stream=mbstream",
-		"--user="+adminUser, "--socket="+e.Socket, "--datadir="+e.DataDir, "--target-dir="+scratch)
+	return backup(ctx, to, "--backup", "--stream=mbstream", "--user="+adminUser,
+		"--socket="+e.Socket, "--datadir="+e.DataDir, "--target-dir="+scratch)
 }
 
 // Receive replaces the data by a donated copy.
@@ -126,7 +126,7 @@ func (e *Engine) prepare(ctx context.Context, stage string, head header) error {
 	if err != nil {
 		return err
 	}
-	if err := tool(ctx, nil, nil, "mariadb-backup", "--no-defaults", "--prepare", "--target-dir="+stage); err != nil {
+	if err := backup(ctx, nil, "--prepare", "--target-dir="+stage); err != nil {
 		return err
 	}
 	history, err := gtid.Parse(head.History)
@@ -324,6 +324,22 @@ func (e *Engine) chown(stage string) error {
 		}
 		return root.Lchown(path, uid, gid)
 	})
+}
+
+// mostFiles is how many files mariadb-backup may have open at once, where the
+// machine allows as many.
+const mostFiles = 1 << 20
+
+// backup runs mariadb-backup, which has a file open for each table of InnoDB.
+func backup(ctx context.Context, out io.Writer, args ...string) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("find out how many files may be open: %w", err)
+	}
+	// It starts with the soft limit, mostly 1024, and raises it by itself only if
+	// it is told to. What is above the hard limit it does not get at all.
+	files := "--open-files-limit=" + strconv.FormatUint(min(limit.Max, mostFiles), 10)
+	return tool(ctx, nil, out, "mariadb-backup", append([]string{"--no-defaults", files}, args...)...)
 }
 
 // tool runs a program of MariaDB. The last lines that it printed are in the error.
