@@ -85,13 +85,26 @@ func (e *Engine) Receive(ctx context.Context, donor replication.NodeID, from io.
 	if err := e.mark(donor); err != nil {
 		return err
 	}
-	in := bufio.NewReaderSize(&counter{from: from, tell: progress}, maxHeader)
+	stage := e.DataDir + stageSuffix
+	if err := e.stage(ctx, stage, donor, &counter{from: from, tell: progress}); err != nil {
+		// Half a copy is never gone on with, and it may be what filled the disk. The mark stays.
+		if left := discard(stage); left != nil {
+			err = fmt.Errorf("%w (and what came of it stays: %w)", err, left)
+		}
+		return err
+	}
+	_, err := e.ResumeSeed(ctx)
+	return err
+}
+
+// stage puts a donated copy into a directory, prepared.
+func (e *Engine) stage(ctx context.Context, stage string, donor replication.NodeID, from io.Reader) error {
+	in := bufio.NewReaderSize(from, maxHeader)
 	head, err := readHeader(in)
 	if err != nil {
 		return fmt.Errorf("receive from %s: %w", donor, err)
 	}
-	stage := e.DataDir + stageSuffix
-	if err := errors.Join(os.RemoveAll(stage), os.MkdirAll(stage, 0o700)); err != nil {
+	if err := errors.Join(discard(stage), os.MkdirAll(stage, 0o700)); err != nil {
 		return fmt.Errorf("make room for the copy: %w", err)
 	}
 	if err := tool(ctx, in, nil, "mbstream", "-x", "-C", stage); err != nil {
@@ -103,8 +116,20 @@ func (e *Engine) Receive(ctx context.Context, donor replication.NodeID, from io.
 	if err := e.prepare(ctx, stage, head); err != nil {
 		return fmt.Errorf("prepare the copy of %s: %w", donor, err)
 	}
-	_, err = e.ResumeSeed(ctx)
-	return err
+	return nil
+}
+
+// discard removes a staged copy. Its note goes first, and durably: what a
+// crash leaves of the rest counts for no copy.
+func discard(stage string) error {
+	err := os.Remove(filepath.Join(stage, seedFile))
+	if err == nil {
+		err = syncDir(stage)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(stage)
 }
 
 func readHeader(in *bufio.Reader) (header, error) {
