@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"net/netip"
@@ -25,6 +26,15 @@ const (
 var (
 	dbNamePattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?$`)
 	dbWordPattern = regexp.MustCompile(`^[A-Za-z0-9_]*$`)
+)
+
+// Names of character sets and collations: the one to advise, the one that
+// MariaDB takes for another, and those collations that it takes without theirs.
+const (
+	dbCharset         = "utf8mb4"
+	dbCharsetAlias    = "utf8"
+	dbCharsetMeant    = "utf8mb3"
+	dbCollationFamily = "uca1400"
 )
 
 // dbReservedDatabases and dbReservedUsers are the server's and our own.
@@ -53,8 +63,7 @@ func (r DBReplication) Validate() Violations {
 	for _, name := range slices.Sorted(maps.Keys(r.Databases)) {
 		at := Pointer("/databases").At(name)
 		validateDatabaseName(&v, at, name)
-		validateWord(&v, at.At("charset"), r.Databases[name].Charset)
-		validateWord(&v, at.At("collation"), r.Databases[name].Collation)
+		r.Databases[name].validate(&v, r.Engine, at)
 	}
 	within(&v, "/databases", int64(len(r.Databases)), 0, maxDBObjects, "databases")
 	within(&v, "/users", int64(len(r.Users)), 0, maxDBObjects, "users")
@@ -224,8 +233,46 @@ func validateUserName(v *Violations, at Pointer, name string) {
 	}
 }
 
-func validateWord(v *Violations, at Pointer, word string) {
+// validateWord reports whether there is a word that may be looked at further.
+func validateWord(v *Violations, at Pointer, word string) bool {
 	if !dbWordPattern.MatchString(word) {
 		v.Add(at, "%q is not a word of letters, digits and underscores, such as %q", word, "utf8mb4")
+		return false
+	}
+	return word != ""
+}
+
+// validate refuses names that the server takes and shows as others: what it
+// shows would differ from the spec for ever.
+func (d DBDatabase) validate(v *Violations, engine DBEngine, at Pointer) {
+	charset := strings.ToLower(d.Charset)
+	if on := at.At("charset"); validateWord(v, on, d.Charset) {
+		switch {
+		case charset == dbCharsetAlias:
+			v.Add(on, "%q is another name of %q, which is what the server shows; write that, or better %q, which has all of Unicode", d.Charset, dbCharsetMeant, dbCharset)
+			charset = dbCharsetMeant
+		case !slices.Contains(DBCharsets(engine), charset):
+			v.Add(on, "%q is no character set of %s; there are %s", d.Charset, engine, list(DBCharsets(engine)))
+		}
+	}
+	if on := at.At("collation"); validateWord(v, on, d.Collation) {
+		d.validateCollation(v, engine, on, charset)
+	}
+}
+
+// validateCollation is validate for the collation of a database with that
+// character set, "" for the server's.
+func (d DBDatabase) validateCollation(v *Violations, engine DBEngine, on Pointer, charset string) {
+	collation := strings.ToLower(d.Collation)
+	prefix, rest, _ := strings.Cut(collation, "_")
+	switch {
+	case prefix == dbCharsetAlias && rest != "":
+		v.Add(on, "%q is another name of %q, which is what the server shows; write that, or better one of %q, which has all of Unicode", d.Collation, dbCharsetMeant+"_"+rest, dbCharset)
+	case prefix == dbCollationFamily:
+		v.Add(on, "%q lacks its character set, with which the server shows it; write %q", d.Collation, cmp.Or(charset, dbCharset)+"_"+collation)
+	case !slices.Contains(DBCharsets(engine), prefix) || rest == "" && collation != "binary":
+		v.Add(on, "%q is no collation of %s: those begin with their character set, as %q does", d.Collation, engine, dbCharset+"_bin")
+	case charset != "" && charset != prefix:
+		v.Add(on, "%q is a collation of the character set %q, not of %q", d.Collation, prefix, d.Charset)
 	}
 }

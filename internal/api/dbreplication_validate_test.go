@@ -36,6 +36,11 @@ func TestDBReplicationValidate(t *testing.T) {
 			r.SecretsVersion = r.PasswordsVersion()
 		}
 	}
+	charset := func(charset, collation string) func(*DBReplication) {
+		return func(r *DBReplication) {
+			r.Databases["notes"] = DBDatabase{Charset: charset, Collation: collation}
+		}
+	}
 	tests := map[string]struct {
 		change  func(*DBReplication)
 		pointer Pointer
@@ -44,34 +49,45 @@ func TestDBReplicationValidate(t *testing.T) {
 		"well":            {change: func(*DBReplication) {}},
 		"one member":      {change: func(r *DBReplication) { delete(r.Members, "web2"); r.Witnesses = nil }},
 		"engine":          {func(r *DBReplication) { r.Engine = "oracle" }, "/engine", `"mariadb"`},
+		"both names":      {change: charset("UTF8MB4", "utf8mb4_uca1400_ai_ci")},
+		"binary":          {change: charset("binary", "binary")},
+		"a collation":     {change: charset("", "latin1_bin")},
 		"unknown primary": {func(r *DBReplication) { r.Primary = "web3" }, "/primary", `the members are: "web1", "web2"`},
 		"no members":      {func(r *DBReplication) { r.Members = nil }, "/members", "1 to 9"},
 		"bad key":         {func(r *DBReplication) { r.Members["Web 3"] = r.Members["web1"] }, "/members/Web 3", "not a name"},
 		"one machine twice": {member(func(m *DBMember) { m.Host = "10.0.0.1" }), "/members/web2/host",
 			`is where "web1" is reached too`},
-		"duplicate server id": {member(func(m *DBMember) { m.ServerID = 1 }), "/members/web2/server_id", `"web1"`},
-		"no server id":        {member(func(m *DBMember) { m.ServerID = 0 }), "/members/web2/server_id", "is 0"},
-		"no server":           {member(func(m *DBMember) { m.Server = "" }), "/members/web2/server", "not a name"},
-		"host":                {member(func(m *DBMember) { m.Host = "web2" }), "/members/web2/host", "not an IP address"},
-		"port":                {member(func(m *DBMember) { m.Port = 70000 }), "/members/web2/port", "70000"},
-		"delay":               {member(func(m *DBMember) { m.Delay = Duration(1500 * time.Millisecond) }), "/members/web2/delay", "whole seconds"},
-		"agent":               {member(func(m *DBMember) { m.Address = "10.0.0.2" }), "/members/web2/address", "host:port"},
-		"pin":                 {member(func(m *DBMember) { m.Key = "abc" }), "/members/web2/key", "abc"},
-		"incarnation":         {member(func(m *DBMember) { m.Incarnation = -1 }), "/members/web2/incarnation", "from 1"},
-		"witness is a member": {func(r *DBReplication) { r.Witnesses["web2"] = DBPeer{Address: "10.0.0.2:9443"} }, "/witnesses/web2", "votes already"},
-		"database":            {func(r *DBReplication) { r.Databases["a`b"] = DBDatabase{} }, "/databases/a`b", "not a name"},
-		"own database":        {func(r *DBReplication) { r.Databases["MySQL"] = DBDatabase{} }, "/databases/MySQL", "server's own"},
-		"collation":           {func(r *DBReplication) { r.Databases["notes"] = DBDatabase{Collation: "x; DROP"} }, "/databases/notes/collation", "not a word"},
-		"own user":            {user("foobar_repl", DBUser{PasswordVersion: 1}), "/users/foobar_repl", "server's own"},
-		"no version":          {user("app", DBUser{}), "/users/app/password_version", "from 1"},
-		"privilege":           {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {"SUPER"}}}), "/users/app/grants/notes/0", `"SUPER" is no privilege`},
-		"no privilege":        {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {}}}), "/users/app/grants/notes", "is empty"},
-		"secrets version":     {func(r *DBReplication) { r.SecretsVersion = 7 }, "/secrets_version", "is 7"},
-		"lag":                 {func(r *DBReplication) { r.MaxLag = -1 }, "/max_lag", "out of bounds"},
-		"reseed the primary":  {func(r *DBReplication) { r.Reseed = &DBReseed{Node: "web1", Token: "a"} }, "/reseed/node", "not a replica"},
-		"reseed in blank":     {func(r *DBReplication) { r.Reseed = &DBReseed{Node: "web2"} }, "/reseed/token", "no token"},
-		"drop what is wanted": {func(r *DBReplication) { r.Drop = &DBDrop{Databases: []string{"notes"}, Token: "a"} }, "/drop/databases/0", "still among"},
-		"drop a wanted user":  {func(r *DBReplication) { r.Drop = &DBDrop{Users: []string{"notes"}, Token: "a"} }, "/drop/users/0", "still among"},
+		"duplicate server id":      {member(func(m *DBMember) { m.ServerID = 1 }), "/members/web2/server_id", `"web1"`},
+		"no server id":             {member(func(m *DBMember) { m.ServerID = 0 }), "/members/web2/server_id", "is 0"},
+		"no server":                {member(func(m *DBMember) { m.Server = "" }), "/members/web2/server", "not a name"},
+		"host":                     {member(func(m *DBMember) { m.Host = "web2" }), "/members/web2/host", "not an IP address"},
+		"port":                     {member(func(m *DBMember) { m.Port = 70000 }), "/members/web2/port", "70000"},
+		"delay":                    {member(func(m *DBMember) { m.Delay = Duration(1500 * time.Millisecond) }), "/members/web2/delay", "whole seconds"},
+		"agent":                    {member(func(m *DBMember) { m.Address = "10.0.0.2" }), "/members/web2/address", "host:port"},
+		"pin":                      {member(func(m *DBMember) { m.Key = "abc" }), "/members/web2/key", "abc"},
+		"incarnation":              {member(func(m *DBMember) { m.Incarnation = -1 }), "/members/web2/incarnation", "from 1"},
+		"witness is a member":      {func(r *DBReplication) { r.Witnesses["web2"] = DBPeer{Address: "10.0.0.2:9443"} }, "/witnesses/web2", "votes already"},
+		"database":                 {func(r *DBReplication) { r.Databases["a`b"] = DBDatabase{} }, "/databases/a`b", "not a name"},
+		"own database":             {func(r *DBReplication) { r.Databases["MySQL"] = DBDatabase{} }, "/databases/MySQL", "server's own"},
+		"collation":                {func(r *DBReplication) { r.Databases["notes"] = DBDatabase{Collation: "x; DROP"} }, "/databases/notes/collation", "not a word"},
+		"charset":                  {charset("utf7", ""), "/databases/notes/charset", "no character set of mariadb"},
+		"charset by an alias":      {charset("UTF8", ""), "/databases/notes/charset", `another name of "utf8mb3"`},
+		"collation by an alias":    {charset("", "utf8_general_ci"), "/databases/notes/collation", `"utf8mb3_general_ci"`},
+		"short collation":          {charset("", "uca1400_ai_ci"), "/databases/notes/collation", `write "utf8mb4_uca1400_ai_ci"`},
+		"short collation of a set": {charset("ucs2", "uca1400_ai_ci"), "/databases/notes/collation", `write "ucs2_uca1400_ai_ci"`},
+		"charset for a collation":  {charset("", "utf8mb4"), "/databases/notes/collation", "no collation"},
+		"no such collation":        {charset("", "default"), "/databases/notes/collation", "no collation"},
+		"collation of another set": {charset("latin1", "utf8mb4_bin"), "/databases/notes/collation", `of the character set "utf8mb4"`},
+		"own user":                 {user("foobar_repl", DBUser{PasswordVersion: 1}), "/users/foobar_repl", "server's own"},
+		"no version":               {user("app", DBUser{}), "/users/app/password_version", "from 1"},
+		"privilege":                {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {"SUPER"}}}), "/users/app/grants/notes/0", `"SUPER" is no privilege`},
+		"no privilege":             {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {}}}), "/users/app/grants/notes", "is empty"},
+		"secrets version":          {func(r *DBReplication) { r.SecretsVersion = 7 }, "/secrets_version", "is 7"},
+		"lag":                      {func(r *DBReplication) { r.MaxLag = -1 }, "/max_lag", "out of bounds"},
+		"reseed the primary":       {func(r *DBReplication) { r.Reseed = &DBReseed{Node: "web1", Token: "a"} }, "/reseed/node", "not a replica"},
+		"reseed in blank":          {func(r *DBReplication) { r.Reseed = &DBReseed{Node: "web2"} }, "/reseed/token", "no token"},
+		"drop what is wanted":      {func(r *DBReplication) { r.Drop = &DBDrop{Databases: []string{"notes"}, Token: "a"} }, "/drop/databases/0", "still among"},
+		"drop a wanted user":       {func(r *DBReplication) { r.Drop = &DBDrop{Users: []string{"notes"}, Token: "a"} }, "/drop/users/0", "still among"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

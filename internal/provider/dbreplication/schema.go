@@ -179,8 +179,8 @@ func databasesAttribute() schema.Attribute {
 		Default:    mapdefault.StaticValue(noneOf(map[string]attr.Type{"charset": types.StringType, "collation": types.StringType})),
 		Validators: []validator.Map{mapvalidator.NoNullValues()},
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-			"charset":   tfutil.OptionalText("Character set, such as `utf8mb4`. Default: the server's."),
-			"collation": tfutil.OptionalText("Collation, such as `utf8mb4_uca1400_ai_ci`. Default: that of the character set."),
+			"charset":   tfutil.OptionalText("Character set, such as `utf8mb4`, by the name that the server shows it with. Default: the server's."),
+			"collation": tfutil.OptionalText("Collation, such as `utf8mb4_uca1400_ai_ci`, with its character set in front. Default: that of the character set."),
 		}},
 	}
 }
