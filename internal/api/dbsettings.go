@@ -46,6 +46,9 @@ type DBSetting struct {
 	Default string
 	// Runtime tells that a running engine takes the change; else it restarts.
 	Runtime bool
+	// Computed tells that the engine works its default out at a start: what it
+	// calls the default while it runs is another value.
+	Computed bool
 	// Doc says what the setting does, in one sentence.
 	Doc string
 }

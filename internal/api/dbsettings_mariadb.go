@@ -63,13 +63,21 @@ func atStart(s DBSetting) DBSetting {
 	return s
 }
 
+// computed makes a setting one whose default the engine works out at its start.
+// A restart is the only way back to that.
+func computed(s DBSetting) DBSetting {
+	s.Computed = true
+	return atStart(s)
+}
+
 func mariadbConnections() []DBSetting {
 	return []DBSetting{
 		runtimeInt("max_connections", 10, 100000, "How many clients may be connected at once."),
-		runtimeInt("max_user_connections", 0, 100000, "How many connections one account may have at once; 0 is no limit."),
+		// A server that was started without a limit takes none while it runs.
+		atStart(runtimeInt("max_user_connections", 0, 100000, "How many connections one account may have at once; 0 is no limit.")),
 		runtimeInt("max_connect_errors", 1, 4294967295, "After how many broken handshakes in a row a host is turned away."),
 		runtimeInt("max_prepared_stmt_count", 0, 4194304, "How many prepared statements all clients may hold together."),
-		runtimeInt("thread_cache_size", 0, 16384, "How many threads wait for the next client."),
+		computed(runtimeInt("thread_cache_size", 0, 16384, "How many threads wait for the next client.")),
 		atStart(runtimeInt("back_log", 1, 65535, "How many connections may wait to be accepted.")),
 		runtimeInt("connect_timeout", 2, maxSeconds, "Seconds that a handshake may take."),
 		runtimeInt("net_read_timeout", 1, maxSeconds, "Seconds to wait for more of what a client is sending."),
@@ -104,7 +112,7 @@ func mariadbInnoDB() []DBSetting {
 		runtimeSize("innodb_log_file_size", 4*mib, 512*gib, mib, "Size of the redo log; larger is faster writing and slower recovery."),
 		atStart(runtimeSize("innodb_log_buffer_size", 2*mib, gib, mib, "Memory for the redo log of transactions under way.")),
 		runtimeInt("innodb_io_capacity", 100, 1000000, "How many writes a second the disk takes in the background."),
-		runtimeInt("innodb_io_capacity_max", 100, 2000000, "How many it takes when it has to."),
+		computed(runtimeInt("innodb_io_capacity_max", 100, 2000000, "How many it takes when it has to.")),
 		runtimeInt("innodb_read_io_threads", 1, 64, "How many threads read."),
 		runtimeInt("innodb_write_io_threads", 2, 64, "How many threads write."),
 		runtimeInt("innodb_purge_threads", 1, 32, "How many threads remove old row versions."),

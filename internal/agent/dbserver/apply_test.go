@@ -22,15 +22,19 @@ func TestApply(t *testing.T) {
 		impact   api.Impact
 		want     string
 	}{
-		"the same":                       {from: plain(), to: plain(), impact: api.ImpactNone},
-		"the same, spelt otherwise":      {from: set("innodb_buffer_pool_size", "256M"), to: set("innodb_buffer_pool_size", "268435456"), impact: api.ImpactNone},
-		"a setting for a running server": {from: plain(), to: set("max_connections", "200"), impact: api.ImpactRuntime, want: "set max_connections = 200"},
-		"a word is quoted":               {from: plain(), to: set("sql_mode", "NO_ZERO_DATE"), impact: api.ImpactRuntime, want: "set sql_mode = 'NO_ZERO_DATE'"},
-		"a setting taken away":           {from: set("max_connections", "200"), to: plain(), impact: api.ImpactRuntime, want: "set max_connections = DEFAULT"},
-		"an agent's default comes back":  {from: set("max_binlog_total_size", "1G"), to: plain(), impact: api.ImpactRuntime, want: "set max_binlog_total_size = 8589934592"},
-		"a setting for a start":          {from: plain(), to: set("innodb_buffer_pool_size", "256M"), impact: api.ImpactRestart, want: "restart; start"},
-		"another port":                   {from: plain(), to: port, impact: api.ImpactRestart, want: "restart; start"},
-		"other clients":                  {from: plain(), to: clients, impact: api.ImpactRuntime, want: "reload"},
+		"the same":                                   {from: plain(), to: plain(), impact: api.ImpactNone},
+		"the same, spelt otherwise":                  {from: set("innodb_buffer_pool_size", "256M"), to: set("innodb_buffer_pool_size", "268435456"), impact: api.ImpactNone},
+		"a setting for a running server":             {from: plain(), to: set("max_connections", "200"), impact: api.ImpactRuntime, want: "set max_connections = 200"},
+		"a word is quoted":                           {from: plain(), to: set("sql_mode", "NO_ZERO_DATE"), impact: api.ImpactRuntime, want: "set sql_mode = 'NO_ZERO_DATE'"},
+		"a setting taken away":                       {from: set("max_connections", "200"), to: plain(), impact: api.ImpactRuntime, want: "set max_connections = DEFAULT"},
+		"an agent's default comes back":              {from: set("max_binlog_total_size", "1G"), to: plain(), impact: api.ImpactRuntime, want: "set max_binlog_total_size = 8589934592"},
+		"a setting for a start":                      {from: plain(), to: set("innodb_buffer_pool_size", "256M"), impact: api.ImpactRestart, want: "restart; start"},
+		"one whose default is worked out at a start": {from: set("innodb_io_capacity_max", "4000"), to: plain(), impact: api.ImpactRestart, want: "restart; start"},
+		"the like by hand, as the engine's default": {from: plain(), to: plain(), impact: api.ImpactNone, want: "restart; start", edit: func(f *fake, _ *converge.Change) {
+			f.variables["innodb_io_capacity_max"] = shown{"4294967295", "4294967295", "SQL"}
+		}},
+		"another port":  {from: plain(), to: port, impact: api.ImpactRestart, want: "restart; start"},
+		"other clients": {from: plain(), to: clients, impact: api.ImpactRuntime, want: "reload"},
 		"a stopped server": {from: plain(), to: plain(), impact: api.ImpactNone, want: "start", edit: func(f *fake, _ *converge.Change) {
 			f.active = false
 		}},

@@ -36,7 +36,7 @@ type fake struct {
 func newFake(t *testing.T, spec api.DBServer) *fake {
 	t.Helper()
 	f := &fake{t: t, defaults: map[string]string{
-		"max_connections": "151", "wait_timeout": "28800", "back_log": "80", "long_query_time": "10.000000",
+		"max_connections": "151", "wait_timeout": "28800", "back_log": "80", "innodb_io_capacity_max": "2000", "long_query_time": "10.000000",
 		"innodb_buffer_pool_size": "134217728", "slow_query_log": "OFF", "character_set_server": "utf8mb4", "sql_mode": "STRICT_TRANS_TABLES",
 	}}
 	root := t.TempDir()

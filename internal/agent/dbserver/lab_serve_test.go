@@ -276,6 +276,47 @@ func TestLabSettings(t *testing.T) {
 	}
 }
 
+// What takes a setting back at run time is what a start without it makes. The
+// engine works some defaults out at its start, which DEFAULT knows nothing of.
+func TestLabSettingsTakenBack(t *testing.T) {
+	s := newStand(t)
+	spec := small()
+	s.apply(spec)
+	for _, setting := range api.DBSettings(api.EngineMariaDB) {
+		if _, given := spec.Settings[setting.Name]; given || setting.Default != "" || !setting.Runtime {
+			continue
+		}
+		value := "SELECT @@GLOBAL." + setting.Name
+		started := s.query(value)
+		err := execute(t.Context(), at.Socket, "SET GLOBAL "+setting.Name+" = DEFAULT")
+		if now := s.query(value); err != nil || now != started {
+			t.Errorf("%s is %q after a start and %q by DEFAULT: %v", setting.Name, started, now, err)
+		}
+	}
+	s.apply(spec)
+
+	const capacity = "innodb_io_capacity_max"
+	spec.Settings["innodb_io_capacity"] = "5000" // the server doubles the other one with it
+	s.apply(spec)
+	delete(spec.Settings, "innodb_io_capacity")
+	s.apply(spec)
+	spec.Settings[capacity] = "4000"
+	s.apply(spec)
+	delete(spec.Settings, capacity)
+	s.apply(spec)
+	if now := s.query("SELECT @@GLOBAL." + capacity); now != "2000" {
+		t.Errorf("%s was taken back and is %s", capacity, now)
+	}
+	s.sql("SET GLOBAL " + capacity + " = DEFAULT")
+	if c := s.get(); string(c.Observed) == string(c.Spec) {
+		t.Errorf("no drift is told of %s = %s", capacity, s.query("SELECT @@GLOBAL."+capacity))
+	}
+	s.apply(spec)
+	if now := s.query("SELECT @@GLOBAL." + capacity); now != "2000" {
+		t.Errorf("%s was repaired and is %s", capacity, now)
+	}
+}
+
 // A server without replicas keeps its binary logs within their bound.
 func TestLabBoundsBinaryLogs(t *testing.T) {
 	s := newStand(t)

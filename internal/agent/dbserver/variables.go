@@ -152,6 +152,9 @@ func compare(name string, spec api.DBServer, server map[string]shown) []differen
 			continue
 		}
 		shows, fallback := canonical(s, now.value), canonical(s, now.fallback)
+		if s.Computed {
+			fallback = "the engine's own" // whatever is said while it runs, it is not that
+		}
 		if shows != fallback {
 			at := api.Pointer("/settings").At(s.Name)
 			found = append(found, difference{variable{s, fallback, at, true}, shows, true})
