@@ -204,7 +204,7 @@ func usersAttribute(engine api.DBEngine) schema.Attribute {
 				Validators:          []validator.Int64{int64validator.NoneOf(0)}, // a spec does not tell it from none
 			},
 			"grants": schema.MapAttribute{
-				MarkdownDescription: fmt.Sprintf("The user's privileges by database: `ALL`, or some of `%s`. A user has no others. Default: none.",
+				MarkdownDescription: fmt.Sprintf("The user's privileges by database: `ALL`, or some of `%s`. A user has no others, but on the routines that it makes. Default: none.",
 					strings.Join(api.DBPrivileges(engine), "`, `")),
 				ElementType: types.SetType{ElemType: types.StringType},
 				Optional:    true,

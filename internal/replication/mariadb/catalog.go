@@ -31,12 +31,13 @@ type account struct {
 	secret string
 	socket bool
 	tls    bool
-	// global are the privileges on everything; grants those by database, of
-	// which table is the single table that they are limited to.
+	// global are the privileges on everything, grants those by database.
 	global []string
 	grants map[string][]string
 	// onTable limits the grants to that table of each database, "" is the database.
 	onTable string
+	// beyond is what it has on anything else, sorted by what that is.
+	beyond []grant
 }
 
 // change is one statement, and what it is for in words that hold no secret. A
@@ -126,18 +127,7 @@ func (b *builder) account(have, wanted account) {
 	case have.tls != wanted.tls:
 		b.add(fmt.Sprintf("%s: TLS required is %v", label, have.tls), "ALTER USER %s%s", who, tls)
 	}
-	b.privileges(label, who, "*.*", "", have.global, wanted.global)
-	for _, database := range slices.Sorted(maps.Keys(union(have.grants, wanted.grants))) {
-		pattern, err := grantPattern(database)
-		if !b.check(err) {
-			return
-		}
-		on := pattern + ".*"
-		if wanted.onTable != "" {
-			on = "`" + database + "`.`" + wanted.onTable + "`" // our own tables only
-		}
-		b.privileges(label, who, on, " on "+database, have.grants[database], wanted.grants[database])
-	}
+	b.privileges(label, who, have, wanted)
 }
 
 func requirement(tls bool) string {
@@ -154,34 +144,9 @@ func identified(a account) string {
 	return "IDENTIFIED BY PASSWORD " + quoted(a.secret)
 }
 
-// privileges grants what is missing and revokes what is too much.
-func (b *builder) privileges(label, who, on, where string, have, wanted []string) {
-	for _, word := range wanted {
-		if !slices.Contains(Privileges(), word) && on != "*.*" {
-			b.check(fmt.Errorf("%s%s: %q is no privilege on a database; there are ALL and %s", label, where, word, strings.Join(Privileges(), ", ")))
-			return
-		}
-	}
-	if missing := without(wanted, have); len(missing) > 0 {
-		b.add(fmt.Sprintf("%s lacks %s%s", label, strings.Join(missing, ", "), where), "GRANT %s ON %s TO %s", strings.Join(missing, ", "), on, who)
-	}
-	if extra := without(have, wanted); len(extra) > 0 {
-		b.add(fmt.Sprintf("%s has %s%s", label, strings.Join(extra, ", "), where), "REVOKE %s ON %s FROM %s", strings.Join(extra, ", "), on, who)
-	}
-}
-
 // without returns what of a is not in b, in order.
 func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Sorted(slices.Values(a)), func(s string) bool { return slices.Contains(b, s) })
-}
-
-func union(a, b map[string][]string) map[string][]string {
-	all := maps.Clone(a)
-	if all == nil {
-		all = map[string][]string{}
-	}
-	maps.Copy(all, b)
-	return all
 }
 
 func (b *builder) dropUser(name string, have, wanted state) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
@@ -150,41 +149,4 @@ func accountOf(name, host, priv string) (account, error) {
 		name: name, host: host, secret: stored.Secret, socket: stored.Plugin == "unix_socket",
 		tls: stored.SSLType > 0, grants: map[string][]string{},
 	}, nil
-}
-
-// readPrivileges adds what is granted to accounts.
-func readPrivileges(ctx context.Context, c *sql.Conn, accounts map[string]account) error {
-	rows, err := table(ctx, c, "SELECT grantee, '' AS name, privilege_type AS word FROM information_schema.user_privileges WHERE privilege_type <> 'USAGE' "+
-		"UNION ALL SELECT grantee, table_schema, privilege_type FROM information_schema.schema_privileges "+
-		"UNION ALL SELECT grantee, table_schema, privilege_type FROM information_schema.table_privileges WHERE table_schema = '"+ownSchema+"' AND table_name = 'heartbeat'")
-	if err != nil {
-		return fmt.Errorf("list the grants: %w", err)
-	}
-	byGrantee := map[string]string{}
-	for name, a := range accounts {
-		byGrantee["'"+name+"'@'"+a.host+"'"] = name
-	}
-	for _, row := range rows {
-		name, managed := byGrantee[row["grantee"]]
-		if !managed {
-			continue
-		}
-		a := accounts[name]
-		if row["name"] == "" {
-			a.global = append(a.global, strings.ToUpper(row["word"]))
-		} else if database, single := databaseOf(name, row["name"]); single {
-			a.grants[database] = append(a.grants[database], strings.ToUpper(row["word"]))
-		}
-		accounts[name] = a
-	}
-	return nil
-}
-
-// databaseOf returns the database of a grant. A grant on a table, which only
-// the heartbeat has, names it plainly; one on a database is a pattern.
-func databaseOf(user, name string) (database string, single bool) {
-	if user == heartbeatUser {
-		return name, true
-	}
-	return plainPattern(name)
 }
