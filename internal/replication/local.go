@@ -167,7 +167,7 @@ func (l *Local) Assume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.Engine.Set(ctx, RuntimeSettings(len(wants.Topology.Members)))
+	return l.Engine.Set(ctx, RuntimeSettings(wants.Topology, wants.Topology.Primary, l.ID))
 }
 
 // seed replaces the data by the donor's, once for each order: the second time

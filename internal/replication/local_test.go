@@ -67,6 +67,24 @@ func TestSeedIsGuardedWhereTheDataAre(t *testing.T) {
 	}
 }
 
+// What keeps binary logs for those who follow would keep a replica's for ever.
+func TestAssumeGoesByThePart(t *testing.T) {
+	w := pair(t)
+	for id, want := range map[replication.NodeID]string{"a": "1", "b": "0"} {
+		w.nodes[id].settings["slave_connections_needed_for_purge"] = "7"
+		local, ok := w.agents()[id].(*replication.Local)
+		if !ok {
+			t.Fatal("an agent is no local one")
+		}
+		if err := local.Assume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.nodes[id].settings["slave_connections_needed_for_purge"]; got != want {
+			t.Errorf("%s purges binary logs with %s replicas, want %s", id, got, want)
+		}
+	}
+}
+
 func TestWitnessTakesRecordsAlone(t *testing.T) {
 	w := pair(t)
 	if err := w.agents()["w"].Do(t.Context(), replication.Order{Epoch: 1, Action: replication.Action{Verb: replication.DoOpen}}); err == nil {

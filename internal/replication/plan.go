@@ -268,7 +268,7 @@ func (p *planner) newOrigin() string {
 
 // adjust sets what of a member's settings is not as replication needs it.
 func (p *planner) adjust(m member) {
-	loose := looseSettings(m, len(p.Desired.Members))
+	loose := p.looseSettings(m)
 	if len(loose) == 0 {
 		return
 	}

@@ -9,15 +9,15 @@ import (
 )
 
 // RuntimeSettings are the settings of a running server that replication needs
-// and that can be set while it runs, for a replication of so many members. What
-// needs a restart belongs to the foobar_db_server, and is only told.
-func RuntimeSettings(members int) map[string]string {
+// and that can be set while it runs, by the member that it is. What needs a
+// restart belongs to the foobar_db_server, and is only told.
+func RuntimeSettings(t Topology, primary, id NodeID) map[string]string {
 	return map[string]string{
 		"gtid_strict_mode":               "ON",
 		"binlog_format":                  "ROW",
 		"sync_binlog":                    "1",
 		"innodb_flush_log_at_trx_commit": "1",
-		purgeSetting:                     purgeNeeds(members),
+		purgeSetting:                     purgeNeeds(t, primary, id),
 	}
 }
 
@@ -26,7 +26,14 @@ func RuntimeSettings(members int) map[string]string {
 // is away, and keeps them for ever where there is none.
 const purgeSetting = "slave_connections_needed_for_purge"
 
-func purgeNeeds(members int) string { return strconv.Itoa(min(members-1, 1)) }
+// purgeNeeds is what it has to be at a member: nobody connects to a replica, or
+// to who is alone.
+func purgeNeeds(t Topology, primary, id NodeID) string {
+	if id != primary {
+		return "0"
+	}
+	return strconv.Itoa(min(len(t.Members)-1, 1))
+}
 
 // setting matches members that show another value than want; a number matches
 // from want upwards. A member that does not show it is not judged.
@@ -65,14 +72,14 @@ func durable(v sight) []hit {
 }
 
 func purgeRule(v sight) []hit {
-	want := purgeNeeds(len(v.Desired.Members))
 	return each(everybody, func(m member) string {
+		want := purgeNeeds(v.Desired, v.holder, m.id)
 		have, ok := m.Settings[purgeSetting]
 		switch {
 		case !ok || have == want:
 			return ""
 		case want == "0":
-			return fmt.Sprintf("%s is %s: without a replica no binary log ever expires, and the disk fills", purgeSetting, have)
+			return fmt.Sprintf("%s is %s: as no replica connects to it, no binary log ever expires, and the disk fills", purgeSetting, have)
 		}
 		return fmt.Sprintf("%s is %s: binary logs may expire while a replica is away; %s is needed", purgeSetting, have, want)
 	})(v)
@@ -90,10 +97,10 @@ func retentionShort(v sight) []hit {
 }
 
 // looseSettings returns what of a member's settings has to be set, by name.
-func looseSettings(m member, members int) map[string]string {
+func (v sight) looseSettings(m member) map[string]string {
 	loose := map[string]string{}
 	exact := []string{purgeSetting, "sync_binlog", "innodb_flush_log_at_trx_commit"}
-	for name, want := range RuntimeSettings(members) {
+	for name, want := range RuntimeSettings(v.Desired, v.holder, m.id) {
 		have, ok := m.Settings[name]
 		if ok && (!settingIs(have, want) || slices.Contains(exact, name) && have != want) {
 			loose[name] = want

@@ -85,7 +85,7 @@ func replicationReady(spec api.DBServer) []variable {
 		line("slave_parallel_mode", "optimistic"),
 		line("slave_net_timeout", "4"),
 		// 1, the engine's default, keeps every binary log of a server without
-		// replicas for ever. The replication raises it where it has replicas.
+		// replicas for ever. The replication raises it on its primary.
 		line("slave_connections_needed_for_purge", "0"),
 		watch(boolean, "skip_name_resolve", "ON", false),
 		watch(boolean, "require_secure_transport", "ON", true),

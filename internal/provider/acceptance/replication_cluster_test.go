@@ -294,7 +294,8 @@ func (c *cluster) follows() {
 	position := c.sql("web1", "SELECT @@gtid_binlog_pos")
 	c.until("web2", "a replica at "+position, asks(fmt.Sprintf(`SELECT MASTER_GTID_WAIT("%s", 5)`, position), "0"))
 	c.until("web2", "a replica that receives", showing("Slave_IO_Running: Yes"))
-	c.until("web2", "a replica of which its agent knows", asks("SELECT @@slave_connections_needed_for_purge", "1"))
+	c.until("web2", "a replica of which its agent knows", asks("SELECT @@slave_connections_needed_for_purge", "0"))
+	c.until("web1", "a primary of which its agent knows", asks("SELECT @@slave_connections_needed_for_purge", "1"))
 }
 
 // showing is the shell command that succeeds if the status of a replica shows a text.

@@ -70,6 +70,7 @@ func TestReplication(t *testing.T) {
 	c := newCluster(t)
 	c.step("IsFormedAroundAPrimaryWithData", func() { c.formsAroundData(14) })
 	c.step("IsSettledAndTellsOfItself", c.tells)
+	c.step("ReplicaPurgesItsBinaryLogs", c.replicaPurges)
 	c.step("PlanWritesNothing", c.planWritesNothing)
 	c.step("IsImportedFromAnEmptyState", c.imported)
 	for _, d := range drifts() {
@@ -125,6 +126,18 @@ func (c *cluster) tells() {
 	if found := c.passwords().in(p.text + p.said); len(found) > 0 {
 		c.t.Errorf("the plan shows %v", found)
 	}
+}
+
+// replicaPurges fails the test unless a replica's binary logs, which nobody
+// reads, go when they take more room than they may.
+func (c *cluster) replicaPurges() {
+	c.follows()
+	const room = "SELECT @@max_binlog_total_size"
+	before := c.sql("web2", room)
+	c.sql("web2", "SET GLOBAL max_binlog_total_size = 4096")
+	c.until("web2", "a replica without old logs", `! mariadb --no-defaults -S /run/foobar-db-notes/mariadb.sock -N -e 'FLUSH LOCAL BINARY LOGS; SHOW BINARY LOGS' | grep -q binlog.000001`)
+	c.sql("web2", "SET GLOBAL max_binlog_total_size = "+before)
+	c.settled()
 }
 
 // planWritesNothing fails the test if anything but the heartbeat was written
