@@ -98,7 +98,7 @@ func (n *node) boot() {
 	n.writable, n.stopped = false, false
 	n.settings = map[string]string{
 		"gtid_strict_mode": "ON", "binlog_format": "ROW", "sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1",
-		"slave_connections_needed_for_purge": "0", // as in the file of a server, which knows of no replication
+		"slave_connections_needed_for_purge": "0", // as of any server after its start, which knows of no replication
 	}
 }
 

@@ -127,8 +127,8 @@ func (l *Local) Do(ctx context.Context, order Order) error {
 		return l.Engine.Detach(ctx)
 	case DoSet:
 		return l.Engine.Set(ctx, action.Settings)
-	case DoRetire:
-		return l.Engine.Retire(ctx)
+	case DoRetire: // nobody will follow, and binary logs have to expire all the same
+		return errors.Join(l.Engine.Retire(ctx), l.Engine.Set(ctx, map[string]string{purgeSetting: "0"}))
 	case DoSeed:
 		return l.seed(ctx, order)
 	case DoRecord:

@@ -70,7 +70,8 @@ func TestSeedIsGuardedWhereTheDataAre(t *testing.T) {
 // What keeps binary logs for those who follow would keep a replica's for ever.
 func TestAssumeGoesByThePart(t *testing.T) {
 	w := pair(t)
-	for id, want := range map[replication.NodeID]string{"a": "1", "b": "0"} {
+	w.join("c")
+	for id, want := range map[replication.NodeID]string{"a": "2", "b": "0", "c": "0"} {
 		w.nodes[id].settings["slave_connections_needed_for_purge"] = "7"
 		local, ok := w.agents()[id].(*replication.Local)
 		if !ok {
@@ -82,6 +83,19 @@ func TestAssumeGoesByThePart(t *testing.T) {
 		if got := w.nodes[id].settings["slave_connections_needed_for_purge"]; got != want {
 			t.Errorf("%s purges binary logs with %s replicas, want %s", id, got, want)
 		}
+	}
+}
+
+// A former primary stays open until it is started anew, and goes on writing logs.
+func TestRetiredPrimaryPurges(t *testing.T) {
+	w := pair(t)
+	w.nodes["a"].settings["slave_connections_needed_for_purge"] = "1"
+	retire := replication.Order{Operation: "1", Step: "1", Epoch: 1, Action: replication.Action{Verb: replication.DoRetire}}
+	if err := w.agents()["a"].Do(t.Context(), retire); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.nodes["a"].settings["slave_connections_needed_for_purge"]; got != "0" {
+		t.Errorf("without a replication it purges binary logs with %s replicas", got)
 	}
 }
 

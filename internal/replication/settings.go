@@ -22,17 +22,17 @@ func RuntimeSettings(t Topology, primary, id NodeID) map[string]string {
 }
 
 // purgeSetting is how many replicas must be connected for binary logs to
-// expire. It is 1 by default (MDEV-31404), which keeps logs for a replica that
-// is away, and keeps them for ever where there is none.
+// expire (MDEV-31404). It keeps logs for a replica that is away, and keeps them
+// for ever where there is none.
 const purgeSetting = "slave_connections_needed_for_purge"
 
-// purgeNeeds is what it has to be at a member: nobody connects to a replica, or
-// to who is alone.
+// purgeNeeds is what it has to be at a member: all replicas at the primary, and
+// nobody connects to the others.
 func purgeNeeds(t Topology, primary, id NodeID) string {
 	if id != primary {
 		return "0"
 	}
-	return strconv.Itoa(min(len(t.Members)-1, 1))
+	return strconv.Itoa(max(len(t.Members)-1, 0))
 }
 
 // setting matches members that show another value than want; a number matches
@@ -81,7 +81,7 @@ func purgeRule(v sight) []hit {
 		case want == "0":
 			return fmt.Sprintf("%s is %s: as no replica connects to it, no binary log ever expires, and the disk fills", purgeSetting, have)
 		}
-		return fmt.Sprintf("%s is %s: binary logs may expire while a replica is away; %s is needed", purgeSetting, have, want)
+		return fmt.Sprintf("%s is %s: binary logs may expire while one of the replicas is away; %s is needed", purgeSetting, have, want)
 	})(v)
 }
 

@@ -48,7 +48,8 @@ const (
 	DoDetach Verb = "detach"
 	// DoSet sets Settings of the running server.
 	DoSet Verb = "set"
-	// DoRetire removes the replication's own accounts.
+	// DoRetire removes the replication's own accounts, and has binary logs expire
+	// although nobody follows.
 	DoRetire Verb = "retire"
 )
 

@@ -317,7 +317,8 @@ func TestLabSettingsTakenBack(t *testing.T) {
 	}
 }
 
-// A server without replicas keeps its binary logs within their bound.
+// A server without replicas keeps its binary logs within their bound, but at its
+// start, when nobody knows yet if there are any.
 func TestLabBoundsBinaryLogs(t *testing.T) {
 	s := newStand(t)
 	spec := small()
@@ -325,10 +326,26 @@ func TestLabBoundsBinaryLogs(t *testing.T) {
 	s.apply(spec)
 	s.app()
 	s.sql("CREATE TABLE notes.big (data LONGBLOB)")
-	for range 30 {
-		s.sql("INSERT INTO notes.big VALUES (REPEAT('x', 4000000))", "TRUNCATE notes.big")
+	change := func() {
+		for range 30 {
+			s.sql("INSERT INTO notes.big VALUES (REPEAT('x', 4000000))", "TRUNCATE notes.big")
+		}
 	}
+	change()
 	if n := s.status().BinlogBytes; n < 32<<20 || n > 72<<20 {
 		t.Errorf("120 MB of changes left %d bytes of binary logs", n)
+	}
+
+	s.sql("SET GLOBAL slave_connections_needed_for_purge = 1") // a replica is away, and the server starts anew
+	change()
+	if err := s.units.Restart(t.Context(), at.Unit); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.status().BinlogBytes; n < 110<<20 {
+		t.Errorf("the start has purged what a replica may need: %d bytes of binary logs are left", n)
+	}
+	s.sql("FLUSH BINARY LOGS") // which purges, where it may
+	if n := s.status().BinlogBytes; n > 72<<20 {
+		t.Errorf("a server without a replication keeps %d bytes of binary logs", n)
 	}
 }

@@ -65,7 +65,7 @@ func TestRenderIsFenced(t *testing.T) {
 		config := parseConfig(contentOf(render(t, "main", spec), PathsOf("main").Config))
 		for variable, want := range map[string]string{
 			"read_only": "ON", "log_bin": "binlog", "gtid_strict_mode": "ON", "sync_binlog": "1",
-			"innodb_flush_log_at_trx_commit": "1", "require_secure_transport": "ON", "slave_connections_needed_for_purge": "0",
+			"innodb_flush_log_at_trx_commit": "1", "require_secure_transport": "ON", "slave_connections_needed_for_purge": "1",
 		} {
 			if config[variable] != want {
 				t.Errorf("%s: %s is %q", name, variable, config[variable])
@@ -74,6 +74,16 @@ func TestRenderIsFenced(t *testing.T) {
 		if config["max_binlog_total_size"] == "" || config["binlog_expire_logs_seconds"] == "" {
 			t.Errorf("%s: binary logs are kept for ever", name)
 		}
+	}
+}
+
+// Nothing is purged at a start, and something after it: who follows, if anybody
+// does, is told later.
+func TestUnitPurgesAfterTheStart(t *testing.T) {
+	unit := string(contentOf(render(t, "main", plain()), PathsOf("main").UnitFile))
+	started, purges := strings.Index(unit, "\nExecStart="), strings.Index(unit, "\nExecStartPost=-+/usr/bin/mariadb ")
+	if started < 0 || purges < started || !strings.Contains(unit[purges:], `"SET GLOBAL slave_connections_needed_for_purge = 0"`) {
+		t.Errorf("the unit is\n%s", unit)
 	}
 }
 

@@ -11,6 +11,10 @@ import (
 // takes a new certificate without a restart: a systemd credential would stay
 // what it was at the start. A data directory that is not there keeps it from starting: an empty one
 // in its place, for instance of a disk that was not mounted, would be believed.
+//
+// A server that runs purges its binary logs, whoever it belongs to: systemd
+// calls it started after that, so a replication that sets another number for
+// its primary comes later. No server ends because it cannot be told that.
 func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 	p := PathsOf(name)
 	handOn := "/usr/bin/install --owner=" + account + " --group=" + account + " --mode=0400 --target-directory=/run/" + p.runtime +
@@ -33,6 +37,7 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"ExecStartPre=+"+handOn,
 		"ExecStartPre=+"+filter+" -f "+p.Clients,
 		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
+		"ExecStartPost=-+"+client+` --no-defaults --socket=`+p.Socket+` --execute="SET GLOBAL slave_connections_needed_for_purge = 0"`,
 		"ExecReload=+"+filter+" -f "+p.Clients,
 		"ExecReload=+"+handOn,
 		// LOCAL keeps it out of the binary log, where it would be a

@@ -84,9 +84,10 @@ func replicationReady(spec api.DBServer) []variable {
 		line("slave_parallel_threads", "8"),
 		line("slave_parallel_mode", "optimistic"),
 		line("slave_net_timeout", "4"),
-		// 1, the engine's default, keeps every binary log of a server without
-		// replicas for ever. The replication raises it on its primary.
-		line("slave_connections_needed_for_purge", "0"),
+		// At its start the server purges before anybody can tell it that
+		// replicas need its logs. With 1 it keeps them then; after the start the
+		// unit sets 0, which a replication raises on its primary.
+		line("slave_connections_needed_for_purge", "1"),
 		watch(boolean, "skip_name_resolve", "ON", false),
 		watch(boolean, "require_secure_transport", "ON", true),
 		watch(api.DBSetting{Type: api.DBSettingEnum, Values: []string{"OFF", "ON", "DISABLED", "ORIGINAL"}}, "event_scheduler", "OFF", true),
