@@ -103,7 +103,7 @@ func newSight(s Snapshot) sight {
 	}
 	v := sight{Snapshot: s, algebra: known, holder: cmp.Or(holder, s.Desired.Primary), agreed: agreed}
 	for _, id := range s.Desired.MemberIDs() {
-		if view, ok := s.Nodes[id]; ok && view.Unobservable == nil && view.Seeding == nil {
+		if view, ok := s.Nodes[id]; ok && view.Unobservable == nil && !s.seeding(id) {
 			v.seen = append(v.seen, member{id: id, NodeView: view, Member: s.Desired.Members[id]})
 		}
 	}

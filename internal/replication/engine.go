@@ -60,6 +60,9 @@ type Engine interface {
 	// nothing. It reports whether there was one that it cannot end, because the
 	// copy is not whole: that has to be received again.
 	ResumeSeed(ctx context.Context) (incomplete bool, err error)
+	// AbandonSeed takes a seed back, with its mark: the data stay that it was to
+	// replace. One whose copy took their place already is ended instead.
+	AbandonSeed(ctx context.Context) error
 }
 
 // Source is what a replica follows.

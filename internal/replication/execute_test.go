@@ -303,6 +303,49 @@ func TestEndOfContextLeavesTheJournal(t *testing.T) {
 	}
 }
 
+// TestBrokenOffSeedEndsWithTheMembership: its mark gives no leave any more to
+// replace the data that it left alone, and is in nobody's way.
+func TestBrokenOffSeedEndsWithTheMembership(t *testing.T) {
+	leave := func(w *world) { delete(w.desired.Members, "b") }
+	for _, test := range []struct {
+		name   string
+		change func(t *testing.T, w *world)
+		goal   replication.Goal
+	}{
+		{"it leaves", func(_ *testing.T, w *world) { leave(w) }, replication.Goal{}},
+		{"the replication is destroyed", func(*testing.T, *world) {}, replication.Goal{Detach: true}},
+		{"it left while it was silent, and comes back", func(t *testing.T, w *world) {
+			leave(w)
+			w.nodes["b"].silent = true
+			converge(t, w, replication.Goal{})
+			w.nodes["b"].silent = false
+			w.join("b")
+		}, replication.Goal{}},
+		{"it is primary of another replication", func(_ *testing.T, w *world) {
+			leave(w)
+			w.join("b")
+			delete(w.desired.Members, "a")
+			delete(w.nodes, "a")
+			w.desired.Primary = "b"
+			w.nodes["b"].record, w.nodes["w"].record = replication.Record{}, replication.Record{}
+		}, replication.Goal{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := pair(t)
+			b := w.nodes["b"]
+			b.data.Databases, b.data.Origin = []string{"precious"}, "other"
+			b.mark, b.source, b.seeded = &replication.SeedMark{Donor: "a"}, nil, "a copy of "+w.nodes["a"].data.Origin
+			test.change(t, w)
+			if err := attempt(t, w, test.goal, test.name); err != nil || b.mark != nil {
+				t.Fatalf("the mark is %v, %v", b.mark, err)
+			}
+			if !slices.Contains(b.data.Databases, "precious") {
+				t.Errorf("its data went: %v", b.data)
+			}
+		})
+	}
+}
+
 // TestNemesis breaks a replication at random, kills what repairs it at random,
 // and looks after every effect at what must never be.
 func TestNemesis(t *testing.T) {
@@ -320,7 +363,7 @@ func TestNemesis(t *testing.T) {
 				if open := w.open(); len(open) > 1 && !slices.Equal(open, start) {
 					t.Fatalf("%s: %v are writable", label, open)
 				}
-				if w.nodes["a"].data.Origin == "half" {
+				if w.nodes["a"].mark != nil {
 					t.Fatalf("%s: the primary was seeded", label)
 				}
 			}

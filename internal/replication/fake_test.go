@@ -168,7 +168,7 @@ func (n *node) replicate() (receiver, applier replication.Thread) {
 var _ replication.Engine = (*node)(nil)
 
 func (n *node) Observe(context.Context) (replication.EngineView, error) {
-	if n.dead || n.silent || n.mark != nil && n.staged == nil && n.data.Origin == "half" {
+	if n.dead || n.silent {
 		return replication.EngineView{}, errKilled
 	}
 	view := replication.EngineView{
@@ -253,12 +253,12 @@ func (n *node) Donate(_ context.Context, to io.Writer) error {
 	return json.NewEncoder(to).Encode(n.data)
 }
 
-// Receive goes through mark, old data gone, new data in place, mark gone.
+// Receive goes through mark, copy beside the old data, new data in place, mark gone.
 func (n *node) Receive(ctx context.Context, donor replication.NodeID, from io.Reader, _ func(int64)) error {
 	if err := n.effect(func() { n.mark = &replication.SeedMark{Donor: donor, Started: n.clock} }); err != nil {
 		return err
 	}
-	if err := n.effect(func() { n.data = data{Origin: "half", Databases: []string{"half"}}; n.staged = nil }); err != nil {
+	if err := n.effect(func() { n.staged = nil }); err != nil {
 		return err
 	}
 	var copied data
@@ -285,6 +285,13 @@ func (n *node) ResumeSeed(context.Context) (bool, error) {
 		n.data.Oldest = history.String()
 		n.boot()
 	})
+}
+
+func (n *node) AbandonSeed(context.Context) error {
+	if n.mark == nil {
+		return nil
+	}
+	return n.effect(func() { n.mark, n.staged = nil, nil })
 }
 
 // records of the node's agent.

@@ -33,9 +33,10 @@ type Local struct {
 type Records interface {
 	Record(ctx context.Context) (Record, error)
 	SetRecord(ctx context.Context, record Record) error
-	// Seeded is the order whose copy the data are, "" if none.
+	// Seeded is the order whose copy the data are or, from the beginning of a
+	// seed, the data set that it copies; "" if there was none.
 	Seeded(ctx context.Context) (string, error)
-	SetSeeded(ctx context.Context, order string) error
+	SetSeeded(ctx context.Context, what string) error
 }
 
 // Wants is what a member was told of its replication: the topology, and what
@@ -124,6 +125,9 @@ func (l *Local) Do(ctx context.Context, order Order) error {
 	case DoFence:
 		return l.Engine.Fence(ctx)
 	case DoDetach:
+		if err := l.Engine.AbandonSeed(ctx); err != nil {
+			return err
+		}
 		return l.Engine.Detach(ctx)
 	case DoSet:
 		return l.Engine.Set(ctx, action.Settings)
@@ -171,10 +175,11 @@ func (l *Local) Assume(ctx context.Context) error {
 }
 
 // seed replaces the data by the donor's, once for each order: the second time
-// there is nothing left to do. It is the last guard of data that are nowhere else.
+// there is nothing left to do. It is the last guard of data that are nowhere
+// else: a mark counts for the data set alone for which it was set.
 func (l *Local) seed(ctx context.Context, order Order) error {
-	id := order.Operation + "/" + order.Step
-	done, err := l.Records.Seeded(ctx)
+	id, of := order.Operation+"/"+order.Step, "a copy of "+order.Action.Origin
+	noted, err := l.Records.Seeded(ctx)
 	if err != nil {
 		return err
 	}
@@ -182,17 +187,9 @@ func (l *Local) seed(ctx context.Context, order Order) error {
 	switch {
 	case err != nil:
 		return err
-	case mark == nil && done == id:
+	case mark == nil && noted == id:
 		return nil
-	case mark == nil:
-		copied, err := l.mayReplace(ctx, order.Action)
-		if err == nil && !copied {
-			err = l.receive(ctx, order.Action.Source)
-		}
-		if err != nil {
-			return err
-		}
-	default: // an earlier life began it
+	case mark != nil && noted == of: // an earlier life began it
 		incomplete, err := l.Engine.ResumeSeed(ctx)
 		if err == nil && incomplete {
 			err = l.receive(ctx, order.Action.Source)
@@ -200,8 +197,28 @@ func (l *Local) seed(ctx context.Context, order Order) error {
 		if err != nil {
 			return err
 		}
+	default:
+		if err := l.replace(ctx, order.Action, of); err != nil {
+			return err
+		}
 	}
 	return l.Records.SetSeeded(ctx, id)
+}
+
+// replace begins a seed, if the data may go. What is left of another one gives
+// no leave to that.
+func (l *Local) replace(ctx context.Context, action Action, of string) error {
+	if err := l.Engine.AbandonSeed(ctx); err != nil {
+		return err
+	}
+	copied, err := l.mayReplace(ctx, action)
+	if err != nil || copied {
+		return err
+	}
+	if err := l.Records.SetSeeded(ctx, of); err != nil {
+		return err
+	}
+	return l.receive(ctx, action.Source)
 }
 
 // mayReplace refuses to replace data that are not nothing, without a consent.

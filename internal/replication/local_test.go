@@ -61,6 +61,15 @@ func TestSeedIsGuardedWhereTheDataAre(t *testing.T) {
 	if err := seed("3", origin, "token"); err != nil || w.nodes["b"].data.Origin != origin {
 		t.Fatalf("the consent did not count: %v", err)
 	}
+	w.nodes["b"].data = data{Origin: "other", Databases: []string{"precious"}}
+	w.nodes["b"].mark = &replication.SeedMark{Donor: "a"}
+	if err := seed("4", "another data set", ""); err == nil || w.nodes["b"].data.Origin != "other" {
+		t.Fatalf("the mark of another seed was taken for a consent: %v", err)
+	}
+	w.nodes["b"].data = data{Origin: "other", Databases: []string{"given up"}}
+	if err := seed("3", origin, "token"); err != nil {
+		t.Fatal(err)
+	}
 	w.check = func() { t.Error("an order was carried out twice") }
 	if err := seed("3", origin, "token"); err != nil {
 		t.Fatal(err)

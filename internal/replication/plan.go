@@ -79,6 +79,7 @@ func (p *planner) converge() error {
 	}
 	p.fenceStrays()
 	p.leave()
+	p.abandonSeeds()
 	p.recordEverywhere()
 	p.openPrimary(primary)
 	origin := cmp.Or(primary.Origin, p.newOrigin())
@@ -119,7 +120,7 @@ func (p *planner) sense() error {
 func (p *planner) allAnswer() error {
 	for _, id := range p.Desired.MemberIDs() {
 		node, ok := p.Nodes[id]
-		if ok && node.Unobservable == nil || node.Seeding != nil || id == p.holder || p.established(id) {
+		if ok && node.Unobservable == nil || p.seeding(id) || id == p.holder || p.established(id) {
 			continue
 		}
 		return refuse(RefusedUnobservable, []NodeID{id}, "bring it back, or leave it out of members for now", "%s is to join and %s", id, silence(node, ok))
@@ -139,7 +140,10 @@ func (p *planner) established(id NodeID) bool {
 }
 
 func silence(node NodeView, looked bool) string {
-	if !looked || node.Unobservable == nil {
+	switch {
+	case looked && node.Unobservable == nil && node.Seeding != nil:
+		return "has a seed that has not ended"
+	case !looked || node.Unobservable == nil:
 		return "was not looked at"
 	}
 	return fmt.Sprintf("does not answer since %s (%s)", node.Unobservable.Since.UTC().Format(time.RFC3339), node.Unobservable.Reason)
@@ -171,20 +175,36 @@ func (p *planner) fenceStrays() {
 	}
 }
 
-// leave detaches who is a member no more. Their data stay.
+// leave detaches who is a member no more. Their data stay, also those that a
+// seed was to replace.
 func (p *planner) leave() {
 	for _, hit := range left(p.sight) {
 		node := p.Nodes[hit.node]
 		if node.Unobservable != nil {
 			continue
 		}
-		if len(node.Sources) > 0 {
-			p.add(Step{Node: hit.node, Do: Action{Verb: DoDetach}, Verify: Predicate{Is: IsDetached}, Deadline: longDeadline})
+		if len(node.Sources) > 0 || node.Seeding != nil {
+			p.free(hit.node)
 		}
 		if record := p.record(); !node.Record.Equal(record) {
 			p.addRecord(hit.node, record)
 		}
 	}
+}
+
+// abandonSeeds takes back the seeds of an earlier membership, before anybody
+// records that their members are counted in again.
+func (p *planner) abandonSeeds() {
+	for _, m := range p.seen {
+		if m.Seeding != nil {
+			p.free(m.id)
+		}
+	}
+}
+
+// free has a node follow nobody and take back a seed that has not ended.
+func (p *planner) free(id NodeID) {
+	p.add(Step{Node: id, Do: Action{Verb: DoDetach}, Verify: Predicate{Is: IsDetached}, Deadline: longDeadline})
 }
 
 // gone tells whether a former member counts itself in no more, or cannot be
@@ -243,8 +263,8 @@ func (p *planner) needMajority() error {
 
 // openPrimary makes the primary what it has to be.
 func (p *planner) openPrimary(m member) {
-	if len(m.Sources) > 0 {
-		p.add(Step{Node: m.id, Do: Action{Verb: DoDetach}, Verify: Predicate{Is: IsDetached}, Deadline: longDeadline})
+	if len(m.Sources) > 0 && m.Seeding == nil { // see abandonSeeds
+		p.free(m.id)
 	}
 	p.adjust(m)
 	if !m.Writable {
@@ -281,7 +301,7 @@ func (p *planner) adjust(m member) {
 
 // join makes one member a replica of the primary, or keeps it one.
 func (p *planner) join(id NodeID, primary member, origin string) error {
-	if p.Nodes[id].Seeding != nil {
+	if p.seeding(id) {
 		p.seed(id, primary, origin, "") // the mark proves that the data were allowed to go
 		return nil
 	}
@@ -295,7 +315,7 @@ func (p *planner) join(id NodeID, primary member, origin string) error {
 	switch token := p.goal.Reseed[id]; {
 	case obstacle == "":
 		p.adjust(m)
-		if p.needsFollow(m) {
+		if m.Seeding != nil || p.needsFollow(m) {
 			p.follow(m.id, primary)
 		}
 	case found == fresh, token != "":
@@ -359,8 +379,8 @@ func (p *planner) detach() error {
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.Nodes)) {
-		if node := p.Nodes[id]; node.Unobservable == nil && node.Seeding == nil && len(node.Sources) > 0 {
-			p.add(Step{Node: id, Do: Action{Verb: DoDetach}, Verify: Predicate{Is: IsDetached}, Deadline: longDeadline})
+		if node := p.Nodes[id]; node.Unobservable == nil && (len(node.Sources) > 0 || node.Seeding != nil) {
+			p.free(id)
 		}
 	}
 	if primary, ok := p.primary(); ok && primary.Writable && primary.Origin != "" && primary.Record.Primary == primary.id {

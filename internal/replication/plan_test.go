@@ -162,7 +162,7 @@ func judgeSteps(s replication.Snapshot, goal replication.Goal, steps replication
 			}
 		case replication.DoSeed:
 			fresh := node.Empty && node.Origin == ""
-			if step.Do.Consent == "" && !fresh && node.Seeding == nil || step.Do.Consent != goal.Reseed[step.Node] && step.Do.Consent != "" || step.Node == s.Desired.Primary {
+			if step.Do.Consent == "" && !fresh && (node.Seeding == nil || !countedIn(s, step.Node)) || step.Do.Consent != goal.Reseed[step.Node] && step.Do.Consent != "" || step.Node == s.Desired.Primary {
 				return fmt.Sprintf("I7: the data of %s would go", step.Node)
 			}
 		case replication.DoDetach, replication.DoRetire:
@@ -173,6 +173,17 @@ func judgeSteps(s replication.Snapshot, goal replication.Goal, steps replication
 		}
 	}
 	return ""
+}
+
+// countedIn tells whether anybody else has recorded that a member takes part now.
+func countedIn(s replication.Snapshot, id replication.NodeID) bool {
+	for other, node := range s.Nodes {
+		if other != id && node.Record.Epoch == s.Epoch() && slices.Contains(node.Record.Members, id) {
+			return true
+		}
+	}
+	w := s.Witnesses["w"]
+	return w.Unobservable == nil && w.Record.Epoch == s.Epoch() && slices.Contains(w.Record.Members, id)
 }
 
 // judgeOpen says what is wrong with opening a node where records are as given.

@@ -106,7 +106,8 @@ type Unobservable struct {
 }
 
 // SeedMark is the durable mark of a seed under way. It is set before the first
-// byte of the old data goes, so it also proves that they were allowed to go.
+// byte of the old data goes, so it also proves that they were allowed to go, as
+// long as the membership lasts in which it was set.
 type SeedMark struct {
 	Donor   NodeID    `json:"donor"`
 	Started time.Time `json:"started"`
@@ -234,6 +235,22 @@ func (s Snapshot) records() map[NodeID]Record {
 		}
 	}
 	return records
+}
+
+// seeding tells whether a member's data are being replaced: a seed has set its
+// mark, and others have recorded that the member is counted in. The mark of a
+// membership that has ended since says nothing of the data that are there now.
+func (s Snapshot) seeding(id NodeID) bool {
+	if s.Nodes[id].Seeding == nil {
+		return false
+	}
+	epoch := s.Epoch()
+	for other, record := range s.records() {
+		if other != id && record.Epoch == epoch && slices.Contains(record.Members, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // Observer shows one machine's part of a replication.

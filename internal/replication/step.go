@@ -43,7 +43,8 @@ const (
 	DoProvision Verb = "provision"
 	// DoSeed replaces the data by a copy of Source's.
 	DoSeed Verb = "seed"
-	// DoFollow makes it a replica of Source, DoDetach of nobody.
+	// DoFollow makes it a replica of Source, DoDetach of nobody, which takes a
+	// seed back that has not ended.
 	DoFollow Verb = "follow"
 	DoDetach Verb = "detach"
 	// DoSet sets Settings of the running server.

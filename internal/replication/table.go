@@ -245,7 +245,11 @@ func seedUnfinished(v sight) []hit {
 	var hits []hit
 	for _, id := range v.Desired.MemberIDs() {
 		if mark := v.Nodes[id].Seeding; mark != nil {
-			hits = append(hits, hit{node: id, detail: fmt.Sprintf("a seed from %s, begun %s, has not ended", mark.Donor, mark.Started.UTC().Format(time.RFC3339))})
+			h := hit{node: id, detail: fmt.Sprintf("a seed from %s, begun %s, has not ended", mark.Donor, mark.Started.UTC().Format(time.RFC3339))}
+			if !v.seeding(id) {
+				h.next = "it was begun in a membership that has ended since: an apply takes it back, and the data stay"
+			}
+			hits = append(hits, h)
 		}
 	}
 	return hits

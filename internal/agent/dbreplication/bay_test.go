@@ -434,3 +434,8 @@ func (d *bayDB) ResumeSeed(context.Context) (bool, error) {
 	d.mark = nil
 	return false, nil
 }
+
+func (d *bayDB) AbandonSeed(context.Context) error {
+	d.with(func(d *bayDB) { d.mark = nil })
+	return nil
+}

@@ -391,3 +391,4 @@ func (d *rackDB) Receive(_ context.Context, _ replication.NodeID, from io.Reader
 
 func (d *rackDB) SeedState() (*replication.SeedMark, error) { return nil, nil } //nolint:nilnil // there is none
 func (d *rackDB) ResumeSeed(context.Context) (bool, error)  { return false, nil }
+func (d *rackDB) AbandonSeed(context.Context) error         { return nil }

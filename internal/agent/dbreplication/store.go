@@ -85,18 +85,18 @@ func (s *store) SetRecord(_ context.Context, proposal replication.Record) error 
 
 // seeded is the content of seeded.json.
 type seeded struct {
-	Order string `json:"order"`
+	Order string `json:"order"` // or what a seed under way is of
 }
 
-// Seeded returns the order whose copy the data are, "" if none.
+// Seeded returns what [replication.Records] tells of seeds, "" if there was none.
 func (s *store) Seeded(context.Context) (string, error) {
 	last, _, err := readDurably[seeded](s.path(seededFile))
 	return last.Order, err
 }
 
-// SetSeeded notes the order whose copy the data are.
-func (s *store) SetSeeded(_ context.Context, order string) error {
-	return writeDurably(s.path(seededFile), seeded{Order: order})
+// SetSeeded notes it.
+func (s *store) SetSeeded(_ context.Context, what string) error {
+	return writeDurably(s.path(seededFile), seeded{Order: what})
 }
 
 // readDurably reads JSON that writeDurably wrote. What it returns has reached

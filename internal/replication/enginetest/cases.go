@@ -245,6 +245,18 @@ func (b *bench) cutStream(t *testing.T) {
 	refused(t, "opening a server with half a copy", b.replica.Engine.Unfence(ctx))
 }
 
+// abandon takes back the seed that cutStream has left in the middle.
+func (b *bench) abandon(t *testing.T) {
+	before := b.observe(t, b.replica)
+	ok(t, b.replica.Engine.AbandonSeed(t.Context()))
+	if mark, err := b.replica.Engine.SeedState(); mark != nil || err != nil {
+		t.Fatalf("the mark is %+v, %v", mark, err)
+	}
+	if after := b.observe(t, b.replica); after.History != before.History || after.Writable {
+		t.Fatalf("the replica has %s, it had %s; writable is %v", after.History, before.History, after.Writable)
+	}
+}
+
 // cut ends a stream early, as a connection that breaks does.
 type cut struct {
 	io.LimitedReader

@@ -76,6 +76,7 @@ func Run(t *testing.T, s Suite) {
 		{"a killed primary comes back fenced", b.killPrimary},
 		{"a write of a replica's own is seen", b.errant},
 		{"half a copy never serves", b.cutStream},
+		{"a seed that broke off is taken back", b.abandon},
 		{"a new copy heals the replica", b.reseed},
 		{"what was detached keeps its data and its fence", b.retire},
 	} {

@@ -69,7 +69,8 @@ func fresh(t *testing.T, n int) []enginetest.Server {
 	return start(t, n, 1)
 }
 
-// start starts n servers, whose files set slave_connections_needed_for_purge to needed.
+// start starts n servers. The file of the first one, which becomes the primary,
+// sets slave_connections_needed_for_purge to needed.
 func start(t *testing.T, n, needed int) []enginetest.Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "foobar-enginetest-") //nolint:usetesting // not below a directory that the server's user cannot enter
@@ -80,6 +81,7 @@ func start(t *testing.T, n, needed int) []enginetest.Server {
 	var servers []enginetest.Server
 	for i := range n {
 		servers = append(servers, startOne(t, filepath.Join(dir, strconv.Itoa(i)), i+1, needed, authority))
+		needed = 0
 	}
 	return servers
 }
