@@ -346,6 +346,22 @@ func TestBrokenOffSeedEndsWithTheMembership(t *testing.T) {
 	}
 }
 
+// TestNewPasswordReachesWhoFollows before it is refused: a connection that
+// stands shows no error.
+func TestNewPasswordReachesWhoFollows(t *testing.T) {
+	w := pair(t)
+	w.join("c")
+	converge(t, w, replication.Goal{})
+	w.password = "another"
+	w.nodes["a"].data.Password = w.password // the replicas still follow, on the connections that they have
+	converge(t, w, replication.Goal{})
+	for _, id := range []replication.NodeID{"b", "c"} {
+		if got := w.nodes[id].source.Password; got != w.password {
+			t.Errorf("%s follows with %q", id, got.Reveal())
+		}
+	}
+}
+
 // TestNemesis breaks a replication at random, kills what repairs it at random,
 // and looks after every effect at what must never be.
 func TestNemesis(t *testing.T) {

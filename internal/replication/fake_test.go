@@ -27,7 +27,9 @@ type world struct {
 	nodes   map[replication.NodeID]*node
 	entry   *replication.Entry
 	locks   map[replication.NodeID]string
-	clock   time.Time
+	// password is the replication's own, as all were told.
+	password api.Secret
+	clock    time.Time
 	// killAt counts the effects until the killer strikes; negative is never.
 	killAt int
 	dead   bool
@@ -44,17 +46,20 @@ type node struct {
 	serverID uint32
 
 	// Durable.
-	record replication.Record
-	seeded string
-	data   data
-	staged *data
-	mark   *replication.SeedMark
+	record   replication.Record
+	seeded   string
+	followed string
+	data     data
+	staged   *data
+	mark     *replication.SeedMark
 
 	// Lost with the database's process.
 	writable bool
 	stopped  bool
 	settings map[string]string
 	source   *replication.Source
+	// connected: its connection stands, whatever becomes of the password.
+	connected bool
 }
 
 // data are what a copy takes along.
@@ -67,7 +72,7 @@ type data struct {
 func newWorld(witnesses ...replication.NodeID) *world {
 	w := &world{
 		nodes: map[replication.NodeID]*node{}, locks: map[replication.NodeID]string{}, killAt: -1,
-		clock: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), check: func() {},
+		password: "secret", clock: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), check: func() {},
 	}
 	w.desired = replication.Topology{Name: "main", Engine: api.EngineMariaDB, Primary: "a", Members: map[replication.NodeID]replication.Member{}, Witnesses: witnesses}
 	for _, id := range witnesses {
@@ -88,14 +93,14 @@ func (w *world) join(ids ...replication.NodeID) {
 
 // reset makes a node a rebuilt machine.
 func (n *node) reset(serverID uint32) {
-	n.serverID, n.record, n.seeded, n.data, n.staged, n.mark = serverID, replication.Record{}, "", data{}, nil, nil
+	n.serverID, n.record, n.seeded, n.followed, n.data, n.staged, n.mark = serverID, replication.Record{}, "", "", data{}, nil, nil
 	n.boot()
 	n.source = nil
 }
 
 // boot starts the database anew: fenced, with the settings of its file.
 func (n *node) boot() {
-	n.writable, n.stopped = false, false
+	n.writable, n.stopped, n.connected = false, false, false
 	n.settings = map[string]string{
 		"gtid_strict_mode": "ON", "binlog_format": "ROW", "sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1",
 		"slave_connections_needed_for_purge": "0", // as of any server after its start, which knows of no replication
@@ -147,9 +152,10 @@ func (n *node) replicate() (receiver, applier replication.Thread) {
 	switch {
 	case !ok || from.silent || from.mark != nil:
 		return replication.Thread{State: replication.ThreadConnecting, Errno: 2003, Error: "no route"}, applier
-	case from.data.Password != n.source.Password:
+	case !n.connected && from.data.Password != n.source.Password:
 		return replication.Thread{State: replication.ThreadConnecting, Errno: 1045, Error: "denied"}, applier
 	}
+	n.connected = true
 	mine, _ := gtid.Parse(n.data.History)
 	theirs, _ := gtid.Parse(from.data.History)
 	oldest, _ := gtid.Parse(from.data.Oldest)
@@ -246,7 +252,7 @@ func (n *node) Follow(_ context.Context, source replication.Source) error {
 	if n.dead {
 		return errKilled
 	}
-	return n.effect(func() { n.writable, n.stopped, n.source = false, false, &source })
+	return n.effect(func() { n.writable, n.stopped, n.connected, n.source = false, false, false, &source })
 }
 
 func (n *node) Donate(_ context.Context, to io.Writer) error {
@@ -310,6 +316,10 @@ func (r records) Seeded(context.Context) (string, error) { return r.seeded, nil 
 func (r records) SetSeeded(_ context.Context, order string) error {
 	return r.effect(func() { r.seeded = order })
 }
+func (r records) Followed(context.Context) (string, error) { return r.followed, nil }
+func (r records) SetFollowed(_ context.Context, password string) error {
+	return r.effect(func() { r.followed = password })
+}
 
 // Journal, locks and clock of the coordinator.
 
@@ -345,7 +355,7 @@ func (w *world) agents() map[replication.NodeID]replication.Node {
 		local := &replication.Local{
 			ID: id, Engine: n, Records: records{n}, Now: w.Now,
 			Wants: func(context.Context) (replication.Wants, error) {
-				return replication.Wants{Topology: w.desired, Secrets: replication.Secrets{Replication: "secret"}}, nil
+				return replication.Wants{Topology: w.desired, Secrets: replication.Secrets{Replication: w.password}}, nil
 			},
 			Copy: func(ctx context.Context, donor replication.NodeID) (io.ReadCloser, error) {
 				in, out := io.Pipe()

@@ -2,11 +2,15 @@ package replication
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // Local is a node as its own agent plays it: orders are carried out on the
@@ -37,6 +41,10 @@ type Records interface {
 	// seed, the data set that it copies; "" if there was none.
 	Seeded(ctx context.Context) (string, error)
 	SetSeeded(ctx context.Context, what string) error
+	// Followed identifies the password that the engine was given to follow
+	// with, "" if none was.
+	Followed(ctx context.Context) (string, error)
+	SetFollowed(ctx context.Context, password string) error
 }
 
 // Wants is what a member was told of its replication: the topology, and what
@@ -66,7 +74,7 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 		return NodeView{}, err
 	}
 	if view.EngineView, err = l.Engine.Observe(ctx); err == nil {
-		view.CatalogDiffers, err = l.differences(ctx)
+		err = l.compare(ctx, &view)
 	}
 	if err != nil {
 		silent := &Unobservable{Since: view.Taken, Reason: err.Error()}
@@ -75,12 +83,25 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 	return view, l.judgeLag(ctx, &view)
 }
 
-func (l *Local) differences(ctx context.Context) ([]string, error) {
+// compare notes what differs from what the member was told.
+func (l *Local) compare(ctx context.Context, view *NodeView) error {
 	wants, err := l.Wants(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return l.Engine.Differences(ctx, wants.Topology.Catalog, wants.Secrets)
+	followed, err := l.Records.Followed(ctx)
+	if err != nil {
+		return err
+	}
+	view.PasswordOld = len(view.Sources) > 0 && followed != "" && followed != imprint(wants.Secrets.Replication)
+	view.CatalogDiffers, err = l.Engine.Differences(ctx, wants.Topology.Catalog, wants.Secrets)
+	return err
+}
+
+// imprint identifies a password that is too long to be guessed.
+func imprint(password api.Secret) string {
+	sum := sha256.Sum256([]byte(password.Reveal()))
+	return hex.EncodeToString(sum[:])
 }
 
 // judgeLag notes since when the lag has been above its limit. A lag that is
@@ -159,7 +180,10 @@ func (l *Local) informed(ctx context.Context, action Action) error {
 		source := wants.TLS
 		source.Host, source.Port, source.Delay = action.At.Host, action.At.Port, action.At.Delay
 		source.Password = wants.Secrets.Replication
-		return errors.Join(l.Assume(ctx), l.Engine.Follow(ctx, source))
+		if err := errors.Join(l.Assume(ctx), l.Engine.Follow(ctx, source)); err != nil {
+			return err
+		}
+		return l.Records.SetFollowed(ctx, imprint(source.Password))
 	}
 }
 

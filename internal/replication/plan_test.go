@@ -56,7 +56,7 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 			History: pick("0-1-100", "0-1-90", "0-1-100,0-2-101", "", "x"), Oldest: pick("", "0-1-50", "0-1-95"),
 			Settings: map[string]string{"gtid_strict_mode": pick("ON", "ON", "OFF"), "slave_connections_needed_for_purge": pick("0", "1")},
 		}
-		view.Applied = view.History
+		view.Applied, view.PasswordOld = view.History, one(9)
 		if id != "a" && !one(4) || one(9) {
 			view.Sources = []replication.SourceView{{
 				Host: pick("a", "a", "a", "z"), Port: 3306, TLS: !one(9), AutoPosition: !one(9),

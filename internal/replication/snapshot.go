@@ -87,6 +87,9 @@ type NodeView struct {
 	Unobservable *Unobservable `json:"unobservable,omitempty"`
 	// Record is what the member's agent has durably recorded.
 	Record Record `json:"record,omitzero"`
+	// PasswordOld tells that it was given a source with another password than
+	// the replication's is now, which shows when it connects anew.
+	PasswordOld bool `json:"password_old,omitempty"`
 	// Seeding tells of a seed that was begun and has not ended.
 	Seeding *SeedMark `json:"seeding,omitempty"`
 	EngineView

@@ -197,6 +197,8 @@ func (p Predicate) unmetFollowing(v NodeView) string {
 		return fmt.Sprintf("its receiver is %s: %d %s", s.Receiver.State, s.Receiver.Errno, s.Receiver.Error)
 	case s.Applier.State != ThreadRunning:
 		return fmt.Sprintf("its applier is %s: %d %s", s.Applier.State, s.Applier.Errno, s.Applier.Error)
+	case v.PasswordOld:
+		return "it follows with an old password"
 	case !s.TLS || !s.AutoPosition:
 		return fmt.Sprintf("TLS is %v, following by transaction ids %v", s.TLS, s.AutoPosition)
 	}

@@ -32,6 +32,7 @@ const (
 	CannotCatchUp        Code = "CannotCatchUp"
 	LagHigh              Code = "LagHigh"
 	NotAutoPosition      Code = "NotAutoPosition"
+	PasswordOld          Code = "PasswordOld"
 	StrictOff            Code = "StrictOff"
 	BinlogOff            Code = "BinlogOff"
 	LogUpdatesOff        Code = "LogUpdatesOff"
@@ -87,6 +88,7 @@ func table() []rule {
 		{Unclaimed, warning, true, unclaimed, nextApply + " claims it"},
 		{CatalogDiffers, warning, true, catalogDiffers, nextApply},
 		{NotAutoPosition, warning, true, eachSource(notAutoPosition), "an apply makes it follow by transaction ids"},
+		{PasswordOld, warning, true, each(sight.replicas, passwordOld), nextApply + " gives it the present one"},
 		{NoTLS, warning, true, eachSource(noTLS), "an apply sets TLS and the check of the certificate again"},
 		{StrictOff, warning, true, setting("gtid_strict_mode", "ON"), nextApply + " sets it"},
 		{NotRowFormat, warning, true, setting("binlog_format", "ROW"), nextApply + " sets it"},
@@ -374,6 +376,13 @@ func notAutoPosition(_ member, s SourceView) string {
 		return ""
 	}
 	return "follows by file and offset, not by transaction ids"
+}
+
+func passwordOld(m member) string {
+	if !m.PasswordOld || len(m.Sources) == 0 {
+		return ""
+	}
+	return "follows with a password that is not the replication's any more, and will be refused when it connects anew"
 }
 
 func noTLS(_ member, s SourceView) string {

@@ -120,6 +120,27 @@ func TestFormingAndApplyingTheSameAgain(t *testing.T) {
 	}
 }
 
+// TestCoordinatorThatForgotThePassword makes another one, which the replicas
+// follow with although the connections stand that they have.
+func TestCoordinatorThatForgotThePassword(t *testing.T) {
+	r := newRack(t, "web1", "web2", "lb1")
+	spec := r.spec("web2")
+	r.must(nil, &spec)
+	before, _ := r.machines["web1"].node.Told("notes")
+	if err := os.Remove(filepath.Join(r.machines["web1"].node.Dir("notes"), toldFile)); err != nil {
+		t.Fatal(err)
+	}
+	r.boot("web1")
+	r.must(&spec, &spec)
+	told, _ := r.machines["web1"].node.Told("notes")
+	if told.Replication == before.Replication || r.machines["web2"].source.Password != told.Replication {
+		t.Error("web2 does not follow with the new password")
+	}
+	if events := r.must(&spec, &spec); len(events) > 0 {
+		t.Errorf("the same again did %q", events)
+	}
+}
+
 func TestMembersComeAndGo(t *testing.T) {
 	r := newRack(t, "web1", "web2", "web3", "lb1")
 	two, other := r.spec("web2"), r.spec("web3")

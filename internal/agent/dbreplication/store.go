@@ -21,6 +21,7 @@ const (
 	toldFile       = "told.json"
 	recordFile     = "record.json"
 	seededFile     = "seeded.json"
+	followedFile   = "followed.json"
 )
 
 // store keeps a part on the disk. What was set is there after a power loss,
@@ -97,6 +98,22 @@ func (s *store) Seeded(context.Context) (string, error) {
 // SetSeeded notes it.
 func (s *store) SetSeeded(_ context.Context, what string) error {
 	return writeDurably(s.path(seededFile), seeded{Order: what})
+}
+
+// followed is the content of followed.json.
+type followed struct {
+	Password string `json:"password"` // its imprint
+}
+
+// Followed returns what [replication.Records] tells of passwords, "" if none was given.
+func (s *store) Followed(context.Context) (string, error) {
+	last, _, err := readDurably[followed](s.path(followedFile))
+	return last.Password, err
+}
+
+// SetFollowed notes it.
+func (s *store) SetFollowed(_ context.Context, password string) error {
+	return writeDurably(s.path(followedFile), followed{Password: password})
 }
 
 // readDurably reads JSON that writeDurably wrote. What it returns has reached

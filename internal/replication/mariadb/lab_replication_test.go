@@ -34,8 +34,8 @@ type cluster struct {
 
 // memory is an agent's records.
 type memory struct {
-	record replication.Record
-	seeded string
+	record           replication.Record
+	seeded, followed string
 }
 
 func (m *memory) Record(context.Context) (replication.Record, error) { return m.record, nil }
@@ -46,6 +46,12 @@ func (m *memory) SetRecord(_ context.Context, r replication.Record) error {
 func (m *memory) Seeded(context.Context) (string, error) { return m.seeded, nil }
 func (m *memory) SetSeeded(_ context.Context, s string) error {
 	m.seeded = s
+	return nil
+}
+
+func (m *memory) Followed(context.Context) (string, error) { return m.followed, nil }
+func (m *memory) SetFollowed(_ context.Context, s string) error {
+	m.followed = s
 	return nil
 }
 
