@@ -56,6 +56,7 @@ type node struct {
 	// Lost with the database's process.
 	writable bool
 	stopped  bool
+	lag      *replication.Lag
 	settings map[string]string
 	source   *replication.Source
 	// connected: its connection stands, whatever becomes of the password.
@@ -184,6 +185,10 @@ func (n *node) Observe(context.Context) (replication.EngineView, error) {
 	if n.source != nil {
 		receiver, applier := n.replicate()
 		view.Sources = []replication.SourceView{{Host: n.source.Host, Port: n.source.Port, Receiver: receiver, Applier: applier, AutoPosition: true, TLS: true}}
+	}
+	if n.lag != nil {
+		lag := *n.lag
+		view.Lag = &lag
 	}
 	history, _ := gtid.Parse(n.data.History)
 	view.History, view.Applied = history.String(), history.Position().String()

@@ -80,7 +80,21 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 		silent := &Unobservable{Since: view.Taken, Reason: err.Error()}
 		return NodeView{Taken: view.Taken, Record: record, Seeding: view.Seeding, Unobservable: silent}, nil //nolint:nilerr // the view tells it
 	}
-	return view, l.judgeLag(ctx, &view)
+	return view, l.judgeLag(ctx, &view.EngineView, view.Taken)
+}
+
+// Measure notes since when the lag has been above its limit. Whoever looks is
+// told that; it is right as long as this is called all the time.
+func (l *Local) Measure(ctx context.Context) error {
+	if l.Engine == nil {
+		return nil
+	}
+	taken := l.Now()
+	view, err := l.Engine.Observe(ctx)
+	if err != nil {
+		return fmt.Errorf("measure the lag: %w", err)
+	}
+	return l.judgeLag(ctx, &view, taken)
 }
 
 // compare notes what differs from what the member was told.
@@ -104,9 +118,9 @@ func imprint(password api.Secret) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// judgeLag notes since when the lag has been above its limit. A lag that is
-// not known leaves that as it is.
-func (l *Local) judgeLag(ctx context.Context, view *NodeView) error {
+// judgeLag notes since when the lag has been above its limit, which counts from
+// the member's delay. A lag that is not known leaves that as it is.
+func (l *Local) judgeLag(ctx context.Context, view *EngineView, taken time.Time) error {
 	if view.Lag == nil {
 		return nil
 	}
@@ -116,11 +130,11 @@ func (l *Local) judgeLag(ctx context.Context, view *NodeView) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch limit := wants.Topology.MaxLag; {
-	case limit == 0 || view.Lag.Applied <= limit:
+	switch t := wants.Topology; {
+	case t.MaxLag == 0 || view.Lag.Applied <= t.MaxLag+t.Members[l.ID].Delay:
 		l.aboveSince = time.Time{}
 	case l.aboveSince.IsZero():
-		l.aboveSince = view.Taken
+		l.aboveSince = taken
 	}
 	view.Lag.AboveSince = l.aboveSince
 	return nil

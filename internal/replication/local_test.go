@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
@@ -105,6 +106,40 @@ func TestRetiredPrimaryPurges(t *testing.T) {
 	}
 	if got := w.nodes["a"].settings["slave_connections_needed_for_purge"]; got != "0" {
 		t.Errorf("without a replication it purges binary logs with %s replicas", got)
+	}
+}
+
+// TestLagIsMeasuredBetweenLooks: how long it has been too high does not begin
+// with the first look, and what a delay holds back is no lag.
+func TestLagIsMeasuredBetweenLooks(t *testing.T) {
+	w := pair(t)
+	w.desired.MaxLag, w.desired.LagHold = api.Duration(10*time.Second), api.Duration(30*time.Second)
+	w.desired.Members["b"] = replication.Member{Host: "b", Port: 3306, Delay: api.Duration(time.Hour)}
+	local, ok := w.agents()["b"].(*replication.Local)
+	if !ok {
+		t.Fatal("an agent is no local one")
+	}
+	for _, test := range []struct {
+		lag   time.Duration
+		found bool
+	}{{time.Hour + 5*time.Second, false}, {time.Hour + 11*time.Second, true}, {time.Hour, false}} {
+		w.nodes["b"].lag = &replication.Lag{Applied: api.Duration(test.lag)}
+		if err := local.Measure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.clock = w.clock.Add(time.Minute)
+		view, err := local.Observe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := w.look(t)
+		s.Nodes["b"] = view
+		found := slices.IndexFunc(replication.Analyze(s), func(f replication.Finding) bool { return f.Code == replication.LagHigh })
+		if (found >= 0) != test.found {
+			t.Errorf("a lag of %s: found is %v", test.lag, found >= 0)
+		} else if test.found && replication.Analyze(s)[found].Severity != api.SeverityWarning {
+			t.Error("no plan warns of it")
+		}
 	}
 }
 

@@ -99,11 +99,11 @@ func table() []rule {
 		{BinlogRetentionShort, warning, false, retentionShort, "raise binlog_expire_logs_seconds in the settings of the member's foobar_db_server, or lower min_binlog_retention"},
 		{PrivilegedAppAccount, warning, false, each(everybody, privileged), "REVOKE these privileges, or drop the account: it can write to a replica in spite of read-only"},
 		{ClockSkewed, warning, false, each(sight.replicas, skewed), "set the clocks of both machines right (timedatectl tells of them): the lag is measured with them"},
+		{LagHigh, warning, false, lagHigh, "reads go elsewhere until it has caught up; a long transaction or a slow disk is the usual cause"},
 		{UnobservableNode, warning, false, unobservable, "foobar-agent status on the machine; its data and role are not known, and nothing is taken for fine"},
 
 		{SerialApply, info, false, setting("slave_parallel_threads", "2"), nextServer + "; a backlog takes long to apply otherwise"},
 		{Delayed, info, true, eachSource(delayed), nextApply + " sets the delay"},
-		{LagHigh, info, false, lagHigh, "reads go elsewhere until it has caught up; a long transaction or a slow disk is the usual cause"},
 		{Left, info, true, left, nextApply + " detaches it; its data stay"},
 	}
 }
@@ -419,7 +419,11 @@ func lagHigh(v sight) []hit {
 		if m.Lag == nil || m.Lag.AboveSince.IsZero() || v.Taken.Sub(m.Lag.AboveSince) < time.Duration(v.Desired.LagHold) {
 			return ""
 		}
-		return fmt.Sprintf("lags %s, more than %s, since %s", m.Lag.Applied, v.Desired.MaxLag, m.Lag.AboveSince.UTC().Format(time.RFC3339))
+		limit := v.Desired.MaxLag.String()
+		if m.Delay > 0 {
+			limit += " beyond its delay of " + m.Delay.String()
+		}
+		return fmt.Sprintf("lags %s, more than %s, since %s", m.Lag.Applied, limit, m.Lag.AboveSince.UTC().Format(time.RFC3339))
 	})(v)
 }
 

@@ -111,6 +111,7 @@ func (p *part) duties() []func(ctx context.Context) {
 		p.every(attendEvery, p.attend),
 		p.every(watchEvery, p.watch),
 		p.every(beatEvery, p.beat),
+		p.every(lagEvery, p.measure),
 	}
 }
 

@@ -52,7 +52,7 @@ func attributes() map[string]schema.Attribute {
 		},
 		"databases": databasesAttribute(),
 		"users":     usersAttribute(defaults.Engine),
-		"max_lag": tfutil.DurationAttribute("How far a replica may lag behind the primary before a warning tells of it; `0s` for any lag.",
+		"max_lag": tfutil.DurationAttribute("How far a replica may lag behind the primary, beyond its own `delay`, before a warning tells of it; `0s` for any lag.",
 			defaults.MaxLag),
 		"lag_hold": tfutil.DurationAttribute("How long the lag has to exceed `max_lag` for that.", defaults.LagHold),
 		"min_binlog_retention": tfutil.DurationAttribute("The shortest time for which the servers have to keep their binary logs, `0s` for any. "+
