@@ -336,14 +336,23 @@ func TestLabBoundsBinaryLogs(t *testing.T) {
 		t.Errorf("120 MB of changes left %d bytes of binary logs", n)
 	}
 
-	s.sql("SET GLOBAL slave_connections_needed_for_purge = 1") // a replica is away, and the server starts anew
+	s.sql("CREATE DATABASE foobar") // it takes part in a replication, and a replica is away
+	s.sql("SET GLOBAL slave_connections_needed_for_purge = 1")
 	change()
-	if err := s.units.Restart(t.Context(), at.Unit); err != nil {
-		t.Fatal(err)
+	restart := func() {
+		if err := s.units.Restart(t.Context(), at.Unit); err != nil {
+			t.Fatal(err)
+		}
 	}
+	if n := s.status().BinlogBytes; n < 110<<20 {
+		t.Fatalf("only %d bytes of binary logs are left for the replica", n)
+	}
+	restart()
 	if n := s.status().BinlogBytes; n < 110<<20 {
 		t.Errorf("the start has purged what a replica may need: %d bytes of binary logs are left", n)
 	}
+	s.sql("DROP DATABASE foobar")
+	restart()
 	s.sql("FLUSH BINARY LOGS") // which purges, where it may
 	if n := s.status().BinlogBytes; n > 72<<20 {
 		t.Errorf("a server without a replication keeps %d bytes of binary logs", n)

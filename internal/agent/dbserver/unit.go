@@ -5,16 +5,18 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
+// purges is the statement that has a server without a replication purge its
+// binary logs once it runs. Data that have taken part in one keep them until
+// the agent says what the member needs, as the statement itself purges. No
+// server ends because it cannot be told.
+const purges = "SET GLOBAL slave_connections_needed_for_purge = (SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'foobar')"
+
 // renderUnit returns a unit that gives MariaDB what it needs and no more.
 //
 // Key and certificates are handed on at the start and at each reload, which
 // takes a new certificate without a restart: a systemd credential would stay
 // what it was at the start. A data directory that is not there keeps it from starting: an empty one
 // in its place, for instance of a disk that was not mounted, would be believed.
-//
-// A server that runs purges its binary logs, whoever it belongs to: systemd
-// calls it started after that, so a replication that sets another number for
-// its primary comes later. No server ends because it cannot be told that.
 func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 	p := PathsOf(name)
 	handOn := "/usr/bin/install --owner=" + account + " --group=" + account + " --mode=0400 --target-directory=/run/" + p.runtime +
@@ -37,7 +39,7 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"ExecStartPre=+"+handOn,
 		"ExecStartPre=+"+filter+" -f "+p.Clients,
 		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
-		"ExecStartPost=-+"+client+` --no-defaults --socket=`+p.Socket+` --execute="SET GLOBAL slave_connections_needed_for_purge = 0"`,
+		"ExecStartPost=-+"+client+` --no-defaults --socket=`+p.Socket+` --execute="`+purges+`"`,
 		"ExecReload=+"+filter+" -f "+p.Clients,
 		"ExecReload=+"+handOn,
 		// LOCAL keeps it out of the binary log, where it would be a

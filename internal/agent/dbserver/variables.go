@@ -85,8 +85,8 @@ func replicationReady(spec api.DBServer) []variable {
 		line("slave_parallel_mode", "optimistic"),
 		line("slave_net_timeout", "4"),
 		// At its start the server purges before anybody can tell it that
-		// replicas need its logs. With 1 it keeps them then; after the start the
-		// unit sets 0, which a replication raises on its primary.
+		// replicas need its logs. With 1 it keeps them then; see purges for what
+		// follows.
 		line("slave_connections_needed_for_purge", "1"),
 		watch(boolean, "skip_name_resolve", "ON", false),
 		watch(boolean, "require_secure_transport", "ON", true),
