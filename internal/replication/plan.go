@@ -369,7 +369,7 @@ func (p *planner) needsFollow(m member) bool {
 
 // followCodes are the findings that following anew repairs.
 func followCodes() []Code {
-	return []Code{WrongSource, ReplicationStopped, IOError, SQLError, NotAutoPosition, PasswordOld, NoTLS, Delayed}
+	return []Code{WrongSource, ReplicationStopped, IOError, SQLError, NotAutoPosition, PasswordOld, NoTLS, SerialApply, Delayed}
 }
 
 // detach plans the end of the replication.

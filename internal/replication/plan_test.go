@@ -54,7 +54,7 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 			Version: pick("11.8.6-MariaDB", "11.8.6-MariaDB", "11.4.2-MariaDB"), ServerID: uint32(i + 1),
 			Writable: one(3), Origin: pick("o", "o", "o", "", "p"), Empty: one(2),
 			History: pick("0-1-100", "0-1-90", "0-1-100,0-2-101", "", "x"), Oldest: pick("", "0-1-50", "0-1-95"),
-			Settings: map[string]string{"gtid_strict_mode": pick("ON", "ON", "OFF"), "slave_connections_needed_for_purge": pick("0", "1")},
+			Settings: map[string]string{"gtid_strict_mode": pick("ON", "ON", "OFF"), "slave_connections_needed_for_purge": pick("0", "1"), "slave_parallel_threads": pick("8", "8", "0")},
 		}
 		view.Applied, view.PasswordOld = view.History, one(9)
 		if id != "a" && !one(4) || one(9) {

@@ -37,14 +37,16 @@ func purgeNeeds(t Topology, primary, id NodeID) string {
 
 // setting matches members that show another value than want; a number matches
 // from want upwards. A member that does not show it is not judged.
-func setting(name, want string) func(sight) []hit {
-	return each(everybody, func(m member) string {
+func setting(name, want string) func(sight) []hit { return each(everybody, strays(name, want)) }
+
+func strays(name, want string) func(member) string {
+	return func(m member) string {
 		have, ok := m.Settings[name]
 		if !ok || settingIs(have, want) {
 			return ""
 		}
 		return fmt.Sprintf("%s is %s, %s is needed", name, have, want)
-	})
+	}
 }
 
 func settingIs(have, want string) bool {

@@ -102,7 +102,7 @@ func table() []rule {
 		{LagHigh, warning, false, lagHigh, "reads go elsewhere until it has caught up; a long transaction or a slow disk is the usual cause"},
 		{UnobservableNode, warning, false, unobservable, "foobar-agent status on the machine; its data and role are not known, and nothing is taken for fine"},
 
-		{SerialApply, info, false, setting("slave_parallel_threads", "2"), nextServer + "; a backlog takes long to apply otherwise"},
+		{SerialApply, info, true, each(sight.replicas, strays("slave_parallel_threads", "2")), nextApply + " sets it; a backlog takes long to apply otherwise"},
 		{Delayed, info, true, eachSource(delayed), nextApply + " sets the delay"},
 		{Left, info, true, left, nextApply + " detaches it; its data stay"},
 	}

@@ -9,6 +9,10 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
+// applyInParallel can be set only while nothing is applied. It is what the
+// server's file has.
+const applyInParallel = "SET GLOBAL slave_parallel_threads = 8"
+
 // Follow makes the server a fenced replica of source. A server that followed
 // nobody begins where its data stand, which are then a part of the source's.
 func (e *Engine) Follow(ctx context.Context, source replication.Source) error {
@@ -31,6 +35,9 @@ func (e *Engine) Follow(ctx context.Context, source replication.Source) error {
 			if err := startFromData(ctx, c); err != nil {
 				return err
 			}
+		}
+		if err := run(ctx, c, applyInParallel); err != nil {
+			return fmt.Errorf("have the replica apply in parallel: %w", err)
 		}
 		if err := run(ctx, c, change); err != nil {
 			return fmt.Errorf("set the source %s: %w", source.Host, err)

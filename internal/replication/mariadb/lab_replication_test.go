@@ -240,6 +240,10 @@ func TestReplication(t *testing.T) {
 		must(t, c.servers[replication.NodeID(drift.at)].Exec(ctx, drift.sql))
 		c.well(t, replication.Goal{}, drift.want...)
 	}
+	for _, text := range []string{"STOP ALL SLAVES", "SET GLOBAL slave_parallel_threads = 0", "START SLAVE"} {
+		must(t, b.Exec(ctx, text))
+	}
+	c.well(t, replication.Goal{}, replication.DoFollow)
 	must(t, a.App(ctx, "app", "app", row))
 	c.checksums(t)
 
