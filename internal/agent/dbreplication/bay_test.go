@@ -300,6 +300,7 @@ type bayDB struct {
 	set        map[string]string
 	beats      int
 	fences     int
+	lag        time.Duration
 	mark       *replication.SeedMark
 	incomplete bool
 	unfencing  func() error // instead of nothing, before it opens
@@ -330,6 +331,9 @@ func (d *bayDB) Observe(context.Context) (replication.EngineView, error) {
 	view := replication.EngineView{Writable: d.writable, Empty: true, Origin: "0123456789abcdef"}
 	if d.foreign {
 		view.Origin = ""
+	}
+	if d.lag > 0 {
+		view.Lag = &replication.Lag{Applied: api.Duration(d.lag)}
 	}
 	return view, nil
 }
