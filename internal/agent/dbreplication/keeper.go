@@ -189,8 +189,10 @@ func (p *part) settle(ctx context.Context, db *Database) error {
 	if err == nil && record.Epoch > 0 && !p.counted() {
 		return p.ended(ctx, db, record)
 	}
-	if seeding, err := p.resume(ctx, db); seeding || err != nil {
-		return err
+	if err != nil || record.Epoch > 0 { // else a seed is of an earlier membership, which the first order takes back
+		if seeding, err := p.resume(ctx, db); seeding || err != nil {
+			return err
+		}
 	}
 	now, errNow := p.current(ctx, db)
 	if errNow != nil {

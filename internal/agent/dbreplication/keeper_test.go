@@ -341,6 +341,23 @@ func TestSeedIsEndedAfterABoot(t *testing.T) {
 	b.isOpen()
 }
 
+// TestSeedOfAnEarlierMembershipIsNotEnded: what a machine that was told of a new
+// replication, and has recorded nothing yet, finds on its disk is not of that.
+func TestSeedOfAnEarlierMembershipIsNotEnded(t *testing.T) {
+	b := newBay(t)
+	b.db.mark = &replication.SeedMark{Donor: "web2", Started: b.now.Now()}
+	b.reboot()
+	b.attend()
+	if b.db.mark == nil || b.db.open() {
+		t.Fatal("the seed was ended")
+	}
+	b.records(first("web1"), first("web1"))
+	b.attend()
+	if b.db.mark != nil {
+		t.Fatal("a member's seed was not ended")
+	}
+}
+
 func TestUnreadableRecordIsNotNone(t *testing.T) {
 	for name, content := range map[string]string{"torn": `{"epoch":1,"prim`, "empty": "", "null": "null", "of no epoch": "{}"} {
 		t.Run(name, func(t *testing.T) {
