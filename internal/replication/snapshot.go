@@ -28,8 +28,8 @@ type Topology struct {
 	Witnesses []NodeID `json:"witnesses,omitempty"`
 	// Catalog is what the databases and users are to be.
 	Catalog Catalog `json:"catalog,omitzero"`
-	// MaxLag is what a replica may lag beyond its delay; 0 sets no limit. LagHold is how long it
-	// must be exceeded before that is told.
+	// MaxLag is what a replica may lag beyond its delay; 0 sets no limit.
+	// LagHold is how long it must be exceeded before that is told.
 	MaxLag  api.Duration `json:"max_lag,omitempty"`
 	LagHold api.Duration `json:"lag_hold,omitempty"`
 	// MinRetention is the shortest time for which binary logs have to be kept:

@@ -28,24 +28,11 @@ func (e *Engine) AbandonSeed(ctx context.Context) error {
 		return fmt.Errorf("take the seed back: %w", err)
 	}
 	stage := e.DataDir + stageSuffix
-	if err := unstage(stage); err != nil {
+	if err := discard(stage); err != nil {
 		return fmt.Errorf("take the seed back: %w", err)
 	}
 	if err := os.Remove(e.DataDir + markSuffix); err != nil {
 		return fmt.Errorf("take the seed back: %w", err)
 	}
 	return syncDir(filepath.Dir(e.DataDir))
-}
-
-// unstage removes a copy. Its note goes first, so that what is left of it after
-// a crash does not count for a whole one.
-func unstage(stage string) error {
-	err := os.Remove(filepath.Join(stage, seedFile))
-	if err == nil {
-		err = syncDir(stage)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.RemoveAll(stage)
 }
