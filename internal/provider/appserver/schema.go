@@ -128,7 +128,7 @@ func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"path":          tfutil.TextAttribute("Path of the request.", d.Path),
 			"interval":      tfutil.DurationAttribute("Pause between two tries.", d.Interval),
-			"timeout":       tfutil.DurationAttribute("How long one answer may take.", d.Timeout),
+			"timeout":       tfutil.DurationAttribute("How long one answer may take. A plan and the data source wait 10 s at most for it.", d.Timeout),
 			"successes":     tfutil.NumberAttribute("How many good answers in a row make the app healthy.", int64(d.Successes), 1, 100),
 			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy.", d.StartTimeout),
 		},
