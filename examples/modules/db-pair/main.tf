@@ -39,4 +39,7 @@ resource "foobar_db_replication" "this" {
       require_tls         = true
     }
   }
+
+  reseed = var.reseed
+  drop   = var.drop
 }

@@ -78,3 +78,22 @@ variable "settings" {
   type        = map(string)
   default     = {}
 }
+
+variable "reseed" {
+  description = "Consent to replace one member's data by the primary's, when a plan asks for it. The token is any text; the consent counts once for each."
+  type = object({
+    node  = string
+    token = string
+  })
+  default = null
+}
+
+variable "drop" {
+  description = "Consent to drop databases and users that are not in the configuration any more. The token is any text; the consent counts once for each."
+  type = object({
+    databases = optional(set(string))
+    users     = optional(set(string))
+    token     = string
+  })
+  default = null
+}
