@@ -114,14 +114,8 @@ func (c *coordinator) demoted() error {
 			}
 		}
 	}
-	if len(found) == 0 {
-		return nil
-	}
-	return &api.Problem{
-		Type: api.ProblemEngineRefused, Title: "A member becomes a witness in one step",
-		Detail:     "a member that is to be a witness has to leave the replication first, or it would go on following the primary",
-		Violations: found,
-	}
+	return inOneStep("A member becomes a witness in one step",
+		"a member that is to be a witness has to leave the replication first, or it would go on following the primary", found)
 }
 
 // exchanged refuses another database server for a member in one go: nothing
@@ -138,14 +132,16 @@ func (c *coordinator) exchanged() error {
 				"%q takes part with its server %q as yet: take it out of members and apply, then add it with %q; the primary's server cannot be another one", machine, former.Server, server)
 		}
 	}
+	return inOneStep("A member changes its database server in one step",
+		"another server has other data, and the present one would go on as what it is", found)
+}
+
+// inOneStep refuses what was found to take two applies; of nothing it is nil.
+func inOneStep(title, detail string, found api.Violations) error {
 	if len(found) == 0 {
 		return nil
 	}
-	return &api.Problem{
-		Type: api.ProblemEngineRefused, Title: "A member changes its database server in one step",
-		Detail:     "another server has other data, and the present one would go on as what it is",
-		Violations: found,
-	}
+	return &api.Problem{Type: api.ProblemEngineRefused, Title: title, Detail: detail, Violations: found}
 }
 
 // reach returns the machines of the spec, and the members of what it was.
