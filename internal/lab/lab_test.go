@@ -145,7 +145,11 @@ func testFresh(t *testing.T, l *labtest.Lab) {
 	}
 	for _, check := range []string{
 		"! test -e /usr/sbin/policy-rc.d", "! ls /var/lib/apt/lists/*", "! ls /etc/ssh/ssh_host_*", "! test -s /etc/resolv.conf",
-		"! ls /var/lib/mysql/*", "! ls /etc/postgresql/*/*", "! command -v sshd",
+		"! ls /var/lib/mysql/*", "! ls /etc/postgresql/*/*", "! ls /var/lib/postgresql/*", "! command -v sshd",
+		"! ls /etc/ssl/private/*", "! ls /etc/ssl/certs/*snakeoil*", "! ls /etc/shadow- /etc/gshadow-", "! ls /var/lib/systemd/credential.secret",
+		"! grep -E '^[^:]+:[^:!*]' /etc/shadow", "! grep -E '^ *password *= *[^ ]' /etc/mysql/debian.cnf",
+		// A key that is in an image is one for all its machines, whatever made it.
+		"! grep -rlIE -e '-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY' /boot /etc /home /opt /root /srv /usr/lib /usr/local /usr/share /var",
 	} {
 		l.Exec("web1", "sh", "-c", check)
 	}
