@@ -3,13 +3,10 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"log"
 	"os"
 	"runtime/debug"
-
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider"
 )
@@ -25,10 +22,7 @@ func main() {
 	if !*debugger {
 		quiet()
 	}
-	err := providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
-		Address: "registry.terraform.io/foobar-stack/foobar",
-		Debug:   *debugger,
-	})
+	err := provider.Serve("registry.terraform.io/foobar-stack/foobar", version, *debugger)
 	if err != nil {
 		log.Fatalf("serve the provider: %v", err)
 	}

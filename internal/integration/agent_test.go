@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/echoprovider"
 	testresource "github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -44,7 +43,7 @@ func run(t *testing.T, steps ...testresource.TestStep) {
 	}
 	testresource.UnitTest(t, testresource.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"foobar": providerserver.NewProtocol6WithError(provider.New("test")()),
+			"foobar": func() (tfprotov6.ProviderServer, error) { return provider.NewServer("test") },
 			"echo":   echoprovider.NewProviderServer(),
 		},
 		Steps: steps,

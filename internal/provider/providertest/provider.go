@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
@@ -56,7 +55,7 @@ func (m Machines) Factories(resources []func() resource.Resource, dataSources ..
 	return map[string]func() (tfprotov6.ProviderServer, error){
 		"foobar": func() (tfprotov6.ProviderServer, error) {
 			// A new one for each run, as Terraform starts the provider anew.
-			return providerserver.NewProtocol6WithError(&bare{machines: m, resources: resources, dataSources: dataSources})()
+			return tfutil.NewServer(&bare{machines: m, resources: resources, dataSources: dataSources})
 		},
 	}
 }
@@ -66,7 +65,7 @@ func (m Machines) Factories(resources []func() resource.Resource, dataSources ..
 func (m Machines) WithCredentials(c *tfutil.Credentials, resources []func() resource.Resource) map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
 		"foobar": func() (tfprotov6.ProviderServer, error) {
-			return providerserver.NewProtocol6WithError(&bare{machines: m, resources: resources, credentials: c})()
+			return tfutil.NewServer(&bare{machines: m, resources: resources, credentials: c})
 		},
 	}
 }

@@ -21,21 +21,12 @@ const LogSubsystem = "agent"
 
 // Error adds an error at an attribute, or at the whole resource where at is empty.
 func Error(diags *diag.Diagnostics, at path.Path, summary, format string, args ...any) {
-	add(diags, diag.NewErrorDiagnostic(summary, placed(at, fmt.Sprintf(format, args...))), at)
+	add(diags, diag.NewErrorDiagnostic(summary, fmt.Sprintf(format, args...)), at)
 }
 
 // Warning adds a warning as [Error] adds an error.
 func Warning(diags *diag.Diagnostics, at path.Path, summary, format string, args ...any) {
-	add(diags, diag.NewWarningDiagnostic(summary, placed(at, fmt.Sprintf(format, args...))), at)
-}
-
-// placed names a nested attribute in the detail: Terraform finds its own way
-// to the line of a top-level attribute only, and is silent about the rest.
-func placed(at path.Path, detail string) string {
-	if len(at.Steps()) < 2 {
-		return detail
-	}
-	return at.String() + ": " + detail
+	add(diags, diag.NewWarningDiagnostic(summary, fmt.Sprintf(format, args...)), at)
 }
 
 func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
