@@ -35,9 +35,9 @@ type AppServer struct {
 	StopTimeout Duration `json:"stop_timeout"`
 }
 
-// Release is an artifact: a gzipped tar archive, known by its checksum.
+// Release is an artifact: a gzipped tar file, known by its checksum.
 type Release struct {
-	// SHA256 is the archive's SHA-256 in lower-case hexadecimal.
+	// SHA256 is the artifact's SHA-256 in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
 	// MaxBytes bounds the size of the unpacked release.
 	MaxBytes int64 `json:"max_bytes"`

@@ -1,5 +1,5 @@
 // Package blob keeps uploaded artifacts under their SHA-256, and unpacks them
-// so that nothing of an archive can land outside its directory.
+// so that nothing of them can land outside of their directory.
 package blob
 
 import (
@@ -34,7 +34,7 @@ const DefaultQuota = 10 << 30
 func reserve(size int64) int64 { return min(size/20, 512<<20) }
 
 // Store is a directory of blobs. Each is a file named for its checksum; one
-// that is still arriving ends in ".part", the list of what an archive holds in
+// that is still arriving ends in ".part", the list of what an artifact holds in
 // ".manifest". Its methods may be called at the same time.
 type Store struct {
 	dir   string
@@ -172,7 +172,7 @@ func (s *Store) admit(rest int64) error {
 	}
 	if left := max(s.quota-used, 0); rest > left {
 		return noRoom("%d more bytes are needed, and %d are left of the %d that all uploads of this machine may take; "+
-			"make the archive smaller, remove app servers that are no longer needed, or wait: an archive that none of them uses is removed %d hours after it was last asked for",
+			"make the artifact smaller, remove app servers that are no longer needed, or wait: an artifact that none of them uses is removed %d hours after it was last asked for",
 			rest, left, s.quota, int(Grace.Hours()))
 	}
 	d, err := s.disk(s.dir)
@@ -181,7 +181,7 @@ func (s *Store) admit(rest int64) error {
 	}
 	if keep := reserve(d.size); rest > d.free-keep {
 		return noRoom("%d more bytes are needed, and %d are free on the file system of %s, of which %d must stay so for the machine itself; "+
-			"make the archive smaller, remove what is no longer needed, or give the machine a larger disk", rest, d.free, s.dir, keep)
+			"make the artifact smaller, remove what is no longer needed, or give the machine a larger disk", rest, d.free, s.dir, keep)
 	}
 	return nil
 }
@@ -264,8 +264,8 @@ func hash(ctx context.Context, r io.Reader) (string, error) {
 // Missing is the problem of a blob that was not uploaded.
 func Missing(sum string) *api.Problem {
 	return &api.Problem{
-		Type: api.ProblemBlobMissing, Title: "The artifact was not uploaded",
-		Detail: fmt.Sprintf("there is no blob with the SHA-256 %s on this machine; upload it before the spec that names it", sum),
+		Type: api.ProblemBlobMissing, Title: "The machine lacks the artifact",
+		Detail: fmt.Sprintf("this machine has no artifact with the SHA-256 %s; give the file in release.source, so that the apply uploads it", sum),
 	}
 }
 
@@ -285,8 +285,8 @@ func (s *Store) Open(sum string) (*os.File, error) {
 	return f, nil
 }
 
-// Unpack unpacks a blob, a gzipped tar archive, into the new directory dir as
-// [Unpack] does, and remembers its manifest.
+// Unpack unpacks an artifact into the new directory dir as [Unpack] does, and
+// keeps its manifest.
 func (s *Store) Unpack(ctx context.Context, sum, dir string, limits Limits) error {
 	f, err := s.Open(sum)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact/artifacttest"
 )
 
 func sumOf(content []byte) string {
@@ -211,7 +212,7 @@ func TestCollectRemovesWhatNothingRefersTo(t *testing.T) {
 	}
 	sums := map[string]string{}
 	for _, name := range []string{"wanted", "kept", "unused", "asked for"} {
-		archive := zip(t, file("name", name))
+		archive := artifacttest.Pack(artifacttest.File("name", name))
 		sums[name] = sumOf(archive)
 		if _, err := s.Append(t.Context(), sums[name], 0, int64(len(archive)), bytes.NewReader(archive)); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 )
 
 // Units is what the engine needs of the service manager; see
@@ -260,15 +261,15 @@ func (e *Engine) stageFile(f File) error {
 	return e.disk().write(f.Path, f.Content, standing{Mode: f.Mode, UID: uid, GID: gid})
 }
 
-// unpack makes the sibling of a tree. What is wrong with the archive is told
-// on the place in the spec that names it.
+// unpack makes the sibling of a tree. What is wrong with the artifact is an
+// error at the place in the spec that names it.
 func (e *Engine) unpack(ctx context.Context, t Tree) error {
 	name := e.disk().path(sibling(t.Path))
 	if err := os.RemoveAll(name); err != nil {
 		return fmt.Errorf("unpack %s: %w", t.Path, err)
 	}
 	err := e.Trees.Unpack(ctx, t.SHA256, name, blob.Limits{Bytes: t.MaxBytes})
-	if bad, ok := errors.AsType[*blob.ArchiveError](err); ok {
+	if bad, ok := errors.AsType[*artifact.Error](err); ok {
 		var found api.Violations
 		found.Add(t.Source, "%s", bad.Error())
 		return found.Problem()

@@ -169,8 +169,8 @@ func (e *Engine) planTrees(ctx context.Context, p *plan, trees []Tree) error {
 	return nil
 }
 
-// compareTree says how the tree on the disk differs from the archive that it
-// came from, or nothing. One whose archive was never unpacked here cannot be
+// compareTree says how the tree on the disk differs from the artifact that it
+// came from, or nothing. One whose artifact was never unpacked here cannot be
 // vouched for.
 func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
 	manifest, err := e.Trees.Manifest(t.SHA256)
@@ -191,7 +191,7 @@ func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
 }
 
 // Stands reports whether a tree is in place as it was unpacked, so that its
-// archive is not needed.
+// artifact is not needed.
 func (e *Engine) Stands(ctx context.Context, t Tree) (bool, error) {
 	difference, err := e.compareTree(ctx, t)
 	return difference == "", err

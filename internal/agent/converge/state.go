@@ -51,14 +51,14 @@ type Dir struct {
 }
 
 // Tree is a read-only directory, owned by root, with the content of an
-// archive from the blob store. It is named for its content and never changed
+// artifact from the blob store. It is named for its content and never changed
 // in place.
 type Tree struct {
 	Path string `json:"path"`
 	// SHA256 is the blob's checksum, MaxBytes bounds the unpacked size.
 	SHA256   string `json:"sha256"`
 	MaxBytes int64  `json:"max_bytes"`
-	// Source is the place in the spec that names the archive.
+	// Source is the place in the spec that names the artifact.
 	Source api.Pointer `json:"source"`
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Blobs keeps archives by their checksum. An upload can be broken off at any
+// Blobs keeps artifacts by their checksum. An upload can be broken off at any
 // time and goes on where it was.
 type Blobs interface {
 	// Status tells how much of a blob is there; nothing is no error.

@@ -1,0 +1,134 @@
+// Package artifacttest builds artifacts, good and broken ones, for the tests of
+// all who read them: whatever one side refuses, the other has to refuse too.
+package artifacttest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Entry is one entry of an artifact. The header's size is that of Text.
+type Entry struct {
+	Header tar.Header
+	Text   string
+}
+
+// File returns a regular file.
+func File(name, text string) Entry { return Entry{tar.Header{Name: name}, text} }
+
+// Program returns a file that may be run.
+func Program(name, text string) Entry { return Entry{tar.Header{Name: name, Mode: 0o755}, text} }
+
+// Dir returns a directory.
+func Dir(name string) Entry { return Special(name, tar.TypeDir) }
+
+// Link returns a symbolic link.
+func Link(name, target string) Entry {
+	return Entry{tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target}, ""}
+}
+
+// Hard returns a hard link.
+func Hard(name, target string) Entry {
+	return Entry{tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: target}, ""}
+}
+
+// Special returns an entry of a type that has no content.
+func Special(name string, flag byte) Entry {
+	return Entry{tar.Header{Name: name, Typeflag: flag}, ""}
+}
+
+// Mode returns an entry of a type and a mode.
+func Mode(name string, flag byte, mode int64) Entry {
+	return Entry{tar.Header{Name: name, Typeflag: flag, Mode: mode}, ""}
+}
+
+// Comment returns what git archive puts before its entries.
+func Comment(text string) Entry {
+	return Entry{tar.Header{Name: "pax_global_header", Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": text}}, ""}
+}
+
+// Raw returns a file whose name is written as it is, in whatever encoding.
+func Raw(name string) Entry { return Entry{tar.Header{Name: name, Format: tar.FormatGNU}, ""} }
+
+// Tar returns a tar file. It panics on an entry that no tar file can hold.
+func Tar(entries ...Entry) []byte {
+	var buffer bytes.Buffer
+	w := tar.NewWriter(&buffer)
+	for _, e := range entries {
+		write(w, e)
+	}
+	must(w.Close())
+	return buffer.Bytes()
+}
+
+func write(w *tar.Writer, e Entry) {
+	h := e.Header
+	h.Size = int64(len(e.Text))
+	if h.Mode == 0 && h.Typeflag != tar.TypeXGlobalHeader { // which may have none
+		h.Mode = 0o644
+	}
+	if h.Typeflag == 0 {
+		h.Typeflag = tar.TypeReg
+	}
+	must(w.WriteHeader(&h))
+	_, err := io.WriteString(w, e.Text)
+	must(err)
+}
+
+// Gzip returns content as a gzip file.
+func Gzip(content []byte) []byte {
+	var buffer bytes.Buffer
+	w := gzip.NewWriter(&buffer)
+	_, err := w.Write(content)
+	must(errors.Join(err, w.Close()))
+	return buffer.Bytes()
+}
+
+// Pack returns an artifact.
+func Pack(entries ...Entry) []byte { return Gzip(Tar(entries...)) }
+
+// TooMany returns an artifact of one entry more than n.
+func TooMany(n int) []byte {
+	var buffer bytes.Buffer
+	zipped, err := gzip.NewWriterLevel(&buffer, gzip.BestSpeed)
+	must(err)
+	w := tar.NewWriter(zipped)
+	for i := range n + 1 {
+		write(w, File(fmt.Sprintf("f%d", i), ""))
+	}
+	must(errors.Join(w.Close(), zipped.Close()))
+	return buffer.Bytes()
+}
+
+// sparse returns a tar file with a sparse file as GNU tar -S writes it: size
+// bytes of zeros, with text at an offset.
+func sparse(name string, size, offset int, text string) []byte {
+	const (
+		typeflag, checksum = 156, 148
+		realSize           = 483
+		block              = 512
+	)
+	content := Tar(Entry{tar.Header{Name: name, Format: tar.FormatGNU}, text})
+	header := content[:block]
+	header[typeflag] = tar.TypeGNUSparse
+	copy(header[386:], fmt.Sprintf("%011o\x00%011o\x00", offset, len(text)))
+	copy(header[386+24:], fmt.Sprintf("%011o\x00%011o\x00", size, 0)) // the hole at the end
+	copy(header[realSize:], fmt.Sprintf("%011o\x00", size))
+	copy(header[checksum:], "        ")
+	sum := 0
+	for _, b := range header {
+		sum += int(b)
+	}
+	copy(header[checksum:], fmt.Sprintf("%06o\x00 ", sum))
+	return content
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,67 @@
+// Package artifact has the rules for the artifact of a release: a gzipped tar
+// file. The provider checks them while it plans, the agent while it unpacks,
+// with the same code, so that what passes the plan can be unpacked.
+//
+// Everything is streamed. What is kept in memory is one record for each entry,
+// within [DefaultEntries] and [MaxNames].
+package artifact
+
+import "regexp"
+
+// Bounds of an artifact.
+const (
+	// DefaultEntries bounds the number of files, links and directories. It is
+	// far above the largest web apps (a big node_modules has some 50,000 files)
+	// and far below the number of inodes of a file system.
+	DefaultEntries = 200_000
+	// MaxPart bounds one part of a path, in bytes; it is NAME_MAX of Linux.
+	MaxPart = 255
+	// MaxPath bounds the path of an entry and the target of a link, in bytes.
+	// Linux allows 4,095 (PATH_MAX), of which the directory of the release
+	// needs some.
+	MaxPath = 3840
+	// MaxNames bounds all paths and targets together, in bytes: on average 160
+	// for each of the entries that are allowed.
+	MaxNames = 32 << 20
+)
+
+// maxFollowed bounds how many links one link may lead over. Linux allows 40.
+const maxFollowed = 40
+
+// interpreterPattern matches the targets outside of the artifact that a link
+// may have: a Python virtual environment has a link to its interpreter.
+var interpreterPattern = regexp.MustCompile(`^/usr/bin/python3(\.[0-9]{1,3})?$`)
+
+// IsInterpreter reports whether a link may lead to target although that is
+// outside of the artifact.
+func IsInterpreter(target string) bool { return interpreterPattern.MatchString(target) }
+
+// Limits bound what an artifact may hold.
+type Limits struct {
+	// Bytes bounds the size of all files together, unpacked.
+	Bytes int64
+	// Entries bounds the number of files, links and directories; 0 means
+	// [DefaultEntries].
+	Entries int
+}
+
+// Error says why an artifact cannot be used. The text is for the person who
+// made it.
+type Error struct {
+	// Entry is the name of the entry that is wrong, empty if the artifact as a
+	// whole is.
+	Entry string
+	// Reason says what is wrong, what is allowed and what to do.
+	Reason string
+}
+
+// Error calls it "the artifact".
+func (e *Error) Error() string { return e.Of("the artifact") }
+
+// Of returns the text with subject as the name of the artifact.
+func (e *Error) Of(subject string) string {
+	if e.Entry == "" {
+		return subject + " " + e.Reason
+	}
+	return "the entry " + quote(e.Entry) + " of " + subject + " " + e.Reason
+}
