@@ -45,6 +45,10 @@ type Certification struct {
 	Chain []string `json:"chain"`
 	// CA is the list of accepted CA certificates in PEM, one to three.
 	CA []string `json:"ca"`
+	// Endorsements let in those of the CAs that the machine does not trust
+	// yet: for each a PEM certificate of its name and key that a trusted CA
+	// has signed. They count for minutes and are not kept.
+	Endorsements []string `json:"endorsements,omitempty"`
 }
 
 // Enrolled is what a machine answers once it has stored its certificate.

@@ -53,6 +53,18 @@ type Info struct {
 	Key string `json:"key"`
 	// CertificateExpires is the end of the machine's certificate.
 	CertificateExpires time.Time `json:"certificate_expires"`
+	// TrustedCAs are the CAs that the machine, and its services, trust.
+	TrustedCAs []TrustedCA `json:"trusted_cas"`
+}
+
+// TrustedCA is a CA that a machine trusts.
+type TrustedCA struct {
+	// Pin is that of the CA's key, see [KeyPin].
+	Pin string `json:"pin"`
+	// Name is what its certificate calls it, which anybody can choose.
+	Name string `json:"name"`
+	// Expires is the end of its certificate.
+	Expires time.Time `json:"expires"`
 }
 
 // BlobStatus is what HEAD and PATCH of a blob answer.
@@ -99,6 +111,9 @@ type AuditEntry struct {
 	Problem ProblemType `json:"problem,omitempty"`
 	// Operation is the operation that it started or joined, if any.
 	Operation string `json:"operation,omitempty"`
+	// Detail says what the call was about, where its path does not: the pins
+	// of the CAs that a machine was to trust, for one.
+	Detail string `json:"detail,omitempty"`
 	// Previous is the Hash of the entry before, empty for the first. Hash is
 	// the SHA-256, in hexadecimal, of the entry as the machine recorded it: who
 	// keeps the last one that was read can tell that nothing before it changed.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -17,22 +18,33 @@ type Credentials struct {
 	// One of signer, given and own is set.
 	signer *pki.Signer
 	actor  string
+	// others are further signers, of CAs that machines trust too while one CA
+	// is exchanged for another.
+	others []pki.Signer
 	given  *tls.Certificate
 	own    func() (*tls.Certificate, pki.Bundle, error)
 }
 
 // Admin returns credentials of role admin: certificates of a few minutes,
-// minted in memory when they are needed and named for actor. Further CAs that
-// machines may still trust, or trust already, come in others.
-func Admin(signer pki.Signer, actor string, others pki.Bundle) (Credentials, error) {
+// minted in memory when they are needed and named for actor. While a CA is
+// exchanged, the signer of the other one comes in others: each endorses the
+// other to machines, and a machine that does not trust the first one yet is
+// called with a certificate of the CA that it shows itself.
+func Admin(signer pki.Signer, actor string, others ...pki.Signer) (Credentials, error) {
 	if err := pki.CheckActor(actor); err != nil {
 		return Credentials{}, fmt.Errorf("the actor: %w", err)
 	}
-	bundle := others.With(signer.Certificate())
+	bundle := pki.Bundle{signer.Certificate()}
+	for _, other := range others {
+		if other.Deployment() != signer.Deployment() {
+			return Credentials{}, fmt.Errorf("the other CA is of deployment %q, and this is %q", other.Deployment(), signer.Deployment())
+		}
+		bundle = append(bundle, other.Certificate())
+	}
 	if len(bundle) > api.MaxAuthorities {
 		return Credentials{}, fmt.Errorf("there are %d CA certificates with that of the seed; at most %d are allowed", len(bundle), api.MaxAuthorities)
 	}
-	return Credentials{deployment: signer.Deployment(), bundle: bundle, signer: &signer, actor: actor}, nil
+	return Credentials{deployment: signer.Deployment(), bundle: bundle, signer: &signer, actor: actor, others: others}, nil
 }
 
 // Given returns credentials made of a certificate that somebody else minted,
@@ -101,11 +113,60 @@ func (c Credentials) mint(now time.Time) (*tls.Certificate, time.Time, error) {
 		certificate, _, err := c.own()
 		return certificate, now, err
 	}
-	issued, err := c.signer.Client(api.RoleAdmin, c.actor, pki.ClientLifetime)
+	certificate, err := c.mintBy(*c.signer)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	// The last third is a reserve for calls under way and for clocks that
 	// differ a little.
-	return issued.TLS(), now.Add(pki.ClientLifetime * 2 / 3), nil
+	return certificate, now.Add(pki.ClientLifetime * 2 / 3), nil
 }
+
+func (c Credentials) mintBy(signer pki.Signer) (*tls.Certificate, error) {
+	issued, err := signer.Client(api.RoleAdmin, c.actor, pki.ClientLifetime)
+	if err != nil {
+		return nil, err
+	}
+	return issued.TLS(), nil
+}
+
+// forMachine returns the certificate to show to a machine: shown, unless the
+// machine's own comes from another CA of these credentials, which the machine
+// then trusts for sure.
+func (c Credentials) forMachine(leaf *x509.Certificate, shown *tls.Certificate) (*tls.Certificate, error) {
+	if c.signer == nil || pki.SignedLeaf(c.signer.Certificate(), leaf) {
+		return shown, nil
+	}
+	for _, other := range c.others {
+		if pki.SignedLeaf(other.Certificate(), leaf) {
+			return c.mintBy(other)
+		}
+	}
+	return shown, nil
+}
+
+// endorsements returns what lets in each CA of these credentials on a machine
+// that trusts only another one of them.
+func (c Credentials) endorsements() ([]string, error) {
+	if len(c.others) == 0 {
+		return nil, nil
+	}
+	var texts []string
+	signers := append([]pki.Signer{*c.signer}, c.others...)
+	for i, by := range signers {
+		for j, other := range signers {
+			if i == j {
+				continue
+			}
+			endorsement, err := by.Endorse(other.Certificate())
+			if err != nil {
+				return nil, err
+			}
+			texts = append(texts, pki.EncodeCertificate(endorsement))
+		}
+	}
+	return texts, nil
+}
+
+// Pins returns the pins of the CAs that machines are to trust.
+func (c Credentials) Pins() []string { return c.authorities().Pins() }

@@ -38,7 +38,9 @@ func (m *Machine) verifying(shown *tls.Certificate, now func() time.Time) *tls.C
 				return err
 			}
 			m.remember(leaf)
-			return nil
+			var err error
+			shown, err = credentials.forMachine(leaf, shown) // the machine is known before it is shown anything
+			return err
 		},
 	}
 }

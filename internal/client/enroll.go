@@ -99,8 +99,12 @@ func (m *Machine) exchange(ctx context.Context, shown *tls.Certificate) (api.Enr
 	if err != nil {
 		return api.Enrolled{}, err
 	}
+	certification, err := m.certification(leaf)
+	if err != nil {
+		return api.Enrolled{}, err
+	}
 	grant := api.EnrollGrant{
-		Certification: m.certification(leaf),
+		Certification: certification,
 		Proof:         x.Proof(m.enrollKey(), pki.SideController),
 	}
 	if err := m.post(ctx, transport, "/v1/enroll:finish", grant, nil); err != nil {
@@ -129,8 +133,10 @@ func (m *Machine) enrollKey() []byte {
 }
 
 // certification returns what makes a certificate the machine's own.
-func (m *Machine) certification(leaf *x509.Certificate) api.Certification {
-	return api.Certification{Chain: []string{pki.EncodeCertificate(leaf)}, CA: m.pool.credentials.bundle.PEM()}
+func (m *Machine) certification(leaf *x509.Certificate) (api.Certification, error) {
+	credentials := m.pool.credentials
+	endorsements, err := credentials.endorsements()
+	return api.Certification{Chain: []string{pki.EncodeCertificate(leaf)}, CA: credentials.bundle.PEM(), Endorsements: endorsements}, err
 }
 
 // dialUnverified makes the connection of an enrolment. The other end shows

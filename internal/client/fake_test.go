@@ -172,7 +172,7 @@ func call(t testing.TB, target client.Target, o client.Options) *client.Machine 
 	t.Helper()
 	s := signer(t, seedText, "shop")
 	s.Now = o.Now
-	credentials, err := client.Admin(s, "test", nil)
+	credentials, err := client.Admin(s, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,8 +49,8 @@ func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceN
 // machine, by its name in the deployment and by its bare one, and what is
 // wanted besides. It is signed where there is none yet, where the present one
 // names something else, is of another CA than that of this run, or a year old;
-// otherwise nothing is changed. DNS names that the present one has beyond these
-// were asked for by another resource, and are kept.
+// otherwise nothing is changed. A name that the present one has beyond these,
+// such as that of a replication which the server has left, goes.
 func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.ServiceNames) error {
 	if !m.pool.credentials.CanWrite() {
 		return m.cannotSign(name)
@@ -64,35 +64,33 @@ func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.Servi
 	}
 	machine := []string{pki.NodeDNSName(m.pool.credentials.deployment, m.target.Name), m.target.Name}
 	wanted := pki.ServiceNames{DNS: append(machine, besides.DNS...), IP: besides.IP}
-	names, due := leafDue(present, wanted, m.pool.credentials.signer, m.options.Now())
-	if !due {
+	if !leafDue(present, wanted, m.pool.credentials.signer, m.options.Now()) {
 		return nil
 	}
-	if _, err := m.IssueLeaf(ctx, name, names); err != nil {
+	if _, err := m.IssueLeaf(ctx, name, wanted); err != nil {
 		return fmt.Errorf("issue the leaf of service %s: %w", name, err)
 	}
 	return nil
 }
 
-// leafDue returns the names that a service's leaf is to have, and whether the
-// present one has to make way for one that has them. What the present one says
-// counts only if this CA has signed it for that very key: a machine must not
-// get names into its leaf by showing the certificate of another.
-func leafDue(present api.ServiceLeaf, wanted pki.ServiceNames, signer *pki.Signer, now time.Time) (pki.ServiceNames, bool) {
+// leafDue reports whether a service's leaf has to make way for one with the
+// names wanted. What the present one says counts only if this CA has signed it
+// for that very key.
+func leafDue(present api.ServiceLeaf, wanted pki.ServiceNames, signer *pki.Signer, now time.Time) bool {
 	certificate, ok := signedLeaf(present, signer)
 	if !ok {
-		return wanted, true
+		return true
 	}
-	names := pki.ServiceNames{DNS: slices.Clone(wanted.DNS), IP: wanted.IP}
-	for _, name := range certificate.DNSNames {
-		if !slices.Contains(names.DNS, name) {
-			names.DNS = append(names.DNS, name)
-		}
+	named := sameNames(certificate.DNSNames, wanted.DNS) && sameAddresses(certificate.IPAddresses, wanted.IP)
+	return !named || !now.Before(certificate.NotBefore.Add(pki.Backdate+pki.RenewAfter))
+}
+
+// sameNames reports whether both are the same set of names.
+func sameNames(a, b []string) bool {
+	missing := func(from []string) func(string) bool {
+		return func(name string) bool { return !slices.Contains(from, name) }
 	}
-	lacking := func(name string) bool { return !slices.Contains(certificate.DNSNames, name) }
-	named := !slices.ContainsFunc(names.DNS, lacking) && sameAddresses(certificate.IPAddresses, names.IP)
-	young := now.Before(certificate.NotBefore.Add(pki.Backdate + pki.RenewAfter))
-	return names, !named || !young
+	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
 }
 
 // signedLeaf returns the certificate of a leaf if it is for the leaf's own key

@@ -23,7 +23,7 @@ func TestPoolGivesEachTargetOneMachine(t *testing.T) {
 		dialled = true
 		return nil, errors.New("no network here")
 	}
-	credentials, err := client.Admin(signer(t, seedText, "shop"), "test", nil)
+	credentials, err := client.Admin(signer(t, seedText, "shop"), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestPoolGivesEachTargetOneMachine(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	credentials, err := client.Admin(signer(t, seedText, "shop"), "test", nil)
+	credentials, err := client.Admin(signer(t, seedText, "shop"), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,20 +159,19 @@ func TestGiven(t *testing.T) {
 
 func TestAdminRefuses(t *testing.T) {
 	s := signer(t, seedText, "shop")
-	if _, err := client.Admin(s, "", nil); err == nil {
+	if _, err := client.Admin(s, ""); err == nil {
 		t.Error("no actor was accepted")
 	}
-	var others pki.Bundle
-	for _, deployment := range []string{"a", "b", "c"} {
-		others = append(others, signer(t, seedText, deployment).Certificate())
-	}
-	if _, err := client.Admin(s, "test", others); err == nil || !strings.Contains(err.Error(), "at most 3 are allowed") {
+	if _, err := client.Admin(s, "test", s, s, s); err == nil || !strings.Contains(err.Error(), "at most 3 are allowed") {
 		t.Errorf("four CAs: %v", err)
+	}
+	if _, err := client.Admin(s, "test", signer(t, otherSeedText, "bank")); err == nil || !strings.Contains(err.Error(), `of deployment "bank"`) {
+		t.Errorf("a CA of another deployment: %v", err)
 	}
 }
 
 func TestCredentialsAreNotShown(t *testing.T) {
-	credentials, err := client.Admin(signer(t, seedText, "shop"), "test", nil)
+	credentials, err := client.Admin(signer(t, seedText, "shop"), "test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func benchMachine(b *testing.B) *client.Machine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	credentials, err := client.Admin(pki.Signer{Authority: authority, Now: time.Now, Random: rand.Reader}, "bench", nil)
+	credentials, err := client.Admin(pki.Signer{Authority: authority, Now: time.Now, Random: rand.Reader}, "bench")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -48,7 +48,8 @@ func (m *Machine) renewNow(ctx context.Context) (api.Enrolled, error) {
 	return m.renew(ctx, transport, leaf)
 }
 
-// renewIfDue renews a machine's certificate that is a year old, or has ended.
+// renewIfDue renews a machine's certificate that is a year old, has ended, or
+// comes from a CA that is being exchanged.
 // It is part of every write; of several at once the first one does it.
 func (m *Machine) renewIfDue(ctx context.Context) error {
 	if !m.pool.credentials.CanWrite() {
@@ -74,7 +75,8 @@ func (m *Machine) renewalDue(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return m.options.Now().After(leaf.NotBefore.Add(pki.Backdate + pki.RenewAfter)), nil
+	former := !pki.SignedLeaf(m.pool.credentials.signer.Certificate(), leaf) // while a CA is exchanged
+	return former || m.options.Now().After(leaf.NotBefore.Add(pki.Backdate+pki.RenewAfter)), nil
 }
 
 // machineEnded finds in err that the machine's certificate has ended.
@@ -111,7 +113,11 @@ func (m *Machine) renew(ctx context.Context, transport http.RoundTripper, old *x
 	if err != nil {
 		return api.Enrolled{}, err
 	}
-	if err := m.post(ctx, transport, "/v1/identity:renew", m.certification(leaf), nil); err != nil {
+	certification, err := m.certification(leaf)
+	if err != nil {
+		return api.Enrolled{}, err
+	}
+	if err := m.post(ctx, transport, "/v1/identity:renew", certification, nil); err != nil {
 		return api.Enrolled{}, fmt.Errorf("renew the certificate of machine %s: %w", m.target.Name, err)
 	}
 	m.remember(leaf)
@@ -134,8 +140,13 @@ func (m *Machine) renewEnded(ctx context.Context, ended *ClockMismatch) (api.Enr
 	config := m.verifying(shown, then)
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		leaf = state.PeerCertificates[0]
-		return m.checkMachine(leaf)
+		if err := m.checkMachine(leaf); err != nil {
+			return err
+		}
+		shown, err = m.pool.credentials.forMachine(leaf, shown)
+		return err
 	}
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return shown, nil }
 	channel, err := m.handshake(ctx, config, shown)
 	if err != nil {
 		return api.Enrolled{}, err

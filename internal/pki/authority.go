@@ -215,6 +215,9 @@ func (s Signer) sign(public crypto.PublicKey, lifetime time.Duration, template *
 		return nil, fmt.Errorf("the CA of %s ended at %s; now is %s", s.deployment, clock(s.certificate.NotAfter), clock(now))
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
+	if template.IsCA {
+		template.KeyUsage = x509.KeyUsageCertSign
+	}
 	template.BasicConstraintsValid = true
 	der, err := x509.CreateCertificate(s.Random, template, s.certificate, public, s.key)
 	if err != nil {

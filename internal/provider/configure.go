@@ -139,7 +139,7 @@ func admin(now func() time.Time, c tfutil.Credentials) (client.Credentials, erro
 	if err != nil {
 		return client.Credentials{}, err
 	}
-	return client.Admin(pki.Signer{Authority: authority, Now: now, Random: rand.Reader}, actor(), nil)
+	return client.Admin(pki.Signer{Authority: authority, Now: now, Random: rand.Reader}, actor())
 }
 
 // given returns the credentials of a certificate that is followed by its CA's.

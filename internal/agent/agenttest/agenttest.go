@@ -256,7 +256,7 @@ func (m *Machine) Target() client.Target {
 // Admin returns a new client that holds the seed.
 func (m *Machine) Admin() *client.Machine {
 	m.t.Helper()
-	credentials, err := client.Admin(m.signer, "terraform@test", nil)
+	credentials, err := client.Admin(m.signer, "terraform@test")
 	must(m.t, err)
 	return m.client(credentials)
 }

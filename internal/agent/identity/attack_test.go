@@ -352,6 +352,7 @@ func TestMachineAcceptsOnlyItsOwnCertificate(t *testing.T) {
 	}
 	m := booted(t, bootstrap(t, 1))
 	c := m.dial(admin(t))
+	var endorsements []string
 	for name, certify := range map[string]func(public ed25519.PublicKey) (*x509.Certificate, []*x509.Certificate, error){
 		"for another machine": func(p ed25519.PublicKey) (*x509.Certificate, []*x509.Certificate, error) {
 			leaf, err := s.Node(p, "web2", 1)
@@ -370,6 +371,11 @@ func TestMachineAcceptsOnlyItsOwnCertificate(t *testing.T) {
 			return leaf, []*x509.Certificate{s.Certificate()}, err
 		},
 		"with a list that locks its sender out": func(p ed25519.PublicKey) (*x509.Certificate, []*x509.Certificate, error) {
+			endorsement, err := s.Endorse(foreign.Certificate())
+			if err != nil {
+				return nil, nil, err
+			}
+			endorsements = []string{pki.EncodeCertificate(endorsement)}
 			leaf, err := foreign.Node(p, "web1", 1)
 			return leaf, []*x509.Certificate{foreign.Certificate()}, err
 		},
@@ -389,6 +395,7 @@ func TestMachineAcceptsOnlyItsOwnCertificate(t *testing.T) {
 		}
 		grant := c.grant(x, enrollKey(t))
 		grant.Chain, grant.CA = []string{pki.EncodeCertificate(leaf)}, pki.Bundle(cas).PEM()
+		grant.Endorsements, endorsements = endorsements, nil
 		if err := c.post("/v1/enroll:finish", grant, nil); !api.IsProblem(err, api.ProblemInvalid) {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
@@ -126,8 +128,12 @@ func (id *Identity) Renew(c tls.ConnectionState, renewal api.Certification) (api
 }
 
 // adopt makes a certificate and its CAs the machine's own, first on disk. It
-// refuses a list of CAs that would lock out the very client that sent it.
+// refuses a CA that is neither trusted nor endorsed by a trusted one, whoever
+// sends it, and a list that would lock out its sender.
 func (id *Identity) adopt(s *state, c tls.ConnectionState, given api.Certification) error {
+	if err := id.admits(s, given); err != nil {
+		return err
+	}
 	chain, ca, err := s.certified(given)
 	if err != nil {
 		return &api.Problem{Type: api.ProblemInvalid, Title: "The certificate for this machine is not valid", Detail: err.Error()}
@@ -147,6 +153,32 @@ func (id *Identity) adopt(s *state, c tls.ConnectionState, given api.Certificati
 	}
 	id.state.Store(next)
 	return id.renewLeafCAs(next)
+}
+
+// admits refuses a list with a foreign CA.
+func (id *Identity) admits(s *state, given api.Certification) error {
+	next, err := pki.ParseBundle(given.CA)
+	if err != nil {
+		return &api.Problem{Type: api.ProblemInvalid, Title: "The list of CA certificates is not valid", Detail: err.Error()}
+	}
+	endorsements := make([]*x509.Certificate, len(given.Endorsements))
+	for i, text := range given.Endorsements {
+		if endorsements[i], err = pki.ParseCertificate(text); err != nil {
+			return &api.Problem{Type: api.ProblemInvalid, Title: "An endorsement of a CA is not valid", Detail: err.Error()}
+		}
+	}
+	moment := id.now()
+	if id.forgivesTime(s) {
+		moment = time.Time{}
+	}
+	if err := s.ca.Admits(next, endorsements, moment); err != nil {
+		return &api.Problem{
+			Type: api.ProblemForbidden, Title: "A foreign CA is not adopted",
+			Detail: fmt.Sprintf("%v; this machine trusts %s. To exchange the CA, give the provider the old seed and the new one: the old CA then signs the new one. "+
+				"If the old seed is lost, root on the machine runs: foobar-agent identity reset --bootstrap FILE", err, strings.Join(s.ca.Pins(), ", ")),
+		}
+	}
+	return nil
 }
 
 func (id *Identity) answer() api.Enrolled {

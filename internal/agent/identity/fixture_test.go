@@ -220,7 +220,8 @@ type run struct {
 	now  func() time.Time
 	key  string
 	inc  int64
-	cas  pki.Bundle
+	// others are the seeds of CAs that are exchanged for this one.
+	others []string
 }
 
 func newRun() run { return run{seed: seedText, now: now, inc: 1} }
@@ -228,7 +229,14 @@ func newRun() run { return run{seed: seedText, now: now, inc: 1} }
 // call returns the machine as this run calls it.
 func (r run) call(m *machine) *client.Machine {
 	m.t.Helper()
-	credentials, err := client.Admin(pki.Signer{Authority: authority(m.t, r.seed), Now: r.now, Random: rand.Reader}, "test", r.cas)
+	signerOf := func(seed string) pki.Signer {
+		return pki.Signer{Authority: authority(m.t, seed), Now: r.now, Random: rand.Reader}
+	}
+	var others []pki.Signer
+	for _, seed := range r.others {
+		others = append(others, signerOf(seed))
+	}
+	credentials, err := client.Admin(signerOf(r.seed), "test", others...)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,8 @@ type Facts struct {
 	Expires time.Time
 	// Listen is where the agent is to listen, "host:port".
 	Listen string
+	// CAs are the CAs that the machine trusts.
+	CAs []api.TrustedCA
 }
 
 // Open reads the identity from the disk, or begins a new one: with a key that
@@ -160,7 +163,16 @@ func (id *Identity) Facts() Facts {
 	return Facts{
 		Deployment: s.deployment, Node: s.node, Incarnation: s.incarnation, Enrolled: s.enrolled(),
 		Key: pki.KeyPin(s.leaf()), Serial: pki.SerialText(s.leaf()), Expires: s.leaf().NotAfter, Listen: s.listen,
+		CAs: trusted(s.ca),
 	}
+}
+
+func trusted(bundle pki.Bundle) []api.TrustedCA {
+	cas := make([]api.TrustedCA, len(bundle))
+	for i, ca := range bundle {
+		cas[i] = api.TrustedCA{Pin: pki.KeyPin(ca), Name: ca.Subject.CommonName, Expires: ca.NotAfter}
+	}
+	return cas
 }
 
 // Conditions returns what is wrong with the identity but stops nothing.
@@ -170,6 +182,13 @@ func (id *Identity) Conditions() []api.Condition {
 		found = append(found, api.Condition{
 			Type: "BootstrapNotRemoved", Severity: api.SeverityWarning,
 			Message: fmt.Sprintf("The used enrolment key could not be removed: %v. It is of no use any more, but remove it by hand.", *err),
+		})
+	}
+	if s := id.state.Load(); len(s.ca) > 1 {
+		found = append(found, api.Condition{
+			Type: "SeveralCAs", Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("The machine trusts %d CAs: %s. That is right only while a CA is exchanged for another. "+
+				"An apply of its foobar_machine removes those that the provider does not have.", len(s.ca), strings.Join(s.ca.Pins(), ", ")),
 		})
 	}
 	if s := id.state.Load(); s.enrolled() && id.now().After(s.leaf().NotAfter) {

@@ -64,7 +64,7 @@ func (m *machine) admin() administrator {
 	m.t.Helper()
 	s := signer(m.t)
 	s.Now = m.now
-	credentials, err := client.Admin(s, "test", nil)
+	credentials, err := client.Admin(s, "test")
 	if err != nil {
 		m.t.Fatal(err)
 	}

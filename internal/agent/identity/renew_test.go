@@ -82,7 +82,8 @@ func TestExpiredMachineIsRenewedIfItsKeyIsKnown(t *testing.T) {
 }
 
 // A CA is exchanged in three steps: both are accepted, the new one signs, the
-// old one goes.
+// old one goes. The new one gets in by the old one's signature, in the first
+// step or, where that was left out, in the second.
 func TestAnotherCATakesOver(t *testing.T) {
 	m := booted(t, bootstrap(t, 1))
 	newRun().enroll(m)
@@ -101,26 +102,24 @@ func TestAnotherCATakesOver(t *testing.T) {
 		}
 	}
 	accepts(1)
-	old, fresh := authority(t, seedText).Certificate(), authority(t, otherSeedText).Certificate()
-
 	next := newRun()
 	next.seed = otherSeedText
 	_, err = next.call(m).Health(t.Context())
 	isA[*client.WrongCA](t, err)
 
 	both := newRun()
-	both.cas = pki.Bundle{fresh}
+	both.others = []string{otherSeedText}
 	if _, err := both.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	accepts(2)
-	next.cas = pki.Bundle{old}
+	next.others = []string{seedText}
 	if _, err := next.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	accepts(2)
 	veteran := m.dial(admin(t)) // of the old CA, connected while that is accepted
-	next.cas = nil
+	next.others = nil
 	if _, err := next.call(m).Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +129,26 @@ func TestAnotherCATakesOver(t *testing.T) {
 	}
 	_, err = newRun().call(m).Health(t.Context())
 	isA[*client.WrongCA](t, err)
+}
+
+func TestAnotherCATakesOverInOneStep(t *testing.T) {
+	m := booted(t, bootstrap(t, 1))
+	newRun().enroll(m)
+	next := newRun()
+	next.seed, next.others = otherSeedText, []string{seedText}
+	if _, err := next.call(m).Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if pins := pinsOf(m); len(pins) != 2 {
+		t.Errorf("it trusts %v", pins)
+	}
+	next.others = nil
+	if _, err := next.call(m).Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if pins := pinsOf(m); len(pins) != 1 || pins[0] != pki.KeyPin(authority(t, otherSeedText).Certificate()) {
+		t.Errorf("it trusts %v", pins)
+	}
 }
 
 func TestMachineOfAnotherSeedSaysSo(t *testing.T) {

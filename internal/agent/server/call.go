@@ -19,6 +19,8 @@ type call struct {
 	*http.Request
 	caller Caller
 	params map[string]string
+	// detail is what the audit log tells of the call beyond its path.
+	detail string
 }
 
 // answer is what a handler answers; nothing is sent before it is audited.

@@ -34,7 +34,7 @@ func (f fakeIdentity) Peer(tls.ConnectionState) (identity.Peer, error) {
 }
 
 func (f fakeIdentity) Facts() identity.Facts {
-	return identity.Facts{Deployment: "shop", Node: "web1", Incarnation: 1, Enrolled: f.enrolled, Key: "sha256:00"}
+	return identity.Facts{Deployment: "shop", Node: "web1", Incarnation: 1, Enrolled: f.enrolled, Key: "sha256:00", CAs: []api.TrustedCA{{Pin: "sha256:ca"}}}
 }
 
 func (f fakeIdentity) Conditions() []api.Condition { return nil }

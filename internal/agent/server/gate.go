@@ -99,6 +99,9 @@ func (s *Server) record(c *call, a answer, began time.Time, audited bool) {
 		"method", c.Method, "path", c.URL.Path, "status", a.status,
 		"actor", c.caller.Actor, "role", c.caller.Role, "peer", c.RemoteAddr, "took", s.Now().Sub(began).String(),
 	}
+	if c.detail != "" {
+		fields = append(fields, "about", c.detail)
+	}
 	if a.operation != "" {
 		fields = append(fields, "op", a.operation)
 	}
@@ -112,6 +115,7 @@ func (s *Server) record(c *call, a answer, began time.Time, audited bool) {
 	entry := api.AuditEntry{
 		Time: s.Now().UTC(), Actor: c.caller.Actor, Role: c.caller.Role, Peer: c.RemoteAddr,
 		Method: c.Method, Path: c.URL.Path, Status: a.status, Operation: a.operation,
+		Detail: c.detail,
 	}
 	if problem != nil {
 		entry.Problem = problem.Type

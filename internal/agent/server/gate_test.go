@@ -6,9 +6,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
 func TestWrongMachine(t *testing.T) {
@@ -52,6 +54,15 @@ func TestWrongMachine(t *testing.T) {
 }
 
 func TestAudit(t *testing.T) {
+	seed, err := pki.ParseSeed("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := pki.NewAuthority(seed, "shop", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := pki.Bundle{authority.Certificate()}
 	const machine = api.HeaderMachine
 	tests := map[string]struct {
 		role         api.Role
@@ -88,7 +99,11 @@ func TestAudit(t *testing.T) {
 		},
 		"a proof that does not hold": {
 			api.RoleAdmin, "POST", "/v1/enroll:finish", []string{machine, "web1"},
-			&api.AuditEntry{Status: 403, Problem: api.ProblemProof},
+			&api.AuditEntry{Status: 403, Problem: api.ProblemProof, Detail: "to trust none that can be read; trusted before sha256:ca"},
+		},
+		"a renewal, with the CAs by pin": {
+			api.RoleAdmin, "POST", "/v1/identity:renew", []string{machine, "web1"},
+			&api.AuditEntry{Status: 200, Detail: "to trust " + pki.KeyPin(bundle[0]) + "; trusted before sha256:ca"},
 		},
 	}
 	for name, test := range tests {
@@ -101,6 +116,8 @@ func TestAudit(t *testing.T) {
 				body = `{"spec":{}}`
 			case strings.HasSuffix(test.path, ":finish"):
 				body = `{}`
+			case strings.HasSuffix(test.path, ":renew"):
+				body = string(api.Encode(api.Certification{CA: bundle.PEM()}))
 			}
 			b.call(test.method, test.path, body, test.headers...)
 			entries := b.entries()

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
 // apiVersions is what the agent speaks.
@@ -27,7 +29,7 @@ func (s *Server) info(c *call) (answer, error) {
 		Version:    s.Facts.Version, APIVersions: apiVersions(), Features: []string{},
 		ImageID: s.Facts.ImageID, BootID: s.Facts.BootID, BootedAt: s.Facts.BootedAt,
 		Time: s.Now().UTC(),
-		Key:  facts.Key, CertificateExpires: facts.Expires,
+		Key:  facts.Key, CertificateExpires: facts.Expires, TrustedCAs: facts.CAs,
 	}), nil
 }
 
@@ -45,6 +47,7 @@ func (s *Server) enrollFinish(c *call) (answer, error) {
 	if err := c.decode(&grant); err != nil {
 		return answer{}, err
 	}
+	c.detail = s.aboutCAs(grant.CA)
 	enrolled, err := s.Identity.Finish(*c.TLS, grant)
 	return ok(enrolled), err
 }
@@ -54,8 +57,23 @@ func (s *Server) renew(c *call) (answer, error) {
 	if err := c.decode(&renewal); err != nil {
 		return answer{}, err
 	}
+	c.detail = s.aboutCAs(renewal.CA)
 	enrolled, err := s.Identity.Renew(*c.TLS, renewal)
 	return ok(enrolled), err
+}
+
+// aboutCAs tells the audit log which CAs a machine was to trust, and which it
+// trusted before, by their pins.
+func (s *Server) aboutCAs(asked []string) string {
+	pins := []string{"none that can be read"}
+	if bundle, err := pki.ParseBundle(asked); err == nil {
+		pins = bundle.Pins()
+	}
+	var before []string
+	for _, ca := range s.Identity.Facts().CAs {
+		before = append(before, ca.Pin)
+	}
+	return "to trust " + strings.Join(pins, ", ") + "; trusted before " + strings.Join(before, ", ")
 }
 
 func (s *Server) leaf(c *call) (answer, error) {

@@ -79,6 +79,9 @@ func (s machineStatus) String() string {
 	}
 	fmt.Fprintf(&b, "%s of deployment %s, incarnation %d, certificate until %s\n", m.Node, m.Deployment, m.Incarnation, m.CertificateExpires.UTC().Format(time.DateOnly))
 	fmt.Fprintf(&b, "agent %s, image %s, booted %s\n", m.Version, orNone(m.ImageID), clock(m.BootedAt))
+	for _, ca := range m.TrustedCAs {
+		fmt.Fprintf(&b, "trusts CA %s until %s (%s)\n", ca.Pin, ca.Expires.UTC().Format(time.DateOnly), ca.Name)
+	}
 	conditions(&b, "", m.Conditions)
 	b.WriteByte('\n')
 	if len(s.Components) == 0 {

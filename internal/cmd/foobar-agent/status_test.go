@@ -21,6 +21,7 @@ func enrolledMachine() machineStatus {
 	return machineStatus{Machine: api.Info{
 		Health:     api.Health{Node: "web1", Incarnation: 2, Enrolled: true},
 		Deployment: "shop", Version: "0.1.0", ImageID: "2026.5.0", BootedAt: noon(), CertificateExpires: noon().AddDate(10, 0, 0),
+		TrustedCAs: []api.TrustedCA{{Pin: "sha256:c4ce063e", Name: "foobar CA of shop", Expires: noon().AddDate(50, 0, 0)}},
 	}}
 }
 
