@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -16,9 +17,53 @@ type Write struct {
 	// TimeoutSeconds bounds the operation once it runs; waiting in the queue
 	// does not count. Zero means the agent's default of 300.
 	TimeoutSeconds int `json:"timeout_seconds,omitempty"`
+	// Owner is the lineage of the resource that writes: who owns the component
+	// from then on. See [Ownership].
+	Owner string `json:"owner,omitempty"`
+	// TakesOver is the owner from whom the write takes the component over,
+	// because the plan showed it. A write is refused with [ProblemOwned] if the
+	// component belongs to anybody else than Owner and TakesOver.
+	TakesOver string `json:"takes_over,omitempty"`
+	// Approved marks a dry run as the repetition of one whose answer was
+	// approved: the agent answers what it answered then, as far as it can.
+	Approved bool `json:"approved,omitempty"`
 	// Forget names machines that are gone for good: a deletion does not wait
 	// for their part in it. Only a deletion takes it.
 	Forget []string `json:"forget,omitempty"`
+}
+
+// CheckOwner reports why owner cannot be a lineage; nil if it can. Empty is none.
+func CheckOwner(owner string) error {
+	if len(owner) > MaxOwnerLength {
+		return fmt.Errorf("%q has %d characters; at most %d are allowed", owner, len(owner), MaxOwnerLength)
+	}
+	return nil
+}
+
+// MaxOwnerLength bounds a lineage, in bytes: 128 random bits in hexadecimal
+// need 32.
+const MaxOwnerLength = 64
+
+// Ownership tells who owns a component: one resource in one Terraform state.
+type Ownership struct {
+	// Owner is the resource's lineage, a random text that was made when the
+	// resource was created or imported. Empty means that nobody owns it.
+	Owner string `json:"owner,omitempty"`
+	// Actor and Time tell who made Owner the owner, and when.
+	Actor string    `json:"actor,omitempty"`
+	Time  time.Time `json:"time,omitzero"`
+}
+
+// By describes who it was and when, for a person.
+func (o Ownership) By() string {
+	return fmt.Sprintf("%s at %s", o.Actor, o.Time.UTC().Format("2006-01-02 15:04:05 UTC"))
+}
+
+// Claiming is the body of PUT /v1/{kind}/{name}:own, which changes the owner of
+// a component and nothing else of it.
+type Claiming struct {
+	Owner     string `json:"owner"`
+	TakesOver string `json:"takes_over,omitempty"`
 }
 
 // Component is what GET /v1/{kind}/{name} answers.
@@ -41,6 +86,8 @@ type Component struct {
 	// AppliedAt and Actor tell when and by whom Spec was applied.
 	AppliedAt time.Time `json:"applied_at"`
 	Actor     string    `json:"actor"`
+	// Ownership tells whose it is.
+	Ownership Ownership `json:"ownership"`
 }
 
 // Drift is one file or unit that differs from what was recorded.
@@ -97,6 +144,17 @@ type Plan struct {
 	Changes []Change `json:"changes,omitempty"`
 	// Conditions are warnings worth showing before the apply.
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Adopts is set if the write would adopt a component that another owner has,
+	// or is creating right now.
+	Adopts *Adoption `json:"adopts,omitempty"`
+}
+
+// Adoption is what there is to know of a component before it is adopted.
+type Adoption struct {
+	// Ownership tells whose it is, and since when.
+	Ownership
+	// Applied tells who applied it last, and when.
+	Applied Ownership `json:"applied"`
 }
 
 // ChangeAction is what happens to a file or a unit.
@@ -127,6 +185,7 @@ type Listed struct {
 	Generation int64     `json:"generation"`
 	AppliedAt  time.Time `json:"applied_at"`
 	Actor      string    `json:"actor"`
+	Ownership  Ownership `json:"ownership"`
 	// Claims are the ports that the component holds.
 	Claims []Claim `json:"claims,omitempty"`
 }

@@ -77,8 +77,10 @@ type Operation struct {
 	// Impact is what it costs the traffic, empty until it has got that far.
 	Impact Impact `json:"impact,omitempty"`
 	// Runs counts how often it was started: more than 1 after a failure, or where a repeated create repaired drift.
-	Runs    int       `json:"runs"`
-	Actor   string    `json:"actor"`
+	Runs  int    `json:"runs"`
+	Actor string `json:"actor"`
+	// Owner is whose the component is after an apply, see [Ownership].
+	Owner   string    `json:"owner,omitempty"`
 	Created time.Time `json:"created"`
 	// Ended is zero until the operation is done.
 	Ended time.Time `json:"ended,omitzero"`
@@ -88,10 +90,11 @@ type Operation struct {
 
 // OperationID derives the id of an operation from all that it depends on, so
 // that the same change asked for twice is the same operation. The spec holds
-// the version of its secrets; their values have no part in the id.
-func OperationID(verb Verb, id ID, base int64, spec json.RawMessage) string {
+// the version of its secrets; their values have no part in the id. The owner
+// has one: two states that ask for the same do not share an operation.
+func OperationID(verb Verb, id ID, base int64, spec json.RawMessage, owner string) string {
 	h := sha256.New()
-	for _, part := range []string{string(verb), string(id.Kind), id.Name, fmt.Sprint(base), string(spec)} {
+	for _, part := range []string{string(verb), string(id.Kind), id.Name, fmt.Sprint(base), string(spec), owner} {
 		_, _ = fmt.Fprintf(h, "%d:%s,", len(part), part) // length-prefixed: no two inputs run together
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])

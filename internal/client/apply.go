@@ -85,12 +85,12 @@ func failure(op api.Operation) error {
 }
 
 // changeCall returns the request of a change. That of a deletion says only how
-// long it may take and whom it forgets.
+// long it may take, who owns the component and whom it forgets.
 func changeCall(verb api.Verb, c Change) call {
 	request := call{
 		method: http.MethodPut, path: componentPath(c.ID), body: api.Encode(c.Write),
 		header: http.Header{
-			api.HeaderOperation:  {api.OperationID(verb, c.ID, c.Base, c.Write.Spec)},
+			api.HeaderOperation:  {api.OperationID(verb, c.ID, c.Base, c.Write.Spec, c.Write.Owner)},
 			api.HeaderGeneration: {strconv.FormatInt(c.Base, 10)},
 		},
 	}
@@ -98,8 +98,10 @@ func changeCall(verb api.Verb, c Change) call {
 		request.method = http.MethodDelete
 		request.body = api.Encode(struct {
 			TimeoutSeconds int      `json:"timeout_seconds,omitempty"`
+			Owner          string   `json:"owner,omitempty"`
+			TakesOver      string   `json:"takes_over,omitempty"`
 			Forget         []string `json:"forget,omitempty"`
-		}{c.Write.TimeoutSeconds, c.Write.Forget})
+		}{c.Write.TimeoutSeconds, c.Write.Owner, c.Write.TakesOver, c.Write.Forget})
 	}
 	return request
 }

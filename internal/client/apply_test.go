@@ -154,7 +154,7 @@ func TestApplySendsWhatItsIdIsMadeOf(t *testing.T) {
 		t.Errorf("got %s", bodies[0])
 	}
 	h := calls[0].Header
-	if want := api.OperationID(api.VerbApply, change().ID, 3, write.Spec); h.Get(api.HeaderOperation) != want {
+	if want := api.OperationID(api.VerbApply, change().ID, 3, write.Spec, ""); h.Get(api.HeaderOperation) != want {
 		t.Errorf("the operation's id is %s, that of the spec as sent %s", h.Get(api.HeaderOperation), want)
 	}
 	if h.Get(api.HeaderGeneration) != "3" || h.Get(api.HeaderMachine) != "web1" || h.Get("Content-Type") != "application/json" {
@@ -172,7 +172,7 @@ func TestDeleteSendsNeitherSpecNorSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls, bodies := f.requests(http.MethodDelete)
-	if want := api.OperationID(api.VerbDelete, change().ID, 3, nil); len(calls) != 1 || calls[0].Header.Get(api.HeaderOperation) != want || bodies[0] != `{"timeout_seconds":60,"forget":["web3"]}` {
+	if want := api.OperationID(api.VerbDelete, change().ID, 3, nil, ""); len(calls) != 1 || calls[0].Header.Get(api.HeaderOperation) != want || bodies[0] != `{"timeout_seconds":60,"forget":["web3"]}` {
 		t.Errorf("got %v %v", calls, bodies)
 	}
 }

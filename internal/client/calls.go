@@ -68,6 +68,14 @@ func (m *Machine) Plan(ctx context.Context, id api.ID, base int64, write api.Wri
 	return plan, err
 }
 
+// Own makes a resource the owner of a component, and changes nothing else of
+// it. An [api.ProblemOwned] says that it belongs to a third.
+func (m *Machine) Own(ctx context.Context, id api.ID, claiming api.Claiming) (api.Ownership, error) {
+	var ownership api.Ownership
+	_, err := m.do(ctx, call{method: http.MethodPut, path: componentPath(id) + ":own", body: api.Encode(claiming)}, &ownership)
+	return ownership, err
+}
+
 // Require returns a [TooOld] if the agent that gave info lacks API version v1
 // or one of the features.
 func Require(info api.Info, features ...string) error {

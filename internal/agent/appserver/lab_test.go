@@ -103,7 +103,7 @@ func (s *stand) deleteAll() {
 	}
 	for _, c := range listing.Components {
 		s.serial++
-		id := api.OperationID(api.VerbDelete, c.ID, c.Generation, api.Encode(s.serial))
+		id := api.OperationID(api.VerbDelete, c.ID, c.Generation, api.Encode(s.serial), "")
 		op, err := s.runner.Delete(context.Background(), operation.Request{ID: c.ID, Operation: id, Base: c.Generation, Actor: "test"})
 		if err != nil {
 			s.Error(err)
@@ -143,7 +143,7 @@ func (s *stand) try(name string, spec api.AppServer, secrets map[string]api.Secr
 	}
 	raw := api.Encode(spec)
 	op, err := s.runner.Apply(context.Background(), operation.Request{
-		ID: app(name), Operation: api.OperationID(api.VerbApply, app(name), base, raw), Base: base, Actor: "test",
+		ID: app(name), Operation: api.OperationID(api.VerbApply, app(name), base, raw, ""), Base: base, Actor: "test",
 		Write: api.Write{Spec: raw, Secrets: secrets},
 	})
 	if err != nil {

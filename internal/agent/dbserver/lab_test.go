@@ -208,7 +208,7 @@ func (s *stand) delete() {
 	}
 	s.serial++
 	op, err := s.runner.Delete(context.Background(), operation.Request{
-		ID: id, Operation: api.OperationID(api.VerbDelete, id, base, api.Encode(s.serial)), Base: base, Actor: "test",
+		ID: id, Operation: api.OperationID(api.VerbDelete, id, base, api.Encode(s.serial), ""), Base: base, Actor: "test",
 	})
 	if err != nil {
 		s.Fatal(err)

@@ -116,7 +116,7 @@ func (s *stand) delete() {
 	}
 	s.serial++
 	op, err := s.runner.Delete(context.Background(), operation.Request{
-		ID: id, Operation: api.OperationID(api.VerbDelete, id, base, api.Encode(s.serial)), Base: base, Actor: "test",
+		ID: id, Operation: api.OperationID(api.VerbDelete, id, base, api.Encode(s.serial), ""), Base: base, Actor: "test",
 	})
 	if err != nil {
 		s.Fatal(err)
@@ -149,7 +149,7 @@ func (s *stand) try(spec api.LoadBalancer) api.Operation {
 	s.Helper()
 	base, raw := s.base(), api.Encode(spec)
 	op, err := s.runner.Apply(context.Background(), operation.Request{
-		ID: id, Operation: api.OperationID(api.VerbApply, id, base, raw), Base: base, Actor: "test", Write: api.Write{Spec: raw},
+		ID: id, Operation: api.OperationID(api.VerbApply, id, base, raw, ""), Base: base, Actor: "test", Write: api.Write{Spec: raw},
 	})
 	if err != nil {
 		s.Fatalf("apply: %v", err)

@@ -36,15 +36,17 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 	case record == nil:
 		return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
 			Detail: fmt.Sprintf("generation %d of %s is expected, but there is none on this machine: it was removed, or the machine was rebuilt", j.Base, j.ID)}
+	case j.creates() && !sameSpec(j.kind, j.spec, record.Spec):
+		return refused, &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
+			Detail: fmt.Sprintf("another spec of %s was applied by %s; import it to manage it here", j.ID, record.by())}
+	case !j.mayWrite(record.Ownership.Owner):
+		return refused, owned(j.ID, record)
 	case j.Base == record.Generation && j.verb == api.VerbDelete:
 		return change, nil
 	case j.verb == api.VerbApply && sameSpec(j.kind, j.spec, record.Spec) && (j.Base == 0 || j.Base == record.Generation):
 		return adopt, nil
 	case j.Base == record.Generation:
 		return change, nil
-	case j.Base == 0 && j.verb == api.VerbApply:
-		return refused, &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
-			Detail: fmt.Sprintf("another spec of %s was applied by %s; import it to manage it here", j.ID, record.by())}
 	}
 	return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
 		Detail: fmt.Sprintf("generation %d of %s is expected, but generation %d was applied by %s; plan again", j.Base, j.ID, record.Generation, record.by())}
@@ -88,6 +90,9 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			return 0, err
 		}
 		if intact {
+			if err := r.hand(record, j.Write.Owner, j.Actor); err != nil {
+				return 0, err
+			}
 			r.log.event(j.Operation, api.PhaseCommit, "nothing to do: generation %d stands as it was applied", record.Generation)
 			return record.Generation, nil
 		}
@@ -393,6 +398,7 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 	updated := Record{
 		ID: j.ID, Generation: next(record), Spec: spec, Hash: hex.EncodeToString(hash[:]),
 		AppliedAt: r.Clock().UTC(), Actor: j.Actor, Operation: j.Operation, Run: j.run, SecretsVersion: to.secrets.Version,
+		Ownership: r.ownership(record, j.Write.Owner, j.Actor),
 	}
 	var from *converge.Applied
 	if record != nil {

@@ -77,12 +77,12 @@ func request(name string, base int64, spec operationtest.Spec) operation.Request
 	raw := api.Encode(spec)
 	return operation.Request{
 		ID: id(name), Base: base, Actor: "tester", Write: api.Write{Spec: raw},
-		Operation: api.OperationID(api.VerbApply, id(name), base, raw),
+		Operation: api.OperationID(api.VerbApply, id(name), base, raw, ""),
 	}
 }
 
 func deletion(name string, base int64) operation.Request {
-	return operation.Request{ID: id(name), Base: base, Actor: "tester", Operation: api.OperationID(api.VerbDelete, id(name), base, nil)}
+	return operation.Request{ID: id(name), Base: base, Actor: "tester", Operation: api.OperationID(api.VerbDelete, id(name), base, nil, "")}
 }
 
 // await returns an operation once it is done.

@@ -19,7 +19,7 @@ func (r *Runner) List(context.Context) (api.Listing, error) {
 	}
 	listing := api.Listing{Components: []api.Listed{}}
 	for _, record := range records {
-		listed := api.Listed{ID: record.ID, Generation: record.Generation, AppliedAt: record.AppliedAt, Actor: record.Actor}
+		listed := api.Listed{ID: record.ID, Generation: record.Generation, AppliedAt: record.AppliedAt, Actor: record.Actor, Ownership: record.Ownership}
 		if kind := r.kinds[record.Kind]; kind != nil {
 			listed.Claims = claims(kind, record)
 		}
@@ -98,7 +98,7 @@ func (r *Record) component(seen inspection) api.Component {
 	return api.Component{
 		ID: r.ID, Generation: r.Generation, Spec: seen.spec, Observed: seen.observed,
 		Drift: seen.drift, Conditions: seen.conditions, Status: seen.status,
-		AppliedAt: r.AppliedAt, Actor: r.Actor,
+		AppliedAt: r.AppliedAt, Actor: r.Actor, Ownership: r.Ownership,
 	}
 }
 
@@ -176,10 +176,24 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 	if impact, begun := r.begun(j, record); begun {
 		return api.Plan{Impact: impact}, nil
 	}
+	adopts := r.adopts(j, record)
+	if j.creates() && adopts != nil { // what an apply has to say that it takes over, a plan shows
+		j.Write.TakesOver = adopts.Owner
+	}
 	how, err := r.admit(j, record)
 	if err != nil {
 		return api.Plan{}, err
 	}
+	plan, err := r.foresee(ctx, j, record, how)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	plan.Adopts = adopts
+	return r.answered.settle(j, plan)
+}
+
+// foresee returns what an apply that is admitted would do.
+func (r *Runner) foresee(ctx context.Context, j job, record *Record, how admission) (api.Plan, error) {
 	if how == adopt {
 		if intact, err := r.intact(ctx, j, record); err != nil || intact {
 			return api.Plan{Impact: api.ImpactNone}, err
@@ -192,7 +206,7 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 // work, or has just ended: whoever asked for it was killed, and plans again.
 // What that costs was found when it began.
 func (r *Runner) begun(j job, record *Record) (api.Impact, bool) {
-	op, known := r.log.get(api.OperationID(j.verb, j.ID, j.Base, j.Write.Spec))
+	op, known := r.log.get(api.OperationID(j.verb, j.ID, j.Base, j.Write.Spec, j.Write.Owner))
 	joins := known && (!op.State.Done() || made(op, record))
 	return op.Impact, joins && j.Base > 0 && op.Impact != ""
 }

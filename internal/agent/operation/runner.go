@@ -64,6 +64,7 @@ type Runner struct {
 	mu sync.Mutex
 	// components holds what is going on with each component.
 	components map[api.ID]*component
+	answered   answers
 	running    sync.WaitGroup
 }
 
@@ -285,7 +286,7 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 func (j job) operation(earlier api.Operation, now time.Time) api.Operation {
 	op := api.Operation{
 		ID: j.Operation, Verb: j.verb, Component: j.ID, State: api.OperationQueued,
-		BaseGeneration: j.Base, Runs: earlier.Runs + 1, Actor: j.Actor, Created: now,
+		BaseGeneration: j.Base, Runs: earlier.Runs + 1, Actor: j.Actor, Owner: j.Write.Owner, Created: now,
 	}
 	if earlier.Runs > 0 {
 		op.Created = earlier.Created

@@ -25,6 +25,8 @@ type Record struct {
 	Applied   converge.Applied `json:"applied"`
 	AppliedAt time.Time        `json:"applied_at"`
 	Actor     string           `json:"actor"`
+	// Ownership tells whose it is.
+	Ownership api.Ownership `json:"ownership"`
 	// Operation is the id of the operation that applied it, Run which of its
 	// runs did, from 1.
 	Operation string `json:"operation"`

@@ -57,7 +57,7 @@ func (s *Server) put(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	op := api.OperationID(api.VerbApply, id, base, write.Spec)
+	op := api.OperationID(api.VerbApply, id, base, write.Spec, write.Owner)
 	if err := c.checkOperation(op); err != nil {
 		return answer{}, err
 	}
@@ -66,7 +66,27 @@ func (s *Server) put(c *call) (answer, error) {
 	}))
 }
 
-// delete takes a body only for its timeout and for whom it forgets.
+// own changes the owner of a component.
+func (s *Server) own(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	var claiming api.Claiming
+	if err := c.decode(&claiming); err != nil {
+		return answer{}, err
+	}
+	if claiming.Owner == "" {
+		return answer{}, violation("/owner", "is missing: give the lineage of the new owner")
+	}
+	if err := checkOwners(claiming.Owner, claiming.TakesOver); err != nil {
+		return answer{}, err
+	}
+	ownership, err := s.Runner.Own(c.Context(), id, claiming, c.caller.Actor)
+	return ok(ownership), err
+}
+
+// delete takes a body only for its timeout, its owner and for whom it forgets.
 func (s *Server) delete(c *call) (answer, error) {
 	id, err := c.component()
 	if err != nil {
@@ -76,12 +96,12 @@ func (s *Server) delete(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	op := api.OperationID(api.VerbDelete, id, base, nil)
-	if err := c.checkOperation(op); err != nil {
-		return answer{}, err
-	}
 	write, err := c.deletion()
 	if err != nil {
+		return answer{}, err
+	}
+	op := api.OperationID(api.VerbDelete, id, base, nil, write.Owner)
+	if err := c.checkOperation(op); err != nil {
 		return answer{}, err
 	}
 	return accepted(s.Runner.Delete(c.Context(), operation.Request{
@@ -114,6 +134,9 @@ func (c *call) write() (api.Write, error) {
 	if w.Forget != nil {
 		return w, violation("/forget", "only a deletion forgets machines")
 	}
+	if err := checkOwners(w.Owner, w.TakesOver); err != nil {
+		return w, err
+	}
 	return w, checkTimeout(w)
 }
 
@@ -128,7 +151,10 @@ func (c *call) deletion() (api.Write, error) {
 		return w, err
 	}
 	if w.Spec != nil || w.Secrets != nil {
-		return w, violation("", "a deletion takes no spec and no secrets, only timeout_seconds and forget")
+		return w, violation("", "a deletion takes no spec and no secrets, only timeout_seconds, owner, takes_over and forget")
+	}
+	if err := checkOwners(w.Owner, w.TakesOver); err != nil {
+		return w, err
 	}
 	for i, name := range w.Forget {
 		if err := api.CheckName(name); err != nil {
@@ -136,6 +162,16 @@ func (c *call) deletion() (api.Write, error) {
 		}
 	}
 	return w, checkTimeout(w)
+}
+
+func checkOwners(owner, takesOver string) error {
+	var found api.Violations
+	for at, lineage := range map[api.Pointer]string{"/owner": owner, "/takes_over": takesOver} {
+		if err := api.CheckOwner(lineage); err != nil {
+			found.Add(at, "%s", err)
+		}
+	}
+	return found.Problem()
 }
 
 func checkTimeout(w api.Write) error {

@@ -20,7 +20,7 @@ const spec = `{"engine":"haproxy"}`
 // applyHeaders are those of a create with that spec.
 func applyHeaders(base string, spec string) []string {
 	n := map[string]int64{"0": 0, "7": 7}[base]
-	return []string{api.HeaderGeneration, base, api.HeaderOperation, api.OperationID(api.VerbApply, www(), n, []byte(spec))}
+	return []string{api.HeaderGeneration, base, api.HeaderOperation, api.OperationID(api.VerbApply, www(), n, []byte(spec), "")}
 }
 
 func TestPutStartsTheOperation(t *testing.T) {
@@ -102,12 +102,13 @@ func TestABodyThatBreaksOffIsRefused(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
-	id := api.OperationID(api.VerbDelete, www(), 4, nil)
+	id := api.OperationID(api.VerbDelete, www(), 4, nil, "")
 	headers := []string{api.HeaderGeneration, `"4"`, api.HeaderOperation, id}
 	tests := map[string]struct{ body, want string }{
 		"without a body":  {"", ""},
 		"with a timeout":  {`{"timeout_seconds":30}`, ""},
 		"with forgotten":  {`{"forget":["web3"]}`, ""},
+		"with no owner":   {`{"owner":"` + strings.Repeat("b", 65) + `"}`, "/owner"},
 		"with no machine": {`{"forget":["Web 3"]}`, "/forget/0"},
 		"with a spec":     {`{"spec":{}}`, "takes no spec and no secrets"},
 		"with secrets":    {`{"secrets":{}}`, "takes no spec and no secrets"},
@@ -237,5 +238,29 @@ func TestHealthAndInfo(t *testing.T) {
 	}
 	if health := read[api.Health](t, newBench(t, false).call("GET", "/v1/health", "")); health.Enrolled || health.Incarnation != 1 {
 		t.Errorf("health %+v", health)
+	}
+}
+
+func TestOwn(t *testing.T) {
+	const path = "/v1/load-balancer/www:own"
+	for name, test := range map[string]struct{ body, want string }{
+		"for a lineage":    {`{"owner":"b","takes_over":"a"}`, ""},
+		"for nobody":       {`{}`, "/owner: is missing"},
+		"without a body":   {``, "the body is missing"},
+		"for a long story": {`{"owner":"` + strings.Repeat("b", 65) + `"}`, "at most 64"},
+		"from a long one":  {`{"owner":"b","takes_over":"` + strings.Repeat("b", 65) + `"}`, "at most 64"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, true)
+			answer := b.change("PUT", path, test.body)
+			if test.want != "" {
+				wantProblem(t, answer, api.ProblemInvalid, test.want)
+				return
+			}
+			w := b.runner.requests[0].Write
+			if got := read[api.Ownership](t, answer); answer.Code != http.StatusOK || got.Owner != "b" || w.Owner != "b" || w.TakesOver != "a" {
+				t.Errorf("%d %s, asked %+v", answer.Code, answer.Body, w)
+			}
+		})
 	}
 }

@@ -84,6 +84,11 @@ func (f *fakeRunner) Delete(_ context.Context, r operation.Request) (api.Operati
 	return f.start(r)
 }
 
+func (f *fakeRunner) Own(_ context.Context, id api.ID, c api.Claiming, actor string) (api.Ownership, error) {
+	f.requests = append(f.requests, operation.Request{ID: id, Actor: actor, Write: api.Write{Owner: c.Owner, TakesOver: c.TakesOver}})
+	return api.Ownership{Owner: c.Owner, Actor: actor}, f.err
+}
+
 func (f *fakeRunner) start(r operation.Request) (api.Operation, error) {
 	f.requests = append(f.requests, r)
 	return api.Operation{ID: r.Operation, Component: r.ID, State: f.state, Actor: r.Actor}, f.err

@@ -74,8 +74,8 @@ func TestAudit(t *testing.T) {
 		"a dry run is not audited": {api.RoleReader, "POST", "/v1/load-balancer/www:plan", nil, nil},
 		"a change": {
 			api.RoleAdmin, "DELETE", "/v1/load-balancer/www",
-			[]string{machine, "web1", api.HeaderGeneration, "4", api.HeaderOperation, api.OperationID(api.VerbDelete, www(), 4, nil)},
-			&api.AuditEntry{Status: 202, Operation: api.OperationID(api.VerbDelete, www(), 4, nil)},
+			[]string{machine, "web1", api.HeaderGeneration, "4", api.HeaderOperation, api.OperationID(api.VerbDelete, www(), 4, nil, "")},
+			&api.AuditEntry{Status: 202, Operation: api.OperationID(api.VerbDelete, www(), 4, nil, "")},
 		},
 		"a change that is invalid": {
 			api.RoleAdmin, "DELETE", "/v1/load-balancer/www", []string{machine, "web1"},

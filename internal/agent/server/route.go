@@ -78,6 +78,7 @@ func routes() []route {
 
 		{"GET", "/v1/{kind}/{name}", readers, false, false, none, (*Server).get},
 		{"POST", "/v1/{kind}/{name}:plan", remote, false, false, body, (*Server).plan},
+		{"PUT", "/v1/{kind}/{name}:own", admin, false, true, body, (*Server).own},
 		{"PUT", "/v1/{kind}/{name}", admin, false, true, body, (*Server).put},
 		{"DELETE", "/v1/{kind}/{name}", admin, false, true, body, (*Server).delete},
 	}

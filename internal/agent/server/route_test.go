@@ -53,6 +53,7 @@ func expected() map[string]struct {
 		"GET /v1/replications/notes/copy":        {"node", false, false},
 		"GET /v1/load-balancer/www":              {readers, false, false},
 		"POST /v1/load-balancer/www:plan":        {"admin reader", false, false},
+		"PUT /v1/load-balancer/www:own":          {"admin", false, true},
 		"PUT /v1/load-balancer/www":              {"admin", false, true},
 		"DELETE /v1/load-balancer/www":           {"admin", false, true},
 		"GET /v1/app-server/shop":                {readers, false, false},

@@ -1,0 +1,144 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// mayWrite reports whether a job may change or remove what owner owns: its own,
+// nobody's, and what it says that it takes over.
+func (j job) mayWrite(owner string) bool {
+	return owner == "" || owner == j.Write.Owner || owner == j.Write.TakesOver
+}
+
+// owned is the problem of a write to what belongs to another owner.
+func owned(id api.ID, record *Record) error {
+	return &api.Problem{Type: api.ProblemOwned, Title: "The component belongs to another state",
+		Detail: fmt.Sprintf("%s belongs to another Terraform state since %s; it was last applied by %s. Nothing was changed", id, record.Ownership.By(), record.by())}
+}
+
+// ownership returns whose a component is after a write of owner. A write that
+// names no owner changes none.
+func (r *Runner) ownership(record *Record, owner, actor string) api.Ownership {
+	if record != nil && (owner == "" || owner == record.Ownership.Owner) {
+		return record.Ownership
+	}
+	if owner == "" {
+		return api.Ownership{}
+	}
+	return api.Ownership{Owner: owner, Actor: actor, Time: r.Clock().UTC()}
+}
+
+// hand records another owner of a component, and nothing else of it. The
+// caller has the component's turn.
+func (r *Runner) hand(record *Record, owner, actor string) error {
+	after := r.ownership(record, owner, actor)
+	if after == record.Ownership {
+		return nil
+	}
+	updated := *record
+	updated.Ownership = after
+	if err := replaceFile(filepath.Join(r.store.root, r.store.recordPath(record.ID)), api.Encode(updated)); err != nil {
+		return fmt.Errorf("record the owner of %s: %w", record.ID, err)
+	}
+	*record = updated
+	return nil
+}
+
+// Own changes the owner of a component; files, units and the generation stay.
+// It waits for an operation that is at work on the component.
+func (r *Runner) Own(ctx context.Context, id api.ID, claiming api.Claiming, actor string) (api.Ownership, error) {
+	if _, err := r.kind(id); err != nil {
+		return api.Ownership{}, err
+	}
+	r.mu.Lock()
+	c := r.component(id)
+	r.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return api.Ownership{}, context.Cause(ctx)
+	}
+	record, err := r.store.read(id)
+	switch {
+	case err != nil:
+		return api.Ownership{}, err
+	case record == nil:
+		return api.Ownership{}, notFound("component %s", id)
+	}
+	j := job{Request: Request{ID: id, Write: api.Write{Owner: claiming.Owner, TakesOver: claiming.TakesOver}}}
+	if !j.mayWrite(record.Ownership.Owner) {
+		return api.Ownership{}, owned(id, record)
+	}
+	if err := r.hand(record, claiming.Owner, actor); err != nil {
+		return api.Ownership{}, err
+	}
+	return record.Ownership, nil
+}
+
+// adopts returns whose component a create would adopt; nil if it creates one.
+// What another state is creating right now counts: the create will wait for it.
+func (r *Runner) adopts(j job, record *Record) *api.Adoption {
+	switch {
+	case !j.creates():
+		return nil
+	case record != nil && (j.Write.Owner == "" || record.Ownership.Owner != j.Write.Owner):
+		return &api.Adoption{Ownership: record.Ownership, Applied: api.Ownership{Actor: record.Actor, Time: record.AppliedAt}}
+	case record != nil:
+		return nil
+	}
+	if op, creating := r.log.creation(j.ID); creating && (j.Write.Owner == "" || op.Owner != j.Write.Owner) {
+		creator := api.Ownership{Owner: op.Owner, Actor: op.Actor, Time: op.Created}
+		return &api.Adoption{Ownership: creator, Applied: api.Ownership{Actor: op.Actor, Time: op.Created}}
+	}
+	return nil
+}
+
+// keepAnswers bounds how many answers to dry runs are remembered.
+const keepAnswers = 1024
+
+// answers remembers what dry runs were told, so that the one with which an
+// apply begins says what the approved plan said: Terraform takes another answer
+// for a bug of the provider. It is in memory alone, as a dry run writes nothing.
+type answers struct {
+	mu    sync.Mutex
+	last  map[string]api.Plan
+	order []string
+}
+
+// settle returns what a dry run is answered. A takeover that the approved plan
+// did not show is refused: somebody was faster.
+func (a *answers) settle(j job, plan api.Plan) (api.Plan, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := api.OperationID(j.verb, j.ID, j.Base, j.Write.Spec, "")
+	before, known := a.last[key]
+	if j.Write.Approved {
+		if !known {
+			return plan, nil
+		}
+		if plan.Adopts != nil && (before.Adopts == nil || before.Adopts.Owner != plan.Adopts.Owner) {
+			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
+				Detail: fmt.Sprintf("%s belongs to another Terraform state since %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
+		}
+		plan.Impact = before.Impact
+		return plan, nil
+	}
+	if !known {
+		a.order = append(a.order, key)
+	}
+	if a.last == nil {
+		a.last = map[string]api.Plan{}
+	}
+	a.last[key] = plan
+	if len(a.order) > keepAnswers {
+		delete(a.last, a.order[0])
+		a.order = a.order[1:]
+	}
+	return plan, nil
+}

@@ -1,0 +1,179 @@
+package operation_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// by returns a request as the resource with the lineage owner makes it, which
+// takes over from another.
+func by(r operation.Request, owner, from string) operation.Request {
+	verb := api.VerbApply
+	if r.Write.Spec == nil {
+		verb = api.VerbDelete
+	}
+	r.Actor, r.Write.Owner, r.Write.TakesOver = owner+"'s run", owner, from
+	r.Operation = api.OperationID(verb, r.ID, r.Base, r.Write.Spec, owner)
+	return r
+}
+
+func (m *machine) ownedBy(t *testing.T, name, owner string) {
+	t.Helper()
+	if o := m.get(t, name).Ownership; o.Owner != owner || o.Actor != owner+"'s run" || o.Time.IsZero() {
+		t.Errorf("the owner is %+v, not %s", o, owner)
+	}
+}
+
+func TestOnlyTheOwnerWrites(t *testing.T) {
+	m := start(t, t.TempDir())
+	first := spec(80, "one")
+	m.must(t, by(request("edge", 0, first), "a", ""))
+	m.ownedBy(t, "edge", "a")
+
+	for name, op := range map[string]api.Operation{
+		"the same again":     m.do(t, by(request("edge", 0, first), "b", "")),
+		"from somebody else": m.do(t, by(request("edge", 0, first), "b", "c")),
+		"without a name":     m.do(t, request("edge", 1, spec(80, "two"))),
+		"an update":          m.do(t, by(request("edge", 1, spec(80, "two")), "b", "")),
+		"an outdated update": m.do(t, by(request("edge", 7, spec(80, "two")), "b", "")),
+		"a deletion":         m.remove(t, by(deletion("edge", 1), "b", "")),
+		"a deletion unnamed": m.remove(t, deletion("edge", 1)),
+		"a foreign deletion": m.remove(t, by(deletion("edge", 1), "b", "c")),
+	} {
+		t.Log(name)
+		wantProblem(t, op, api.ProblemOwned, "another Terraform state", "a's run at 20")
+	}
+	wantProblem(t, m.do(t, by(request("edge", 0, spec(80, "two")), "b", "")), api.ProblemExists, "a's run", "import")
+	m.ownedBy(t, "edge", "a")
+
+	if op := m.must(t, by(request("edge", 0, first), "b", "a")); op.Generation != 1 {
+		t.Errorf("the takeover made generation %d", op.Generation)
+	}
+	m.ownedBy(t, "edge", "b")
+	m.must(t, by(request("edge", 1, spec(80, "two")), "c", "b"))
+	m.ownedBy(t, "edge", "c")
+	wantProblem(t, m.do(t, by(request("edge", 2, first), "b", "")), api.ProblemOwned, "c's run")
+	m.must(t, by(request("edge", 2, first), "c", ""))
+	if op := m.remove(t, by(deletion("edge", 3), "d", "c")); op.State != api.OperationApplied {
+		t.Errorf("a deletion that takes over failed: %v", op.Problem)
+	}
+}
+
+func TestWhatNobodyOwnsIsAnybodys(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, request("edge", 0, spec(80, "one")))
+	if o := m.get(t, "edge").Ownership; o != (api.Ownership{}) {
+		t.Errorf("it belongs to %+v", o)
+	}
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	m.ownedBy(t, "edge", "a")
+}
+
+func TestOwnershipIsHandedOverWithNothingElse(t *testing.T) {
+	root := t.TempDir()
+	m := start(t, root)
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	before := m.get(t, "edge")
+	own := func(owner, from string) error {
+		_, err := m.Own(t.Context(), id("edge"), api.Claiming{Owner: owner, TakesOver: from}, owner+"'s run")
+		return err
+	}
+	if err := own("b", ""); !api.IsProblem(err, api.ProblemOwned) {
+		t.Errorf("what belongs to another was handed over: %v", err)
+	}
+	if err := own("b", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := own("b", "a"); err != nil {
+		t.Errorf("asked again: %v", err)
+	}
+	if _, err := m.Own(t.Context(), id("none"), api.Claiming{Owner: "b"}, "b"); !api.IsProblem(err, api.ProblemNotFound) {
+		t.Errorf("of nothing: %v", err)
+	}
+	m.ownedBy(t, "edge", "b")
+	m.stop()
+	m.Wait()
+	after := start(t, root).get(t, "edge")
+	if after.Ownership.Owner != "b" {
+		t.Errorf("after a restart it belongs to %+v", after.Ownership)
+	}
+	if after.Ownership = before.Ownership; string(api.Encode(after)) != string(api.Encode(before)) {
+		t.Errorf("it is %+v, and was %+v", after, before)
+	}
+}
+
+func TestAPlanTellsWhatItWouldAdopt(t *testing.T) {
+	m := start(t, t.TempDir())
+	plan := func(w api.Write) (api.Plan, error) {
+		w.Spec = api.Encode(spec(80, "one"))
+		return m.Plan(t.Context(), id("edge"), 0, w)
+	}
+	adopts := func(want string) {
+		t.Helper()
+		p, err := plan(api.Write{})
+		if err != nil || p.Adopts == nil || p.Adopts.Owner != want || p.Adopts.Actor != want+"'s run" || p.Adopts.Applied.Actor != "a's run" || p.Adopts.Time.IsZero() {
+			t.Errorf("the plan is %+v, %v", p.Adopts, err)
+		}
+	}
+	if p, err := plan(api.Write{}); err != nil || p.Adopts != nil {
+		t.Errorf("of nothing: %+v, %v", p.Adopts, err)
+	}
+	gate := make(chan struct{})
+	begun := make(chan struct{})
+	m.kind.Gate = func(context.Context, converge.Change) error {
+		close(begun)
+		<-gate
+		return nil
+	}
+	create := by(request("edge", 0, spec(80, "one")), "a", "")
+	if _, err := m.Apply(t.Context(), create); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	adopts("a") // while it is being created
+	close(gate)
+	m.kind.Gate = nil
+	m.await(t, create.Operation)
+	adopts("a")
+	if p, err := plan(api.Write{Approved: true}); err != nil || p.Adopts == nil {
+		t.Errorf("what the plan showed: %+v, %v", p, err)
+	}
+	m.must(t, by(create, "b", "a")) // somebody was faster
+	_, err := plan(api.Write{Approved: true})
+	wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemOwned, "b's run", "plan again")
+	adopts("b")
+}
+
+func TestAnApprovedPlanKeepsItsImpact(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	now := api.ImpactReload
+	m.kind.Foresee = func(converge.Change) (api.Plan, error) { return api.Plan{Impact: now}, nil }
+	plan := func(approved bool) api.Impact {
+		t.Helper()
+		p, err := m.Plan(t.Context(), id("edge"), 1, api.Write{Spec: api.Encode(operationtest.Spec{Port: 80, Text: "one", Weight: 7}), Owner: "a", Approved: approved})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Impact
+	}
+	if got := plan(true); got != api.ImpactReload {
+		t.Errorf("without a plan before it: %s", got)
+	}
+	plan(false)
+	now = api.ImpactRestart
+	if got := plan(true); got != api.ImpactReload {
+		t.Errorf("approved was reload, and it is %s", got)
+	}
+	if got := plan(false); got != api.ImpactRestart {
+		t.Errorf("another plan shows %s", got)
+	}
+	if got := plan(true); got != api.ImpactRestart {
+		t.Errorf("approved was restart, and it is %s", got)
+	}
+}
