@@ -31,6 +31,8 @@ const (
 	ProblemExists ProblemType = "urn:foobar:problem:exists"
 	// ProblemCreating: an operation that has not ended is creating the component.
 	ProblemCreating ProblemType = "urn:foobar:problem:creating"
+	// ProblemDeleting: an operation that has not ended is removing the component.
+	ProblemDeleting ProblemType = "urn:foobar:problem:deleting"
 	// ProblemGeneration: If-Match named another generation than the present one.
 	ProblemGeneration ProblemType = "urn:foobar:problem:generation"
 	// ProblemOwned: the component belongs to another owner, and the call does
@@ -66,7 +68,7 @@ func (t ProblemType) Status() int {
 		return 422
 	case ProblemNotFound:
 		return 404
-	case ProblemExists, ProblemCreating, ProblemEnrolled, ProblemNotEnrolled:
+	case ProblemExists, ProblemCreating, ProblemDeleting, ProblemEnrolled, ProblemNotEnrolled:
 		return 409
 	case ProblemGeneration, ProblemOwned:
 		return 412

@@ -117,13 +117,13 @@ func (j *journal) unended() []api.Operation {
 	return out
 }
 
-// creation returns the operation that is to create a component, if one waits
-// or runs.
-func (j *journal) creation(id api.ID) (api.Operation, bool) {
+// unendedOf returns the operation that creates a component, or the one that
+// deletes it, if one waits or runs.
+func (j *journal) unendedOf(id api.ID, verb api.Verb) (api.Operation, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, t := range j.tasks {
-		if t.Component == id && t.Verb == api.VerbApply && t.BaseGeneration == 0 && !t.State.Done() {
+		if t.Component == id && t.Verb == verb && !t.State.Done() && (verb == api.VerbDelete || t.BaseGeneration == 0) {
 			return t.Operation, true
 		}
 	}

@@ -57,14 +57,22 @@ func (r *Runner) Get(ctx context.Context, id api.ID) (api.Component, error) {
 	return r.unsettled(id)
 }
 
-// recorded returns the record of a component. Where there is none its error
-// tells a component that is being created from one that is not there.
+// recorded returns the record of a component. While an operation creates or
+// deletes it the error says so: whether there is a component is not known
+// before that has ended.
 func (r *Runner) recorded(id api.ID) (*Record, error) {
-	creation, creating := r.log.creation(id) // asked first: once it has ended there is a record, or will be none
+	// Both are asked first: once they have ended the record is what they made of it.
+	creation, creating := r.log.unendedOf(id, api.VerbApply)
+	deletion, deleting := r.log.unendedOf(id, api.VerbDelete)
 	record, err := r.store.read(id)
 	switch {
-	case err != nil || record != nil:
-		return record, err
+	case err != nil:
+		return nil, err
+	case record != nil && deleting && deletion.BaseGeneration == record.Generation:
+		return nil, &api.Problem{Type: api.ProblemDeleting, Title: "The component is being removed",
+			Detail: fmt.Sprintf("operation %s of %s is removing %s and has not ended; read it again once it has", deletion.ID, deletion.Actor, id)}
+	case record != nil:
+		return record, nil
 	case creating:
 		return nil, &api.Problem{Type: api.ProblemCreating, Title: "The component is being created",
 			Detail: fmt.Sprintf("operation %s of %s is creating %s and has not ended; read it again once it has", creation.ID, creation.Actor, id)}

@@ -152,6 +152,38 @@ func TestAComponentThatIsBeingCreatedIsNotMissing(t *testing.T) {
 	}
 }
 
+func TestAComponentThatIsBeingDeletedIsNotThere(t *testing.T) {
+	for name, fault := range map[string]error{"which works": nil, "which fails": errors.New("a passing fault")} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			m.must(t, request("edge", 0, spec(80, "one")))
+			m.must(t, request("other", 0, spec(81, "one")))
+			entered, release := make(chan struct{}), make(chan struct{})
+			m.kind.Gate = func(_ context.Context, c converge.Change) error {
+				if c.Undo {
+					return nil
+				}
+				close(entered)
+				<-release
+				return fault
+			}
+			removal := deletion("edge", 1)
+			if _, err := m.Delete(t.Context(), removal); err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			_, err := m.Get(t.Context(), id("edge"))
+			close(release)
+			wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemDeleting, removal.Operation, "tester")
+			m.get(t, "other")
+			m.await(t, removal.Operation)
+			if _, err = m.Get(t.Context(), id("edge")); (err != nil) != (fault == nil) || fault == nil && !api.IsProblem(err, api.ProblemNotFound) {
+				t.Errorf("once the deletion has ended it is %v", err)
+			}
+		})
+	}
+}
+
 func TestAFailedOperationRunsAgain(t *testing.T) {
 	m := start(t, t.TempDir())
 	fault := errors.New("a passing fault")

@@ -149,23 +149,23 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	resp.Diagnostics.Append(tfutil.SetUnrecorded(ctx, resp.Private, unrecorded)...)
 }
 
-// creatingPause is how long a read waits before it asks again for a component
-// that is being created.
-const creatingPause = time.Second
+// underWayPause is how long a read waits before it asks again for a component
+// that is being created or removed.
+const underWayPause = time.Second
 
-// component asks the machine for the component. One that an apply which was
-// interrupted is still creating is waited for: its operation ends by itself.
+// component asks the machine for the component. One that a run which was
+// interrupted is still creating or removing is waited for: the operation ends by itself.
 func (r *Resource[M, S]) component(ctx context.Context, shared *Model) (api.Component, error) {
 	agent, err := r.data.Agents.Agent(shared.Machine)
 	if err != nil {
 		return api.Component{}, err
 	}
 	component, err := agent.Get(ctx, r.id(shared))
-	for api.IsProblem(err, api.ProblemCreating) {
+	for api.IsProblem(err, api.ProblemCreating) || api.IsProblem(err, api.ProblemDeleting) {
 		select {
 		case <-ctx.Done():
 			return api.Component{}, fmt.Errorf("%w: %w", err, context.Cause(ctx))
-		case <-time.After(creatingPause):
+		case <-time.After(underWayPause):
 		}
 		component, err = agent.Get(ctx, r.id(shared))
 	}

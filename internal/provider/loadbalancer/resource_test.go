@@ -203,20 +203,24 @@ func TestDriftThatTheConfigurationAcceptsIsApplied(t *testing.T) {
 	)
 }
 
-func TestAComponentThatIsBeingCreatedIsWaitedFor(t *testing.T) {
+// TestAnOperationUnderWayIsWaitedFor has a component read that an interrupted
+// run is still creating or removing.
+func TestAnOperationUnderWayIsWaitedFor(t *testing.T) {
 	machines := providertest.New("lb1")
-	creating := func() {
-		machines["lb1"].Fail(&api.Problem{Type: api.ProblemCreating, Title: "The component is being created"})
-		time.AfterFunc(2*time.Second, func() { machines["lb1"].Fail(nil) })
+	busy := func(problem api.ProblemType) func() {
+		return func() {
+			machines["lb1"].Fail(&api.Problem{Type: problem, Title: "An operation is under way"})
+			time.AfterFunc(time.Second, func() { machines["lb1"].Fail(nil) })
+		}
 	}
-	run(t, machines,
-		testresource.TestStep{Config: configuration()},
-		testresource.TestStep{PreConfig: creating, Config: configuration(), PlanOnly: true},
-		testresource.TestStep{
-			PreConfig: creating, ResourceName: address, ImportState: true, ImportStateId: "lb1@10.0.0.10/www",
-			ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"impact"},
-		},
-	)
+	steps := []testresource.TestStep{{Config: configuration()}}
+	for _, problem := range []api.ProblemType{api.ProblemCreating, api.ProblemDeleting} {
+		steps = append(steps, testresource.TestStep{PreConfig: busy(problem), Config: configuration(), PlanOnly: true})
+	}
+	run(t, machines, append(steps, testresource.TestStep{
+		PreConfig: busy(api.ProblemCreating), ResourceName: address, ImportState: true, ImportStateId: "lb1@10.0.0.10/www",
+		ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"impact"},
+	})...)
 }
 
 func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
