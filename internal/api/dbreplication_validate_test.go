@@ -78,7 +78,7 @@ func TestDBReplicationValidate(t *testing.T) {
 		"charset for a collation":  {charset("", "utf8mb4"), "/databases/notes/collation", "no collation"},
 		"no such collation":        {charset("", "default"), "/databases/notes/collation", "no collation"},
 		"collation of another set": {charset("latin1", "utf8mb4_bin"), "/databases/notes/collation", `of the character set "utf8mb4"`},
-		"own user":                 {user("foobar_repl", DBUser{PasswordVersion: 1}), "/users/foobar_repl", "server's own"},
+		"own user":                 {user("foobar_repl_web1", DBUser{PasswordVersion: 1}), "/users/foobar_repl_web1", "server's own"},
 		"no version":               {user("app", DBUser{}), "/users/app/password_version", "from 1"},
 		"privilege":                {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {"SUPER"}}}), "/users/app/grants/notes/0", `"SUPER" is no privilege`},
 		"no privilege":             {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {}}}), "/users/app/grants/notes", "is empty"},

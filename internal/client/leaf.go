@@ -36,6 +36,7 @@ func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceN
 	if err != nil {
 		return api.ServiceLeaf{}, fmt.Errorf("sign the leaf of service %s on machine %s: %w", name, m.target.Name, err)
 	}
+	names.Service = name
 	certificate, err := m.pool.credentials.signer.Service(public, names)
 	if err != nil {
 		return api.ServiceLeaf{}, err
@@ -63,7 +64,7 @@ func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.Servi
 		return fmt.Errorf("look at the leaf of service %s: %w", name, err)
 	}
 	machine := []string{pki.NodeDNSName(m.pool.credentials.deployment, m.target.Name), m.target.Name}
-	wanted := pki.ServiceNames{DNS: append(machine, besides.DNS...), IP: besides.IP}
+	wanted := pki.ServiceNames{Service: name, DNS: append(machine, besides.DNS...), IP: besides.IP}
 	if !leafDue(present, wanted, m.pool.credentials.signer, m.options.Now()) {
 		return nil
 	}
@@ -81,7 +82,8 @@ func leafDue(present api.ServiceLeaf, wanted pki.ServiceNames, signer *pki.Signe
 	if !ok {
 		return true
 	}
-	named := sameNames(certificate.DNSNames, wanted.DNS) && sameAddresses(certificate.IPAddresses, wanted.IP)
+	named := sameNames(certificate.DNSNames, wanted.DNS) && sameAddresses(certificate.IPAddresses, wanted.IP) &&
+		certificate.Subject.CommonName == wanted.DNS[0] && slices.Equal(certificate.Subject.OrganizationalUnit, []string{wanted.Service})
 	return !named || !now.Before(certificate.NotBefore.Add(pki.Backdate+pki.RenewAfter))
 }
 

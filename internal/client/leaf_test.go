@@ -88,7 +88,7 @@ func TestLeafIsIssuedOnlyWhenDue(t *testing.T) {
 	signed := func(by pki.Signer, ip net.IP, dns ...string) func(*service) {
 		return func(s *service) {
 			s.request()
-			s.sign(by, s.key, pki.ServiceNames{DNS: dns, IP: []net.IP{ip}})
+			s.sign(by, s.key, pki.ServiceNames{Service: "db", DNS: dns, IP: []net.IP{ip}})
 		}
 	}
 	for name, c := range map[string]struct {
@@ -97,11 +97,16 @@ func TestLeafIsIssuedOnlyWhenDue(t *testing.T) {
 		issued  bool
 		want    []string
 	}{
-		"none yet":                    {func(*service) {}, pki.ServiceNames{}, true, []string{node, bare}},
-		"asked for alone":             {(*service).request, pki.ServiceNames{}, true, []string{node, bare}},
-		"as wanted":                   {signed(shop, one, node, bare), pki.ServiceNames{IP: []net.IP{one}}, false, []string{node, bare, "10.0.0.1"}},
-		"a year old":                  {signed(lastYear, one, node, bare), pki.ServiceNames{IP: []net.IP{one}}, true, []string{node, bare, "10.0.0.1"}},
-		"with a name too many":        {signed(shop, one, extra, node, bare), pki.ServiceNames{IP: []net.IP{one}}, true, []string{node, bare, "10.0.0.1"}},
+		"none yet":             {func(*service) {}, pki.ServiceNames{}, true, []string{node, bare}},
+		"asked for alone":      {(*service).request, pki.ServiceNames{}, true, []string{node, bare}},
+		"as wanted":            {signed(shop, one, node, bare), pki.ServiceNames{IP: []net.IP{one}}, false, []string{node, bare, "10.0.0.1"}},
+		"a year old":           {signed(lastYear, one, node, bare), pki.ServiceNames{IP: []net.IP{one}}, true, []string{node, bare, "10.0.0.1"}},
+		"with a name too many": {signed(shop, one, extra, node, bare), pki.ServiceNames{IP: []net.IP{one}}, true, []string{node, bare, "10.0.0.1"}},
+		"of another subject":   {signed(shop, one, bare, node), pki.ServiceNames{IP: []net.IP{one}}, true, []string{node, bare, "10.0.0.1"}},
+		"without its service": {func(s *service) {
+			s.request()
+			s.sign(shop, s.key, pki.ServiceNames{DNS: []string{node, bare}, IP: []net.IP{one}})
+		}, pki.ServiceNames{IP: []net.IP{one}}, true, []string{node, bare, "10.0.0.1"}},
 		"without a name":              {signed(shop, one, node, bare), pki.ServiceNames{DNS: []string{extra}, IP: []net.IP{one}}, true, []string{node, bare, extra, "10.0.0.1"}},
 		"without an address":          {signed(shop, one, node, bare), pki.ServiceNames{IP: []net.IP{one, two}}, true, []string{node, bare, "10.0.0.1", "10.0.0.2"}},
 		"with an address too many":    {signed(shop, one, node, bare), pki.ServiceNames{}, true, []string{node, bare}},

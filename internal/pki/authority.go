@@ -81,7 +81,7 @@ func NewAuthority(seed Seed, deployment string, notAfter time.Time) (*Authority,
 	keyID := sha256.Sum256(publicOf(a.key))
 	template := &x509.Certificate{
 		SerialNumber:          serial(seed.derive(serialSize, "ca-serial", deployment)),
-		Subject:               pkix.Name{CommonName: "foobar CA of " + deployment},
+		Subject:               AuthorityName(deployment),
 		NotBefore:             authorityStart(),
 		NotAfter:              notAfter.UTC().Truncate(time.Second),
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -102,6 +102,27 @@ func NewAuthority(seed Seed, deployment string, notAfter time.Time) (*Authority,
 
 // Format prints whose CA it is for every verb, and never its key.
 func (a *Authority) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "CA of %s", a.deployment) }
+
+// AuthorityName returns the subject of a deployment's CA, which is the issuer of
+// all its certificates. It does not change with the seed.
+func AuthorityName(deployment string) pkix.Name {
+	return pkix.Name{CommonName: "foobar CA of " + deployment}
+}
+
+// ServiceName returns the subject of the certificate of a machine's service, by
+// the name of its leaf. It stays the same when the certificate is renewed, when
+// the machine is rebuilt, and when the CA changes.
+func ServiceName(deployment, node, service string) pkix.Name {
+	return serviceName(NodeDNSName(deployment, node), service)
+}
+
+func serviceName(dns, service string) pkix.Name {
+	name := pkix.Name{CommonName: dns}
+	if service != "" {
+		name.OrganizationalUnit = []string{service}
+	}
+	return name
+}
 
 // Deployment returns the name of the deployment whose CA it is.
 func (a *Authority) Deployment() string { return a.deployment }
@@ -186,7 +207,7 @@ func (s Signer) Service(public crypto.PublicKey, names ServiceNames) (*x509.Cert
 		return nil, errors.New("the certificate of a service needs a DNS name at least")
 	}
 	certificate, err := s.sign(public, NodeLifetime, &x509.Certificate{
-		Subject:     pkix.Name{CommonName: names.DNS[0]},
+		Subject:     serviceName(names.DNS[0], names.Service),
 		DNSNames:    names.DNS,
 		IPAddresses: names.IP,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

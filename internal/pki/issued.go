@@ -26,6 +26,10 @@ func (i Issued) Format(f fmt.State, _ rune) {
 
 // ServiceNames are the names in a service's certificate.
 type ServiceNames struct {
+	// Service is the name of the service's leaf on its machine, which tells its
+	// certificate's subject from that of the machine's other services. It may be
+	// "".
+	Service string
 	// DNS holds one name at least; the first is also the common name.
 	DNS []string
 	// IP holds addresses by which clients know the service.

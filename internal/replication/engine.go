@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"crypto/x509/pkix"
 	"fmt"
 	"io"
 
@@ -74,7 +75,9 @@ type Source struct {
 	CA          string `json:"ca"`
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
-	// Password is that of the replication's own account.
+	// As is the member that follows: each has an account of its own. Password is
+	// that of these accounts.
+	As       NodeID     `json:"as,omitempty"`
 	Password api.Secret `json:"-"`
 	// Delay is how long changes are held back, in whole seconds.
 	Delay api.Duration `json:"delay,omitempty"`
@@ -114,10 +117,21 @@ func (d Drop) Empty() bool { return len(d.Databases) == 0 && len(d.Users) == 0 }
 
 // Secrets are the passwords of a replication. They are in no snapshot, plan or journal.
 type Secrets struct {
-	// Replication is the password of the account that replicas use.
+	// Replication is the password of the accounts that replicas use, and Replicas
+	// are the certificates that they have to show as well, by member: whoever has
+	// the password alone gets in nowhere. Each member has an account of its own;
+	// that of one that is a member no more is removed.
 	Replication api.Secret
+	Replicas    map[NodeID]Certificate
 	// Users are the passwords by user.
 	Users map[string]api.Secret
+}
+
+// Certificate says which certificate somebody has to show: one that the server's
+// CA has signed, with this subject and this issuer. Any certificate of a
+// deployment's CA is signed by it, also an app's.
+type Certificate struct {
+	Subject, Issuer pkix.Name
 }
 
 // algebra compares the positions of an engine, in the engine's own text.

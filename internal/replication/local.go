@@ -193,7 +193,7 @@ func (l *Local) informed(ctx context.Context, action Action) error {
 	default:
 		source := wants.TLS
 		source.Host, source.Port, source.Delay = action.At.Host, action.At.Port, action.At.Delay
-		source.Password = wants.Secrets.Replication
+		source.As, source.Password = l.ID, wants.Secrets.Replication
 		if err := errors.Join(l.Assume(ctx), l.Engine.Follow(ctx, source)); err != nil {
 			return err
 		}

@@ -231,7 +231,9 @@ func (p *part) wants(context.Context) (replication.Wants, error) {
 	}
 	wants := replication.Wants{
 		Topology: topologyOf(p.name, p.node.Deployment, p.heard.Spec),
-		Secrets:  replication.Secrets{Replication: p.heard.Replication, Users: p.heard.Users},
+		Secrets: replication.Secrets{
+			Replication: p.heard.Replication, Replicas: certificatesOf(p.node.Deployment, p.heard.Spec), Users: p.heard.Users,
+		},
 	}
 	if p.db != nil {
 		wants.TLS = p.db.TLS

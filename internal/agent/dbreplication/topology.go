@@ -39,3 +39,17 @@ func catalogOf(spec api.DBReplication) replication.Catalog {
 	}
 	return c
 }
+
+// certificatesOf returns what each member shows to the others: the leaf of its
+// database server. Its subject stays what it is over renewals, a rebuilt machine
+// and a new seed, and so does the issuer.
+func certificatesOf(deployment string, spec api.DBReplication) map[replication.NodeID]replication.Certificate {
+	certificates := map[replication.NodeID]replication.Certificate{}
+	for machine, member := range spec.Members {
+		leaf := api.ID{Kind: api.KindDBServer, Name: member.Server}.LeafName()
+		certificates[replication.NodeID(machine)] = replication.Certificate{
+			Subject: pki.ServiceName(deployment, machine, leaf), Issuer: pki.AuthorityName(deployment),
+		}
+	}
+	return certificates
+}

@@ -10,7 +10,7 @@ import (
 func TestReplicationDriftsOfAllSortsAtOnce(t *testing.T) {
 	c := formed(t)
 	c.step("DriftsAreRepairedTogether", func() {
-		c.sql("web1", "SET GLOBAL sync_binlog = 0; REVOKE INSERT ON notes.* FROM notes@'%'; DROP USER foobar_repl@'%'")
+		c.sql("web1", "SET GLOBAL sync_binlog = 0; REVOKE INSERT ON notes.* FROM notes@'%'; DROP USER foobar_repl_web2@'%'")
 		c.sql("web2", "SET GLOBAL read_only = OFF; STOP REPLICA; CHANGE MASTER TO MASTER_USE_GTID = no, MASTER_SSL_VERIFY_SERVER_CERT = 0, MASTER_DELAY = 60")
 		c.plan().drifts("web1/NotDurable", "web1/CatalogDiffers", "TwoWritable", "web2/ReplicaWritable", "web2/ReplicationStopped", "web2/NotAutoPosition", "web2/NoTLS", "web2/Delayed")
 		c.apply()

@@ -86,7 +86,7 @@ func TestFault23PasswordOfReplicasChangedOnThePrimaryOnly(t *testing.T) {
 	c := formed(t)
 	c.step("IsRepairedWithoutAReset", func() {
 		copies := c.copied("web2")
-		c.sql("web1", "ALTER USER foobar_repl@'%' IDENTIFIED BY 'by hand'")
+		c.sql("web1", "ALTER USER foobar_repl_web2@'%' IDENTIFIED BY 'by hand'")
 		c.sql("web2", "STOP SLAVE IO_THREAD; START SLAVE IO_THREAD")
 		c.until("web2", "a replica that is refused", showing("Last_IO_Errno: 1045"))
 		p := c.differ("web1/CatalogDiffers", "web2/IOError")

@@ -27,7 +27,10 @@ func (b *bench) claim(t *testing.T) {
 		Databases: map[string]replication.Database{"shop": {}, "s_op`x": {}},
 		Users:     map[string]replication.User{appUser: {Grants: map[string][]string{"shop": b.Privileges, "s_op`x": b.Privileges[:1]}}},
 	}
-	b.secrets = replication.Secrets{Replication: replPassword, Users: map[string]api.Secret{appUser: appPassword}}
+	b.secrets = replication.Secrets{
+		Replication: replPassword, Replicas: map[replication.NodeID]replication.Certificate{"b": b.replica.Certificate},
+		Users: map[string]api.Secret{appUser: appPassword},
+	}
 	ok(t, b.primary.Engine.Unfence(ctx))
 	for range 2 { // all of it can be done twice
 		ok(t, b.primary.Engine.Claim(ctx, origin, b.secrets))

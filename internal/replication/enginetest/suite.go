@@ -22,6 +22,8 @@ type Server struct {
 	Engine replication.Engine
 	// Source is how the others follow it, without the password.
 	Source replication.Source
+	// Certificate is what it shows when it follows.
+	Certificate replication.Certificate
 	// Exec runs SQL as an administrator, Query returns one value.
 	Exec  func(ctx context.Context, sql string) error
 	Query func(ctx context.Context, sql string) (string, error)
@@ -179,8 +181,9 @@ func (b *bench) write(ctx context.Context, s Server) error {
 }
 
 func (b *bench) source() replication.Source {
-	source := b.primary.Source
-	source.Password = b.secrets.Replication
+	source := b.replica.Source // it shows its own certificate
+	source.Host, source.Port = b.primary.Source.Host, b.primary.Source.Port
+	source.As, source.Password = "b", b.secrets.Replication
 	return source
 }
 

@@ -30,7 +30,8 @@ type account struct {
 	// its socket is bound to; "" is not known, and not compared.
 	secret string
 	socket bool
-	tls    bool
+	// require is what its connections have to be, as SQL has it.
+	require string
 	// global are the privileges on everything, grants those by database.
 	global []string
 	grants map[string][]string
@@ -54,6 +55,9 @@ func converge(have, wanted state, drop replication.Drop) ([]change, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(wanted.accounts)) {
 		b.account(have.accounts[name], wanted.accounts[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(have.accounts)) {
+		b.formerReplica(name, wanted)
 	}
 	for _, name := range slices.Sorted(slices.Values(drop.Users)) {
 		b.dropUser(name, have, wanted)
@@ -116,25 +120,18 @@ func (b *builder) account(have, wanted account) {
 	who := quoted(wanted.name) + "@" + quoted(wanted.host)
 	label := fmt.Sprintf("user %q", wanted.name)
 	exists := have.name != ""
-	switch secret, tls := wanted.secret, requirement(wanted.tls); {
+	switch secret, require := wanted.secret, " REQUIRE "+wanted.require; {
 	case !exists && secret == "":
 		b.changes = append(b.changes, change{says: label + " does not exist, and no password was given for it"})
 		return
 	case !exists:
-		b.add(label+" does not exist", "CREATE USER IF NOT EXISTS %s %s%s", who, identified(wanted), tls)
+		b.add(label+" does not exist", "CREATE USER IF NOT EXISTS %s %s%s", who, identified(wanted), require)
 	case secret != "" && (have.secret != secret || have.socket != wanted.socket):
-		b.add(label+" has another password", "ALTER USER %s %s%s", who, identified(wanted), tls)
-	case have.tls != wanted.tls:
-		b.add(fmt.Sprintf("%s: TLS required is %v", label, have.tls), "ALTER USER %s%s", who, tls)
+		b.add(label+" has another password", "ALTER USER %s %s%s", who, identified(wanted), require)
+	case have.require != wanted.require:
+		b.add(fmt.Sprintf("%s may connect with REQUIRE %s, and should with REQUIRE %s", label, have.require, wanted.require), "ALTER USER %s%s", who, require)
 	}
 	b.privileges(label, who, have, wanted)
-}
-
-func requirement(tls bool) string {
-	if tls {
-		return " REQUIRE SSL"
-	}
-	return " REQUIRE NONE"
 }
 
 func identified(a account) string {
@@ -172,7 +169,10 @@ func (b *builder) dropDatabase(name string, have, wanted state) {
 
 // wantedState is what a catalog asks for, with the replication's own accounts.
 func wantedState(catalog replication.Catalog, secrets replication.Secrets, osUser string) (state, error) {
-	s := ownState(secrets, osUser)
+	s, err := ownState(secrets, osUser)
+	if err != nil {
+		return state{}, err
+	}
 	for name, database := range catalog.Databases {
 		if err := checkDatabase(name); err != nil {
 			return state{}, err
@@ -183,7 +183,10 @@ func wantedState(catalog replication.Catalog, secrets replication.Secrets, osUse
 		if err := checkUser(name); err != nil {
 			return state{}, err
 		}
-		a := account{name: name, host: "%", tls: user.RequireTLS, grants: map[string][]string{}}
+		a := account{name: name, host: "%", require: requireNone, grants: map[string][]string{}}
+		if user.RequireTLS {
+			a.require = requireTLS
+		}
 		if password, ok := secrets.Users[name]; ok && password != "" {
 			a.secret = nativeHash(password.Reveal())
 		}
@@ -196,20 +199,6 @@ func wantedState(catalog replication.Catalog, secrets replication.Secrets, osUse
 		s.accounts[name] = a
 	}
 	return s, nil
-}
-
-// ownState is what replication itself needs: one account for replicas, over
-// TLS only, and one for the heartbeat that may write its row and nothing else.
-func ownState(secrets replication.Secrets, osUser string) state {
-	repl := account{name: replicationUser, host: "%", tls: true, global: []string{"REPLICATION SLAVE"}}
-	if secrets.Replication != "" {
-		repl.secret = nativeHash(secrets.Replication.Reveal())
-	}
-	beat := account{
-		name: heartbeatUser, host: "localhost", socket: true, secret: osUser,
-		onTable: "heartbeat", grants: map[string][]string{ownSchema: {"UPDATE"}},
-	}
-	return state{databases: map[string]replication.Database{}, accounts: map[string]account{replicationUser: repl, heartbeatUser: beat}}
 }
 
 // expand puts privileges in capitals, each once, and all in the place of "ALL".

@@ -56,10 +56,13 @@ type Engine struct {
 
 // Accounts of the replication itself. Users of apps cannot have such names.
 const (
-	adminUser       = "root" // what mariadb-install-db creates for the socket of the operating system's root
-	heartbeatUser   = "foobar_hb"
-	replicationUser = "foobar_repl"
+	adminUser     = "root" // what mariadb-install-db creates for the socket of the operating system's root
+	heartbeatUser = "foobar_hb"
+	replicaPrefix = "foobar_repl_" // and the member's name
 )
+
+// replicaUser is the account that a member follows with.
+func replicaUser(id replication.NodeID) string { return replicaPrefix + string(id) }
 
 // Timeouts of connections to the socket.
 const (

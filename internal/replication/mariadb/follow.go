@@ -3,6 +3,7 @@ package mariadb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,9 +77,12 @@ func startFromData(ctx context.Context, c *sql.Conn) error {
 // changeMaster builds the statement. What is left out would stay as it was, so
 // nothing is.
 func changeMaster(s replication.Source) (string, error) {
+	if s.As == "" {
+		return "", errors.New("set the source: it is not said which member follows")
+	}
 	texts := map[string]string{}
 	for name, text := range map[string]string{
-		"host": s.Host, "password": s.Password.Reveal(), "ca": s.CA, "certificate": s.Certificate, "key": s.Key,
+		"host": s.Host, "user": replicaUser(s.As), "password": s.Password.Reveal(), "ca": s.CA, "certificate": s.Certificate, "key": s.Key,
 	} {
 		quoted, err := Text(text)
 		if err != nil {
@@ -88,10 +92,10 @@ func changeMaster(s replication.Source) (string, error) {
 	}
 	// Retry every 5 s; a heartbeat every 2 s finds a dead connection, with
 	// slave_net_timeout=4.
-	return fmt.Sprintf("CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = '%s', MASTER_PASSWORD = %s, "+
+	return fmt.Sprintf("CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = %s, MASTER_PASSWORD = %s, "+
 		"MASTER_CONNECT_RETRY = 5, MASTER_HEARTBEAT_PERIOD = 2, MASTER_DELAY = %d, MASTER_SSL = 1, MASTER_SSL_CA = %s, MASTER_SSL_CERT = %s, MASTER_SSL_KEY = %s, "+
 		"MASTER_SSL_VERIFY_SERVER_CERT = 1, MASTER_USE_GTID = slave_pos",
-		texts["host"], s.Port, replicationUser, texts["password"], time.Duration(s.Delay)/time.Second, texts["ca"], texts["certificate"], texts["key"]), nil
+		texts["host"], s.Port, texts["user"], texts["password"], time.Duration(s.Delay)/time.Second, texts["ca"], texts["certificate"], texts["key"]), nil
 }
 
 // Detach makes the server follow nobody.

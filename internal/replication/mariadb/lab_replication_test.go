@@ -85,7 +85,9 @@ func newCluster(t *testing.T) *cluster {
 			Users:     map[string]replication.User{"app": {Grants: map[string][]string{"shop": {"ALL"}}}},
 		},
 	}
+	c.secrets.Replicas = map[replication.NodeID]replication.Certificate{}
 	for id, s := range c.servers {
+		c.secrets.Replicas[id] = s.Certificate
 		c.desired.Members[id] = replication.Member{Host: s.Source.Host, Port: s.Source.Port}
 	}
 	return c
@@ -233,7 +235,8 @@ func TestReplication(t *testing.T) {
 		{"b", "SET GLOBAL read_only = 0", []replication.Verb{replication.DoFence}},
 		{"b", "SET GLOBAL gtid_strict_mode = OFF", []replication.Verb{replication.DoSet}},
 		{"a", "SET GLOBAL sync_binlog = 0", []replication.Verb{replication.DoSet}},
-		{"a", "ALTER USER foobar_repl@'%' IDENTIFIED BY 'by hand'", []replication.Verb{replication.DoProvision}},
+		{"a", "ALTER USER foobar_repl_b@'%' REQUIRE X509", []replication.Verb{replication.DoProvision}},
+		{"a", "ALTER USER foobar_repl_b@'%' IDENTIFIED BY 'by hand'", []replication.Verb{replication.DoProvision}},
 		{"a", "REVOKE INSERT ON shop.* FROM app@'%'", []replication.Verb{replication.DoProvision}},
 		{"a", "SET GLOBAL read_only = 1", []replication.Verb{replication.DoOpen}},
 	} {

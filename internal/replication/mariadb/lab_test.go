@@ -73,6 +73,13 @@ func fresh(t *testing.T, n int) []enginetest.Server {
 // sets slave_connections_needed_for_purge to needed.
 func start(t *testing.T, n, needed int) []enginetest.Server {
 	t.Helper()
+	servers, _ := startSigned(t, n, needed)
+	return servers
+}
+
+// startSigned also returns the CA of the servers' certificates.
+func startSigned(t *testing.T, n, needed int) ([]enginetest.Server, *authority) {
+	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "foobar-enginetest-") //nolint:usetesting // not below a directory that the server's user cannot enter
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755)) //nolint:gosec // the server's user has to enter it
@@ -83,7 +90,7 @@ func start(t *testing.T, n, needed int) []enginetest.Server {
 		servers = append(servers, startOne(t, filepath.Join(dir, strconv.Itoa(i)), i+1, needed, authority))
 		needed = 0
 	}
-	return servers
+	return servers, authority
 }
 
 func startOne(t *testing.T, dir string, id, needed int, authority *authority) enginetest.Server {
@@ -95,7 +102,7 @@ func startOne(t *testing.T, dir string, id, needed int, authority *authority) en
 	uid, _ := strconv.Atoi(owner.Uid)
 	gid, _ := strconv.Atoi(owner.Gid)
 	must(t, os.Chown(dir, uid, gid))
-	authority.issue(t, dir, uid, gid)
+	certificate := authority.issue(t, dir, "server"+strconv.Itoa(id), uid, gid)
 	must(t, os.WriteFile(filepath.Join(dir, "my.cnf"), fmt.Appendf(nil, `[mariadbd]
 datadir=%[1]s/data
 socket=%[1]s/s.sock
@@ -142,8 +149,9 @@ ssl_key=%[1]s/key.pem
 	admin := open(t, "unix", dir+"/s.sock", "root", "")
 	ready(t.Context(), t, admin)
 	return enginetest.Server{
-		Engine: engine,
-		Source: replication.Source{Host: "127.0.0.1", Port: p.port, CA: authority.ca, Certificate: dir + "/cert.pem", Key: dir + "/key.pem"},
+		Engine:      engine,
+		Source:      replication.Source{Host: "127.0.0.1", Port: p.port, CA: authority.ca, Certificate: dir + "/cert.pem", Key: dir + "/key.pem"},
+		Certificate: certificate,
 		Exec: func(ctx context.Context, text string) error {
 			_, err := admin.ExecContext(ctx, text)
 			return err
@@ -199,6 +207,11 @@ func open(t *testing.T, network, address, name, password string) *sql.DB {
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.User, cfg.Passwd = network, address, name, password
 	cfg.Logger = &mysql.NopLogger{}
+	return openConfig(t, cfg)
+}
+
+func openConfig(t *testing.T, cfg *mysql.Config) *sql.DB {
+	t.Helper()
 	connector, err := mysql.NewConnector(cfg)
 	must(t, err)
 	db := sql.OpenDB(connector)
@@ -258,12 +271,13 @@ func newAuthority(t *testing.T, dir string) *authority {
 	return a
 }
 
-func (a *authority) issue(t *testing.T, dir string, uid, gid int) {
+// issue makes a key and a certificate in dir, and returns what is in it.
+func (a *authority) issue(t *testing.T, dir, name string, uid, gid int) replication.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{OrganizationalUnit: []string{"db-server.main"}, CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
@@ -275,4 +289,5 @@ func (a *authority) issue(t *testing.T, dir string, uid, gid int) {
 		must(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
 		must(t, os.Chown(path, uid, gid))
 	}
+	return replication.Certificate{Subject: template.Subject, Issuer: a.certificate.Subject}
 }

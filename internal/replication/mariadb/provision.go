@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
@@ -93,7 +95,7 @@ func (e *Engine) own(ctx context.Context, secrets replication.Secrets) error {
 	return e.Provision(ctx, replication.Catalog{}, replication.Drop{}, secrets)
 }
 
-// Retire removes the account that replicas use. The origin stays: it is what
+// Retire removes the accounts that replicas use. The origin stays: it is what
 // lets a member join again without a new copy.
 func (e *Engine) Retire(ctx context.Context) error {
 	return e.pinned(ctx, func(c *sql.Conn) error {
@@ -101,11 +103,14 @@ func (e *Engine) Retire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, exists := have.accounts[replicationUser]; !exists {
-			return nil
+		var b builder
+		for _, name := range slices.Sorted(maps.Keys(have.accounts)) {
+			b.formerReplica(name, state{})
 		}
-		if err := run(ctx, c, "DROP USER IF EXISTS "+replicationUser+"@'%'"); err != nil {
-			return fmt.Errorf("remove the replication account: %w", err)
+		for _, change := range b.changes {
+			if err := run(ctx, c, change.sql); err != nil {
+				return fmt.Errorf("remove the replication's accounts: %w", err)
+			}
 		}
 		return nil
 	})
@@ -141,12 +146,15 @@ func accountOf(name, host, priv string) (account, error) {
 		Plugin  string `json:"plugin"`
 		Secret  string `json:"authentication_string"`
 		SSLType int    `json:"ssl_type"`
+		Subject string `json:"x509_subject"`
+		Issuer  string `json:"x509_issuer"`
+		Cipher  string `json:"ssl_cipher"`
 	}
 	if err := json.Unmarshal([]byte(priv), &stored); err != nil {
 		return account{}, fmt.Errorf("read the account %q: mysql.global_priv holds no JSON", name)
 	}
 	return account{
 		name: name, host: host, secret: stored.Secret, socket: stored.Plugin == "unix_socket",
-		tls: stored.SSLType > 0, grants: map[string][]string{},
+		require: requirement(stored.SSLType, stored.Subject, stored.Issuer, stored.Cipher), grants: map[string][]string{},
 	}, nil
 }

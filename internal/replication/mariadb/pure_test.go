@@ -1,6 +1,7 @@
 package mariadb
 
 import (
+	"crypto/x509/pkix"
 	"flag"
 	"fmt"
 	"os"
@@ -72,14 +73,14 @@ func TestNativeHash(t *testing.T) {
 }
 
 func TestChangeMaster(t *testing.T) {
-	got, err := changeMaster(replication.Source{Host: "web1", Port: 3306, CA: "/ca", Certificate: "/c", Key: "/k", Password: `p'\`, Delay: 3600e9})
-	const want = `CHANGE MASTER TO MASTER_HOST = 'web1', MASTER_PORT = 3306, MASTER_USER = 'foobar_repl', MASTER_PASSWORD = 'p''\\', ` +
+	got, err := changeMaster(replication.Source{As: "web2", Host: "web1", Port: 3306, CA: "/ca", Certificate: "/c", Key: "/k", Password: `p'\`, Delay: 3600e9})
+	const want = `CHANGE MASTER TO MASTER_HOST = 'web1', MASTER_PORT = 3306, MASTER_USER = 'foobar_repl_web2', MASTER_PASSWORD = 'p''\\', ` +
 		`MASTER_CONNECT_RETRY = 5, MASTER_HEARTBEAT_PERIOD = 2, MASTER_DELAY = 3600, MASTER_SSL = 1, MASTER_SSL_CA = '/ca', MASTER_SSL_CERT = '/c', MASTER_SSL_KEY = '/k', ` +
 		`MASTER_SSL_VERIFY_SERVER_CERT = 1, MASTER_USE_GTID = slave_pos`
 	if err != nil || got != want {
 		t.Errorf("it is %s, %v", got, err)
 	}
-	if _, err := changeMaster(replication.Source{Password: "secret\x00"}); err == nil || strings.Contains(err.Error(), "secret") {
+	if _, err := changeMaster(replication.Source{As: "web2", Password: "secret\x00"}); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -127,9 +128,36 @@ func FuzzParseBinlogInfo(f *testing.F) {
 	})
 }
 
+// certificate is what a member shows.
+func certificate(node string) replication.Certificate {
+	return replication.Certificate{
+		Subject: pkix.Name{OrganizationalUnit: []string{"db-server.main"}, CommonName: node + ".shop.internal"}, Issuer: pkix.Name{CommonName: "foobar CA of shop"},
+	}
+}
+
+// TestRequirement: the server has to show again what it was told, or every plan
+// would have a difference.
+func TestRequirement(t *testing.T) {
+	const subject, issuer = "/OU=db-server.main/CN=web2.shop.internal", "/CN=foobar CA of shop"
+	got, err := requireCertificate(certificate("web2"))
+	if err != nil || got != "SUBJECT '"+subject+"' AND ISSUER '"+issuer+"'" || got != requirement(3, subject, issuer, "") {
+		t.Errorf("it is %s, %v", got, err)
+	}
+	for _, other := range []string{requirement(0, subject, issuer, ""), requirement(1, "", "", ""), requirement(2, "", "", ""), requirement(3, subject, "", ""), requirement(3, subject, issuer, "x")} {
+		if other == got {
+			t.Errorf("%s was taken for the same", other)
+		}
+	}
+	for _, name := range []pkix.Name{{}, {CommonName: "a/CN=b"}, {CommonName: "ü"}, {CommonName: "a\n"}, {Country: []string{"DE"}, CommonName: "a"}} {
+		if got, err := oneLine(name); err == nil {
+			t.Errorf("%q became %s", name, got)
+		}
+	}
+}
+
 // TestConverge holds the statements of each case in a golden file.
 func TestConverge(t *testing.T) {
-	secrets := replication.Secrets{Replication: "r", Users: map[string]api.Secret{"app": "password"}}
+	secrets := replication.Secrets{Replication: "r", Replicas: map[replication.NodeID]replication.Certificate{"web2": certificate("web2")}, Users: map[string]api.Secret{"app": "password"}}
 	wanted := replication.Catalog{
 		Databases: map[string]replication.Database{"shop": {}, "we`ird_1": {Charset: "utf8mb4", Collation: "utf8mb4_bin"}},
 		Users: map[string]replication.User{
@@ -161,7 +189,13 @@ func TestConverge(t *testing.T) {
 		{"nothing exists", state{}, replication.Drop{}},
 		{"all is well", existing(func(*state) {}), replication.Drop{}},
 		{"the password was changed", existing(func(s *state) { a := s.accounts["app"]; a.secret = "*00"; s.accounts["app"] = a }), replication.Drop{}},
-		{"TLS is not required", existing(func(s *state) { a := s.accounts["app"]; a.tls = false; s.accounts["app"] = a }), replication.Drop{}},
+		{"TLS is not required", existing(func(s *state) { a := s.accounts["app"]; a.require = requireNone; s.accounts["app"] = a }), replication.Drop{}},
+		{"any certificate of the CA will do", existing(func(s *state) {
+			a := s.accounts["foobar_repl_web2"]
+			a.require = requireX509
+			s.accounts["foobar_repl_web2"] = a
+		}), replication.Drop{}},
+		{"a member has left", existing(func(s *state) { s.accounts["foobar_repl_web3"] = account{name: "foobar_repl_web3", host: "%"} }), replication.Drop{}},
 		{"grants differ", existing(func(s *state) {
 			a := s.accounts["app"]
 			a.global, a.grants = []string{"SUPER"}, map[string][]string{"shop": {"SELECT"}, "old": {"DELETE"}}
