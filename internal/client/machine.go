@@ -35,6 +35,8 @@ type Machine struct {
 	transport *http.Transport
 	shown     *tls.Certificate
 
+	patience patience
+
 	leaf     atomic.Pointer[x509.Certificate] // the machine's, once it was met
 	renewing sync.Mutex
 	// uploading has room for one: two uploads of one blob would trip over one
@@ -99,6 +101,9 @@ type call struct {
 	body   []byte
 	// timeout bounds the call; zero means the options' CallTimeout.
 	timeout time.Duration
+	// harmless tells of a call with another method than GET, HEAD, PUT and
+	// DELETE that it does no harm twice.
+	harmless bool
 }
 
 // maxAnswer bounds an answer, in bytes.
@@ -106,7 +111,28 @@ const maxAnswer = 16 << 20
 
 // do makes a call and reads the answer leniently into out, if that is not nil:
 // a newer agent may say more. An answer that is no success is an [api.Problem].
+// An agent that restarts is asked again, see [Options].
 func (m *Machine) do(ctx context.Context, c call, out any) (http.Header, error) {
+	sent, pause := false, newBackoff()
+	for {
+		header, err := m.doOnce(ctx, c, out)
+		lost, ok := errors.AsType[*Unreachable](err)
+		if !ok {
+			if ctx.Err() == nil {
+				m.patience.reset()
+			}
+			return header, err
+		}
+		if sent = sent || lost.Sent; sent && !lost.Sent {
+			err = &Unreachable{Machine: lost.Machine, Address: lost.Address, Sent: true, Err: lost.Err}
+		}
+		if !repeatable(c, lost) || !m.patience.left(m.options.RestartPatience) || pause.wait(ctx) != nil {
+			return header, err
+		}
+	}
+}
+
+func (m *Machine) doOnce(ctx context.Context, c call, out any) (http.Header, error) {
 	transport, err := m.connections()
 	if err != nil {
 		return nil, err

@@ -43,6 +43,10 @@ type Options struct {
 	// StallTimeout is how long a copy of a database may bring no byte;
 	// [api.CopyPatience].
 	StallTimeout time.Duration
+	// RestartPatience is how long a call that does no harm twice is repeated
+	// while the agent refuses connections or drops them without an answer; 0,
+	// the default, repeats none. All calls of a machine share it: see [Machine].
+	RestartPatience time.Duration
 	// Dial makes a network connection; [net.Dialer.DialContext].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Now is the clock, Random the source of nonces: time.Now and rand.Reader.

@@ -104,6 +104,11 @@ func readEnd(text string) (time.Time, error) {
 	return end, pki.CheckAuthorityEnd(end)
 }
 
+// restartPatience bounds the wait for an agent that restarts, which takes it
+// 1.5 s on a small machine: long enough for a slow one, short enough for a plan
+// around a machine whose agent stays away.
+const restartPatience = 5 * time.Second
+
 // pool returns what reaches machines; nil without credentials, or not yet.
 func (m *model) pool(now func() time.Time, c tfutil.Credentials, diags *diag.Diagnostics) *client.Pool {
 	if len(c.Unknown) > 0 || diags.HasError() {
@@ -130,7 +135,7 @@ func (m *model) pool(now func() time.Time, c tfutil.Credentials, diags *diag.Dia
 			"The client certificate is for the deployment %q, and this is %q. Correct deployment, or give a certificate of this one.", shown.Deployment(), c.Deployment)
 		return nil
 	}
-	return client.NewPool(shown, client.Options{Now: now})
+	return client.NewPool(shown, client.Options{Now: now, RestartPatience: restartPatience})
 }
 
 // admin returns the credentials that follow from the seed.

@@ -92,7 +92,7 @@ func (r *Runner) adopts(j job, record *Record) *api.Adoption {
 	case record != nil:
 		return nil
 	}
-	if op, creating := r.log.creation(j.ID); creating && (j.Write.Owner == "" || op.Owner != j.Write.Owner) {
+	if op, creating := r.log.unendedOf(j.ID, api.VerbApply); creating && (j.Write.Owner == "" || op.Owner != j.Write.Owner) {
 		creator := api.Ownership{Owner: op.Owner, Actor: op.Actor, Time: op.Created}
 		return &api.Adoption{Ownership: creator, Applied: api.Ownership{Actor: op.Actor, Time: op.Created}}
 	}
