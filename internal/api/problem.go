@@ -56,6 +56,8 @@ const (
 	ProblemQuota ProblemType = "urn:foobar:problem:quota"
 	// ProblemTimeout: the operation ran out of time; the detail says what stands.
 	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"
+	// ProblemBusy: the agent has no room for another connection of that role or address.
+	ProblemBusy ProblemType = "urn:foobar:problem:busy"
 	// ProblemInternal: a failure of the agent or the machine itself.
 	ProblemInternal ProblemType = "urn:foobar:problem:internal"
 )
@@ -76,6 +78,8 @@ func (t ProblemType) Status() int {
 		return 403
 	case ProblemWrongMachine:
 		return 421
+	case ProblemBusy:
+		return 503
 	case ProblemQuota:
 		return 507
 	case ProblemRolledBack, ProblemInterrupted, ProblemTimeout, ProblemInternal:

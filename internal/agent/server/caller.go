@@ -30,5 +30,8 @@ func (s *Server) remoteCaller(r *http.Request) (Caller, error) {
 	if peer.Node != "" {
 		caller.Machine = api.DBCaller{Node: peer.Node, Key: peer.Key}
 	}
+	if err == nil {
+		err = s.admit(r.Context(), peer.Role)
+	}
 	return caller, err
 }

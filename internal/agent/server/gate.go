@@ -20,7 +20,8 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, c := s.Now(), &call{Request: r}
 		found, err := s.gate(c, w, who)
-		audited := err != nil || found.mutates
+		busy := api.IsProblem(err, api.ProblemBusy) // nothing was judged, and a flood must not fill the audit log
+		audited := err != nil && !busy || found.mutates
 		var a answer
 		if err == nil {
 			a, err = s.guarded(found, c)
@@ -33,6 +34,9 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 			return
 		}
 		s.record(c, a, began, audited)
+		if busy {
+			w.Header().Set("Connection", "close")
+		}
 		send(w, a)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -98,6 +99,9 @@ type Server struct {
 	routes []route
 	remote *http.Server
 	local  *http.Server
+	// doors bound the remote connections, quiet logs what strangers cause.
+	doors *doors
+	quiet *quiet
 	// stopping ends when the server is shut down; whoever waits for events
 	// is then answered at once.
 	stopping context.Context
@@ -108,7 +112,10 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{Config: c, routes: routes()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.quiet = newQuiet(c.Log, c.Now)
+	s.doors = newDoors(func(address string) { s.quiet.tell("a connection gave way to another", "from "+address) })
 	s.remote = s.httpServer(s.remoteCaller)
+	s.remote.ConnContext = withConn
 	s.local = s.httpServer(s.localCaller)
 	s.local.ConnContext = withCredentials
 	return s
@@ -123,7 +130,7 @@ func (s *Server) httpServer(who func(*http.Request) (Caller, error)) *http.Serve
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          s.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Info}),
+		ErrorLog:          log.New(s.quiet, "", 0),
 	}
 }
 
@@ -131,7 +138,7 @@ func (s *Server) httpServer(who func(*http.Request) (Caller, error)) *http.Serve
 // until [Server.Shutdown] or until one of the two fails. It closes both.
 func (s *Server) Serve(remote, local net.Listener) error {
 	ended := make(chan error, 2)
-	go func() { ended <- s.remote.Serve(tls.NewListener(remote, s.Identity.TLSConfig())) }()
+	go func() { ended <- s.remote.Serve(tls.NewListener(guarded{remote, s.doors}, s.Identity.TLSConfig())) }()
 	go func() { ended <- s.local.Serve(local) }()
 	first := <-ended
 	_, _ = s.remote.Close(), s.local.Close() // ends the other one; after Shutdown both have ended
@@ -148,6 +155,7 @@ func (s *Server) Serve(remote, local net.Listener) error {
 // ctx does, and then cuts them off. Operations are none of its business.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
+	defer s.quiet.flush()
 	if err := errors.Join(s.remote.Shutdown(ctx), s.local.Shutdown(ctx)); err != nil {
 		return fmt.Errorf("shut the server down: %w", errors.Join(err, s.remote.Close(), s.local.Close()))
 	}

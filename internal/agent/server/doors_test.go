@@ -1,0 +1,196 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// peer is a connection from an address, which notes that it was closed.
+type peer struct {
+	net.Conn
+	from   net.Addr
+	closed bool
+}
+
+func (p *peer) RemoteAddr() net.Addr { return p.from }
+
+func (p *peer) Close() error {
+	p.closed = true
+	return nil
+}
+
+// crowd is doors with who stands before them.
+type crowd struct {
+	*doors
+	gone []string
+	port uint16
+}
+
+func newCrowd() *crowd {
+	c := &crowd{}
+	c.doors = newDoors(func(address string) { c.gone = append(c.gone, address) })
+	return c
+}
+
+// come lets n connections from an address in.
+func (c *crowd) come(n int, address string) []*conn {
+	conns := make([]*conn, n)
+	for i := range conns {
+		c.port++
+		conns[i] = c.enter(&peer{from: &net.TCPAddr{IP: net.ParseIP(address), Port: int(c.port)}})
+	}
+	return conns
+}
+
+func closed(c *conn) bool {
+	p, ok := c.Conn.(*peer)
+	return ok && p.closed
+}
+
+func TestStrangersGiveWayToTheNextFromTheirOwnAddress(t *testing.T) {
+	c := newCrowd()
+	limit := strangers()
+	friend := c.come(1, "10.0.0.9")[0]
+	flood := c.come(limit.address+10, "10.0.0.66")
+	for i, one := range flood {
+		if want := i < 10; closed(one) != want {
+			t.Errorf("connection %d of the flood: closed %t", i, closed(one))
+		}
+	}
+	if closed(friend) {
+		t.Error("another address had to give way")
+	}
+}
+
+func TestFullHouseTakesPlacesFromWhoHasTheMost(t *testing.T) {
+	c := newCrowd()
+	limit := strangers()
+	friend := c.come(3, "10.0.0.9")
+	for i := range limit.all / limit.address {
+		c.come(limit.address, fmt.Sprintf("10.0.1.%d", i))
+	}
+	late := c.come(5, "10.0.0.10")
+	for _, one := range slices.Concat(friend, late) {
+		if closed(one) {
+			t.Error("one of few had to give way to many")
+		}
+	}
+	for _, address := range c.gone {
+		if address == "10.0.0.9" || address == "10.0.0.10" {
+			t.Errorf("%s gave way", address)
+		}
+	}
+	if n := c.rooms[stranger].conns.Len(); n != limit.all {
+		t.Errorf("%d strangers, want %d", n, limit.all)
+	}
+}
+
+func TestWhoIsKnownTakesNoPlaceOfAnotherRole(t *testing.T) {
+	for role, limit := range guests() {
+		c := newCrowd()
+		var admitted []*conn
+		for i := 0; len(admitted) < limit.all; i++ {
+			for range limit.address {
+				one := c.come(1, fmt.Sprintf("10.0.2.%d", i))[0]
+				if !c.admit(one, role) {
+					t.Fatalf("%s: the place %d of %d was refused", role, len(admitted)+1, limit.all)
+				}
+				admitted = append(admitted, one)
+			}
+			if more := c.come(1, fmt.Sprintf("10.0.2.%d", i))[0]; c.admit(more, role) {
+				t.Errorf("%s: one too many from an address was admitted", role)
+			}
+		}
+		extra := c.come(1, "10.0.3.1")[0]
+		if c.admit(extra, role) {
+			t.Errorf("%s: one too many was admitted", role)
+		}
+		for other := range guests() {
+			if other != role && !c.admit(c.come(1, "10.0.3.2")[0], other) {
+				t.Errorf("a house full of %s refused a %s", role, other)
+			}
+		}
+		if !c.admit(admitted[0], role) {
+			t.Error("the second request of a connection was refused")
+		}
+		_ = admitted[1].Close()
+		_ = admitted[1].Close() // counts once
+		if !c.admit(extra, role) || c.admit(c.come(1, "10.0.3.3")[0], role) {
+			t.Errorf("%s: one place became free, and not just one was taken", role)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	for from, want := range map[string]string{
+		"10.0.0.1:1":                   "10.0.0.1",
+		"[::ffff:10.0.0.1]:1":          "10.0.0.1",
+		"[2001:db8:1:2:3:4:5:6]:1":     "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":             "fe80::/64",
+		"[2001:db8:1:2::9]:443":        "2001:db8:1:2::/64",
+		"[2001:db8:1:3::9]:443":        "2001:db8:1:3::/64",
+		"something that is no address": "something that is no address",
+	} {
+		if got := sourceOf(named(from)); got != want {
+			t.Errorf("%s counts as %q, want %q", from, got, want)
+		}
+	}
+}
+
+type named string
+
+func (named) Network() string  { return "tcp" }
+func (n named) String() string { return string(n) }
+
+func TestStrangersLinesAreBoundedAndCounted(t *testing.T) {
+	var log bytes.Buffer
+	lines := func() []string { return strings.Split(strings.TrimSpace(log.String()), "\n") }
+	clock := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	var due func()
+	q := newQuiet(hclog.New(&hclog.LoggerOptions{Output: &log, JSONFormat: true}), func() time.Time { return clock })
+	q.after = func(_ time.Duration, f func()) func() bool {
+		due = f
+		return func() bool { return true }
+	}
+	for range 1000 {
+		_, _ = q.Write([]byte("http: TLS handshake error from 10.0.0.66:1: EOF\n"))
+	}
+	if n := len(lines()); n != quietLines {
+		t.Errorf("%d lines, want %d", n, quietLines)
+	}
+	due()
+	if all := lines(); len(all) != quietLines+1 || !strings.Contains(all[quietLines], fmt.Sprintf(`"lines":%d`, 1000-quietLines)) {
+		t.Errorf("after the window: %v", all[len(all)-1])
+	}
+	clock = clock.Add(quietWindow)
+	_, _ = q.Write([]byte("again\n"))
+	if n := len(lines()); n != quietLines+2 {
+		t.Errorf("a new window begins with %d lines", n-quietLines-1)
+	}
+}
+
+func TestFullHouseIsSaidAndNotAudited(t *testing.T) {
+	b := newBench(t, true)
+	answer := httptest.NewRecorder()
+	b.handler(func(*http.Request) (Caller, error) {
+		return Caller{Actor: "ci", Role: api.RoleReader}, &api.Problem{Type: api.ProblemBusy, Title: "The agent has too many connections"}
+	}).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/components", http.NoBody))
+	wantProblem(t, answer, api.ProblemBusy, "too many connections")
+	if answer.Header().Get("Connection") != "close" {
+		t.Error("the connection is kept")
+	}
+	if entries := b.entries(); len(entries) != 0 {
+		t.Errorf("audited: %+v", entries)
+	}
+}
