@@ -116,6 +116,9 @@ func (f Frontend) validate(v *Violations, at Pointer) {
 		v.Add(at.At("port"), "%d is the agent's own port", f.Port)
 	}
 	validateEngineText(v, at.At("log_format"), f.LogFormat)
+	if wrong := checkLogFormat(f.LogFormat); wrong != "" {
+		v.Add(at.At("log_format"), "%s", wrong)
+	}
 }
 
 func (b Backend) validate(v *Violations, at Pointer) {

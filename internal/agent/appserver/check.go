@@ -2,14 +2,15 @@ package appserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -33,36 +34,37 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	return k.checkNginx(ctx, l, staged)
 }
 
-// checkNginx has nginx test a copy of the configuration whose runtime paths
-// lie in a directory of its own, since a test makes pid files, sockets and
-// spool directories. The copy has the same lines.
+// checkNginx has nginx test the configuration, whose runtime paths lie in a
+// directory of the sandbox, since a test makes pid files, sockets and spool
+// directories.
 func (k *Kind) checkNginx(ctx context.Context, l layout, staged converge.Staged) error {
 	content, err := os.ReadFile(staged.Path(l.nginxConfig()))
 	if err != nil {
 		return fmt.Errorf("read the staged nginx configuration: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "foobar-nginx-")
-	if err != nil {
-		return fmt.Errorf("make a directory for nginx's test: %w", err)
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // in a temporary directory
-	text := strings.NewReplacer(l.nginxRuntimeDir()+"/", dir+"/", spoolDir, dir+"/").Replace(string(content))
-	config := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil { //nolint:gosec // dir is our own
-		return fmt.Errorf("write a copy for nginx's test: %w", err)
-	}
-	output, err := k.nginx(ctx, "-t", "-q", "-e", "stderr", "-p", dir, "-c", config)
+	work := checker.WorkDir + "/"
+	text := strings.NewReplacer(l.nginxRuntimeDir()+"/", work, spoolDir, work).Replace(string(content))
+	output, err := k.nginx(ctx, []byte(text))
 	if err == nil {
 		return nil
 	}
-	if ended := context.Cause(ctx); ended != nil {
-		return ended
+	if _, refused := errors.AsType[*checker.Refusal](err); !refused {
+		return fmt.Errorf("test the nginx configuration: %w", err)
 	}
-	refusals := nginxRefusals(string(output), sourcesOf(staged.Version.State, l.nginxConfig()))
+	refusals := nginxRefusals(output, sourcesOf(staged.Version.State, l.nginxConfig()))
 	if len(refusals) == 0 {
-		return fmt.Errorf("test the nginx configuration: %w: %s", err, strings.TrimSpace(string(output)))
+		return fmt.Errorf("test the nginx configuration: %w: %s", err, strings.TrimSpace(output))
 	}
 	return &api.Problem{Type: api.ProblemEngineRefused, Title: "nginx refuses the configuration", Violations: refusals}
+}
+
+// testNginx has nginx test a configuration in a sandbox. It binds the machine's
+// addresses, as the app server's own nginx will.
+func testNginx(ctx context.Context, config []byte) (string, error) {
+	return checker.Run(ctx, checker.Check{
+		Program: nginxProgram, Args: []string{"-t", "-q", "-e", "stderr", "-p", checker.WorkDir, "-c", checker.ConfigPath},
+		Account: nginxUser, Config: config, Listens: true,
+	})
 }
 
 func sourcesOf(state converge.State, path string) map[int]api.Pointer {

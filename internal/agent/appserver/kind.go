@@ -13,13 +13,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
+
+// nginxProgram is where Debian's package puts nginx.
+const nginxProgram = "/usr/sbin/nginx"
 
 // Systemd is what the kind needs of the service manager; see [systemd.Manager].
 type Systemd interface {
@@ -56,8 +58,9 @@ type Deps struct {
 	Journal Journal
 	Prober  Prober
 	Clock   Clock
-	// Nginx runs nginx and returns what it printed.
-	Nginx func(ctx context.Context, args ...string) ([]byte, error)
+	// Nginx tests a configuration of nginx and returns what it printed; it
+	// fails with a [checker.Refusal] if nginx refuses it.
+	Nginx func(ctx context.Context, config []byte) (string, error)
 	// Root is the directory that paths of the machine are taken from; "/" if empty.
 	Root string
 }
@@ -68,7 +71,7 @@ type Kind struct {
 	journal Journal
 	prober  Prober
 	clock   Clock
-	nginx   func(ctx context.Context, args ...string) ([]byte, error)
+	nginx   func(ctx context.Context, config []byte) (string, error)
 	machine machine
 }
 
@@ -87,9 +90,7 @@ func New(deps Deps) *Kind {
 		k.clock = wallClock{}
 	}
 	if k.nginx == nil {
-		k.nginx = func(ctx context.Context, args ...string) ([]byte, error) {
-			return exec.CommandContext(ctx, "/usr/sbin/nginx", args...).CombinedOutput()
-		}
+		k.nginx = testNginx
 	}
 	return k
 }

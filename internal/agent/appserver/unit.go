@@ -145,7 +145,7 @@ func nginxUnitText(l layout, s api.AppServer) *converge.Text {
 		"RuntimeDirectoryPreserve=restart",
 		// nginx leaves its sockets behind when it is killed, and then cannot bind.
 		"ExecStartPre=/bin/rm -f "+l.adminSocket(),
-		"ExecStart=/usr/sbin/nginx -e stderr -c "+l.nginxConfig(),
+		"ExecStart="+nginxProgram+" -e stderr -c "+l.nginxConfig(),
 		"ExecReload=/bin/kill -HUP $MAINPID",
 		"KillMode=mixed",
 		"KillSignal=SIGQUIT")

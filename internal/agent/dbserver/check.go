@@ -1,17 +1,17 @@
 package dbserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -31,8 +31,12 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 		return err
 	}
 	p := PathsOf(staged.Name)
-	output, err := k.check(ctx, staged.Path(p.Config))
-	if _, refused := errors.AsType[*exec.ExitError](err); err != nil && (!refused || ctx.Err() != nil) {
+	config, err := os.ReadFile(staged.Path(p.Config))
+	if err != nil {
+		return fmt.Errorf("read the staged configuration: %w", err)
+	}
+	output, err := k.check(ctx, config)
+	if _, refused := errors.AsType[*checker.Refusal](err); err != nil && !refused {
 		return fmt.Errorf("check the configuration with mariadbd --help: %w", err)
 	}
 	messages := parseMessages(output)
@@ -86,14 +90,17 @@ func machineAddresses() ([]netip.Addr, error) {
 }
 
 // runChecker has MariaDB read a configuration as it would at its start, and
-// print what it makes of it; it opens no data. Its directories need not be
-// there yet, so it is told others. Its standard error is the output.
-func runChecker(ctx context.Context, config string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, "--defaults-file="+config, "--datadir=/", "--tmpdir=/tmp", "--secure-file-priv=/tmp", "--user="+account, "--help", "--verbose")
-	var output bytes.Buffer
-	cmd.Stderr = &output
-	err := cmd.Run()
-	return output.String(), err
+// print what it makes of it; it opens no data. Its directories are not there
+// in its sandbox, so it is told others. Its standard error is the output.
+func runChecker(ctx context.Context, config []byte) (string, error) {
+	return checker.Run(ctx, checker.Check{
+		Program: program,
+		Args: []string{
+			"--defaults-file=" + checker.ConfigPath, "--datadir=" + checker.WorkDir, "--tmpdir=" + checker.WorkDir,
+			"--secure-file-priv=" + checker.WorkDir, "--help", "--verbose",
+		},
+		Account: account, Config: config, Reads: []string{"/usr/share/mariadb"}, ErrorsOnly: true,
+	})
 }
 
 // message is one line that MariaDB wrote.

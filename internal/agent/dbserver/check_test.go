@@ -3,22 +3,22 @@ package dbserver
 import (
 	"context"
 	"errors"
-	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// refuse is the error of a checker that refused.
-func refuse(t *testing.T) error {
+// stage writes a spec's configuration where Check finds it.
+func stage(t *testing.T, spec api.DBServer) converge.Staged {
 	t.Helper()
-	err := exec.CommandContext(t.Context(), "false").Run()
-	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+	staged, err := converge.Stage(t.TempDir(), "main", *version(t, spec))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return err
+	return staged
 }
 
 // What MariaDB 11.8.6 says is word for word what it said on a machine.
@@ -61,10 +61,10 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, verdict := newFake(t, plain()), error(nil)
 			if test.refused {
-				verdict = refuse(t)
+				verdict = &checker.Refusal{Status: 1}
 			}
-			f.check = func(context.Context, string) (string, error) { return test.output, verdict }
-			err := f.Check(t.Context(), converge.NewStaged("main", *version(t, test.spec), nil))
+			f.check = func(context.Context, []byte) (string, error) { return test.output, verdict }
+			err := f.Check(t.Context(), stage(t, test.spec))
 			if test.says == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -75,8 +75,8 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	f := newFake(t, plain())
-	f.check = func(context.Context, string) (string, error) { return "", errors.New("no such file") }
-	if err := f.Check(t.Context(), converge.NewStaged("main", *version(t, plain()), nil)); err == nil || api.IsProblem(err, api.ProblemEngineRefused) {
+	f.check = func(context.Context, []byte) (string, error) { return "", errors.New("no such file") }
+	if err := f.Check(t.Context(), stage(t, plain())); err == nil || api.IsProblem(err, api.ProblemEngineRefused) {
 		t.Errorf("a checker that is not there: %v", err)
 	}
 }

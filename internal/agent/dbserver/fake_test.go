@@ -44,7 +44,7 @@ func newFake(t *testing.T, spec api.DBServer) *fake {
 	f.machine = machine{
 		root:      root,
 		addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil },
-		check:     func(context.Context, string) (string, error) { return "", nil },
+		check:     func(context.Context, []byte) (string, error) { return "", nil },
 		initialise: func(_ context.Context, p Paths) error {
 			f.calls = append(f.calls, "initialise")
 			return os.MkdirAll(root+p.Data, 0o700)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -26,9 +27,9 @@ func stage(t *testing.T, spec api.LoadBalancer) converge.Staged {
 }
 
 // refusing returns a checker that prints output and fails as a program does.
-func refusing(output string) func(context.Context, string) (string, error) {
-	return func(ctx context.Context, path string) (string, error) {
-		return strings.ReplaceAll(output, "CFG", path), exec.CommandContext(ctx, "false").Run()
+func refusing(output string) func(context.Context, []byte) (string, error) {
+	return func(context.Context, []byte) (string, error) {
+		return strings.ReplaceAll(output, "CFG", checker.ConfigPath), &checker.Refusal{Status: 1}
 	}
 }
 
@@ -95,37 +96,14 @@ func TestCheckTellsWhatHasNoPlace(t *testing.T) {
 
 func TestCheckTellsAMissingEngineFromARefusal(t *testing.T) {
 	kind := New(nil, nil)
-	kind.check = func(context.Context, string) (string, error) { return "", exec.ErrNotFound }
+	kind.check = func(context.Context, []byte) (string, error) { return "", exec.ErrNotFound }
 	err := kind.Check(t.Context(), stage(t, pair()))
 	if !errors.Is(err, exec.ErrNotFound) || api.IsProblem(err, api.ProblemEngineRefused) {
 		t.Errorf("the error is %v", err)
 	}
-	kind.check = func(context.Context, string) (string, error) { return "", nil }
+	kind.check = func(context.Context, []byte) (string, error) { return "", nil }
 	if err := kind.Check(t.Context(), stage(t, pair())); err != nil {
 		t.Errorf("an accepted configuration gave %v", err)
-	}
-}
-
-func TestTheCheckersCopyHasTheSameLinesAndNoStateFile(t *testing.T) {
-	spec := rich()
-	original := string(contentOf(render(t, "lb", spec), pathsOf("lb").config))
-	dir := t.TempDir()
-	path, err := copyForChecker(dir, stage(t, spec).Path(pathsOf("lb").config), os.Getgid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(path) //nolint:gosec // a file of the test's
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := strings.Replace(original, "/run/foobar-lb-lb/"+stateFile, dir+"/"+stateFile, 1)
-	if string(content) != want || want == original {
-		t.Errorf("the copy is\n%s", content)
-	}
-	for path, mode := range map[string]os.FileMode{path: 0o640, dir: os.ModeDir | 0o750} {
-		if info, err := os.Stat(path); err != nil || info.Mode() != mode {
-			t.Errorf("%s is %v, expected %v (%v)", path, info.Mode(), mode, err)
-		}
 	}
 }
 

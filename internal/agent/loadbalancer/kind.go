@@ -39,9 +39,9 @@ type Kind struct {
 	journal Journal
 	// run is the directory of runtime directories, "/run" but in tests.
 	run string
-	// check runs HAProxy's checker on a file and returns what it printed; it
-	// fails with an [exec.ExitError] if the checker refused.
-	check func(ctx context.Context, path string) (string, error)
+	// check runs HAProxy's checker on a configuration and returns what it
+	// printed; it fails with a [checker.Refusal] if the checker refused.
+	check func(ctx context.Context, config []byte) (string, error)
 }
 
 // The compiler says it first if the kind and its contract part.

@@ -68,7 +68,7 @@ func frontendAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Name of the backend that serves what arrives.",
 			Required:            true,
 		},
-		"log_format": tfutil.OptionalText("Access log format in the engine's own language; the engine's checker judges it at plan. Default: JSON lines."),
+		"log_format": tfutil.OptionalText("Access log format in the engine's own language; the engine's checker judges it at plan. Expressions may use sample fetches and converters that open no files, such as `%[capture.req.hdr(0),lower]`. Default: JSON lines without the query string."),
 	}
 }
 

@@ -1,0 +1,79 @@
+//go:build lab
+
+package checker_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// run has a shell do what a checker could be made to do. The shell and its
+// tools are what it reads.
+func run(t *testing.T, script string) (string, error) {
+	t.Helper()
+	return checker.Run(t.Context(), checker.Check{
+		Program: "/usr/bin/dash", Args: []string{checker.ConfigPath}, Account: "haproxy",
+		Config: []byte(script), Reads: []string{"/usr/bin"},
+	})
+}
+
+// TestLabASandboxHoldsWhatAnyCheckerCouldBeMadeToDo attacks from within.
+func TestLabASandboxHoldsWhatAnyCheckerCouldBeMadeToDo(t *testing.T) {
+	t.Setenv("FOOBAR_CANARY", "of the agent")
+	for name, test := range map[string]struct {
+		script, says string
+	}{
+		"it runs as the account":        {"id -un; id -Gn", "haproxy\nhaproxy\n"},
+		"it has its directory to write": {"echo x >a && cat a", "x\n"},
+		"nothing of /etc":               {"ls -A /etc", "group\nld.so.cache\npasswd\n"},
+		"one account":                   {"cut -d: -f1 /etc/passwd /etc/group", "haproxy\nhaproxy\n"},
+		"no devices":                    {"ls /dev | grep -v mqueue; ls -A /dev/mqueue", "null\n"},
+		"no processes, no state":        {"for d in /proc/1 /sys/kernel /var /root /home /srv /run/foobar /run/systemd/private /tmp; do [ -e $d ] && echo $d; done; :", ""},
+		"no environment of the agent's": {"env | grep -c CANARY; :", "0\n"},
+		"no network":                    {"/usr/bin/python3 -c 'import socket; socket.create_connection((\"10.0.0.1\", 9443), 1)' 2>&1 | tail -n1", "OSError: [Errno 101] Network is unreachable\n"},
+		"no setuid way out":             {"find / -xdev -perm -4000 2>/dev/null -exec {} true \\; ; id -u root 2>&1 | head -c2", "id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			output, err := run(t, test.script)
+			if err != nil || !strings.HasPrefix(output, test.says) || test.says == "" && output != "" {
+				t.Errorf("it printed %q, %v; want %q", output, err, test.says)
+			}
+		})
+	}
+	for name, script := range map[string]string{
+		"processor time":    "while :; do :; done",
+		"run time":          "exec sleep 600",
+		"output":            "while :; do echo 0123456789012345678901234567890123456789; done",
+		"output of a child": "(while :; do echo x; done) & wait",
+	} {
+		t.Run("bound of "+name, func(t *testing.T) {
+			t.Parallel()
+			output, err := run(t, script)
+			if !api.IsProblem(err, api.ProblemEngineRefused) || len(output) > 256<<10 {
+				t.Errorf("%d bytes of output, %v", len(output), err)
+			}
+		})
+	}
+	t.Run("bound of memory", func(t *testing.T) {
+		output, err := run(t, "exec python3 -c 'x = bytearray(4 << 30)'")
+		if err == nil || !strings.Contains(output, "MemoryError") {
+			t.Errorf("it printed %q, %v", output, err)
+		}
+	})
+	t.Run("a refusal", func(t *testing.T) {
+		output, err := run(t, "echo no >&2; exit 3")
+		if refusal, ok := errors.AsType[*checker.Refusal](err); !ok || refusal.Status != 3 || output != "no\n" {
+			t.Errorf("it printed %q, %v", output, err)
+		}
+	})
+	t.Cleanup(func() { // after the parallel ones
+		if left, _ := filepath.Glob(checker.RuntimeDir + "/check-sandbox-*"); len(left) > 0 {
+			t.Errorf("%q are left", left)
+		}
+	})
+}
