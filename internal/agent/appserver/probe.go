@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
 
 // Endpoint is where an HTTP server listens on this machine.
@@ -40,6 +41,9 @@ func (httpProber) Get(ctx context.Context, endpoint Endpoint, path string) (Answ
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if endpoint.Network == "unix" { // in a directory of the app's or nginx's account
+				return foreign.Dial(ctx, endpoint.Address)
+			}
 			var d net.Dialer
 			return d.DialContext(ctx, endpoint.Network, endpoint.Address)
 		},

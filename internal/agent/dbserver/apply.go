@@ -65,6 +65,9 @@ func (r *runner) prepare(ctx context.Context, create bool) error {
 	if err := r.hasLeaf(); err != nil {
 		return err
 	}
+	if err := makeState(r.root + r.p.State); err != nil {
+		return err
+	}
 	there, err := exists(r.root + r.p.Data)
 	switch {
 	case err != nil:

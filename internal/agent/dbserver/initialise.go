@@ -6,39 +6,34 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
 
 // initialise makes an empty database. It is made beside its place and renamed
 // when it is whole and on the disk: a data directory that was begun and not
 // finished has another name, so no server can start on it.
 func initialise(ctx context.Context, p Paths) error {
-	owner, err := lookupAccount()
+	owner, err := foreign.Lookup(account)
 	if err != nil {
-		return err
+		return fmt.Errorf("is MariaDB installed on this machine? %w", err)
 	}
 	staging := p.State + "/init"
-	if err := makeState(p.State, owner); err != nil {
-		return err
-	}
 	if err := os.RemoveAll(staging); err != nil {
 		return fmt.Errorf("remove what an interrupted initialisation left: %w", err)
 	}
+	if err := foreign.Make(staging, owner, 0o700); err != nil {
+		return err
+	}
 	// The superuser's account is the operating system's root over the socket;
 	// it has no password that could be known.
-	cmd := exec.CommandContext(ctx, installer, "--no-defaults", "--datadir="+staging, "--skip-test-db", "--skip-name-resolve",
+	cmd := owner.Command(ctx, installer, "--no-defaults", "--datadir="+staging, "--skip-test-db", "--skip-name-resolve",
 		"--auth-root-authentication-method=socket", "--auth-root-socket-user=root")
 	cmd.Dir = p.State
-	// The installer is a script: what it started has to end with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &owner, Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("make an empty database with mariadb-install-db: %w: %s", err, lastLine(string(output)))
@@ -46,27 +41,15 @@ func initialise(ctx context.Context, p Paths) error {
 	return publish(staging, p.Data)
 }
 
-// lookupAccount returns the engine's account, without any further groups.
-func lookupAccount() (syscall.Credential, error) {
-	u, err := user.Lookup(account)
-	if err != nil {
-		return syscall.Credential{}, fmt.Errorf("look up the engine's account; is MariaDB installed on this machine? %w", err)
-	}
-	uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
-	gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
-	return syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(errUID, errGID)
-}
-
-// makeState makes the directory that systemd makes at the unit's start too.
-func makeState(dir string, owner syscall.Credential) error {
+// makeState makes the directory that the data are made in and swapped in, which
+// belongs to root. One that an operator has given to the engine's account, as it
+// comes of a restored backup, is taken back.
+func makeState(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // the parent of private directories
 		return fmt.Errorf("make the place of the data directory: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := foreign.Make(dir, foreign.Root(), 0o755); err != nil {
 		return fmt.Errorf("make the place of the data directory: %w", err)
-	}
-	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
-		return fmt.Errorf("give the place of the data directory to %s: %w", account, err)
 	}
 	return nil
 }
@@ -89,7 +72,7 @@ func publish(staging, data string) error {
 
 // exists reports whether there is a data directory, whoever made it.
 func exists(path string) (bool, error) {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil

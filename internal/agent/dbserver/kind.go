@@ -109,14 +109,16 @@ type Paths struct {
 	Directory, Config, Clients string
 	// Socket is the Unix socket on which root needs no password.
 	Socket string
-	// State is private to the engine's account. In it are Data, which exists
-	// only when it is whole, and what becomes of it: whoever makes a data
+	// State belongs to root, as the names in it decide which data serve: nobody
+	// else can swap them. In it are Data, which is the engine's account's and
+	// exists only when it is whole, and what becomes of it: whoever makes a data
 	// directory makes it beside, and renames it.
 	State, Data string
 	// Table is the name of the packet filter's table.
 	Table string
-	// Key, Certificate and CA are what the server shows and accepts now.
-	Key, Certificate, CA string
+	// TLS is a directory of root's with Key, Certificate and CA, which are what
+	// the server shows and accepts now, and which its account can read.
+	TLS, Key, Certificate, CA string
 
 	runtime, logs string
 }
@@ -127,6 +129,7 @@ func PathsOf(name string) Paths {
 	directory := path.Join("/etc/foobar", string(api.KindDBServer), name)
 	state := path.Join(dataParent, name)
 	runtime := "/run/" + unit
+	tls := runtime + ".tls"
 	return Paths{
 		Unit: unit + ".service", UnitFile: "/etc/systemd/system/" + unit + ".service",
 		Directory: directory, Config: directory + "/my.cnf", Clients: directory + "/clients.nft",
@@ -134,7 +137,7 @@ func PathsOf(name string) Paths {
 		State:  state, Data: state + "/data",
 		Table:   "foobar_db_" + name,
 		runtime: unit, logs: path.Join(logParent, unit),
-		Key: runtime + "/key.pem", Certificate: runtime + "/cert.pem", CA: runtime + "/ca.pem",
+		TLS: tls, Key: tls + "/key.pem", Certificate: tls + "/cert.pem", CA: tls + "/ca.pem",
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,9 +190,18 @@ func TestLabNoSuperuserPassword(t *testing.T) {
 	if err := command("setpriv", "--reuid=nobody", "--clear-groups", "mariadb", "--no-defaults", "-u", "root", "-S", at.Socket, "-e", "SELECT 1")(t.Context()); err == nil {
 		t.Error("nobody is the superuser")
 	}
-	info, err := os.Stat(at.State)
-	if err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("the data: %v, %v", info, err)
+	for dir, want := range map[string]string{at.State: "0 755", at.Data: "mysql 700", at.TLS: "0 750"} {
+		var stat syscall.Stat_t
+		if err := syscall.Stat(dir, &stat); err != nil {
+			t.Fatal(err)
+		}
+		owner := "mysql"
+		if stat.Uid == 0 {
+			owner = "0"
+		}
+		if got := fmt.Sprintf("%s %o", owner, stat.Mode&0o777); got != want {
+			t.Errorf("%s is %s, want %s", dir, got, want)
+		}
 	}
 }
 

@@ -187,7 +187,12 @@ func usedDisk(path string) (percent uint64, ok bool) {
 // sizes adds up a data directory and the binary logs in it. What disappears
 // meanwhile is not counted.
 func sizes(data string) (all, binlogs int64) {
-	_ = filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(data) // the engine's account could lead it elsewhere
+	if err != nil {
+		return 0, 0
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	_ = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return nil //nolint:nilerr // gone
 		}

@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
 
 const (
@@ -46,6 +49,8 @@ func connect(socket string) server { return local{socket} }
 func (l local) with(ctx context.Context, timeout time.Duration, f func(context.Context, *sql.DB) error) (err error) {
 	config := mysql.NewConfig()
 	config.User, config.Net, config.Addr = "root", "unix", l.socket
+	// The socket lies in a directory of the engine's account.
+	config.DialFunc = func(ctx context.Context, _, socket string) (net.Conn, error) { return foreign.Dial(ctx, socket) }
 	config.Timeout, config.ReadTimeout, config.WriteTimeout = dialTimeout, timeout, timeout
 	config.Logger = &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(config)

@@ -17,9 +17,12 @@ const purges = "SET GLOBAL slave_connections_needed_for_purge = (SELECT COUNT(*)
 // takes a new certificate without a restart: a systemd credential would stay
 // what it was at the start. A data directory that is not there keeps it from starting: an empty one
 // in its place, for instance of a disk that was not mounted, would be believed.
+//
+// What root does here happens in directories of root's: the engine's account could
+// put a link where root is about to write.
 func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 	p := PathsOf(name)
-	handOn := "/usr/bin/install --owner=" + account + " --group=" + account + " --mode=0400 --target-directory=/run/" + p.runtime +
+	handOn := "/usr/bin/install --owner=root --group=" + account + " --mode=0440 --target-directory=" + p.TLS +
 		" " + leaf + "/key.pem " + leaf + "/cert.pem " + leaf + "/ca.pem"
 	t := &converge.Text{}
 	t.Own("# Unit of a database server, "+byHand,
@@ -36,19 +39,22 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"Type=notify",
 		"User="+account,
 		"Group="+account,
+		"ExecStartPre=+/usr/bin/install --directory --owner=root --group="+account+" --mode=0750 "+p.TLS,
 		"ExecStartPre=+"+handOn,
 		"ExecStartPre=+"+filter+" -f "+p.Clients,
 		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
-		"ExecStartPost=-+"+client+` --no-defaults --socket=`+p.Socket+` --execute="`+purges+`"`,
+		"ExecStartPost=-+"+superuserRuns(p, purges),
 		"ExecReload=+"+filter+" -f "+p.Clients,
 		"ExecReload=+"+handOn,
 		// LOCAL keeps it out of the binary log, where it would be a
 		// transaction that no other member has.
-		"ExecReload=+"+client+` --no-defaults --socket=`+p.Socket+` --execute="FLUSH LOCAL SSL"`,
+		"ExecReload=+"+superuserRuns(p, "FLUSH LOCAL SSL"),
 		"ExecStopPost=-+"+filter+" delete table inet "+p.Table,
+		"ExecStopPost=-+/bin/rm -rf "+p.TLS,
 		"RuntimeDirectory="+p.runtime,
-		"StateDirectory=foobar-db/"+name+" foobar-db/"+name+"/tmp foobar-db/"+name+"/files",
+		"StateDirectory=foobar-db/"+name+"/tmp foobar-db/"+name+"/files",
 		"StateDirectoryMode=0700",
+		"ReadWritePaths="+p.Data,
 		"LogsDirectory="+p.runtime,
 		"LogsDirectoryMode=0750",
 		"Restart=always",
@@ -92,6 +98,13 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"[Install]",
 		"WantedBy=multi-user.target")
 	return t
+}
+
+// superuserRuns is the command that runs a statement as the superuser, who is root on the socket. The socket
+// lies in a directory of the engine's account: whoever answers there must not be
+// able to ask the client for files of root's.
+func superuserRuns(p Paths, statement string) string {
+	return client + " --no-defaults --local-infile=0 --socket=" + p.Socket + ` --execute="` + statement + `"`
 }
 
 // minFiles is the least limit of open files; it suffices for the engine's defaults.

@@ -257,7 +257,7 @@ func (c *cluster) app(from, to, statements string) string {
 
 func (c *cluster) tryApp(from, to, statements string) (string, error) {
 	out, err := c.lab.TryExec(from, "env", "MYSQL_PWD="+c.password, "mariadb", "--no-defaults", "--user=notes", "--host="+host(to),
-		"--ssl-verify-server-cert", "--ssl-ca=/run/foobar-db-notes/ca.pem", "--connect-timeout=5", "-N", "-e", statements)
+		"--ssl-verify-server-cert", "--ssl-ca=/run/foobar-db-notes.tls/ca.pem", "--connect-timeout=5", "-N", "-e", statements)
 	return strings.TrimSpace(out), err
 }
 

@@ -16,7 +16,7 @@ func (e *Engine) AbandonSeed(ctx context.Context) error {
 	if err != nil || mark == nil {
 		return err
 	}
-	_, err = os.Stat(e.DataDir)
+	_, err = os.Lstat(e.DataDir)
 	switch {
 	case mark.Placed || errors.Is(err, fs.ErrNotExist):
 		incomplete, err := e.ResumeSeed(ctx)

@@ -167,9 +167,10 @@ func (b *builder) dropDatabase(name string, have, wanted state) {
 	}
 }
 
-// wantedState is what a catalog asks for, with the replication's own accounts.
-func wantedState(catalog replication.Catalog, secrets replication.Secrets, osUser string) (state, error) {
-	s, err := ownState(secrets, osUser)
+// wantedState is what a catalog asks for, with the replication's own accounts: of
+// these, osUser is the agent's user and owner the server's.
+func wantedState(catalog replication.Catalog, secrets replication.Secrets, osUser, owner string) (state, error) {
+	s, err := ownState(secrets, osUser, owner)
 	if err != nil {
 		return state{}, err
 	}

@@ -9,11 +9,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
 	"os/user"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/gtid"
 )
@@ -58,6 +60,7 @@ type Engine struct {
 const (
 	adminUser     = "root" // what mariadb-install-db creates for the socket of the operating system's root
 	heartbeatUser = "foobar_hb"
+	backupUser    = "foobar_backup"
 	replicaPrefix = "foobar_repl_" // and the member's name
 )
 
@@ -99,6 +102,8 @@ func connector(socket, account string) (driver.Connector, error) {
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.User = "unix", socket, account
 	cfg.Timeout = connectTimeout
+	// The socket lies in a directory of the server's own user.
+	cfg.DialFunc = func(ctx context.Context, _, socket string) (net.Conn, error) { return foreign.Dial(ctx, socket) }
 	cfg.Params = map[string]string{"sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", "time_zone": "'+00:00'"}
 	cfg.Logger = &mysql.NopLogger{}
 	c, err := mysql.NewConnector(cfg)

@@ -101,13 +101,16 @@ func startOne(t *testing.T, dir string, id, needed int, authority *authority) en
 	must(t, err)
 	uid, _ := strconv.Atoi(owner.Uid)
 	gid, _ := strconv.Atoi(owner.Gid)
-	must(t, os.Chown(dir, uid, gid))
+	for _, own := range []string{"data", "run"} { // and no more: who owns dir could swap them
+		must(t, os.Mkdir(filepath.Join(dir, own), 0o700))
+		must(t, os.Chown(filepath.Join(dir, own), uid, gid))
+	}
 	certificate := authority.issue(t, dir, "server"+strconv.Itoa(id), uid, gid)
 	must(t, os.WriteFile(filepath.Join(dir, "my.cnf"), fmt.Appendf(nil, `[mariadbd]
 datadir=%[1]s/data
-socket=%[1]s/s.sock
-pid_file=%[1]s/pid
-log_error=%[1]s/server.log
+socket=%[1]s/run/s.sock
+pid_file=%[1]s/run/pid
+log_error=%[1]s/run/server.log
 port=%[2]d
 bind_address=127.0.0.1
 user=mysql
@@ -138,15 +141,15 @@ ssl_key=%[1]s/key.pem
 	must(t, p.Start(t.Context()))
 	t.Cleanup(func() {
 		if t.Failed() {
-			log, _ := exec.Command("tail", "-n", "12", dir+"/server.log").CombinedOutput()
+			log, _ := exec.Command("tail", "-n", "12", dir+"/run/server.log").CombinedOutput()
 			t.Logf("server %d:\n%s", id, log)
 		}
 		_ = p.Kill(context.Background())
 	})
-	engine, err := mariadb.New(mariadb.Config{Socket: dir + "/s.sock", DataDir: dir + "/data", Owner: "mysql", Server: p})
+	engine, err := mariadb.New(mariadb.Config{Socket: dir + "/run/s.sock", DataDir: dir + "/data", Owner: "mysql", Server: p})
 	must(t, err)
 	t.Cleanup(engine.Close)
-	admin := open(t, "unix", dir+"/s.sock", "root", "")
+	admin := open(t, "unix", dir+"/run/s.sock", "root", "")
 	ready(t.Context(), t, admin)
 	return enginetest.Server{
 		Engine:      engine,

@@ -10,17 +10,22 @@ import (
 )
 
 // ownState is what replication itself needs: an account for each member that may
-// follow, and one for the heartbeat that may write its row and nothing else.
+// follow, one for the heartbeat that may write its row and nothing else, and one
+// for the copies of the data, which the server's own user makes.
 //
 // A member's account takes the password and the member's own certificate. They
 // are apart, and not one account for all, because MariaDB requires one subject of
 // an account: a shared one would have to be in certificates that each machine
 // keeps, and who was taken out of the replication would still have it.
-func ownState(secrets replication.Secrets, osUser string) (state, error) {
+func ownState(secrets replication.Secrets, osUser, owner string) (state, error) {
 	s := state{databases: map[string]replication.Database{}, accounts: map[string]account{
 		heartbeatUser: {
 			name: heartbeatUser, host: "localhost", socket: true, secret: osUser, require: requireNone,
 			onTable: "heartbeat", grants: map[string][]string{ownSchema: {"UPDATE"}},
+		},
+		backupUser: {
+			name: backupUser, host: "localhost", socket: true, secret: owner, require: requireNone,
+			global: []string{"BINLOG MONITOR", "LOCK TABLES", "PROCESS", "RELOAD"}, // what mariadb-backup asks for
 		},
 	}}
 	for id, certificate := range secrets.Replicas {

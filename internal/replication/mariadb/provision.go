@@ -38,7 +38,7 @@ func (e *Engine) Provision(ctx context.Context, wanted replication.Catalog, drop
 
 // changes calls do with all that has to be done.
 func (e *Engine) changes(ctx context.Context, wanted replication.Catalog, drop replication.Drop, secrets replication.Secrets, do func(*sql.Conn, change) error) error {
-	goal, err := wantedState(wanted, secrets, e.osUser)
+	goal, err := wantedState(wanted, secrets, e.osUser, e.Owner)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func existing(ctx context.Context, c *sql.Conn) (state, error) {
 	for _, row := range databases {
 		have.databases[row["name"]] = replication.Database{Charset: row["charset"], Collation: row["collation"]}
 	}
-	accounts, err := table(ctx, c, "SELECT user, host, priv FROM mysql.global_priv WHERE host = '%' OR user = '"+heartbeatUser+"' AND host = 'localhost'")
+	accounts, err := table(ctx, c, "SELECT user, host, priv FROM mysql.global_priv WHERE host = '%' OR user IN ('"+heartbeatUser+"', '"+backupUser+"') AND host = 'localhost'")
 	if err != nil {
 		return state{}, fmt.Errorf("list the accounts: %w", err)
 	}

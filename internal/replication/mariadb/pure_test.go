@@ -165,12 +165,12 @@ func TestConverge(t *testing.T) {
 			"o'neil": {},
 		},
 	}
-	goal, err := wantedState(wanted, secrets, "root")
+	goal, err := wantedState(wanted, secrets, "root", "mysql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	existing := func(change func(*state)) state {
-		s, err := wantedState(wanted, secrets, "root")
+		s, err := wantedState(wanted, secrets, "root", "mysql")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestConvergeRefuses(t *testing.T) {
 		"a privilege on all databases":   user("app", map[string][]string{"shop": {"SUPER"}}),
 		"a grant on a server's database": user("app", map[string][]string{"mysql": {"SELECT"}}),
 	} {
-		goal, err := wantedState(catalog, replication.Secrets{Replication: "r", Users: map[string]api.Secret{"app": "p", "root": "p"}}, "root")
+		goal, err := wantedState(catalog, replication.Secrets{Replication: "r", Users: map[string]api.Secret{"app": "p", "root": "p"}}, "root", "mysql")
 		if err == nil {
 			_, err = converge(state{}, goal, replication.Drop{})
 		}

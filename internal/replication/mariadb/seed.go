@@ -11,13 +11,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/gtid"
 )
@@ -38,8 +37,11 @@ const (
 	seedFile    = "foobar-seed.json"
 )
 
-// maxHeader bounds the first line of a donation.
-const maxHeader = 64 << 10
+// maxHeader bounds the first line of a donation, maxNote what is noted of a copy.
+const (
+	maxHeader = 64 << 10
+	maxNote   = 1 << 20
+)
 
 // header is the first line of a donation, before the stream of mariadb-backup.
 type header struct {
@@ -71,17 +73,29 @@ func (e *Engine) Donate(ctx context.Context, to io.Writer) error {
 	if _, err := to.Write(append(first, '\n')); err != nil {
 		return fmt.Errorf("send the copy: %w", err)
 	}
+	owner, err := foreign.Lookup(e.Owner)
+	if err != nil {
+		return fmt.Errorf("copy the data: %w", err)
+	}
 	scratch, err := os.MkdirTemp("", "foobar-donate-")
 	if err != nil {
 		return fmt.Errorf("copy the data: %w", err)
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a few small files in the temporary directory
-	return backup(ctx, to, "--backup", "--stream=mbstream", "--user="+adminUser,
+	if err := foreign.Make(scratch, owner, 0o700); err != nil {
+		return fmt.Errorf("copy the data: %w", err)
+	}
+	// As the server's own user: root would also copy what links in the data lead to.
+	return backup(ctx, owner, to, "--backup", "--stream=mbstream", "--user="+backupUser,
 		"--socket="+e.Socket, "--datadir="+e.DataDir, "--target-dir="+scratch)
 }
 
 // Receive replaces the data by a donated copy.
 func (e *Engine) Receive(ctx context.Context, donor replication.NodeID, from io.Reader, progress func(bytes int64)) error {
+	// The directories of a seed are swapped for one another by their names.
+	if err := foreign.Trusted(filepath.Dir(e.DataDir)); err != nil {
+		return fmt.Errorf("receive a copy: %w", err)
+	}
 	if err := e.mark(donor); err != nil {
 		return err
 	}
@@ -104,16 +118,23 @@ func (e *Engine) stage(ctx context.Context, stage string, donor replication.Node
 	if err != nil {
 		return fmt.Errorf("receive from %s: %w", donor, err)
 	}
-	if err := errors.Join(discard(stage), os.MkdirAll(stage, 0o700)); err != nil {
+	owner, err := foreign.Lookup(e.Owner)
+	if err == nil {
+		err = discard(stage)
+	}
+	if err == nil {
+		err = foreign.Make(stage, owner, 0o700)
+	}
+	if err != nil {
 		return fmt.Errorf("make room for the copy: %w", err)
 	}
-	if err := tool(ctx, in, nil, "mbstream", "-x", "-C", stage); err != nil {
+	if err := tool(ctx, owner, in, nil, "mbstream", "-x", "-C", stage); err != nil {
 		return fmt.Errorf("receive from %s: %w", donor, err)
 	}
 	if _, err := io.Copy(io.Discard, in); err != nil { // the sender's failure shows at the end
 		return fmt.Errorf("receive from %s: %w", donor, err)
 	}
-	if err := e.prepare(ctx, stage, head); err != nil {
+	if err := prepare(ctx, owner, stage, head); err != nil {
 		return fmt.Errorf("prepare the copy of %s: %w", donor, err)
 	}
 	return nil
@@ -122,11 +143,7 @@ func (e *Engine) stage(ctx context.Context, stage string, donor replication.Node
 // discard removes a staged copy. Its note goes first, and durably: what a
 // crash leaves of the rest counts for no copy.
 func discard(stage string) error {
-	err := os.Remove(filepath.Join(stage, seedFile))
-	if err == nil {
-		err = syncDir(stage)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := foreign.Remove(stage, seedFile); err != nil {
 		return err
 	}
 	return os.RemoveAll(stage)
@@ -146,35 +163,35 @@ func readHeader(in *bufio.Reader) (header, error) {
 
 // prepare makes a received copy one that a server can start on, notes where it
 // stands, and sees to it that all of it is on the disk before the note is.
-func (e *Engine) prepare(ctx context.Context, stage string, head header) error {
+func prepare(ctx context.Context, owner foreign.Account, stage string, head header) error {
 	position, err := positionOf(stage)
 	if err != nil {
 		return err
 	}
-	if err := backup(ctx, nil, "--prepare", "--target-dir="+stage); err != nil {
+	if err := backup(ctx, owner, nil, "--prepare", "--target-dir="+stage); err != nil {
 		return err
 	}
 	history, err := gtid.Parse(head.History)
 	if err != nil {
 		return err
 	}
-	if err := e.chown(stage); err != nil {
+	note, err := json.Marshal(seeded{History: history.Union(position).String(), Position: position.String()})
+	if err != nil {
 		return err
 	}
-	note := seeded{History: history.Union(position).String(), Position: position.String()}
 	syscall.Sync()
-	return writeDurably(filepath.Join(stage, seedFile), note)
+	return foreign.WriteFile(stage, seedFile, note)
 }
 
 // positionOf reads where a copy stands. The file is one of the last of a
 // backup: without it the stream was cut.
 func positionOf(stage string) (gtid.Set, error) {
 	for _, whole := range []string{"mariadb_backup_checkpoints", "mariadb_backup_info"} {
-		if _, err := os.Stat(filepath.Join(stage, whole)); err != nil {
-			return gtid.Set{}, fmt.Errorf("the stream ended early: %s is missing", whole)
+		if there, err := foreign.Exists(stage, whole); err != nil || !there {
+			return gtid.Set{}, errors.Join(fmt.Errorf("the stream ended early: %s is missing", whole), err)
 		}
 	}
-	info, err := os.ReadFile(filepath.Join(stage, "mariadb_backup_binlog_info"))
+	info, err := foreign.ReadFile(stage, "mariadb_backup_binlog_info", maxNote)
 	if err != nil {
 		return gtid.Set{}, fmt.Errorf("the donor writes no binary log: %w", err)
 	}
@@ -199,10 +216,12 @@ func (e *Engine) ResumeSeed(ctx context.Context) (incomplete bool, err error) {
 		return false, err
 	}
 	if !mark.Placed {
-		if _, err := os.Stat(filepath.Join(e.DataDir+stageSuffix, seedFile)); errors.Is(err, fs.ErrNotExist) {
-			return true, nil
-		} else if err != nil {
+		staged, err := foreign.Exists(e.DataDir+stageSuffix, seedFile)
+		if err != nil {
 			return false, fmt.Errorf("look for the copy: %w", err)
+		}
+		if !staged {
+			return true, nil
 		}
 		if err := e.place(ctx); err != nil {
 			return false, err
@@ -217,7 +236,7 @@ func (e *Engine) place(ctx context.Context) error {
 		return fmt.Errorf("stop the server: %w", err)
 	}
 	old := e.DataDir + oldSuffix
-	_, err := os.Stat(e.DataDir)
+	_, err := os.Lstat(e.DataDir)
 	if err == nil {
 		err = os.RemoveAll(old) // of an earlier try: DataDir has what counts
 		if err == nil {
@@ -242,7 +261,7 @@ func (e *Engine) place(ctx context.Context) error {
 // and takes the mark away.
 func (e *Engine) startSeeded(ctx context.Context) error {
 	var note seeded
-	raw, err := os.ReadFile(filepath.Join(e.DataDir, seedFile))
+	raw, err := foreign.ReadFile(e.DataDir, seedFile, maxNote)
 	if err == nil {
 		err = json.Unmarshal(raw, &note)
 	}
@@ -258,10 +277,15 @@ func (e *Engine) startSeeded(ctx context.Context) error {
 	if err := e.setHistory(ctx, note); err != nil {
 		return fmt.Errorf("tell the server where its copy stands: %w", err)
 	}
-	for _, path := range []string{e.DataDir + oldSuffix, filepath.Join(e.DataDir, seedFile), e.DataDir + markSuffix} {
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("clean up after the seed: %w", err)
-		}
+	err = os.RemoveAll(e.DataDir + oldSuffix)
+	if err == nil {
+		err = foreign.Remove(e.DataDir, seedFile)
+	}
+	if err == nil {
+		err = os.Remove(e.DataDir + markSuffix)
+	}
+	if err != nil {
+		return fmt.Errorf("clean up after the seed: %w", err)
 	}
 	return syncDir(filepath.Dir(e.DataDir))
 }
@@ -303,15 +327,19 @@ func (e *Engine) awaitServer(ctx context.Context) error {
 
 // mark notes durably that the data may go. A seed that is under way keeps its mark.
 func (e *Engine) mark(donor replication.NodeID) error {
-	if _, err := os.Stat(e.DataDir + markSuffix); err == nil {
-		return nil
+	if under, err := e.SeedState(); err != nil || under != nil {
+		return err
 	}
-	return writeDurably(e.DataDir+markSuffix, replication.SeedMark{Donor: donor, Started: e.Now().UTC()})
+	mark, err := json.Marshal(replication.SeedMark{Donor: donor, Started: e.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	return foreign.WriteFile(filepath.Dir(e.DataDir), filepath.Base(e.DataDir)+markSuffix, mark)
 }
 
 // SeedState returns the mark of a seed under way.
 func (e *Engine) SeedState() (*replication.SeedMark, error) {
-	raw, err := os.ReadFile(e.DataDir + markSuffix)
+	raw, err := foreign.ReadFile(filepath.Dir(e.DataDir), filepath.Base(e.DataDir)+markSuffix, maxNote)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no seed is under way
 	}
@@ -322,33 +350,10 @@ func (e *Engine) SeedState() (*replication.SeedMark, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the mark of a seed: %w", err)
 	}
-	_, err = os.Stat(filepath.Join(e.DataDir, seedFile))
-	mark.Placed = err == nil
+	if mark.Placed, err = foreign.Exists(e.DataDir, seedFile); err != nil {
+		return nil, fmt.Errorf("look for the copy: %w", err)
+	}
 	return &mark, nil
-}
-
-// chown gives the copy to the server's user.
-func (e *Engine) chown(stage string) error {
-	owner, err := user.Lookup(e.Owner)
-	if err != nil {
-		return fmt.Errorf("find the server's user: %w", err)
-	}
-	uid, errUID := strconv.Atoi(owner.Uid)
-	gid, errGID := strconv.Atoi(owner.Gid)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return fmt.Errorf("find the server's user: %w", err)
-	}
-	root, err := os.OpenRoot(stage) // the server's user owns the directory around it
-	if err != nil {
-		return err
-	}
-	defer root.Close() //nolint:errcheck // it was only read
-	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return root.Lchown(path, uid, gid)
-	})
 }
 
 // mostFiles is how many files mariadb-backup may have open at once, where the
@@ -356,7 +361,7 @@ func (e *Engine) chown(stage string) error {
 const mostFiles = 1 << 20
 
 // backup runs mariadb-backup, which has a file open for each table of InnoDB.
-func backup(ctx context.Context, out io.Writer, args ...string) error {
+func backup(ctx context.Context, as foreign.Account, out io.Writer, args ...string) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("find out how many files may be open: %w", err)
@@ -364,13 +369,13 @@ func backup(ctx context.Context, out io.Writer, args ...string) error {
 	// It starts with the soft limit, mostly 1024, and raises it by itself only if
 	// it is told to. What is above the hard limit it does not get at all.
 	files := "--open-files-limit=" + strconv.FormatUint(min(limit.Max, mostFiles), 10)
-	return tool(ctx, nil, out, "mariadb-backup", append([]string{"--no-defaults", files}, args...)...)
+	return tool(ctx, as, nil, out, "mariadb-backup", append([]string{"--no-defaults", files}, args...)...)
 }
 
-// tool runs a program of MariaDB. The last lines that it printed are in the error.
-func tool(ctx context.Context, in io.Reader, out io.Writer, name string, args ...string) error {
+// tool runs a program of MariaDB as an account. The last lines that it printed are in the error.
+func tool(ctx context.Context, as foreign.Account, in io.Reader, out io.Writer, name string, args ...string) error {
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := as.Command(ctx, name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &said
 	if err := cmd.Run(); err != nil {
 		if cause := context.Cause(ctx); cause != nil {

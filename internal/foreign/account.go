@@ -1,0 +1,55 @@
+package foreign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Account is an account of the machine.
+type Account struct {
+	// Name is that in the machine's list, UID its number and GID that of its
+	// first group.
+	Name     string
+	UID, GID int
+}
+
+// Root is the account that owns what no other one may change; in tests, which
+// need not be root, it is their own.
+func Root() Account { return Account{Name: "root", UID: os.Geteuid(), GID: os.Getegid()} }
+
+// Lookup returns the account of a name.
+func Lookup(name string) (Account, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return Account{}, fmt.Errorf("look up the account %s: %w", name, err)
+	}
+	uid, errUID := strconv.Atoi(u.Uid)
+	gid, errGID := strconv.Atoi(u.Gid)
+	if err := errors.Join(errUID, errGID); err != nil {
+		return Account{}, fmt.Errorf("look up the account %s: %w", name, err)
+	}
+	return Account{Name: name, UID: uid, GID: gid}, nil
+}
+
+// grace is how long the output of a program is waited for that was killed.
+const grace = 5 * time.Second
+
+// Command returns a program to run as the account, without any further groups.
+// Everything that it started ends with it when ctx does.
+func (a Account) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if a.UID != os.Geteuid() {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)} //nolint:gosec // ids of Linux have 32 bits
+	}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = grace
+	return cmd
+}
