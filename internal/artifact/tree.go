@@ -81,7 +81,7 @@ func textProblem(text string) string {
 	}
 	for part := range strings.SplitSeq(text, "/") {
 		if len(part) > MaxPart {
-			return fmt.Sprintf("has a part of %d bytes between two slashes; Linux allows at most %d", len(part), MaxPart)
+			return fmt.Sprintf("has a part of %d bytes; Linux allows at most %d between two slashes", len(part), MaxPart)
 		}
 	}
 	return ""

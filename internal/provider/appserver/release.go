@@ -3,131 +3,144 @@ package appserver
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-// archive is a release as it lies on the machine that Terraform runs on, open
-// for reading. What is uploaded is the very file that was hashed.
-type archive struct {
-	*os.File
-	sha256 string
-	size   int64 // in bytes
+var (
+	sourcePath = path.Root("release").AtName("source")
+	sumPath    = path.Root("release").AtName("sha256")
+	limitPath  = path.Root("release").AtName("max_bytes")
+)
+
+// sourcePointer is where problems of the file are shown. No spec has it.
+const sourcePointer api.Pointer = "/release/source"
+
+// resolving is the release of one plan.
+type resolving struct {
+	// source and given are what the configuration says, present the checksum
+	// in the state, null where there is none.
+	source, given, present types.String
+	maxBytes               types.Int64
+	// before is the source that the present release was read from, "" if that
+	// is not known.
+	before string
 }
 
-// openArchive opens and hashes the file at a path. The caller closes it.
-func openArchive(source string) (_ *archive, err error) {
-	file, err := os.Open(source) //nolint:gosec // G304: naming a file to read is what the attribute is for
-	if err != nil {
-		return nil, archiveError(source, err)
+func newResolving(ctx context.Context, req resource.ModifyPlanRequest) (resolving, diag.Diagnostics) {
+	var r resolving
+	diags := req.Config.GetAttribute(ctx, sourcePath, &r.source)
+	diags.Append(req.Config.GetAttribute(ctx, sumPath, &r.given)...)
+	diags.Append(req.Plan.GetAttribute(ctx, limitPath, &r.maxBytes)...)
+	if !req.State.Raw.IsNull() {
+		diags.Append(req.State.GetAttribute(ctx, sumPath, &r.present)...)
+		r.before = tfutil.Source(ctx, req.Private)
 	}
-	defer func() {
-		if err != nil {
-			_ = file.Close() // nothing was written
-		}
-	}()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, archiveError(source, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file; name a .tar.gz archive", source)
-	}
-	hash := sha256.New()
-	size, err := io.Copy(hash, file)
-	if err != nil {
-		return nil, archiveError(source, err)
-	}
-	return &archive{File: file, sha256: hex.EncodeToString(hash.Sum(nil)), size: size}, nil
+	return r, diags
 }
 
-func archiveError(source string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no file %s; build the release first, or leave source out and give the sha256 of a release that the machine has", source)
-	}
-	return fmt.Errorf("read the release: %w", err)
-}
-
-// checksumOf returns the checksum of the file at a path.
-func checksumOf(source string) (string, error) {
-	a, err := openArchive(source)
-	if err != nil {
-		return "", err
-	}
-	return a.sha256, a.Close()
-}
-
-// resolve plans the checksum of the release: that of the archive where one is
-// named, which must then be the one that the configuration gives, if any.
-func resolve(ctx context.Context, _ string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics {
-	var source, given types.String
-	sourcePath, givenPath := path.Root("release").AtName("source"), path.Root("release").AtName("sha256")
-	diags := config.GetAttribute(ctx, sourcePath, &source)
-	diags.Append(config.GetAttribute(ctx, givenPath, &given)...)
+// resolve plans the checksum of the release: that of the file at source, which
+// must then be the one that the configuration gives, if any. The file is
+// checked by the rules that the machine will unpack it by.
+func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
+	r, diags := newResolving(ctx, req)
 	switch {
-	case diags.HasError() || source.IsNull():
+	case diags.HasError() || r.source.IsNull():
 		return diags
-	case source.IsUnknown():
-		if given.IsNull() {
-			diags.Append(plan.SetAttribute(ctx, givenPath, types.StringUnknown())...)
+	case r.source.IsUnknown() || r.maxBytes.IsUnknown():
+		if r.given.IsNull() {
+			diags.Append(plan.SetAttribute(ctx, sumPath, types.StringUnknown())...)
 		}
 		return diags
 	}
-	found, err := checksumOf(source.ValueString())
+	file, err := data.Artifacts.Open(ctx, r.source.ValueString(), r.maxBytes.ValueInt64())
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.missing(ctx, req, plan, &diags)
+		return diags
 	case err != nil:
-		tfutil.Error(&diags, sourcePath, "The release cannot be read", "%v.", err)
-	case given.IsNull():
-		diags.Append(plan.SetAttribute(ctx, givenPath, found)...)
-	case !given.IsUnknown() && given.ValueString() != found:
-		tfutil.Error(&diags, givenPath, "The release has another checksum",
-			"The file %s has the SHA-256 %s, not %s. Either it is another release than the one that was meant, or it was built anew: then give its checksum, or leave sha256 out.",
-			source.ValueString(), found, given.ValueString())
+		tfutil.Error(&diags, sourcePath, "The artifact cannot be read", "%s", tfutil.Sentence(err))
+		return diags
+	}
+	defer func() { _ = file.Close() }() // nothing was written
+	if file.Bad != nil {
+		tfutil.Error(&diags, sourcePath, "Invalid artifact", "%s", tfutil.Sentence(errors.New(file.Bad.Of("the file "+r.source.ValueString()))))
+	}
+	switch {
+	case r.given.IsNull():
+		diags.Append(plan.SetAttribute(ctx, sumPath, file.SHA256)...)
+	case !r.given.IsUnknown() && r.given.ValueString() != file.SHA256:
+		tfutil.Error(&diags, sumPath, "The artifact has another checksum",
+			"The file %s has the SHA-256 %s, not %s. If it was built again, give its new checksum, or remove sha256. If not, it is another file than you meant, or it is damaged.",
+			r.source.ValueString(), file.SHA256, r.given.ValueString())
 	}
 	return diags
 }
 
-// guess stands in for resolve where a configuration is judged by itself: a
-// checksum that is left out will be that of the archive.
+// missing plans without the file: that works as long as the configuration means
+// a release which the machine may have.
+func (r resolving) missing(ctx context.Context, req resource.ModifyPlanRequest, plan *tfsdk.Plan, diags *diag.Diagnostics) {
+	source := r.source.ValueString()
+	kept := r.given.IsNull() && r.before == source && !r.present.IsNull()
+	fresh := freshMachine(ctx, req, diags)
+	switch {
+	case r.given.IsNull() && !kept:
+		tfutil.Error(diags, sourcePath, "The artifact is missing", "There is no file %s. Build the release, then plan again.%s", source, r.withoutFile())
+	case fresh:
+		tfutil.Error(diags, sourcePath, "The artifact is missing",
+			"There is no file %s. The machine is new or was rebuilt, so that the release has to be uploaded. Build it, then plan again.", source)
+	case kept:
+		diags.Append(plan.SetAttribute(ctx, sumPath, r.present)...)
+		tfutil.Warning(diags, sourcePath, "The artifact is missing",
+			"There is no file %s. The app server keeps the release that it has (SHA-256 %s). To deploy another one, build it, then plan again.", source, r.present.ValueString())
+	}
+}
+
+// withoutFile says what can be done to an app server without the file.
+func (r resolving) withoutFile() string {
+	if r.present.IsNull() {
+		return ""
+	}
+	return fmt.Sprintf("\n\nTo keep the release that the app server has, set sha256 = %q. To destroy without the file, run terraform destroy -refresh=false.", r.present.ValueString())
+}
+
+// freshMachine reports whether the machine surely has no artifact yet: it is
+// still to be enrolled, or is another VM than the one in the state.
+func freshMachine(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.Diagnostics) bool {
+	at := path.Root("machine")
+	var given types.Object
+	diags.Append(req.Config.GetAttribute(ctx, at, &given)...)
+	if given.IsUnknown() || given.IsNull() {
+		return given.IsUnknown()
+	}
+	var configured, planned, before tfutil.Machine
+	diags.Append(req.Config.GetAttribute(ctx, at, &configured)...)
+	if configured.Key.IsUnknown() || configured.Incarnation.IsUnknown() {
+		return true
+	}
+	if req.State.Raw.IsNull() {
+		return false
+	}
+	diags.Append(req.Plan.GetAttribute(ctx, at, &planned)...)
+	diags.Append(req.State.GetAttribute(ctx, at, &before)...)
+	return !planned.Same(before)
+}
+
+// guess is used in place of resolve where a configuration is judged by itself:
+// a checksum that is left out will be that of the file.
 func guess(config *model) {
 	if config.Release.SHA256 == nil {
 		config.Release.SHA256 = new(strings.Repeat("0", 2*sha256.Size))
 	}
-}
-
-// upload brings the planned release to the machine, unless it is there. With
-// no archive at hand that is left to the agent to judge.
-func upload(ctx context.Context, agents tfutil.Agents, planned, config model) (diag.Diagnostics, error) {
-	if config.Release.Source == nil {
-		return nil, nil
-	}
-	agent, err := agents.Agent(planned.Machine)
-	if err != nil {
-		return nil, err
-	}
-	a, err := openArchive(*config.Release.Source)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = a.Close() }() // nothing was written
-	want := tfutil.Or(planned.Release.SHA256, "")
-	if a.sha256 != want {
-		return nil, fmt.Errorf("the file %s has changed since the plan: its SHA-256 is %s, and %s was planned; plan again", a.Name(), a.sha256, want)
-	}
-	if err := agent.UploadBlob(ctx, a.sha256, a, a.size); err != nil {
-		return nil, fmt.Errorf("upload the release: %w", err)
-	}
-	return nil, nil
 }

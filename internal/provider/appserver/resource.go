@@ -45,6 +45,8 @@ func kind() component.Kind[model, api.AppServer] {
 		Guess:       guess,
 		Secrets:     func(config model) map[string]api.Secret { return config.SecretsWO },
 		Prepare:     upload,
+		Lacks:       func(config model, spec api.AppServer) error { return lacks(config, spec.Release.SHA256) },
+		Keep:        keep,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact/artifacttest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/providertest"
@@ -46,15 +47,15 @@ resource "foobar_app_server" "shop" {
 `)
 }
 
-// archive writes a release and returns its path and checksum.
-func archive(t *testing.T, name, content string) (path, checksum string) {
+// archive writes an artifact with one program and returns its path and checksum.
+func archive(t *testing.T, name, content string) (path, sum string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	packed := artifacttest.Pack(artifacttest.Program("bin/shop", content))
+	if err := os.WriteFile(path, packed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256([]byte(content))
-	return path, hex.EncodeToString(sum[:])
+	return path, checksum(packed)
 }
 
 // run runs the steps against machines in memory.
@@ -116,7 +117,7 @@ func TestLifeOfAnAppServer(t *testing.T) {
 				statecheck.ExpectKnownValue(address, tfjsonpath.New("generation"), knownvalue.Int64Exact(2)),
 			},
 		},
-		testresource.TestStep{ // the machine has it: the archive need not be at hand
+		testresource.TestStep{ // the machine has it: the file need not be at hand
 			Config:           configuration(second, `source = "`+second+`"`, `sha256 = "`+secondSum+`"`, `source = "SOURCE"`, `sha256 = "`+secondSum+`"`),
 			ConfigPlanChecks: emptyPlan(),
 		},
@@ -206,7 +207,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`{ source`, `{ sha256 = "abc", source`}, `release.sha256`, `"abc" is not a SHA-256 checksum`,
 		},
 		"no archive": {
-			[]string{`SOURCE`, `/nonexistent.tar.gz`}, `release.source`, `there is no file /nonexistent.tar.gz`,
+			[]string{`SOURCE`, `/nonexistent.tar.gz`}, `release.source`, `There is no file /nonexistent.tar.gz. Build the release, then plan again.`,
 		},
 		"neither source nor checksum": {
 			[]string{`{ source = "SOURCE" }`, `{}`}, ``, `At least one attribute out of [release.source,release.sha256]`,
@@ -295,4 +296,10 @@ data "foobar_app_server" "shop" {
 		},
 		testresource.TestStep{PreConfig: func() { web1.Fail(nil) }, Config: configuration(source)},
 	)
+}
+
+// checksum returns a SHA-256 as Terraform shows it.
+func checksum(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }

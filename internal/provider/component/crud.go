@@ -41,7 +41,16 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 		// What may have come to be is saved along with the error, so that it is not lost.
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
 	}
+}
+
+// keep notes what the next plan has to know of a configuration.
+func (r *Resource[M, S]) keep(ctx context.Context, config M, to tfutil.PrivateWriter) diag.Diagnostics {
+	if r.kind.Keep == nil {
+		return nil
+	}
+	return r.kind.Keep(ctx, config, to)
 }
 
 // Update implements [resource.Resource].
@@ -67,6 +76,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
 	}
 }
 

@@ -86,7 +86,7 @@ type Kind[M any, S Spec] struct {
 	// Resolve, if there is one, judges while planning what is on this side,
 	// and plans what follows from it: the checksum of a file, for instance.
 	// Any value may be unknown; the deployment's name is empty then.
-	Resolve func(ctx context.Context, deployment string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics
+	Resolve func(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics
 	// Check, if there is one, returns what is wrong with a configuration and
 	// does not show in its spec, at places of the spec.
 	Check func(config M) api.Violations
@@ -105,7 +105,13 @@ type Kind[M any, S Spec] struct {
 	// a part in the component, what the write refers to, such as a blob or a
 	// certificate. The configuration has the write-only values. The error is
 	// one of the component's own machine; of others the diagnostics tell.
-	Prepare func(ctx context.Context, agents tfutil.Agents, planned, config M) (diag.Diagnostics, error)
+	Prepare func(ctx context.Context, data *tfutil.Data, planned, config M) (diag.Diagnostics, error)
+	// Lacks, if there is one, says why Prepare will not bring an artifact that
+	// the machine lacks; nil if it will.
+	Lacks func(config M, spec S) error
+	// Keep, if there is one, notes in the private state, after a write, what
+	// the next plan has to know of the configuration.
+	Keep func(ctx context.Context, config M, to tfutil.PrivateWriter) diag.Diagnostics
 	// Others, if there is one, names the other machines that have a part in
 	// the component: a destroy may forget those that are gone for good.
 	Others func(model M) []string

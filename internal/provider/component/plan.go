@@ -29,7 +29,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	r.locate(ctx, req, resp)
 	if r.kind.Resolve != nil {
-		resp.Diagnostics.Append(r.kind.Resolve(ctx, r.data.Credentials.Deployment, req.Config, &resp.Plan)...)
+		resp.Diagnostics.Append(r.kind.Resolve(ctx, r.data, req, &resp.Plan)...)
 	}
 	change := r.compare(resp.Plan.Raw, req.State.Raw)
 	if change != changeRemote {
@@ -272,6 +272,12 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		Promised: update && applies(req) && !r.data.Walk.WasRead(name, r.id(shared)),
 	}
 	plan, err := r.askPlan(ctx, shared, generation, spec)
+	if api.IsProblem(err, api.ProblemBlobMissing) {
+		err = r.lacks(ctx, req.Config, spec, &resp.Diagnostics)
+		if err == nil {
+			return // the apply brings it along
+		}
+	}
 	switch {
 	case api.IsProblem(err, api.ProblemClaimed) && r.data.Walk.Leaves(name):
 		return // the port may be free by then; the apply will tell
@@ -283,6 +289,17 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	if update {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
 	}
+}
+
+// lacks says why an artifact that the machine lacks will not come with an
+// apply; nil if it will.
+func (r *Resource[M, S]) lacks(ctx context.Context, from tfsdk.Config, spec S, diags *diag.Diagnostics) error {
+	var config M
+	diags.Append(r.given(ctx, from, &config)...)
+	if r.kind.Lacks == nil || diags.HasError() {
+		return nil
+	}
+	return r.kind.Lacks(config, spec)
 }
 
 // yielded rewords a machine's refusal of ports for those whose holder gives

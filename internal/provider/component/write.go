@@ -82,7 +82,7 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 		return api.Operation{}, err
 	}
 	if r.kind.Prepare != nil {
-		told, err := r.kind.Prepare(ctx, r.data.Agents, *w.model, w.config)
+		told, err := r.kind.Prepare(ctx, r.data, *w.model, w.config)
 		diags.Append(told...)
 		if err == nil && told.HasError() {
 			err = errTold
@@ -98,6 +98,11 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 	change := client.Change{ID: r.id(shared), Base: w.base, Write: body}
 	operation, err := agent.Apply(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
 	w.unsettled = begun(operation, err)
+	if api.IsProblem(err, api.ProblemBlobMissing) && r.kind.Lacks != nil {
+		if why := r.kind.Lacks(w.config, spec); why != nil {
+			err = why
+		}
+	}
 	return operation, err
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -29,13 +30,13 @@ func coordinator(ctx context.Context, config tfsdk.Config) (path.Path, diag.Diag
 
 // resolve plans the members' addresses where the configuration gives none:
 // those at which their agents are reached.
-func resolve(ctx context.Context, _ string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics {
+func resolve(ctx context.Context, _ *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
 	var members types.Map
 	diags := plan.GetAttribute(ctx, path.Root("members"), &members)
 	for name := range members.Elements() {
 		at := memberPath(name).AtName("address")
 		var given, agent types.String
-		diags.Append(config.GetAttribute(ctx, at, &given)...)
+		diags.Append(req.Config.GetAttribute(ctx, at, &given)...)
 		diags.Append(plan.GetAttribute(ctx, machinePath(name).AtName("address"), &agent)...)
 		if given.IsNull() && agent.ValueString() != "" { // neither null nor unknown
 			diags.Append(plan.SetAttribute(ctx, at, hostOf(tfutil.Machine{Address: agent}))...)

@@ -18,7 +18,7 @@ import (
 // takes the CA's seed to say so, which no machine has. One that does
 // not answer is passed over; the coordinator decides what can be done without
 // it, and the next apply tells it.
-func enlist(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.Diagnostics, error) {
+func enlist(ctx context.Context, data *tfutil.Data, planned, _ model) (diag.Diagnostics, error) {
 	spec, err := planned.spec()
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func enlist(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.D
 	var all sync.WaitGroup
 	for name, machine := range machines {
 		all.Go(func() {
-			err := enlistOne(ctx, agents, machine, planned.Name.ValueString(), membership)
+			err := enlistOne(ctx, data.Agents, machine, planned.Name.ValueString(), membership)
 			mu.Lock()
 			defer mu.Unlock()
 			errs[name] = err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -27,11 +28,12 @@ func serverID(deployment, machine, name string) uint32 {
 
 // resolve plans the server id where the configuration gives none and there is
 // none in the state yet.
-func resolve(ctx context.Context, deployment string, config tfsdk.Config, plan *tfsdk.Plan) diag.Diagnostics {
+func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
+	deployment := data.Credentials.Deployment
 	at := path.Root("server_id")
 	var given, planned types.Int64
 	var machine, name types.String
-	diags := config.GetAttribute(ctx, at, &given)
+	diags := req.Config.GetAttribute(ctx, at, &given)
 	diags.Append(plan.GetAttribute(ctx, at, &planned)...)
 	diags.Append(plan.GetAttribute(ctx, path.Root("machine").AtName("name"), &machine)...)
 	diags.Append(plan.GetAttribute(ctx, path.Root("name"), &name)...)
@@ -52,8 +54,8 @@ func guess(config *model) {
 }
 
 // certify sees to the server's certificate before the write that needs it.
-func certify(ctx context.Context, agents tfutil.Agents, planned, _ model) (diag.Diagnostics, error) {
-	agent, err := agents.Agent(planned.Machine)
+func certify(ctx context.Context, data *tfutil.Data, planned, _ model) (diag.Diagnostics, error) {
+	agent, err := data.Agents.Agent(planned.Machine)
 	if err != nil {
 		return nil, err
 	}

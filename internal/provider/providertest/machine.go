@@ -6,6 +6,8 @@ package providertest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -156,6 +158,13 @@ func (m *Machine) Has(sha256 string) bool {
 	return m.blobs[sha256]
 }
 
+// Lose removes a blob, as a damaged disk does.
+func (m *Machine) Lose(sha256 string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.blobs, sha256)
+}
+
 // Applied counts the operations that were carried out.
 func (m *Machine) Applied() int {
 	m.mu.Lock()
@@ -291,16 +300,20 @@ func (m *Machine) Delete(_ context.Context, change client.Change, _ func(api.Eve
 }
 
 // UploadBlob implements [tfutil.Agent].
-func (m *Machine) UploadBlob(_ context.Context, sha256 string, blob io.ReaderAt, size int64) error {
+func (m *Machine) UploadBlob(_ context.Context, sum string, blob io.ReaderAt, size int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failure != nil {
 		return m.failure
 	}
-	if _, err := io.Copy(io.Discard, io.NewSectionReader(blob, 0, size)); err != nil {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(blob, 0, size)); err != nil {
 		return err
 	}
-	m.blobs[sha256] = true
+	if found := hex.EncodeToString(hash.Sum(nil)); found != sum {
+		return &api.Problem{Type: api.ProblemInvalid, Title: "The upload is damaged", Detail: "It has the SHA-256 " + found + "."}
+	}
+	m.blobs[sum] = true
 	return nil
 }
 

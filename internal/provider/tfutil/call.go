@@ -44,8 +44,8 @@ func (c Call) ReadFailed(err error, diags *diag.Diagnostics) {
 // PlanFailed tells why the dry run failed. What the machine has to be asked
 // for is unknown then; what the machine refuses is an error.
 func (c Call) PlanFailed(err error, diags *diag.Diagnostics) {
-	if api.IsProblem(err, api.ProblemBlobMissing) || api.IsProblem(err, api.ProblemSecretsMissing) {
-		return // both are brought along by the apply
+	if api.IsProblem(err, api.ProblemSecretsMissing) {
+		return // they are brought along by the apply
 	}
 	reason, ok := c.reason(err)
 	switch {

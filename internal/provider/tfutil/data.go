@@ -23,6 +23,8 @@ type Data struct {
 	Agents Agents
 	// Claims is the table of ports that are claimed in this plan.
 	Claims Claims
+	// Artifacts are the files of releases that were read on this walk.
+	Artifacts Artifacts
 	// Walk is what is noted on this walk over the configuration.
 	Walk Walk
 	// Forget holds the machines that are gone for good, by name: what was on

@@ -15,6 +15,7 @@ const (
 	seenKey       = "seen"       // when the machine last told of the resource
 	refusedKey    = "refused"    // why nothing can be planned, until a read finds otherwise
 	unrecordedKey = "unrecorded" // whether the machine shows another spec than was applied
+	sourceKey     = "source"     // which file the last write named, where one was
 )
 
 // PrivateReader is the framework's private state, to be read.
@@ -55,6 +56,18 @@ func Unrecorded(ctx context.Context, from PrivateReader) bool {
 	var unrecorded bool
 	get(ctx, from, unrecordedKey, &unrecorded)
 	return unrecorded
+}
+
+// SetSource notes which file the configuration of the last write named.
+func SetSource(ctx context.Context, to PrivateWriter, source string) diag.Diagnostics {
+	return set(ctx, to, sourceKey, source)
+}
+
+// Source returns what [SetSource] noted, "" if nothing.
+func Source(ctx context.Context, from PrivateReader) string {
+	var source string
+	get(ctx, from, sourceKey, &source)
+	return source
 }
 
 // Refusal is why a plan is refused: somebody answered who is not the machine
