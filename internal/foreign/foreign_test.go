@@ -1,0 +1,187 @@
+package foreign
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stand is a directory that another account could write to, with what it may put
+// there, and a secret of root's outside.
+func stand(t *testing.T) (dir, secret string) {
+	t.Helper()
+	dir, outside := filepath.Join(t.TempDir(), "theirs"), t.TempDir()
+	secret = filepath.Join(outside, "secret")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, os.WriteFile(secret, []byte("secret"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "file"), []byte("content"), 0o600))
+	must(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))
+	must(t, os.Symlink(secret, filepath.Join(dir, "link")))
+	must(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
+	return dir, secret
+}
+
+func TestReadFile(t *testing.T) {
+	dir, _ := stand(t)
+	if got, err := ReadFile(dir, "file", 7); err != nil || string(got) != "content" {
+		t.Errorf("it is %q, %v", got, err)
+	}
+	if _, err := ReadFile(dir, "missing", 7); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	must(t, os.Symlink(dir, dir+".link"))
+	for name, read := range map[string]func() ([]byte, error){
+		"a link":                  func() ([]byte, error) { return ReadFile(dir, "link", 7) },
+		"a pipe without an end":   func() ([]byte, error) { return ReadFile(dir, "pipe", 7) },
+		"a directory":             func() ([]byte, error) { return ReadFile(dir, "directory", 7) },
+		"more than is allowed":    func() ([]byte, error) { return ReadFile(dir, "file", 6) },
+		"a link for the whole":    func() ([]byte, error) { return ReadFile(dir+".link", "file", 7) },
+		"a path that is relative": func() ([]byte, error) { return ReadFile("theirs", "file", 7) },
+	} {
+		if got, err := read(); err == nil {
+			t.Errorf("%s was read: %q", name, got)
+		}
+	}
+}
+
+func TestExistsAndRemove(t *testing.T) {
+	dir, secret := stand(t)
+	for name, want := range map[string]bool{"file": true, "link": false, "pipe": false, "directory": false, "missing": false} {
+		if got, err := Exists(dir, name); err != nil || got != want {
+			t.Errorf("%s exists: %t, %v", name, got, err)
+		}
+	}
+	if got, err := Exists(dir+".missing", "file"); err != nil || got {
+		t.Errorf("in no directory it exists: %t, %v", got, err)
+	}
+	for _, name := range []string{"file", "link", "pipe", "missing"} {
+		if err := Remove(dir, name); err != nil {
+			t.Errorf("remove %s: %v", name, err)
+		}
+	}
+	if err := Remove(dir+".missing", "file"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(secret); err != nil {
+		t.Errorf("what the link led to is gone: %v", err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	dir, secret := stand(t)
+	must(t, os.Symlink(secret, filepath.Join(dir, "new.tmp")))
+	for _, name := range []string{"new", "link", "file"} {
+		must(t, WriteFile(dir, name, []byte("note")))
+		if got, err := ReadFile(dir, name, 9); err != nil || string(got) != "note" {
+			t.Errorf("%s is %q, %v", name, got, err)
+		}
+	}
+	if got, err := os.ReadFile(secret); err != nil || string(got) != "secret" {
+		t.Errorf("what the link led to is %q, %v", got, err)
+	}
+}
+
+func TestMake(t *testing.T) {
+	dir, _ := stand(t)
+	outside := t.TempDir()
+	must(t, os.Chmod(outside, 0o711)) //nolint:gosec // to see that it stays
+	for range 2 {
+		must(t, Make(filepath.Join(dir, "made"), Root(), 0o710))
+	}
+	must(t, os.Symlink(outside, filepath.Join(dir, "elsewhere")))
+	for _, name := range []string{"elsewhere", "file", "pipe"} {
+		if err := Make(filepath.Join(dir, name), Root(), 0o700); err == nil {
+			t.Errorf("%s was made a directory", name)
+		}
+	}
+	for path, want := range map[string]fs.FileMode{filepath.Join(dir, "made"): 0o710, outside: 0o711} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has %v, %v, want %v", path, info.Mode(), err, want)
+		}
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	dir, _ := stand(t)
+	if err := Trusted(dir); err != nil {
+		t.Fatal(err)
+	}
+	must(t, os.Symlink(dir, dir+".link"))
+	open := filepath.Join(dir, "directory")
+	must(t, os.Chmod(open, 0o777)) //nolint:gosec // that is the case
+	must(t, os.Mkdir(filepath.Join(open, "below"), 0o700))
+	for path, says := range map[string]string{
+		dir + ".link":                "is a link",
+		dir + ".link/directory":      "is a link",
+		open:                         "chmod go-w " + open,
+		filepath.Join(open, "below"): "chmod go-w " + open,
+		filepath.Join(dir, "file"):   "is no directory",
+		"theirs":                     "no absolute path",
+	} {
+		if err := Trusted(path); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", path, err, says)
+		}
+	}
+	must(t, os.Chmod(open, 0o777|fs.ModeSticky)) //nolint:gosec // as /tmp
+	if err := Trusted(filepath.Join(open, "below")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A socket of root's must not be reached by a link in an account's directory.
+func TestDial(t *testing.T) {
+	dir, _ := stand(t)
+	outside := filepath.Join(t.TempDir(), "root.sock")
+	for _, path := range []string{outside, filepath.Join(dir, "app.sock")} {
+		listener, err := net.Listen("unix", path)
+		must(t, err)
+		defer listener.Close() //nolint:errcheck // a test's
+	}
+	must(t, os.Symlink(outside, filepath.Join(dir, "link.sock")))
+	conn, err := Dial(t.Context(), filepath.Join(dir, "app.sock"))
+	must(t, err)
+	must(t, conn.Close())
+	for _, name := range []string{"link.sock", "file", "pipe", "missing"} {
+		if conn, err := Dial(t.Context(), filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s was dialled", name)
+			_ = conn.Close()
+		} else if !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+			t.Errorf("the error does not name it: %v", err)
+		}
+	}
+}
+
+// What a program has started ends with it.
+func TestCommand(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := Root().Command(ctx, "sh", "-c", "sleep 600 & echo ready; wait")
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was not ended")
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, 0); err == nil { // a zombie of it may be left to the machine's init
+		t.Log("something of its group is still listed")
+	}
+	if _, err := Lookup("nobody-of-that-name"); err == nil {
+		t.Error("an account was found that is not there")
+	}
+}
