@@ -27,6 +27,8 @@ type Write struct {
 	// Approved marks a dry run as the repetition of one whose answer was
 	// approved: the agent answers what it answered then, as far as it can.
 	Approved bool `json:"approved,omitempty"`
+	// Replaces marks a dry run of a create as the second half of a replacement.
+	Replaces bool `json:"replaces,omitempty"`
 	// Forget names machines that are gone for good: a deletion does not wait
 	// for their part in it. Only a deletion takes it.
 	Forget []string `json:"forget,omitempty"`
@@ -147,6 +149,9 @@ type Plan struct {
 	// Adopts is set if the write would adopt a component that another owner has,
 	// or is creating right now.
 	Adopts *Adoption `json:"adopts,omitempty"`
+	// Replaces tells of a create that a plan has asked for it as the second half
+	// of a replacement. Terraform tells nobody so when it applies that plan.
+	Replaces bool `json:"replaces,omitempty"`
 }
 
 // Adoption is what there is to know of a component before it is adopted.

@@ -111,25 +111,33 @@ type answers struct {
 	order []string
 }
 
+func (j job) answerKey() string {
+	return api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, "")
+}
+
 // settle returns what a dry run is answered. A takeover that the approved plan
 // did not show is refused: somebody was faster.
 func (a *answers) settle(j job, plan api.Plan) (api.Plan, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := api.OperationID(j.verb, j.ID, j.Base, j.Write.Spec, "")
+	key := j.answerKey()
 	before, known := a.last[key]
-	if j.Write.Approved {
-		if !known {
-			return plan, nil
-		}
+	plan.Replaces = j.creates() && (j.Write.Replaces || before.Replaces) // until it is applied
+	if j.Write.Approved && known {
 		if plan.Adopts != nil && (before.Adopts == nil || before.Adopts.Owner != plan.Adopts.Owner) {
 			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
 				Detail: fmt.Sprintf("%s belongs to another Terraform state since %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
 		}
 		plan.Impact = before.Impact
-		return plan, nil
 	}
-	if !known {
+	if !j.Write.Approved {
+		a.remember(key, plan)
+	}
+	return plan, nil
+}
+
+func (a *answers) remember(key string, plan api.Plan) {
+	if _, known := a.last[key]; !known {
 		a.order = append(a.order, key)
 	}
 	if a.last == nil {
@@ -140,5 +148,15 @@ func (a *answers) settle(j job, plan api.Plan) (api.Plan, error) {
 		delete(a.last, a.order[0])
 		a.order = a.order[1:]
 	}
-	return plan, nil
+}
+
+// applied notes that what was planned was done.
+func (a *answers) applied(j job) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := j.answerKey()
+	if plan, known := a.last[key]; known {
+		plan.Replaces = false
+		a.last[key] = plan
+	}
 }

@@ -177,3 +177,27 @@ func TestAnApprovedPlanKeepsItsImpact(t *testing.T) {
 		t.Errorf("approved was restart, and it is %s", got)
 	}
 }
+
+func TestAReplacementIsKnownUntilItIsApplied(t *testing.T) {
+	m := start(t, t.TempDir())
+	create := by(request("edge", 0, spec(80, "one")), "a", "")
+	plan := func(w api.Write) bool {
+		t.Helper()
+		w.Spec = create.Write.Spec
+		p, err := m.Plan(t.Context(), id("edge"), 0, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Replaces
+	}
+	if plan(api.Write{}) {
+		t.Error("a create is taken for a replacement")
+	}
+	if !plan(api.Write{Replaces: true}) || !plan(api.Write{Approved: true}) || !plan(api.Write{}) {
+		t.Error("a replacement is forgotten before it is applied")
+	}
+	m.must(t, create)
+	if plan(api.Write{}) {
+		t.Error("a replacement is remembered after it was applied")
+	}
+}

@@ -364,6 +364,7 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 		return
 	}
 	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
+	r.answered.applied(j)
 	r.Logger.Info("operation applied", append(fields, "generation", generation)...)
 }
 

@@ -32,6 +32,7 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 	w := write[M, S]{
 		resource: r, model: &model, config: config,
 		timeout: timeout(ctx, shared.Timeouts.Create, &resp.Diagnostics),
+		owner:   tfutil.NewLineage(), takesOver: r.data.Walk.Adopts(shared.Machine.Name.ValueString(), r.id(shared)),
 	}
 	ended := r.data.Walk.Create(shared.Machine.Name.ValueString(), r.id(shared))
 	w.do(ctx, &resp.Diagnostics)
@@ -42,6 +43,7 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
+		resp.Diagnostics.Append(tfutil.SetOwned(ctx, resp.Private, w.owner)...)
 	}
 }
 
@@ -69,15 +71,25 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 			resource: r, model: &model, config: config,
 			base:    base(r.kind.Shared(&before), shared),
 			timeout: timeout(ctx, shared.Timeouts.Update, &resp.Diagnostics),
+			owner:   lineage(ctx, req.Private), takesOver: tfutil.GetTaking(ctx, req.Private).From,
 		}
 		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
+			resp.Diagnostics.Append(tfutil.SetOwned(ctx, resp.Private, w.owner)...)
 		}
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
 	}
+}
+
+// lineage returns the lineage of a resource, a new one if it has none.
+func lineage(ctx context.Context, private tfutil.PrivateReader) string {
+	if known := tfutil.Lineage(ctx, private); known != "" {
+		return known
+	}
+	return tfutil.NewLineage()
 }
 
 // base returns the generation that a write of after is based on: that of
@@ -133,7 +145,7 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	}
 	shared := r.kind.Shared(&model)
 	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
-	r.data.Walk.Read(shared.Machine.Name.ValueString(), r.id(shared))
+	r.data.Walk.Read(shared.Machine.Name.ValueString(), r.id(shared), tfutil.Lineage(ctx, req.Private))
 	call := tfutil.Call{Machine: shared.Machine, Seen: tfutil.Seen(ctx, req.Private), Now: r.data.Now()}
 	component, err := r.component(ctx, shared)
 	if api.IsProblem(err, api.ProblemNotFound) {
@@ -141,6 +153,9 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 		return
 	}
 	imported, unrecorded := shared.Generation.IsNull(), false
+	if err == nil && r.isTaken(ctx, component, imported, req.Private, resp) {
+		return
+	}
 	if err == nil {
 		unrecorded, err = r.show(ctx, component, &model)
 	}
@@ -254,11 +269,18 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		defer cancel()
 		change := client.Change{
 			ID: r.id(shared), Base: shared.Generation.ValueInt64(),
-			Write: api.Write{TimeoutSeconds: seconds(limit), Forget: r.forgotten(model)},
+			Write: api.Write{
+				Owner: tfutil.Lineage(ctx, req.Private), TakesOver: tfutil.GetTaking(ctx, req.Private).From,
+				TimeoutSeconds: seconds(limit), Forget: r.forgotten(model),
+			},
 		}
 		_, err = agent.Delete(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
 	}
 	if err == nil || api.IsProblem(err, api.ProblemNotFound) {
+		return
+	}
+	if problem := api.AsProblem(err); problem.Type == api.ProblemOwned {
+		forgotten(problem.Detail, &resp.Diagnostics)
 		return
 	}
 	call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)

@@ -23,8 +23,9 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if r.data == nil {
 		return
 	}
+	instance, replaces := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
 	if r.leaves(ctx, req, &resp.Diagnostics) {
-		r.data.Walk.Leave(machineAt(ctx, req.State, &resp.Diagnostics).Name.ValueString())
+		r.leave(ctx, req, instance, &resp.Diagnostics)
 		return // what takes its place is planned by itself
 	}
 	r.locate(ctx, req, resp)
@@ -35,6 +36,10 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if change != changeRemote {
 		r.keepComputed(req.State, &resp.Plan)
 	}
+	if by, taken := tfutil.Taken(ctx, req.Private); taken && change != changeCreate {
+		r.refuseTaken(ctx, req, by, change, &resp.Diagnostics)
+		return
+	}
 	if change != changeCreate && drifted(ctx, req, &resp.Diagnostics) {
 		change = changeRemote
 	}
@@ -43,14 +48,17 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	if change >= changeRemote {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change))...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change, replaces))...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
 		r.moves(&resp.Plan)
 	}
-	if resp.Diagnostics.HasError() || !r.specKnown(resp.Plan.Raw) {
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.judge(ctx, req, resp, change >= changeRemote)
+	r.identify(ctx, resp, instance, change == changeCreate)
+	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
+		r.judge(ctx, req, resp, change >= changeRemote, replaces)
+	}
 }
 
 // drifted reports whether the last read found anything else than was applied,
@@ -103,9 +111,11 @@ func (r *Resource[M, S]) configured(ctx context.Context, config tfsdk.Config, di
 
 // impactOf returns the impact that is planned before the machine was asked. A
 // create costs no traffic, whatever the machine finds in place: so that the
-// plan of an apply cannot differ from the one that was approved.
-func impactOf(change change) types.String {
-	if change == changeCreate {
+// plan of an apply cannot differ from the one that was approved. That of a
+// replacement is open until the machine remembers that it is one, as Terraform
+// does not tell the apply.
+func impactOf(change change, replaces bool) types.String {
+	if change == changeCreate && !replaces {
 		return types.StringValue(string(api.ImpactNone))
 	}
 	return types.StringUnknown()
@@ -195,7 +205,7 @@ func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 
 // judge looks for what is wrong with a known plan: by the rules of the spec,
 // among the components of this plan, and on the machine.
-func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes bool) {
+func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes, replaces bool) {
 	var model M
 	resp.Diagnostics.Append(resp.Plan.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
@@ -217,7 +227,7 @@ func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanReque
 	if changes && !resp.Diagnostics.HasError() {
 		foreseen := r.foresee(ctx, req.State, shared, spec, &resp.Diagnostics)
 		tfutil.Warn(foreseen.Conditions, paths, shared.Machine, &resp.Diagnostics)
-		r.dryRun(ctx, req, resp, shared, spec, foreseen.Impact)
+		r.dryRun(ctx, req, resp, shared, spec, foreseen.Impact, replaces)
 	}
 }
 
@@ -249,16 +259,17 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 	}
 }
 
-// dryRun asks the machine what an apply would do. It is left out for a
-// machine that does not exist yet or is being rebuilt. The impact is at least
-// the one that was foreseen.
-func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact) {
+// dryRun asks the machine what an apply would do. It is left out for a machine
+// that is being rebuilt. The impact is at least the one that was foreseen.
+func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact, replaces bool) {
 	configured := r.configured(ctx, req.Config, &resp.Diagnostics)
-	if !shared.Machine.Known() || configured.Key.IsUnknown() || configured.Incarnation.IsUnknown() {
+	unmet := configured.Key.IsUnknown() || configured.Incarnation.IsUnknown()
+	update, name := !req.State.Raw.IsNull(), shared.Machine.Name.ValueString()
+	if !shared.Machine.Known() || unmet && (update || r.data.Walk.IsSilent(name)) {
 		return
 	}
 	var generation int64
-	if !req.State.Raw.IsNull() {
+	if update {
 		before := Model{Machine: machineAt(ctx, req.State, &resp.Diagnostics)}
 		resp.Diagnostics.Append(req.State.GetAttribute(ctx, generationPath, &before.Generation)...)
 		if !shared.Machine.Same(before.Machine) {
@@ -266,12 +277,18 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		}
 		generation = base(&before, shared)
 	}
-	update, name := !req.State.Raw.IsNull(), shared.Machine.Name.ValueString()
+	approved := applies(req) || update && !r.data.Walk.WasRead(name, r.id(shared))
 	call := tfutil.Call{
-		Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared),
-		Promised: update && applies(req) && !r.data.Walk.WasRead(name, r.id(shared)),
+		Machine: shared.Machine, Paths: r.paths(ctx), Import: r.importHint(shared), Promised: approved,
 	}
-	plan, err := r.askPlan(ctx, shared, generation, spec)
+	write := api.Write{
+		Spec: api.Encode(spec), Owner: tfutil.Lineage(ctx, req.Private), TakesOver: tfutil.GetTaking(ctx, req.Private).From,
+		Approved: approved, Replaces: replaces,
+	}
+	if !update {
+		write.Owner, write.TakesOver = "", "" // the answer says whose it is
+	}
+	plan, err := r.askPlan(ctx, shared, generation, write)
 	if api.IsProblem(err, api.ProblemBlobMissing) {
 		err = r.lacks(ctx, req.Config, spec, &resp.Diagnostics)
 		if err == nil {
@@ -279,8 +296,9 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		}
 	}
 	switch {
-	case api.IsProblem(err, api.ProblemClaimed) && r.data.Walk.Leaves(name):
-		return // the port may be free by then; the apply will tell
+	case err != nil && unmet && !isProblem(err):
+		r.data.Walk.Silent(name) // a machine that is still to be created
+		return
 	case err != nil:
 		call.PlanFailed(r.yielded(name, spec.Claims(), err), &resp.Diagnostics)
 		return
@@ -288,7 +306,18 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
 	if update {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
+		return
 	}
+	if plan.Replaces {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(api.ImpactRestart))...)
+	}
+	r.adopt(shared, plan, approved, resp)
+}
+
+// isProblem reports whether an agent has answered.
+func isProblem(err error) bool {
+	_, ok := errors.AsType[*api.Problem](err)
+	return ok
 }
 
 // lacks says why an artifact that the machine lacks will not come with an
@@ -303,7 +332,9 @@ func (r *Resource[M, S]) lacks(ctx context.Context, from tfsdk.Config, spec S, d
 }
 
 // yielded rewords a machine's refusal of ports for those whose holder gives
-// them up in this plan: nothing says that it will be first to be applied.
+// them up in this plan: nothing says that it will be first to be applied. Of
+// the two halves of a replacement, create_before_destroy has the new one first,
+// and no provider is told of it.
 func (r *Resource[M, S]) yielded(machine string, claims []api.Claim, err error) error {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok || problem.Type != api.ProblemClaimed {
@@ -312,8 +343,14 @@ func (r *Resource[M, S]) yielded(machine string, claims []api.Claim, err error) 
 	told := *problem
 	told.Violations = slices.Clone(problem.Violations)
 	for i, v := range told.Violations {
-		if r.data.Claims.Yields(machine, v.Holder, claims) {
+		switch {
+		case r.data.Walk.Leaves(machine, v.Holder):
+			told.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and this plan destroys it. Terraform may create the new one first, which then fails with the old one gone or half replaced. "+
+				"Take two steps: give the new one another port or remove the old one in an apply of its own, then do the rest", v.Holder, machine)
+		case r.data.Claims.Yields(machine, v.Holder, claims):
 			told.Violations[i].Detail = fmt.Sprintf("%s still holds the port on machine %q, and gives it up in this plan only; move that away in an apply of its own first", v.Holder, machine)
+		case v.Holder != "":
+			told.Violations[i].Detail += fmt.Sprintf(". If this configuration removes or renames %s, apply that first, by itself", v.Holder)
 		}
 	}
 	return &told
@@ -334,12 +371,12 @@ func costlier(told, foreseen api.Impact) api.Impact {
 // request), where it no longer refreshes.
 func applies(req resource.ModifyPlanRequest) bool { return req.ClientCapabilities.DeferralAllowed }
 
-func (r *Resource[M, S]) askPlan(ctx context.Context, shared *Model, base int64, spec S) (api.Plan, error) {
+func (r *Resource[M, S]) askPlan(ctx context.Context, shared *Model, base int64, write api.Write) (api.Plan, error) {
 	agent, err := r.data.Agents.Agent(shared.Machine)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	return agent.Plan(ctx, r.id(shared), base, api.Write{Spec: api.Encode(spec)})
+	return agent.Plan(ctx, r.id(shared), base, write)
 }
 
 // importHint returns the command that brings the component into the state.

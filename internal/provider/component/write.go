@@ -21,6 +21,9 @@ type write[M any, S Spec] struct {
 	config   M
 	base     int64
 	timeout  time.Duration
+	// owner is the resource's lineage, takesOver whom the component belongs to
+	// as the plan showed; empty for nobody.
+	owner, takesOver string
 	// unsettled tells, after a failure, that the operation had begun and its
 	// end is not known.
 	unsettled bool
@@ -91,7 +94,7 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 			return api.Operation{}, err
 		}
 	}
-	body := api.Write{Spec: api.Encode(spec), TimeoutSeconds: seconds(w.timeout)}
+	body := api.Write{Spec: api.Encode(spec), Owner: w.owner, TakesOver: w.takesOver, TimeoutSeconds: seconds(w.timeout)}
 	if r.kind.Secrets != nil {
 		body.Secrets = r.kind.Secrets(w.config)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -78,4 +79,17 @@ func (c *CLI) Run(t testing.TB, arguments ...string) []byte {
 		t.Logf("terraform %v: %s", arguments, errs.Bytes())
 	}
 	return out.Bytes()
+}
+
+// Said is Run, and returns what was printed on both outputs without the frames
+// and the colors, and whether it succeeded.
+func (c *CLI) Said(t testing.TB, arguments ...string) (text string, succeeded bool) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), c.program, append(arguments, "-no-color")...)
+	command.Dir, command.Env = c.directory, c.environment
+	out, err := command.CombinedOutput()
+	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("│ ", "", "│", "", "╷", "", "╵", "").Replace(string(out)), err == nil
 }

@@ -36,6 +36,7 @@ type Machine struct {
 	enlisted   map[string]api.DBMembership
 	status     map[api.ID]json.RawMessage
 	forgotten  []string
+	replaces   map[string]bool // dry runs of replacements, until they are applied
 	applied    int
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
@@ -213,13 +214,23 @@ func (m *Machine) Get(_ context.Context, id api.ID) (api.Component, error) {
 func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	c, exists := m.components[id]
+	if exists && base == 0 {
+		write.TakesOver = c.Ownership.Owner // a plan tells of it
+	}
 	if err := m.check(id, base, write); err != nil {
 		return api.Plan{}, err
 	}
-	if _, exists := m.components[id]; !exists {
-		return api.Plan{Impact: api.ImpactNone}, nil
+	key := api.OperationID(api.VerbApply, id, base, write.Spec, "")
+	m.replaces[key] = m.replaces[key] || write.Replaces
+	if !exists {
+		return api.Plan{Impact: api.ImpactNone, Replaces: m.replaces[key]}, nil
 	}
-	return api.Plan{Impact: m.impact}, nil
+	plan := api.Plan{Impact: m.impact, Replaces: m.replaces[key]}
+	if base == 0 {
+		plan.Adopts = &api.Adoption{Ownership: c.Ownership, Applied: api.Ownership{Actor: c.Actor, Time: c.AppliedAt}}
+	}
+	return plan, nil
 }
 
 // Apply implements [tfutil.Agent].
@@ -230,9 +241,12 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	if err := m.check(id, base, write); err != nil {
 		return api.Operation{}, err
 	}
-	generation := int64(1)
+	generation, ownership := int64(1), m.ownership(write.Owner)
 	if c, ok := m.components[id]; ok {
 		generation = c.Generation
+		if write.Owner == "" || write.Owner == c.Ownership.Owner {
+			ownership = c.Ownership
+		}
 		if !bytes.Equal(c.Spec, write.Spec) || !bytes.Equal(c.Observed, write.Spec) || len(c.Drift) > 0 {
 			generation++
 		}
@@ -240,7 +254,9 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	m.components[id] = &stored{
 		Component: component(id, write.Spec, generation), secrets: write.Secrets, timeout: write.TimeoutSeconds,
 	}
+	m.components[id].Ownership = ownership
 	m.applied++
+	delete(m.replaces, api.OperationID(api.VerbApply, id, base, write.Spec, ""))
 	progress(api.Event{Seq: 1, Phase: api.PhaseCommit, Message: "applied"})
 	return api.Operation{State: api.OperationApplied, Generation: generation}, nil
 }
@@ -250,8 +266,16 @@ func (m *Machine) check(id api.ID, base int64, write api.Write) error {
 	if m.failure != nil {
 		return m.failure
 	}
+	if c, ok := m.components[id]; ok && base == 0 && !bytes.Equal(c.Spec, write.Spec) {
+		return raced(c, base)
+	} else if ok && !mayWrite(c, write.Owner, write.TakesOver) {
+		return owned(id, c)
+	}
 	if c, ok := m.components[id]; ok && base != c.Generation && (base != 0 || !bytes.Equal(c.Spec, write.Spec)) {
 		return raced(c, base)
+	}
+	if err := m.claimed(id, write); err != nil {
+		return err
 	}
 	if m.refuse != nil {
 		if err := m.refuse(id, write); err != nil {
@@ -272,6 +296,93 @@ func (m *Machine) check(id api.ID, base int64, write api.Write) error {
 	return nil
 }
 
+// claimed refuses a port that another component of the machine holds.
+func (m *Machine) claimed(id api.ID, write api.Write) error {
+	var found api.Violations
+	for _, want := range claims(id.Kind, write.Spec) {
+		for other, c := range m.components {
+			for _, has := range claims(other.Kind, c.Spec) {
+				if other != id && want.Overlaps(has) {
+					found = append(found, api.Violation{Pointer: want.Pointer, Holder: other.String(),
+						Detail: fmt.Sprintf("%s is taken by %s on this machine; choose another port or address", want, other)})
+				}
+			}
+		}
+	}
+	if len(found) > 0 {
+		return &api.Problem{Type: api.ProblemClaimed, Title: "The port is taken", Violations: found}
+	}
+	return nil
+}
+
+func claims(kind api.Kind, spec json.RawMessage) []api.Claim {
+	switch kind {
+	case api.KindLoadBalancer:
+		return claimsOf[api.LoadBalancer](spec)
+	case api.KindAppServer:
+		return claimsOf[api.AppServer](spec)
+	case api.KindDBServer:
+		return claimsOf[api.DBServer](spec)
+	case api.KindDBReplication:
+		return claimsOf[api.DBReplication](spec)
+	}
+	return nil
+}
+
+func claimsOf[S interface{ Claims() []api.Claim }](raw json.RawMessage) []api.Claim {
+	var spec S
+	if json.Unmarshal(raw, &spec) != nil {
+		return nil
+	}
+	return spec.Claims()
+}
+
+// ownership is that of a component which owner took today.
+func (m *Machine) ownership(owner string) api.Ownership {
+	if owner == "" {
+		return api.Ownership{}
+	}
+	return api.Ownership{Owner: owner, Actor: "terraform", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+}
+
+func mayWrite(c *stored, owner, takesOver string) bool {
+	of := c.Ownership.Owner
+	return of == "" || of == owner || of == takesOver
+}
+
+func owned(id api.ID, c *stored) error {
+	return &api.Problem{Type: api.ProblemOwned, Title: "The component belongs to another state",
+		Detail: fmt.Sprintf("%s belongs to another Terraform state since %s. Nothing was changed", id, c.Ownership.By())}
+}
+
+// Own implements [tfutil.Agent].
+func (m *Machine) Own(_ context.Context, id api.ID, claiming api.Claiming) (api.Ownership, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.components[id]
+	switch {
+	case m.failure != nil:
+		return api.Ownership{}, m.failure
+	case !ok:
+		return api.Ownership{}, notFound(id)
+	case !mayWrite(c, claiming.Owner, claiming.TakesOver):
+		return api.Ownership{}, owned(id, c)
+	case c.Ownership.Owner != claiming.Owner:
+		c.Ownership = m.ownership(claiming.Owner)
+	}
+	return c.Ownership, nil
+}
+
+// Owner returns the lineage of who owns a component; empty for nobody.
+func (m *Machine) Owner(id api.ID) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.components[id]; ok {
+		return c.Ownership.Owner
+	}
+	return ""
+}
+
 func raced(c *stored, base int64) error {
 	if base == 0 {
 		return &api.Problem{Type: api.ProblemExists, Title: "It exists already", Detail: "Another spec is applied."}
@@ -290,6 +401,9 @@ func (m *Machine) Delete(_ context.Context, change client.Change, _ func(api.Eve
 	c, ok := m.components[id]
 	if !ok {
 		return api.Operation{}, notFound(id)
+	}
+	if !mayWrite(c, change.Write.Owner, change.Write.TakesOver) {
+		return api.Operation{}, owned(id, c)
 	}
 	if base != c.Generation {
 		return api.Operation{}, raced(c, base)

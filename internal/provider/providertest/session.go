@@ -117,6 +117,14 @@ func (s session) Delete(ctx context.Context, c client.Change, progress func(api.
 	return s.machine.Delete(ctx, c, progress)
 }
 
+// Own implements [tfutil.Agent].
+func (s session) Own(ctx context.Context, id api.ID, c api.Claiming) (api.Ownership, error) {
+	if err := s.meet(); err != nil {
+		return api.Ownership{}, err
+	}
+	return s.machine.Own(ctx, id, c)
+}
+
 // UploadBlob implements [tfutil.Agent].
 func (s session) UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error {
 	if err := s.meet(); err != nil {

@@ -7,13 +7,16 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Claims is the table of ports that the components of one plan listen on. A
+// Claims is the table of what the resources of one plan are, and of the ports
+// that they listen on. A
 // port that two components of one machine claim is found while planning; what
 // another configuration claims only the machine's own agent knows.
 // The zero value is an empty table. It may be used by several goroutines.
 type Claims struct {
 	mu    sync.Mutex
 	table map[claimant][]api.Claim
+	// instances holds which resource each component is.
+	instances map[claimant]string
 }
 
 type claimant struct {
@@ -53,6 +56,22 @@ func (c *Claims) Claim(machine string, id api.ID, claims []api.Claim) []Conflict
 		return compareIDs(a.Holder, b.Holder)
 	})
 	return conflicts
+}
+
+// Identify enters which resource is a component of a machine, and reports
+// whether no other one is.
+func (c *Claims) Identify(machine string, id api.ID, instance string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.instances == nil {
+		c.instances = map[claimant]string{}
+	}
+	self := claimant{machine, id}
+	if other, known := c.instances[self]; known && other != instance {
+		return false
+	}
+	c.instances[self] = instance
+	return true
 }
 
 // Yields reports whether a component of a machine, named as an agent names the

@@ -58,6 +58,8 @@ type Agent interface {
 	Apply(ctx context.Context, c client.Change, progress func(api.Event)) (api.Operation, error)
 	// Delete removes a component, as Apply changes it.
 	Delete(ctx context.Context, c client.Change, progress func(api.Event)) (api.Operation, error)
+	// Own makes a resource the owner of a component, and changes nothing else.
+	Own(ctx context.Context, id api.ID, claiming api.Claiming) (api.Ownership, error)
 	// UploadBlob brings size bytes of the given SHA-256 to the machine, unless
 	// they are there.
 	UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error

@@ -13,7 +13,11 @@ import (
 type Walk struct {
 	mu      sync.Mutex
 	read    map[claimant]bool
-	leaving map[string]bool
+	own     map[string]bool
+	leaving map[claimant]string
+	coming  map[claimant]string
+	silent  map[string]bool
+	taking  map[claimant]string
 	created map[claimant]*creation
 }
 
@@ -58,13 +62,22 @@ func (w *Walk) WasCreated(ctx context.Context, machine string, id api.ID) bool {
 }
 
 // Read notes that a component was refreshed on this walk: it is one for a plan.
-func (w *Walk) Read(machine string, id api.ID) {
+// The lineage is that of the resource, which is of this very state.
+func (w *Walk) Read(machine string, id api.ID, lineage string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.read == nil {
-		w.read = map[claimant]bool{}
+		w.read, w.own = map[claimant]bool{}, map[string]bool{}
 	}
 	w.read[claimant{machine, id}] = true
+	w.own[lineage] = lineage != ""
+}
+
+// IsOwn reports whether a lineage is one of the state that this walk refreshed.
+func (w *Walk) IsOwn(lineage string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.own[lineage]
 }
 
 // WasRead reports whether the component was refreshed on this walk.
@@ -74,20 +87,80 @@ func (w *Walk) WasRead(machine string, id api.ID) bool {
 	return w.read[claimant{machine, id}]
 }
 
-// Leave notes that a component of a machine is planned to go, so that the
-// machine's own word about taken ports is of yesterday.
-func (w *Walk) Leave(machine string) {
+// Leave notes that the resource which is a component of a machine is planned to
+// go, and reports whether no other resource is planned to become the component:
+// the two are applied in any order.
+func (w *Walk) Leave(machine string, id api.ID, instance string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.leaving == nil {
-		w.leaving = map[string]bool{}
+		w.leaving = map[claimant]string{}
 	}
-	w.leaving[machine] = true
+	self := claimant{machine, id}
+	w.leaving[self] = instance
+	other, known := w.coming[self]
+	return !known || other == instance
 }
 
-// Leaves reports whether a component of the machine is planned to go.
-func (w *Walk) Leaves(machine string) bool {
+// Come notes that a resource is planned to become a component of a machine, and
+// reports whether no other one is planned to stop being it.
+func (w *Walk) Come(machine string, id api.ID, instance string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.leaving[machine]
+	if w.coming == nil {
+		w.coming = map[claimant]string{}
+	}
+	self := claimant{machine, id}
+	w.coming[self] = instance
+	other, known := w.leaving[self]
+	return !known || other == instance
+}
+
+// Leaves reports whether the component of a machine that an agent names so is
+// planned to go.
+func (w *Walk) Leaves(machine, component string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.leaving {
+		if c.machine == machine && c.id.String() == component {
+			return true
+		}
+	}
+	return false
+}
+
+// Silent notes that a machine which is still to be created does not answer: it
+// is asked once on a walk.
+func (w *Walk) Silent(machine string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.silent == nil {
+		w.silent = map[string]bool{}
+	}
+	w.silent[machine] = true
+}
+
+// IsSilent reports what [Walk.Silent] noted.
+func (w *Walk) IsSilent(machine string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.silent[machine]
+}
+
+// Adopt notes from whom a create takes a component over, as the plan with which
+// its apply begins found: the framework hands a create nothing of its plan.
+func (w *Walk) Adopt(machine string, id api.ID, from string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.taking == nil {
+		w.taking = map[claimant]string{}
+	}
+	w.taking[claimant{machine, id}] = from
+}
+
+// Adopts returns what [Walk.Adopt] noted; empty for nobody.
+func (w *Walk) Adopts(machine string, id api.ID) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.taking[claimant{machine, id}]
 }

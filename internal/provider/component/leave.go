@@ -1,0 +1,124 @@
+package component
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
+)
+
+// leave says what a destroy, or the first half of a replacement, ends.
+func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanRequest, instance string, diags *diag.Diagnostics) {
+	var name types.String
+	diags.Append(req.State.GetAttribute(ctx, namePath, &name)...)
+	machine, id := machineAt(ctx, req.State, diags).Name.ValueString(), api.ID{Kind: r.kind.Kind, Name: name.ValueString()}
+	if !r.data.Walk.Leave(machine, id, instance) {
+		changesHands(machine, id, diags)
+		return
+	}
+	if by, taken := tfutil.Taken(ctx, req.Private); taken {
+		forgotten(fmt.Sprintf("%s on machine %q was taken over by %s", id, machine, by.By()), diags)
+		return
+	}
+	ends := r.ends(ctx, req, diags)
+	if req.Plan.Raw.IsNull() {
+		tfutil.Warning(diags, path.Empty(), "What serves is destroyed", "%s on machine %q is destroyed. %s", id, machine, ends)
+		return
+	}
+	tfutil.Warning(diags, path.Empty(), "What serves is replaced",
+		"%s on machine %q is destroyed, and another one is created with the new name or on the new machine. %s What is new serves once it is created; nothing is moved.", id, machine, ends)
+}
+
+// ends says what stops with the component that a state holds.
+func (r *Resource[M, S]) ends(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.Diagnostics) string {
+	var model M
+	diags.Append(partly(ctx, req.State, &model)...)
+	spec, err := r.kind.Spec(model)
+	var closed []string
+	if err == nil && !diags.HasError() {
+		for _, claim := range spec.Claims() {
+			closed = append(closed, claim.String())
+		}
+	}
+	var texts []string
+	if len(closed) > 0 {
+		texts = append(texts, fmt.Sprintf("Nothing answers at %s from then on.", strings.Join(closed, ", ")))
+	}
+	if r.kind.Ends != "" {
+		texts = append(texts, r.kind.Ends)
+	}
+	return strings.Join(texts, " ")
+}
+
+// changesHands warns of a component that one resource of the plan stops being
+// and another becomes.
+func changesHands(machine string, id api.ID, diags *diag.Diagnostics) {
+	tfutil.Warning(diags, path.Empty(), "Destroyed by one resource, created by another",
+		"%s on machine %q is destroyed by one resource of this plan and created by another, in no certain order, so that it may stop in between. "+
+			"If a resource, a key of its for_each or a module only got another name, say so, and nothing changes on the machine: moved { from = <old address>, to = <new address> }. "+
+			"Else destroy the old one in an apply of its own.", id, machine)
+}
+
+// identify enters which component the resource is, on every machine that has a
+// part in it.
+func (r *Resource[M, S]) identify(ctx context.Context, resp *resource.ModifyPlanResponse, instance string, creates bool) {
+	var name types.String
+	diags := &resp.Diagnostics
+	diags.Append(resp.Plan.GetAttribute(ctx, namePath, &name)...)
+	machine := machineAt(ctx, resp.Plan, diags).Name
+	if diags.HasError() || name.IsUnknown() || machine.IsUnknown() {
+		return
+	}
+	id := api.ID{Kind: r.kind.Kind, Name: name.ValueString()}
+	for _, each := range append([]string{machine.ValueString()}, r.others(ctx, resp)...) {
+		if r.data.ClaimIdentity(each, id, instance, namePath, diags); diags.HasError() {
+			return
+		}
+	}
+	if !creates {
+		return
+	}
+	if !r.data.Walk.Come(machine.ValueString(), id, instance) {
+		changesHands(machine.ValueString(), id, diags)
+	}
+}
+
+// others names the other machines that have a part in the component, as far as
+// the plan is known.
+func (r *Resource[M, S]) others(ctx context.Context, resp *resource.ModifyPlanResponse) []string {
+	var model M
+	if r.kind.Others == nil || resp.Plan.Get(ctx, &model).HasError() {
+		return nil
+	}
+	return r.kind.Others(model)
+}
+
+// refuseTaken plans nothing for a component that belongs to another state.
+func (r *Resource[M, S]) refuseTaken(ctx context.Context, req resource.ModifyPlanRequest, by api.Ownership, change change, diags *diag.Diagnostics) {
+	if change < changeRemote {
+		return
+	}
+	var name types.String
+	diags.Append(req.State.GetAttribute(ctx, namePath, &name)...)
+	tfutil.Error(diags, namePath, "The component belongs to another state", "%s", takenText(api.ID{Kind: r.kind.Kind, Name: name.ValueString()}, by))
+}
+
+// adopt plans what follows from whose a component is that a create would find.
+func (r *Resource[M, S]) adopt(shared *Model, plan api.Plan, approved bool, resp *resource.ModifyPlanResponse) {
+	id, machine, from := r.id(shared), shared.Machine.Name.ValueString(), ""
+	if plan.Adopts != nil {
+		from = plan.Adopts.Owner
+	}
+	r.data.Walk.Adopt(machine, id, from)
+	if plan.Adopts == nil || approved || r.data.Walk.IsOwn(from) {
+		return // nothing to adopt, shown before, or what this state is about to replace
+	}
+	tfutil.Warning(&resp.Diagnostics, path.Empty(), "The create takes a component over", "%s", r.takeover(id, *plan.Adopts))
+}
