@@ -77,9 +77,13 @@ type BlobStatus struct {
 
 // LogLine is one line of GET /v1/logs?unit=…&lines=N, oldest first.
 type LogLine struct {
-	Time    time.Time `json:"time"`
-	Unit    string    `json:"unit"`
-	Message string    `json:"message"`
+	Time time.Time `json:"time"`
+	// Unit is the unit that wrote the line, or that systemd writes about.
+	Unit string `json:"unit"`
+	// Message is as it was written: a terminal must be given [Visible] of it.
+	Message string `json:"message"`
+	// Manager tells that the line is systemd's own, about the unit.
+	Manager bool `json:"manager,omitempty"`
 }
 
 // Logs is what GET /v1/logs answers.

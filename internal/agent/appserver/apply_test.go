@@ -209,7 +209,7 @@ func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 	f.lines = []api.LogLine{
 		{Time: now.Add(-time.Hour), Unit: fakeApp, Message: "long ago"},
 		{Time: now, Unit: fakeApp, Message: "the old process says goodbye"},
-		{Time: now, Unit: fakeApp, Message: "Starting " + fakeApp + " - foobar app notes (blue)..."},
+		{Time: now, Unit: fakeApp, Message: "Starting " + fakeApp + " - foobar app notes (blue)...", Manager: true},
 		{Time: now.Add(time.Second), Unit: fakeApp, Message: "cannot log in with hunter2"},
 		{Time: now.Add(time.Second), Unit: fakeNginx, Message: "of nginx"},
 	}

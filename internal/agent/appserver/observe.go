@@ -173,7 +173,7 @@ func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, kept f
 	redact := redactor(secrets)
 	var shown []string
 	for _, line := range kept(read, unit) {
-		shown = append(shown, redact.Replace(line.Message))
+		shown = append(shown, api.Visible(redact.Replace(line.Message)))
 	}
 	return shown, nil
 }
@@ -201,5 +201,5 @@ func startSince(since time.Time) func(lines []api.LogLine, unit string) []api.Lo
 
 // starts reports whether a line is systemd's own on a start of the unit.
 func starts(line api.LogLine, unit string) bool {
-	return strings.HasPrefix(line.Message, "Starting "+unit)
+	return line.Manager && strings.HasPrefix(line.Message, "Starting "+unit)
 }

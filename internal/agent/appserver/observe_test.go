@@ -153,12 +153,15 @@ func TestTheStatusShowsTheLogOfTheLastStart(t *testing.T) {
 		{"many restarts", []string{starting, "rotated", starting, "rotated", starting}, []string{starting}},
 		{"a start of long ago", append([]string{"rotated", starting}, many...), many},
 		{"another unit's start", []string{starting, "Starting foobar-app-notes-nginx.service"}, []string{starting, "Starting foobar-app-notes-nginx.service"}},
+		{"a forged start", []string{starting, "one", "app: " + starting, "two"}, []string{starting, "one", starting, "two"}},
+		{"an escape of a terminal", []string{starting, "\x1b[2J\rforged\nline"}, []string{starting, `\x1b[2J\rforged\nline`}},
 		{"nothing", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, v)
 			for _, message := range c.lines {
-				f.lines = append(f.lines, api.LogLine{Unit: fakeApp, Message: message})
+				line, forged := strings.CutPrefix(message, "app: ")
+				f.lines = append(f.lines, api.LogLine{Unit: fakeApp, Message: line, Manager: !forged && strings.HasPrefix(line, "Starting ")})
 			}
 			seen, err := f.kind().Observe(t.Context(), "notes", v)
 			if err != nil {

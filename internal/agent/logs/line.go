@@ -16,13 +16,19 @@ const maxMessage = 8 << 10
 // maxMicros is the end of the year 9999, the last that has a form in JSON.
 const maxMicros = 253402300799_999999
 
-// record holds the fields of a journal entry that are passed on.
+// record holds the fields of a journal entry that are passed on. Those that
+// begin with "_" are journald's own; any program may send the others.
 type record struct {
 	Time    field `json:"__REALTIME_TIMESTAMP"` // microseconds since 1970
 	Unit    field `json:"_SYSTEMD_UNIT"`
-	About   field `json:"UNIT"` // the unit that systemd itself speaks of
+	PID     field `json:"_PID"`
+	UID     field `json:"_UID"`
+	About   field `json:"UNIT"` // the unit that systemd speaks of, if it is systemd who sends it
 	Message field `json:"MESSAGE"`
 }
+
+// fromManager reports whether systemd itself wrote the entry about a unit.
+func (r record) fromManager() bool { return r.PID == "1" && r.UID == "0" && r.About != "" }
 
 // field is one field of a journal entry, as text. journalctl writes it as a
 // string; as an array of byte values if it is not UTF-8; as an array of
@@ -64,13 +70,14 @@ func parseLine(text []byte) (api.LogLine, error) {
 		return api.LogLine{}, fmt.Errorf("parse a journal entry: %q is no time in microseconds", r.Time)
 	}
 	unit := r.Unit
-	if r.About != "" {
+	if r.fromManager() {
 		unit = r.About
 	}
 	return api.LogLine{
 		Time:    time.UnixMicro(micros).UTC(),
 		Unit:    string(unit),
 		Message: shorten(string(r.Message)),
+		Manager: r.fromManager(),
 	}, nil
 }
 

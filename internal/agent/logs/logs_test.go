@@ -14,6 +14,7 @@ import (
 
 func TestParse(t *testing.T) {
 	at := `"__REALTIME_TIMESTAMP":"1714564800000001"`
+	const systemd, forged = `,"_SYSTEMD_UNIT":"init.scope","_PID":"1","_UID":"0"`, `,"_SYSTEMD_UNIT":"foobar-app-shop@blue.service","_PID":"99"`
 	tests := map[string]struct{ in, unit, message string }{
 		"text":                  {`{` + at + `,"_SYSTEMD_UNIT":"foobar-lb-www.service","MESSAGE":"ready"}`, "foobar-lb-www.service", "ready"},
 		"bytes":                 {`{` + at + `,"MESSAGE":[104,105,255]}`, "", "hi\uFFFD"},
@@ -21,7 +22,10 @@ func TestParse(t *testing.T) {
 		"absent":                {`{` + at + `}`, "", ""},
 		"repeated text":         {`{` + at + `,"MESSAGE":["one","two"]}`, "", "one\ntwo"},
 		"repeated, one no text": {`{` + at + `,"MESSAGE":["one",[116,119,111],null]}`, "", "one\ntwo\n"},
-		"systemd on a unit":     {`{` + at + `,"_SYSTEMD_UNIT":"init.scope","UNIT":"foobar-lb-www.service","MESSAGE":"Started"}`, "foobar-lb-www.service", "Started"},
+		"systemd on a unit":     {`{` + at + systemd + `,"UNIT":"foobar-lb-www.service","MESSAGE":"Started"}`, "foobar-lb-www.service", "Started"},
+		"an app on a unit":      {`{` + at + forged + `,"_UID":"990","UNIT":"foobar-lb-www.service","MESSAGE":"Started"}`, "foobar-app-shop@blue.service", "Started"},
+		"another of root's":     {`{` + at + forged + `,"_UID":"0","UNIT":"foobar-lb-www.service","MESSAGE":"x"}`, "foobar-app-shop@blue.service", "x"},
+		"an app's first one":    {`{` + at + forged + `,"_UID":"990","UNIT":["foobar-lb-www.service","x"],"MESSAGE":"x"}`, "foobar-app-shop@blue.service", "x"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +33,7 @@ func TestParse(t *testing.T) {
 			if err != nil || len(lines) != 1 {
 				t.Fatalf("%d lines, %v; want one", len(lines), err)
 			}
-			want := api.LogLine{Time: time.Date(2024, 5, 1, 12, 0, 0, 1000, time.UTC), Unit: test.unit, Message: test.message}
+			want := api.LogLine{Time: time.Date(2024, 5, 1, 12, 0, 0, 1000, time.UTC), Unit: test.unit, Message: test.message, Manager: name == "systemd on a unit"}
 			if lines[0] != want {
 				t.Errorf("got %+v, want %+v", lines[0], want)
 			}

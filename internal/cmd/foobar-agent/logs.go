@@ -34,7 +34,7 @@ func showLogs(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	for _, line := range lines {
-		if _, err := fmt.Fprintf(out, "%s %s: %s\n", clock(line.Time), strings.TrimSuffix(line.Unit, ".service"), line.Message); err != nil {
+		if _, err := fmt.Fprintf(out, "%s %s: %s\n", clock(line.Time), api.Visible(strings.TrimSuffix(line.Unit, ".service")), api.Visible(line.Message)); err != nil {
 			return err
 		}
 	}

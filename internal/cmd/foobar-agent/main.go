@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // version is set by the linker: -ldflags "-X main.version=1.2.3".
@@ -31,12 +33,12 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout)
 	switch _, misused := errors.AsType[usageError](err); {
 	case misused:
-		fmt.Fprintf(os.Stderr, "foobar-agent: %v\n%s", err, usage)
+		fmt.Fprintf(os.Stderr, "foobar-agent: %s\n%s", api.VisibleLines(err.Error()), usage)
 		os.Exit(2)
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "foobar-agent:", err)
+		fmt.Fprintln(os.Stderr, "foobar-agent:", api.VisibleLines(err.Error()))
 		os.Exit(1)
 	}
 }

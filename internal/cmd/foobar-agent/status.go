@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -33,12 +35,31 @@ func showStatus(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if *asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(s)
+		text, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(out, jsonVisible(string(text))+"\n")
+		return err
 	}
 	_, err = io.WriteString(out, s.String())
 	return err
+}
+
+// jsonVisible writes what a terminal would obey as JSON's own escapes. The
+// encoder does so for the oldest control characters only.
+func jsonVisible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 func readStatus(ctx context.Context, agent local) (machineStatus, error) {
@@ -78,9 +99,9 @@ func (s machineStatus) String() string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%s of deployment %s, incarnation %d, certificate until %s\n", m.Node, m.Deployment, m.Incarnation, m.CertificateExpires.UTC().Format(time.DateOnly))
-	fmt.Fprintf(&b, "agent %s, image %s, booted %s\n", m.Version, orNone(m.ImageID), clock(m.BootedAt))
+	fmt.Fprintf(&b, "agent %s, image %s, booted %s\n", m.Version, api.Visible(orNone(m.ImageID)), clock(m.BootedAt))
 	for _, ca := range m.TrustedCAs {
-		fmt.Fprintf(&b, "trusts CA %s until %s (%s)\n", ca.Pin, ca.Expires.UTC().Format(time.DateOnly), ca.Name)
+		fmt.Fprintf(&b, "trusts CA %s until %s (%s)\n", ca.Pin, ca.Expires.UTC().Format(time.DateOnly), api.Visible(ca.Name))
 	}
 	conditions(&b, "", m.Conditions)
 	b.WriteByte('\n')
@@ -99,7 +120,7 @@ func (s machineStatus) table(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "COMPONENT\tGENERATION\tAPPLIED\tBY\tSTATE")
 	for _, c := range s.Components {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Generation, clock(c.AppliedAt), c.Actor, state(c))
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Generation, clock(c.AppliedAt), api.Visible(c.Actor), state(c))
 	}
 	_ = w.Flush() // writes to memory
 }
@@ -127,10 +148,10 @@ func state(c api.Component) string {
 func details(b *strings.Builder, c api.Component) {
 	var text strings.Builder
 	for _, path := range slices.Sorted(maps.Keys(c.Drift)) {
-		fmt.Fprintf(&text, "  drift    %s: %s\n", path, c.Drift[path].Detail)
+		fmt.Fprintf(&text, "  drift    %s: %s\n", api.Visible(path), api.Visible(c.Drift[path].Detail))
 	}
 	for _, difference := range changed(c) {
-		fmt.Fprintf(&text, "  drift    %s\n", difference)
+		fmt.Fprintf(&text, "  drift    %s\n", api.Visible(difference))
 	}
 	conditions(&text, "  ", c.Conditions)
 	if text.Len() > 0 {
@@ -140,7 +161,7 @@ func details(b *strings.Builder, c api.Component) {
 
 func conditions(b *strings.Builder, indent string, list []api.Condition) {
 	for _, c := range list {
-		fmt.Fprintf(b, "%s%-8s %s: %s\n", indent, c.Severity, c.Type, c.Message)
+		fmt.Fprintf(b, "%s%-8s %s: %s\n", indent, c.Severity, c.Type, api.Visible(c.Message))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -130,5 +131,35 @@ func TestAgainstAnAgent(t *testing.T) {
 	m.Stop()
 	if _, err := readStatus(t.Context(), local); err == nil || !strings.Contains(err.Error(), "is foobar-agent.service running?") {
 		t.Errorf("an agent that does not run: %v", err)
+	}
+}
+
+func TestATerminalObeysNothingOfTheStatus(t *testing.T) {
+	const evil = "\x1b[2Jgone\rok\nforged\u009b\u202e\U000e0041"
+	sick := component(api.KindAppServer, "shop")
+	sick.Actor = evil
+	sick.Conditions = []api.Condition{{Type: "AppUnhealthy", Severity: api.SeverityError, Message: evil}}
+	sick.Drift = map[string]api.Drift{"/srv/shop/" + evil: {Detail: evil}}
+	sick.Observed = api.Encode(map[string]any{"a": evil})
+	s := enrolledMachine()
+	s.Components = []api.Component{sick}
+	s.Machine.Conditions = []api.Condition{{Type: "X", Severity: api.SeverityInfo, Message: evil}}
+	encoded, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"text": s.String(), "json": jsonVisible(string(encoded))} {
+		for _, r := range text {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Errorf("%s: %q reaches the terminal", name, r)
+			}
+		}
+		if strings.Contains(text, "\nforged") {
+			t.Errorf("%s: a line is forged:\n%s", name, text)
+		}
+	}
+	var back machineStatus
+	if err := json.Unmarshal([]byte(jsonVisible(string(encoded))), &back); err != nil || back.Components[0].Actor != evil {
+		t.Errorf("the JSON reads back as %q, %v", back.Components[0].Actor, err)
 	}
 }

@@ -19,14 +19,17 @@ import (
 // TF_LOG_PROVIDER_FOOBAR_AGENT sets its level.
 const LogSubsystem = "agent"
 
+// Error and Warning show what others wrote, such as an engine's message, so
+// that a terminal does not obey it; their own line breaks stay.
+
 // Error adds an error at an attribute, or at the whole resource where at is empty.
 func Error(diags *diag.Diagnostics, at path.Path, summary, format string, args ...any) {
-	add(diags, diag.NewErrorDiagnostic(summary, fmt.Sprintf(format, args...)), at)
+	add(diags, diag.NewErrorDiagnostic(api.Visible(summary), api.VisibleLines(fmt.Sprintf(format, args...))), at)
 }
 
 // Warning adds a warning as [Error] adds an error.
 func Warning(diags *diag.Diagnostics, at path.Path, summary, format string, args ...any) {
-	add(diags, diag.NewWarningDiagnostic(summary, fmt.Sprintf(format, args...)), at)
+	add(diags, diag.NewWarningDiagnostic(api.Visible(summary), api.VisibleLines(fmt.Sprintf(format, args...))), at)
 }
 
 func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
@@ -77,7 +80,11 @@ func withLog(problem *api.Problem, detail string) string {
 	if len(problem.Log) == 0 {
 		return detail
 	}
-	return joined(detail, "The last lines of its log:\n  "+strings.Join(problem.Log, "\n  "))
+	var lines strings.Builder
+	for _, line := range problem.Log {
+		lines.WriteString("\n  " + api.Visible(line))
+	}
+	return joined(detail, "The last lines of its log:"+lines.String())
 }
 
 func joined(parts ...string) string {
@@ -120,7 +127,7 @@ func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.
 			continue
 		}
 		summary := fmt.Sprintf("%s on machine %s", c.Type, machine.Name.ValueString())
-		Warning(diags, paths.Path(c.Pointer), summary, "%s", sentence(c.Message))
+		Warning(diags, paths.Path(c.Pointer), summary, "%s", sentence(api.Visible(c.Message)))
 	}
 }
 
@@ -129,7 +136,7 @@ func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.
 func Progress(ctx context.Context, machine Machine, id api.ID) func(api.Event) {
 	ctx = tflog.NewSubsystem(ctx, LogSubsystem, tflog.WithLevelFromEnv("TF_LOG_PROVIDER_FOOBAR", LogSubsystem))
 	return func(event api.Event) {
-		tflog.SubsystemInfo(ctx, LogSubsystem, event.Message, map[string]any{
+		tflog.SubsystemInfo(ctx, LogSubsystem, api.Visible(event.Message), map[string]any{
 			"machine": machine.Name.ValueString(),
 			"kind":    string(id.Kind),
 			"name":    id.Name,

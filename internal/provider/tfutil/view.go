@@ -49,7 +49,7 @@ func Conditions(conditions []api.Condition, paths Paths) []Condition {
 	models := make([]Condition, 0, len(conditions))
 	for _, c := range conditions {
 		models = append(models, Condition{
-			Type: c.Type, Severity: string(c.Severity), Message: c.Message, Attribute: paths.Path(c.Pointer).String(),
+			Type: c.Type, Severity: string(c.Severity), Message: api.Visible(c.Message), Attribute: paths.Path(c.Pointer).String(),
 		})
 	}
 	return models
