@@ -36,6 +36,7 @@ func kind() component.Kind[model, api.AppServer] {
 		TypeName:    typeName,
 		Title:       title,
 		Description: description,
+		Ends:        "The app is stopped.",
 		Attributes:  attributes(),
 		Renamed:     renamed(),
 		Shared:      func(m *model) *component.Model { return &m.Model },

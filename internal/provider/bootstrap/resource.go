@@ -109,6 +109,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	}
 	var m model
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	r.identify(ctx, m, req, resp)
 	if resp.Diagnostics.HasError() || r.data == nil || !m.CACertificate.IsUnknown() {
 		return
 	}
@@ -117,6 +118,18 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		return // the apply tells of it: the seed may be known only then
 	}
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("ca_certificate"), pki.EncodeCertificate(authority.Certificate()))...)
+}
+
+// identify enters which machine's bootstrap the resource is: two VMs with the
+// same one are the same machine, and only the first is enrolled.
+func (r *Resource) identify(ctx context.Context, m model, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if resp.Diagnostics.HasError() || r.data == nil {
+		return
+	}
+	instance, _ := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
+	if !m.Name.IsUnknown() {
+		r.data.ClaimIdentity(m.Name.ValueString(), api.ID{Kind: "bootstrap of machine"}, instance, path.Root("name"), &resp.Diagnostics)
+	}
 }
 
 // Create implements [resource.Resource].

@@ -98,8 +98,8 @@ type Kind[M any, S Spec] struct {
 	// values make it a costly one. The machine compares with what was applied,
 	// and does not count what somebody has changed at run time since.
 	Foresee func(before, after S) api.Plan
-	// Ends, if there is one, says what a destroy ends beyond the ports that are
-	// closed, in a sentence; what stays, for instance.
+	// Ends says what a destroy ends beyond the ports that are closed, and what
+	// stays, in whole sentences.
 	Ends string
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.

@@ -29,10 +29,10 @@ func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanReque
 	}
 	ends := r.ends(ctx, req, diags)
 	if req.Plan.Raw.IsNull() {
-		tfutil.Warning(diags, path.Empty(), "What serves is destroyed", "%s on machine %q is destroyed. %s", id, machine, ends)
+		tfutil.Warning(diags, path.Empty(), "Destroys a "+r.kind.Title, "%s on machine %q is destroyed. %s", id, machine, ends)
 		return
 	}
-	tfutil.Warning(diags, path.Empty(), "What serves is replaced",
+	tfutil.Warning(diags, path.Empty(), "Replaces a "+r.kind.Title,
 		"%s on machine %q is destroyed, and another one is created with the new name or on the new machine. %s What is new serves once it is created; nothing is moved.", id, machine, ends)
 }
 

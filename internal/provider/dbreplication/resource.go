@@ -46,6 +46,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		TypeName:    typeName,
 		Title:       title,
 		Description: description,
+		Ends:        "Its members stop following the primary. All data stay; the primary takes writes until its next restart, and then nobody does.",
 		Attributes:  attributes(),
 		Renamed:     renamed(),
 		MachineAt:   coordinator,

@@ -35,6 +35,7 @@ func kind() component.Kind[model, api.DBServer] {
 		TypeName:    typeName,
 		Title:       title,
 		Description: description,
+		Ends:        "The server is stopped. Its data stay on the machine.",
 		Attributes:  attributes(),
 		Shared:      func(m *model) *component.Model { return &m.Model },
 		Spec:        func(m model) (api.DBServer, error) { return m.spec(), nil },

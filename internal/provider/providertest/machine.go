@@ -36,7 +36,7 @@ type Machine struct {
 	enlisted   map[string]api.DBMembership
 	status     map[api.ID]json.RawMessage
 	forgotten  []string
-	replaces   map[string]bool // dry runs of replacements, until they are applied
+	answered   map[string]api.Plan // to dry runs, until they are applied
 	applied    int
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
@@ -64,6 +64,14 @@ func (m *Machine) Refuse(refuse func(id api.ID, write api.Write) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refuse = refuse
+}
+
+// Impact makes every change cost this from now on; an approved plan keeps what
+// it was told.
+func (m *Machine) Impact(impact api.Impact) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.impact = impact
 }
 
 // Change lets something happen to a component behind Terraform's back.
@@ -221,14 +229,28 @@ func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write
 	if err := m.check(id, base, write); err != nil {
 		return api.Plan{}, err
 	}
-	key := api.OperationID(api.VerbApply, id, base, write.Spec, "")
-	m.replaces[key] = m.replaces[key] || write.Replaces
-	if !exists {
-		return api.Plan{Impact: api.ImpactNone, Replaces: m.replaces[key]}, nil
+	plan := api.Plan{Impact: api.ImpactNone}
+	if exists {
+		plan.Impact = m.impact
 	}
-	plan := api.Plan{Impact: m.impact, Replaces: m.replaces[key]}
-	if base == 0 {
+	if exists && base == 0 {
 		plan.Adopts = &api.Adoption{Ownership: c.Ownership, Applied: api.Ownership{Actor: c.Actor, Time: c.AppliedAt}}
+	}
+	return m.settle(plan, id, base, write)
+}
+
+// settle has the plan of an apply answer as the one that was approved.
+func (m *Machine) settle(plan api.Plan, id api.ID, base int64, write api.Write) (api.Plan, error) {
+	key := api.OperationID(api.VerbApply, id, base, write.Spec, "")
+	before, known := m.answered[key]
+	plan.Replaces = base == 0 && (write.Replaces || before.Replaces)
+	if write.Approved && known {
+		if plan.Adopts != nil && before.Adopts == nil {
+			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster", Detail: "By " + plan.Adopts.By() + "."}
+		}
+		plan.Impact = before.Impact
+	} else {
+		m.answered[key] = plan
 	}
 	return plan, nil
 }
@@ -256,7 +278,11 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	}
 	m.components[id].Ownership = ownership
 	m.applied++
-	delete(m.replaces, api.OperationID(api.VerbApply, id, base, write.Spec, ""))
+	key := api.OperationID(api.VerbApply, id, base, write.Spec, "")
+	if plan, known := m.answered[key]; known {
+		plan.Replaces = false
+		m.answered[key] = plan
+	}
 	progress(api.Event{Seq: 1, Phase: api.PhaseCommit, Message: "applied"})
 	return api.Operation{State: api.OperationApplied, Generation: generation}, nil
 }

@@ -32,7 +32,7 @@ func New(names ...string) Machines {
 			leaves:      map[string]pki.ServiceNames{},
 			enlisted:    map[string]api.DBMembership{},
 			status:      map[api.ID]json.RawMessage{},
-			replaces:    map[string]bool{},
+			answered:    map[string]api.Plan{},
 			impact:      api.ImpactReload,
 		}
 	}

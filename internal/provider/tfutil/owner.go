@@ -103,7 +103,7 @@ func (d *Data) ClaimIdentity(machine string, id api.ID, instance string, at path
 		return
 	}
 	where := fmt.Sprintf("%s on machine %q", id, machine)
-	if id.Name == "" {
+	if id.Name == "" { // a machine itself
 		where = fmt.Sprintf("%s %q", id.Kind, machine)
 	}
 	Error(diags, at, "Two resources are one",
