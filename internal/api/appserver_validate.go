@@ -22,14 +22,12 @@ const (
 	// MaxEnvironment bounds environment and secrets, names and values, each in bytes.
 	MaxEnvironment = 512 << 10
 
-	maxCommand         = 64 << 10
-	maxEnvironmentName = 256
-	maxHealthPath      = 1024
-	maxRelease         = 1 << 40
-	maxBody            = 1 << 40
-	maxSuccesses       = 100
-	minAppPort         = 1024
-	maxPort            = 65535
+	// MaxEnvironmentName bounds the name of a variable, MaxHealthPath the path
+	// of a health check, in characters.
+	MaxEnvironmentName = 256
+	MaxHealthPath      = 1024
+	// MaxCommand bounds a command, program and arguments, in bytes.
+	MaxCommand = 64 << 10
 )
 
 // HealthPrefix begins the paths that nginx answers by itself in front of an
@@ -97,13 +95,13 @@ func (s AppServer) Validate() Violations {
 	s.validateCommand(&v)
 	s.validateListeners(&v)
 	validateTrustedProxies(&v, s.TrustedProxies)
-	within(&v, "/max_body_bytes", s.MaxBodyBytes, 1, maxBody, "bytes")
+	within(&v, "/max_body_bytes", s.MaxBodyBytes, ByteBounds(), "bytes")
 	validateEnvironment(&v, "/environment", s.Environment)
-	if s.SecretsVersion < 0 {
-		v.Add("/secrets_version", "%d is negative; begin with 1 and raise it with each change of the secrets, or use 0 for none", s.SecretsVersion)
+	if s.SecretsVersion != 0 { // 0 is none
+		validateVersion(&v, "/secrets_version", s.SecretsVersion)
 	}
 	s.HealthCheck.validate(&v, "/health_check")
-	between(&v, "/stop_timeout", s.StopTimeout, time.Second, time.Hour)
+	between(&v, "/stop_timeout", s.StopTimeout, AppStartBounds())
 	return v
 }
 
@@ -130,7 +128,7 @@ func (s AppServer) validateRelease(v *Violations) {
 	if !sha256Pattern.MatchString(s.Release.SHA256) {
 		v.Add("/release/sha256", "%q is not a SHA-256 checksum: 64 hexadecimal digits in lower case, as sha256sum prints them", s.Release.SHA256)
 	}
-	within(v, "/release/max_bytes", s.Release.MaxBytes, 1, maxRelease, "bytes")
+	within(v, "/release/max_bytes", s.Release.MaxBytes, ByteBounds(), "bytes")
 }
 
 func (s AppServer) validateCommand(v *Violations) {
@@ -151,8 +149,8 @@ func (s AppServer) validateCommand(v *Violations) {
 			s.validateReferences(v, at, arg)
 		}
 	}
-	if size > maxCommand {
-		v.Add("/command", "has %d bytes; at most %d are allowed", size, maxCommand)
+	if size > MaxCommand {
+		v.Add("/command", "has %d bytes; at most %d are allowed", size, MaxCommand)
 	}
 }
 
@@ -163,7 +161,7 @@ func validateProgram(v *Violations, at Pointer, program string) {
 	case program == "":
 		v.Add(at, `is empty; name a program of the system, such as "python3", or one of the release, such as "./bin/app"`)
 	case !programPattern.MatchString(program) || strings.HasSuffix(program, "/") || path.Base(program) == ".":
-		v.Add(at, `%q cannot name a program; allowed are letters, digits and ". _ / + @ : -". No shell runs: each argument is an element of its own`, program)
+		v.Add(at, "%q cannot name a program; allowed are %s. No shell runs: write each argument as an element of the list", program, ProgramRule)
 	case path.IsAbs(program) && path.Clean(program) != program:
 		v.Add(at, "%q is not in its shortest form; write %q", program, path.Clean(program))
 	case slices.Contains(strings.Split(program, "/"), ".."):
@@ -194,25 +192,20 @@ func (s AppServer) validateReferences(v *Violations, at Pointer, arg string) {
 func (s AppServer) validateListeners(v *Violations) {
 	switch {
 	case s.AppPort == 0:
-	case s.AppPort < minAppPort || s.AppPort > maxPort:
-		v.Add("/app_port", "%d is not a port that an app may listen on: %d to %d (lower ones need privileges), or 0 for a Unix socket", s.AppPort, minAppPort, maxPort)
+	case !AppPortBounds().Hold(int64(s.AppPort)):
+		v.Add("/app_port", "%d is not a port that an app may listen on: %s (lower ones need privileges). Without one, the app listens on a Unix socket", s.AppPort, AppPortBounds())
 	case s.AppPort == DefaultPort:
-		v.Add("/app_port", "%d is the agent's own port; give the app another one, or 0 for a Unix socket", s.AppPort)
+		v.Add("/app_port", "%d is the agent's own port; choose another one", s.AppPort)
 	case s.AppPort == s.Port:
-		v.Add("/app_port", "%d is nginx's port too; give the app another one, or 0 for a Unix socket", s.AppPort)
+		v.Add("/app_port", "%d is nginx's port too; choose another one for one of them", s.AppPort)
 	}
 	if s.Address != "*" {
 		address, err := netip.ParseAddr(s.Address)
 		if err != nil || address.Zone() != "" || address.Is4In6() || address.IsMulticast() {
-			v.Add("/address", `%q is not an address to listen on: an IP address of the machine, or "*" for all`, s.Address)
+			v.Add("/address", "%q is not an address to listen on: %s", s.Address, ListenRule)
 		}
 	}
-	switch {
-	case s.Port < 1 || s.Port > maxPort:
-		v.Add("/port", "%d is not a port: 1 to %d", s.Port, maxPort)
-	case s.Port == DefaultPort:
-		v.Add("/port", "%d is the agent's own port", s.Port)
-	}
+	validateListenPort(v, "/port", s.Port)
 }
 
 func validateTrustedProxies(v *Violations, networks []string) {
@@ -249,8 +242,8 @@ func validateEnvironment(v *Violations, at Pointer, environment map[string]strin
 // environmentProblem says what is wrong with a variable, without its value.
 func environmentProblem(name, value string) string {
 	switch {
-	case !environmentNamePattern.MatchString(name) || len(name) > maxEnvironmentName:
-		return fmt.Sprintf("%q is not the name of a variable: letters, digits and underscores, not beginning with a digit, at most %d", name, maxEnvironmentName)
+	case !environmentNamePattern.MatchString(name) || len(name) > MaxEnvironmentName:
+		return fmt.Sprintf("%q is not the name of a variable: %s; at most %d characters", name, EnvironmentNameRule, MaxEnvironmentName)
 	case slices.Contains(ReservedEnvironment(), name) || strings.HasPrefix(name, "FOOBAR_"):
 		return fmt.Sprintf("%s is set by foobar or systemd; choose another name", name)
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
@@ -262,34 +255,71 @@ func environmentProblem(name, value string) string {
 }
 
 func (h AppHealthCheck) validate(v *Violations, at Pointer) {
-	switch {
-	case len(h.Path) > maxHealthPath:
-		v.Add(at.At("path"), "has %d characters; at most %d are allowed", len(h.Path), maxHealthPath)
-	case !healthPathPattern.MatchString(h.Path):
-		v.Add(at.At("path"), `%q is not a path: begin with "/", use letters, digits and "/ . _ ~ ! * + , = : @ %% & ? -", and percent-encode the rest`, h.Path)
-	case strings.HasPrefix(h.Path, HealthPrefix):
-		v.Add(at.At("path"), "%q is answered by nginx and never reaches the app; choose a path outside of %s", h.Path, HealthPrefix)
+	if validatePath(v, at.At("path"), h.Path) && strings.HasPrefix(h.Path, HealthPrefix) {
+		v.Add(at.At("path"), "nginx answers %q, the app never gets it; choose a path outside of %s", h.Path, HealthPrefix)
 	}
-	between(v, at.At("interval"), h.Interval, 10*time.Millisecond, time.Minute)
-	between(v, at.At("timeout"), h.Timeout, 10*time.Millisecond, time.Minute)
-	within(v, at.At("successes"), int64(h.Successes), 1, maxSuccesses, "")
+	between(v, at.At("interval"), h.Interval, AppCheckBounds())
+	between(v, at.At("timeout"), h.Timeout, AppCheckBounds())
+	within(v, at.At("successes"), int64(h.Successes), CheckRunBounds(), "")
 	before := len(*v)
-	between(v, at.At("start_timeout"), h.StartTimeout, time.Second, time.Hour)
+	between(v, at.At("start_timeout"), h.StartTimeout, AppStartBounds())
 	needed := Duration(time.Duration(h.Successes-1) * time.Duration(h.Interval))
-	if len(*v) == before && h.Successes <= maxSuccesses && needed >= h.StartTimeout {
+	if len(*v) == before && CheckRunBounds().Hold(int64(h.Successes)) && needed >= h.StartTimeout {
 		v.Add(at.At("start_timeout"), "%s is too short for %d successes at an interval of %s; allow more than %s", h.StartTimeout, h.Successes, h.Interval, needed)
 	}
 }
 
-func within(v *Violations, at Pointer, value, low, high int64, unit string) {
-	if value < low || value > high {
-		v.Add(at, "%s", strings.TrimSpace(fmt.Sprintf("%d is out of bounds; allowed are %d to %d %s", value, low, high, unit)))
+// validatePath reports whether text is the path of a health check.
+func validatePath(v *Violations, at Pointer, text string) bool {
+	switch {
+	case len(text) > MaxHealthPath:
+		v.Add(at, "has %d characters; at most %d are allowed", len(text), MaxHealthPath)
+	case !healthPathPattern.MatchString(text):
+		v.Add(at, "%q is not a path: %s", text, PathRule)
+	default:
+		return true
+	}
+	return false
+}
+
+// validatePort refuses what is no port; validateListenPort also the agent's
+// own, on which nothing else can listen.
+func validatePort(v *Violations, at Pointer, port int) {
+	if !PortBounds().Hold(int64(port)) {
+		v.Add(at, "%d is not a port: %s", port, PortBounds())
 	}
 }
 
-func between(v *Violations, at Pointer, value Duration, low, high time.Duration) {
-	if time.Duration(value) < low || time.Duration(value) > high {
-		v.Add(at, "%s is out of bounds; allowed are %s to %s", value, Duration(low), Duration(high))
+func validateListenPort(v *Violations, at Pointer, port int) {
+	validatePort(v, at, port)
+	if port == DefaultPort {
+		v.Add(at, "%d is the agent's own port; choose another one", port)
+	}
+}
+
+// CheckVersion reports why n cannot be the version of a secret, nil if it can.
+func CheckVersion(n int64) error {
+	if n < 1 {
+		return fmt.Errorf("%d is not a version: begin with 1, and raise it with each change of the secret", n)
+	}
+	return nil
+}
+
+func validateVersion(v *Violations, at Pointer, n int64) {
+	if err := CheckVersion(n); err != nil {
+		v.Add(at, "%s", err)
+	}
+}
+
+func within(v *Violations, at Pointer, value int64, bounds Bounds, unit string) {
+	if !bounds.Hold(value) {
+		v.Add(at, "%s", strings.TrimSpace(fmt.Sprintf("%d is out of bounds; allowed are %s %s", value, bounds, unit)))
+	}
+}
+
+func between(v *Violations, at Pointer, value Duration, bounds DurationBounds) {
+	if !bounds.Hold(value) {
+		v.Add(at, "%s is out of bounds; allowed are %s", value, bounds)
 	}
 }
 

@@ -18,9 +18,6 @@ const (
 	maxDBMembers = 9
 	maxDBPeers   = 15
 	maxDBObjects = 1000
-	maxDBDelay   = 30 * 24 * time.Hour
-	maxDBTime    = 365 * 24 * time.Hour
-	maxConsent   = 200
 )
 
 var (
@@ -65,8 +62,8 @@ func (r DBReplication) Validate() Violations {
 		validateDatabaseName(&v, at, name)
 		r.Databases[name].validate(&v, r.Engine, at)
 	}
-	within(&v, "/databases", int64(len(r.Databases)), 0, maxDBObjects, "databases")
-	within(&v, "/users", int64(len(r.Users)), 0, maxDBObjects, "users")
+	within(&v, "/databases", int64(len(r.Databases)), DBObjectBounds(), "databases")
+	within(&v, "/users", int64(len(r.Users)), DBObjectBounds(), "users")
 	for _, name := range slices.Sorted(maps.Keys(r.Users)) {
 		validateUserName(&v, Pointer("/users").At(name), name)
 		r.Users[name].validate(&v, r.Engine, Pointer("/users").At(name))
@@ -74,22 +71,22 @@ func (r DBReplication) Validate() Violations {
 	if want := r.PasswordsVersion(); r.SecretsVersion != want {
 		v.Add("/secrets_version", "is %d; that of these users is %d", r.SecretsVersion, want)
 	}
-	between(&v, "/max_lag", r.MaxLag, 0, maxDBTime)
-	between(&v, "/lag_hold", r.LagHold, 0, maxDBTime)
-	between(&v, "/min_binlog_retention", r.MinBinlogRetention, 0, maxDBTime)
+	between(&v, "/max_lag", r.MaxLag, LagBounds())
+	between(&v, "/lag_hold", r.LagHold, LagBounds())
+	between(&v, "/min_binlog_retention", r.MinBinlogRetention, LagBounds())
 	r.validateConsents(&v)
 	return v
 }
 
 func (r DBReplication) validateMembers(v *Violations) {
-	within(v, "/members", int64(len(r.Members)), 1, maxDBMembers, "members")
+	within(v, "/members", int64(len(r.Members)), MemberBounds(), "members")
 	ids, hosts := map[uint32]string{}, map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(r.Members)) {
 		at, member := Pointer("/members").At(name), r.Members[name]
 		validateName(v, at, name)
 		member.validate(v, at)
 		if member.ServerID == 0 {
-			v.Add(at.At("server_id"), "is 0; a database server has one from 1 to 4294967295")
+			within(v, at.At("server_id"), 0, ServerIDBounds(), "")
 		} else if other, taken := ids[member.ServerID]; taken {
 			v.Add(at.At("server_id"), "%d is the server id of %q too; give each member's foobar_db_server one of its own", member.ServerID, other)
 		}
@@ -103,13 +100,13 @@ func (r DBReplication) validateMembers(v *Violations) {
 // Validate returns what is wrong with a membership.
 func (m DBMembership) Validate() Violations {
 	var v Violations
-	within(&v, "/peers", int64(len(m.Peers)), 1, maxDBPeers, "machines")
+	within(&v, "/peers", int64(len(m.Peers)), Bounds{1, maxDBPeers}, "machines")
 	for _, name := range slices.Sorted(maps.Keys(m.Peers)) {
 		at := Pointer("/peers").At(name)
 		validateName(&v, at, name)
 		m.Peers[name].validate(&v, at)
 	}
-	within(&v, "/members", int64(len(m.Members)), 1, maxDBMembers, "members")
+	within(&v, "/members", int64(len(m.Members)), MemberBounds(), "members")
 	for i, name := range m.Members {
 		at := Pointer("/members").At(i)
 		if _, ok := m.Peers[name]; !ok {
@@ -130,11 +127,9 @@ func (m DBMember) validate(v *Violations, at Pointer) {
 	if address, err := netip.ParseAddr(m.Host); err != nil || address.Zone() != "" || address.IsUnspecified() || address.IsMulticast() {
 		v.Add(at.At("host"), "%q is not an IP address at which the other members reach the server", m.Host)
 	}
-	if m.Port < 1 || m.Port > maxPort {
-		v.Add(at.At("port"), "%d is not a port: 1 to %d", m.Port, maxPort)
-	}
+	validatePort(v, at.At("port"), m.Port)
 	before := len(*v)
-	between(v, at.At("delay"), m.Delay, 0, maxDBDelay)
+	between(v, at.At("delay"), m.Delay, DelayBounds())
 	if len(*v) == before && time.Duration(m.Delay)%time.Second != 0 {
 		v.Add(at.At("delay"), "%s is not in whole seconds, which is what the server counts in", m.Delay)
 	}
@@ -155,7 +150,7 @@ func (p DBPeer) validate(v *Violations, at Pointer) {
 }
 
 func (r DBReplication) validateWitnesses(v *Violations) {
-	within(v, "/witnesses", int64(len(r.Witnesses)), 0, maxDBPeers-maxDBMembers, "witnesses")
+	within(v, "/witnesses", int64(len(r.Witnesses)), WitnessBounds(), "witnesses")
 	for _, name := range slices.Sorted(maps.Keys(r.Witnesses)) {
 		at := Pointer("/witnesses").At(name)
 		validateName(v, at, name)
@@ -167,9 +162,7 @@ func (r DBReplication) validateWitnesses(v *Violations) {
 }
 
 func (u DBUser) validate(v *Violations, engine DBEngine, at Pointer) {
-	if u.PasswordVersion < 1 {
-		v.Add(at.At("password_version"), "is %d; versions count from 1", u.PasswordVersion)
-	}
+	validateVersion(v, at.At("password_version"), u.PasswordVersion)
 	for _, database := range slices.Sorted(maps.Keys(u.Grants)) {
 		on := at.At("grants", database)
 		validateDatabaseName(v, on, database)
@@ -210,15 +203,15 @@ func (r DBReplication) validateConsents(v *Violations) {
 }
 
 func validateConsent(v *Violations, at Pointer, token string) {
-	if token == "" || len(token) > maxConsent || strings.ContainsFunc(token, isControl) {
-		v.Add(at, "%q is no token: any text of 1 to %d bytes, another one for each time", token, maxConsent)
+	if !ConsentBounds().Hold(int64(len(token))) || strings.ContainsFunc(token, isControl) {
+		v.Add(at, "%q is no token: write any text of %s bytes in one line, and another one each time", token, ConsentBounds())
 	}
 }
 
 func validateDatabaseName(v *Violations, at Pointer, name string) {
 	switch {
 	case !dbNamePattern.MatchString(name):
-		v.Add(at, "%q is not a name for a database: 1 to 64 letters, digits, underscores and inner dashes", name)
+		v.Add(at, "%q is not a name for a database: %s", name, DBNameRule)
 	case slices.Contains(dbReservedDatabases(), strings.ToLower(name)):
 		v.Add(at, "%q is the server's own; choose another name", name)
 	}
@@ -227,7 +220,7 @@ func validateDatabaseName(v *Violations, at Pointer, name string) {
 func validateUserName(v *Violations, at Pointer, name string) {
 	switch {
 	case !dbNamePattern.MatchString(name):
-		v.Add(at, "%q is not a name for a user: 1 to 64 letters, digits, underscores and inner dashes", name)
+		v.Add(at, "%q is not a name for a user: %s", name, DBNameRule)
 	case slices.Contains(dbReservedUsers(), strings.ToLower(name)), strings.HasPrefix(strings.ToLower(name), dbReservedUserPrefix):
 		v.Add(at, "%q is the server's own; choose another name", name)
 	}

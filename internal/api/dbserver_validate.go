@@ -8,13 +8,6 @@ import (
 	"strings"
 )
 
-// Bounds of a database server's lists: each listening address is combined with
-// each network of clients in the packet filter.
-const (
-	maxListenAddresses = 16
-	maxAllowedClients  = 256
-)
-
 // anyAddress is the word for every address of the machine.
 const anyAddress = "*"
 
@@ -41,9 +34,7 @@ func (s DBServer) Claims() []Claim {
 func (s DBServer) Validate() Violations {
 	var v Violations
 	oneOf(&v, "/engine", s.Engine, DBEngines())
-	if s.ServerID == 0 {
-		v.Add("/server_id", "is 0; give each member of a replication a number of its own, 1 to 4294967295")
-	}
+	within(&v, "/server_id", int64(s.ServerID), ServerIDBounds(), "")
 	s.validateListeners(&v)
 	s.validateClients(&v)
 	if slices.Contains(DBEngines(), s.Engine) {
@@ -54,31 +45,26 @@ func (s DBServer) Validate() Violations {
 
 func (s DBServer) validateListeners(v *Violations) {
 	const at = Pointer("/listen_addresses")
-	within(v, at, int64(len(s.ListenAddresses)), 0, maxListenAddresses, "addresses")
+	within(v, at, int64(len(s.ListenAddresses)), ListenBounds(), "addresses")
 	for i, text := range s.ListenAddresses {
 		switch address, err := netip.ParseAddr(text); {
 		case text == anyAddress && len(s.ListenAddresses) > 1:
-			v.Add(at.At(i), `"*" is every address already; let it stand alone`)
+			v.Add(at.At(i), `"*" is every address already; take the others out`)
 		case text == anyAddress:
 		case err != nil || address.Zone() != "" || address.Is4In6() || address.IsMulticast() || address.IsUnspecified():
-			v.Add(at.At(i), `%q is not an address to listen on: an IP address of the machine, or "*" for all`, text)
+			v.Add(at.At(i), "%q is not an address to listen on: %s", text, ListenRule)
 		case address.String() != text:
 			v.Add(at.At(i), "%q is not in its shortest form; write %q", text, address)
 		case slices.Contains(s.ListenAddresses[:i], text):
-			v.Add(at.At(i), "%q stands there twice", text)
+			v.Add(at.At(i), "%q is listed twice", text)
 		}
 	}
-	switch {
-	case s.Port < 1 || s.Port > maxPort:
-		v.Add("/port", "%d is not a port: 1 to %d", s.Port, maxPort)
-	case s.Port == DefaultPort:
-		v.Add("/port", "%d is the agent's own port", s.Port)
-	}
+	validateListenPort(v, "/port", s.Port)
 }
 
 func (s DBServer) validateClients(v *Violations) {
 	const at = Pointer("/allowed_clients")
-	within(v, at, int64(len(s.AllowedClients)), 0, maxAllowedClients, "networks")
+	within(v, at, int64(len(s.AllowedClients)), ClientBounds(), "networks")
 	for i, text := range s.AllowedClients {
 		network, err := netip.ParsePrefix(text)
 		switch {
@@ -87,7 +73,7 @@ func (s DBServer) validateClients(v *Violations) {
 		case network.Masked().String() != text:
 			v.Add(at.At(i), "%q has bits set beyond its prefix; write %q", text, network.Masked())
 		case slices.Contains(s.AllowedClients[:i], text):
-			v.Add(at.At(i), "%q stands there twice", text)
+			v.Add(at.At(i), "%q is listed twice", text)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestDBServerValidateRefuses(t *testing.T) {
 		"a port out of range":     {func(s *DBServer) { s.Port = 65536 }, "/port", "is not a port"},
 		"the agent's port":        {func(s *DBServer) { s.Port = DefaultPort }, "/port", "the agent's own"},
 		"a host name":             {func(s *DBServer) { s.ListenAddresses = []string{"web1"} }, "/listen_addresses/0", "not an address"},
-		"every address and one":   {func(s *DBServer) { s.ListenAddresses = []string{"10.0.0.1", "*"} }, "/listen_addresses/1", "stand alone"},
+		"every address and one":   {func(s *DBServer) { s.ListenAddresses = []string{"10.0.0.1", "*"} }, "/listen_addresses/1", "take the others out"},
 		"an unspecified address":  {func(s *DBServer) { s.ListenAddresses = []string{"0.0.0.0"} }, "/listen_addresses/0", `"*" for all`},
 		"an address twice":        {func(s *DBServer) { s.ListenAddresses = []string{"10.0.0.1", "10.0.0.1"} }, "/listen_addresses/1", "twice"},
 		"a long address":          {func(s *DBServer) { s.ListenAddresses = []string{"fd00:0::1"} }, "/listen_addresses/0", `write "fd00::1"`},

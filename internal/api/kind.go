@@ -41,7 +41,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("%q has %d characters; at most %d are allowed", name, len(name), MaxNameLength)
 	}
 	if !namePattern.MatchString(name) {
-		return fmt.Errorf("%q is not a name: allowed are lower-case letters, digits and inner dashes, beginning with a letter", name)
+		return fmt.Errorf("%q is not a name: allowed are %s", name, NameRule)
 	}
 	return nil
 }

@@ -7,21 +7,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Bounds of a load balancer's values. HAProxy counts time in milliseconds, in
-// 31 bits (configuration manual, section 2.5); the rest keeps typing errors out.
+// Bounds of a load balancer's texts, in bytes; they keep typing errors out.
 const (
-	maxConnections = 1_000_000
-	maxTimeout     = 24 * 24 * time.Hour
-	maxInterval    = time.Hour
-	maxEngineText  = 4096
-	maxHost        = 259 // a name of 253 characters and a port
-	maxWeight      = 256 // SRV_UWGHT_RANGE of HAProxy
-	maxCheckRun    = 100
+	MaxEngineText = 4096
+	MaxHost       = 259 // a name of 253 characters and a port
 )
 
 var hostPattern = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
@@ -50,7 +43,7 @@ func (b LoadBalancer) Claims() []Claim {
 func (b LoadBalancer) Validate() Violations {
 	var v Violations
 	oneOf(&v, "/engine", b.Engine, Engines())
-	within(&v, "/max_connections", int64(b.MaxConnections), 1, maxConnections, "connections")
+	within(&v, "/max_connections", int64(b.MaxConnections), ConnectionBounds(), "connections")
 	b.Timeouts.validate(&v, "/timeouts")
 	validateTrustedProxies(&v, b.TrustedProxies)
 	b.validateFrontends(&v)
@@ -73,7 +66,7 @@ func (t LoadBalancerTimeouts) validate(v *Violations, at Pointer) {
 		{"connect", t.Connect}, {"client", t.Client}, {"server", t.Server}, {"queue", t.Queue},
 		{"http_request", t.HTTPRequest}, {"keep_alive", t.KeepAlive}, {"tunnel", t.Tunnel},
 	} {
-		between(v, at.At(timeout.name), timeout.value, time.Millisecond, maxTimeout)
+		between(v, at.At(timeout.name), timeout.value, TrafficTimeoutBounds())
 	}
 }
 
@@ -104,17 +97,12 @@ func (f Frontend) validate(v *Violations, at Pointer) {
 	if f.Address != "*" {
 		address, err := netip.ParseAddr(f.Address)
 		if err != nil || address.Zone() != "" || address.Is4In6() || address.IsMulticast() {
-			v.Add(at.At("address"), `%q is not an address to listen on: an IP address of the machine, or "*" for all`, f.Address)
+			v.Add(at.At("address"), "%q is not an address to listen on: %s", f.Address, ListenRule)
 		} else if address.String() != f.Address { // claims are compared as text
 			v.Add(at.At("address"), "%q is not in its shortest form; write %q", f.Address, address)
 		}
 	}
-	switch {
-	case f.Port < 1 || f.Port > maxPort:
-		v.Add(at.At("port"), "%d is not a port: 1 to %d", f.Port, maxPort)
-	case f.Port == DefaultPort:
-		v.Add(at.At("port"), "%d is the agent's own port", f.Port)
-	}
+	validateListenPort(v, at.At("port"), f.Port)
 	validateEngineText(v, at.At("log_format"), f.LogFormat)
 	if wrong := checkLogFormat(f.LogFormat); wrong != "" {
 		v.Add(at.At("log_format"), "%s", wrong)
@@ -152,43 +140,36 @@ func (s Server) validate(v *Violations, at Pointer) {
 	if err != nil || address.Zone() != "" || address.Is4In6() || address.IsMulticast() || address.IsUnspecified() {
 		v.Add(at.At("address"), "%q is not the address of a server: write its IP address, names are not looked up", s.Address)
 	}
-	if s.Port < 1 || s.Port > maxPort {
-		v.Add(at.At("port"), "%d is not a port: 1 to %d", s.Port, maxPort)
+	validatePort(v, at.At("port"), s.Port)
+	if !WeightBounds().Hold(int64(s.Weight)) {
+		v.Add(at.At("weight"), "%d is not a weight: %s. For a server that must get nothing new, set drain = true", s.Weight, WeightBounds())
 	}
-	if s.Weight < 1 || s.Weight > maxWeight {
-		v.Add(at.At("weight"), "%d is not a weight: 1 to %d; a server that shall get nothing new has drain = true", s.Weight, maxWeight)
-	}
-	within(v, at.At("max_connections"), int64(s.MaxConnections), 1, maxConnections, "connections")
+	within(v, at.At("max_connections"), int64(s.MaxConnections), ConnectionBounds(), "connections")
 }
 
 func (h HealthCheck) validate(v *Violations, at Pointer) {
 	oneOf(v, at.At("method"), h.Method, HealthCheckMethods())
-	switch {
-	case len(h.Path) > maxHealthPath:
-		v.Add(at.At("path"), "has %d characters; at most %d are allowed", len(h.Path), maxHealthPath)
-	case !healthPathPattern.MatchString(h.Path):
-		v.Add(at.At("path"), `%q is not a path: begin with "/", use letters, digits and "/ . _ ~ ! * + , = : @ %% & ? -", and percent-encode the rest`, h.Path)
+	validatePath(v, at.At("path"), h.Path)
+	if h.Host != "" && (len(h.Host) > MaxHost || !hostPattern.MatchString(h.Host)) {
+		v.Add(at.At("host"), `%q is not a Host header: a host name or an IP address, with ":PORT" if need be; at most %d characters`, h.Host, MaxHost)
 	}
-	if h.Host != "" && (len(h.Host) > maxHost || !hostPattern.MatchString(h.Host)) {
-		v.Add(at.At("host"), `%q is not a Host header: a host name or an IP address, with ":PORT" if need be`, h.Host)
-	}
-	within(v, at.At("status"), int64(h.Status), 100, 599, "")
+	within(v, at.At("status"), int64(h.Status), StatusBounds(), "")
 	validateEngineText(v, at.At("body_pattern"), h.BodyPattern)
 	if h.BodyPattern != "" && h.Method == "HEAD" {
 		v.Add(at.At("body_pattern"), "the answer to HEAD has no body that could match; use the method GET")
 	}
-	between(v, at.At("interval"), h.Interval, 10*time.Millisecond, maxInterval)
-	between(v, at.At("timeout"), h.Timeout, time.Millisecond, maxInterval)
-	within(v, at.At("rise"), int64(h.Rise), 1, maxCheckRun, "checks")
-	within(v, at.At("fall"), int64(h.Fall), 1, maxCheckRun, "checks")
+	between(v, at.At("interval"), h.Interval, CheckIntervalBounds())
+	between(v, at.At("timeout"), h.Timeout, CheckTimeoutBounds())
+	within(v, at.At("rise"), int64(h.Rise), CheckRunBounds(), "checks")
+	within(v, at.At("fall"), int64(h.Fall), CheckRunBounds(), "checks")
 }
 
 // validateEngineText admits one line of printable text, whatever language the
 // engine reads it in. Quoting it is the renderer's business.
 func validateEngineText(v *Violations, at Pointer, text string) {
 	switch {
-	case len(text) > maxEngineText:
-		v.Add(at, "has %d bytes; at most %d are allowed", len(text), maxEngineText)
+	case len(text) > MaxEngineText:
+		v.Add(at, "has %d bytes; at most %d are allowed", len(text), MaxEngineText)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
 		v.Add(at, "%q holds a line break or another character that cannot be seen; write it as one line of printable text", text)
 	}

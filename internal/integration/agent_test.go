@@ -299,7 +299,7 @@ resource "echo" "ci" {}
 		},
 		testresource.TestStep{
 			Config:      block(m) + strings.Replace(mint, `"10m"`, `"1s"`, 1),
-			ExpectError: loosely(`allowed are a minute to 90 days`),
+			ExpectError: loosely(`allowed are 1m to 2160h`),
 		},
 		testresource.TestStep{ // one provider mints for the other, as a pipeline's first job for its second
 			Config: block(m) + mint + `

@@ -36,6 +36,11 @@ const (
 // any deployment was built.
 func authorityStart() time.Time { return time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC) }
 
+// ClientLifetimes bound the life of a client certificate.
+func ClientLifetimes() api.DurationBounds {
+	return api.DurationBounds{Low: api.Duration(time.Minute), High: api.Duration(MaxClientLifetime)}
+}
+
 // DefaultAuthorityEnd returns the end of a CA that is given none: fifty years
 // after its fixed start.
 func DefaultAuthorityEnd() time.Time { return authorityStart().AddDate(50, 0, 0) }
@@ -152,8 +157,8 @@ func (s Signer) Client(role api.Role, actor string, lifetime time.Duration) (Iss
 	if lifetime == 0 {
 		lifetime = ClientLifetime
 	}
-	if lifetime < time.Minute || lifetime > MaxClientLifetime {
-		return Issued{}, fmt.Errorf("a client certificate of %s: allowed are a minute to %d days", lifetime, MaxClientLifetime/(24*time.Hour))
+	if !ClientLifetimes().Hold(api.Duration(lifetime)) {
+		return Issued{}, fmt.Errorf("a client certificate of %s: allowed are %s", api.Duration(lifetime), ClientLifetimes())
 	}
 	if role == api.RoleNode || !slices.Contains(api.Roles(), role) {
 		return Issued{}, fmt.Errorf("%q is no role of a client: allowed are %q and %q", role, api.RoleAdmin, api.RoleReader)

@@ -38,6 +38,9 @@ type Subject struct {
 // maxActor bounds an actor, in bytes: X.509 ends common names at 64.
 const maxActor = 64
 
+// ActorRule says what [CheckActor] allows.
+func ActorRule() string { return fmt.Sprintf("1 to %d bytes of printable text", maxActor) }
+
 // CheckActor reports why text cannot name who acts, nil if it can.
 func CheckActor(text string) error {
 	if text == "" || len(text) > maxActor {

@@ -67,7 +67,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 		MarkdownDescription: "Turns plain VMs into a load-balanced web stack, through the agent that is baked into their image.",
 		Attributes: map[string]schema.Attribute{
 			"deployment": schema.StringAttribute{
-				MarkdownDescription: "Name of the deployment: all machines that trust one CA. It stands in every certificate, so it cannot be changed later.",
+				MarkdownDescription: "Name of the deployment: all machines that trust one CA; " + tfutil.NameText() + ". Part of every certificate; cannot be changed later.",
 				Required:            true,
 				Validators:          []validator.String{tfutil.Name()},
 			},
@@ -99,7 +99,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				Validators:          []validator.String{both, notSeed},
 			},
 			"forget_unreachable": schema.SetAttribute{
-				MarkdownDescription: "Names of machines that are gone for good. What was on them leaves the state when it is destroyed, though they cannot be asked.",
+				MarkdownDescription: "Names of machines that no longer exist. Their resources can be destroyed without contacting them. A name has " + tfutil.NameText() + ".",
 				ElementType:         types.StringType,
 				Optional:            true,
 				Validators:          []validator.Set{setvalidator.ValueStringsAre(tfutil.Name())},

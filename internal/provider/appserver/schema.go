@@ -2,9 +2,9 @@ package appserver
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -26,54 +26,68 @@ func attributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"release": releaseAttribute(defaults.Release),
 		"command": schema.ListAttribute{
-			MarkdownDescription: "The program and its arguments, run in the release's directory without a shell. " +
-				"A program without a slash is looked up in the system's `PATH`; `./bin/app` is one of the release.",
+			MarkdownDescription: fmt.Sprintf("The program and its arguments, run in the release's directory without a shell; at most %d bytes. "+
+				"A program without a slash is looked up in the system's `PATH`; `./bin/app` is one of the release. "+
+				"Of its path, allowed are %s. In the arguments, `$SOCKET` or `$PORT` is replaced, whichever the app has, and `$$` is a dollar sign.", api.MaxCommand, api.ProgramRule),
 			ElementType: types.StringType,
 			Required:    true,
-			Validators:  []validator.List{listvalidator.NoNullValues()},
 		},
 		"app_port": schema.Int64Attribute{
-			MarkdownDescription: "Loopback TCP port that the app listens on; it is told in `$PORT`. " +
-				"Default: none, the app listens on the Unix socket that it is told in `$SOCKET`.",
+			MarkdownDescription: fmt.Sprintf("Loopback TCP port that the app listens on, which it reads in `$PORT`: %s. %s "+
+				"Default: none, the app listens on the Unix socket in `$SOCKET`.", api.AppPortBounds(), tfutil.ListenText()),
 			Optional:   true,
-			Validators: []validator.Int64{int64validator.NoneOf(0)}, // a spec does not tell it from none
+			Validators: []validator.Int64{notZeroPort()},
 		},
-		"address": tfutil.TextAttribute("IP address of the machine that nginx listens on; `*` is every address.", defaults.Address),
-		"port":    tfutil.PortAttribute("TCP port that nginx listens on. No other component of the machine may hold it."),
+		"address": tfutil.TextAttribute("Address that nginx listens on: "+api.ListenRule+".", defaults.Address),
+		"port":    tfutil.PortAttribute("TCP port that nginx listens on. " + tfutil.ListenText()),
 		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header names the client, " +
 			"such as the load balancer's."),
 		"max_body_bytes": bytesAttribute("How large the body of a request may be.", defaults.MaxBodyBytes),
 		"environment": schema.MapAttribute{
-			MarkdownDescription: "Environment variables of the app. What is secret belongs in `secrets_wo`. Default: none.",
+			MarkdownDescription: "Environment variables of the app. What is secret belongs in `secrets_wo`. " + environmentText() + " Default: none.",
 			ElementType:         types.StringType,
 			Optional:            true,
 			Computed:            true,
 			Default:             mapdefault.StaticValue(types.MapValueMust(types.StringType, nil)),
-			Validators:          []validator.Map{mapvalidator.NoNullValues()},
 		},
 		"secrets_wo": schema.MapAttribute{
 			MarkdownDescription: "Secret environment variables of the app. Terraform keeps them neither in the plan nor in the state; " +
-				"raise `secrets_wo_version` when one of them changes.",
+				"raise `secrets_wo_version` when one of them changes. " + environmentText(),
 			ElementType: types.StringType,
 			Optional:    true,
 			Sensitive:   true,
 			WriteOnly:   true,
 			Validators: []validator.Map{
 				mapvalidator.SizeAtLeast(1),
-				mapvalidator.NoNullValues(),
 			},
 		},
 		"secrets_wo_version": schema.Int64Attribute{
 			MarkdownDescription: "Version of `secrets_wo`: 1, then one more with each change of a secret.",
 			Optional:            true,
 			Validators: []validator.Int64{
-				int64validator.NoneOf(0), // a spec does not tell it from none
+				tfutil.Version(),
 				int64validator.AlsoRequires(path.MatchRoot("secrets_wo")),
 			},
 		},
 		"health_check": healthCheckAttribute(defaults.HealthCheck),
-		"stop_timeout": tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped; at least `1s`.", defaults.StopTimeout),
+		"stop_timeout": tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped.", defaults.StopTimeout, api.AppStartBounds()),
 	}
+}
+
+// notZeroPort refuses 0, which a spec does not tell from none.
+func notZeroPort() validator.Int64 {
+	return tfutil.CheckNumber("Invalid port", api.AppPortBounds().String(), func(n int64) error {
+		if n == 0 {
+			return fmt.Errorf("0 is not a port that an app may listen on: %s. Without app_port the app listens on a Unix socket", api.AppPortBounds())
+		}
+		return nil
+	})
+}
+
+// environmentText says in the docs what variables may be, secret or not.
+func environmentText() string {
+	return fmt.Sprintf("A name has %s, at most %d characters; `%s` and names that begin with `FOOBAR_` are taken. A value has at most %d bytes, and all of them together %d.",
+		api.EnvironmentNameRule, api.MaxEnvironmentName, strings.Join(api.ReservedEnvironment(), "`, `"), api.MaxEnvironmentValue, api.MaxEnvironment)
 }
 
 func releaseAttribute(defaults api.Release) schema.Attribute {
@@ -103,7 +117,7 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 
 func bytesAttribute(description string, fallback int64) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		MarkdownDescription: fmt.Sprintf("%s In bytes, at least 1; default `%d` (%s).", description, fallback, binary(fallback)),
+		MarkdownDescription: fmt.Sprintf("%s In bytes, %s; default `%d` (%s).", description, api.ByteBounds(), fallback, binary(fallback)),
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
@@ -126,11 +140,11 @@ func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
 		Computed: true,
 		Default:  objectdefault.StaticValue(defaultHealthCheck(d)),
 		Attributes: map[string]schema.Attribute{
-			"path":          tfutil.TextAttribute("Path of the request.", d.Path),
-			"interval":      tfutil.DurationAttribute("Pause between two tries.", d.Interval),
-			"timeout":       tfutil.DurationAttribute("How long one answer may take. A plan and the data source wait 10 s at most for it.", d.Timeout),
-			"successes":     tfutil.NumberAttribute("How many good answers in a row make the app healthy.", int64(d.Successes), 1, 100),
-			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy.", d.StartTimeout),
+			"path":          tfutil.TextAttribute(fmt.Sprintf("Path of the request, outside of `%s`: %s.", api.HealthPrefix, tfutil.PathText()), d.Path),
+			"interval":      tfutil.DurationAttribute("Pause between two tries.", d.Interval, api.AppCheckBounds()),
+			"timeout":       tfutil.DurationAttribute("How long one answer may take. A plan and the data source wait 10 s at most for it.", d.Timeout, api.AppCheckBounds()),
+			"successes":     tfutil.NumberAttribute("How many good answers in a row make the app healthy.", int64(d.Successes), api.CheckRunBounds()),
+			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy.", d.StartTimeout, api.AppStartBounds()),
 		},
 	}
 }

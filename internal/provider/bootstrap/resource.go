@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -63,7 +62,7 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 		MarkdownDescription: description,
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
-				MarkdownDescription: "Name of the machine. Another name replaces the resource.",
+				MarkdownDescription: "Name of the machine: " + tfutil.NameText() + ". Another name replaces the resource.",
 				Required:            true,
 				Validators:          []validator.String{tfutil.Name()},
 				PlanModifiers:       []planmodifier.String{tfutil.ReplaceIfRenamed()},
@@ -73,7 +72,7 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 				Optional:            true,
 				Computed:            true,
 				Default:             int64default.StaticInt64(1),
-				Validators:          []validator.Int64{int64validator.AtLeast(1)},
+				Validators:          []validator.Int64{tfutil.Incarnation()},
 			},
 			"listen": schema.StringAttribute{
 				MarkdownDescription: fmt.Sprintf("Where the agent listens, `host:port`, of which the host may be missing for every address. Default `%s`.", defaultListen()),

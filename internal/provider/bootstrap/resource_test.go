@@ -136,7 +136,7 @@ func TestWrongValues(t *testing.T) {
 	c := credentials(t)
 	for rest, want := range map[string]string{
 		`listen = "everywhere"`: `is not "host:port"`,
-		`incarnation = 0`:       `at least 1`,
+		`incarnation = 0`:       `0 is not an incarnation`,
 	} {
 		testresource.UnitTest(t, testresource.TestCase{
 			ProtoV6ProviderFactories: factories(&c),

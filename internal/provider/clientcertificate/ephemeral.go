@@ -59,16 +59,17 @@ func (e *Ephemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *e
 				Validators:          []validator.String{tfutil.OneOf(roles())},
 			},
 			"actor": schema.StringAttribute{
-				MarkdownDescription: fmt.Sprintf("Who will use it, for the machines' audit logs. Default `%s`.", defaultActor),
+				MarkdownDescription: fmt.Sprintf("Who will use it, for the machines' audit logs: %s. Default `%s`.", pki.ActorRule(), defaultActor),
 				Optional:            true,
 				Validators: []validator.String{
-					tfutil.Check("Invalid actor", "1 to 64 bytes of printable text", pki.CheckActor),
+					tfutil.Check("Invalid actor", pki.ActorRule(), pki.CheckActor),
 				},
 			},
 			"ttl": schema.StringAttribute{
-				MarkdownDescription: fmt.Sprintf("How long it is valid, `1m` to `%dh`. Default `%s`.", int(pki.MaxClientLifetime.Hours()), defaultTTL),
+				MarkdownDescription: fmt.Sprintf("How long it is valid, `%s` to `%s`. Default `%s`.", pki.ClientLifetimes().Low, pki.ClientLifetimes().High, defaultTTL),
 				CustomType:          tfutil.DurationType{},
 				Optional:            true,
+				Validators:          []validator.String{tfutil.Check("Invalid duration", pki.ClientLifetimes().String(), checkTTL)},
 			},
 			"certificate_pem": schema.StringAttribute{
 				MarkdownDescription: "The certificate in PEM, followed by the CA's.",
@@ -85,6 +86,15 @@ func (e *Ephemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *e
 			},
 		},
 	}
+}
+
+// checkTTL leaves what is no duration to the attribute's type.
+func checkTTL(text string) error {
+	d, err := api.ParseDuration(text)
+	if err == nil && !pki.ClientLifetimes().Hold(d) {
+		return fmt.Errorf("%s is out of bounds; allowed are %s", text, pki.ClientLifetimes())
+	}
+	return nil
 }
 
 type model struct {

@@ -79,7 +79,7 @@ func viewed(title string) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"machine": tfutil.ViewedMachine(),
 		"name": schema.StringAttribute{
-			MarkdownDescription: fmt.Sprintf("Name of the %s on its machine.", title),
+			MarkdownDescription: fmt.Sprintf("Name of the %s on its machine: %s.", title, tfutil.NameText()),
 			Required:            true,
 			Validators:          []validator.String{tfutil.Name()},
 		},

@@ -146,7 +146,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"machine": tfutil.MachineAttribute(),
 		"name": schema.StringAttribute{
-			MarkdownDescription: fmt.Sprintf("Name of the %s on its machine. Another name replaces it.", title),
+			MarkdownDescription: fmt.Sprintf("Name of the %s on its machine: %s. Another name replaces it.", title, tfutil.NameText()),
 			Required:            true,
 			Validators:          []validator.String{tfutil.Name()},
 			PlanModifiers:       []planmodifier.String{tfutil.ReplaceIfRenamed()},

@@ -466,7 +466,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`"hunter2"`, `""`}, `users["notes"].password_wo`, `is empty`,
 		},
 		"version of none": {
-			[]string{`password_wo_version = 1`, `password_wo_version = 0`}, `users["notes"].password_wo_version`, `must be none of`,
+			[]string{`password_wo_version = 1`, `password_wo_version = 0`}, `users["notes"].password_wo_version`, `0 is not a version`,
 		},
 		"consent for the primary": {
 			[]string{`primary = "web1"`, `primary = "web1"` + "\n" + `reseed = { node = "web1", token = "a" }`}, `reseed.node`, `"web1" is not a replica`,

@@ -2,12 +2,8 @@ package dbreplication
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapdefault"
@@ -36,27 +32,25 @@ func attributes() map[string]schema.Attribute {
 			PlanModifiers:       []planmodifier.String{samePrimary{}},
 		},
 		"members": schema.MapNestedAttribute{
-			MarkdownDescription: "The database servers that take part, by the name of the machine that each is on. One alone is a replication too.",
+			MarkdownDescription: "The database servers that take part, by the name of the machine that each is on: " + api.MemberBounds().String() + " of them. A name has " + tfutil.NameText() + ". One alone is a replication too.",
 			Required:            true,
-			Validators:          []validator.Map{mapvalidator.NoNullValues()},
 			NestedObject:        schema.NestedAttributeObject{Attributes: memberAttributes()},
 		},
 		"witnesses": schema.MapNestedAttribute{
 			MarkdownDescription: "Machines without a database that count in a majority, by their names, such as `{ lb1 = foobar_machine.lb1 }`. " +
-				"With one, two members survive the loss of a machine. A member that is to be a witness leaves the replication first, by an apply of its own. Default: none.",
+				"With one, two members survive the loss of a machine. A member that is to be a witness leaves the replication first, in an earlier apply. " + api.WitnessBounds().String() + " witnesses, default: none.",
 			Optional:     true,
 			Computed:     true,
 			Default:      mapdefault.StaticValue(noneOf(peerTypes())),
-			Validators:   []validator.Map{mapvalidator.NoNullValues()},
 			NestedObject: schema.NestedAttributeObject{Attributes: peerAttributes(asked)},
 		},
 		"databases": databasesAttribute(),
 		"users":     usersAttribute(defaults.Engine),
 		"max_lag": tfutil.DurationAttribute("How far a replica may lag behind the primary, beyond its own `delay`, before a warning tells of it; `0s` for any lag.",
-			defaults.MaxLag),
-		"lag_hold": tfutil.DurationAttribute("How long the lag has to exceed `max_lag` for that.", defaults.LagHold),
+			defaults.MaxLag, api.LagBounds()),
+		"lag_hold": tfutil.DurationAttribute("How long the lag must stay above `max_lag` before a warning is shown.", defaults.LagHold, api.LagBounds()),
 		"min_binlog_retention": tfutil.DurationAttribute("The shortest time for which the servers have to keep their binary logs, `0s` for any. "+
-			"It has to exceed the longest outage of a replica that is to catch up by itself; a server that keeps them for less is told of.", defaults.MinBinlogRetention),
+			"It has to exceed the longest outage of a replica that is to catch up by itself; a plan warns of a server that keeps them for less.", defaults.MinBinlogRetention, api.LagBounds()),
 		"reseed":          reseedAttribute(),
 		"drop":            dropAttribute(),
 		"current_primary": schema.StringAttribute{MarkdownDescription: "The member that is the primary now; null if none is known to be.", Computed: true},
@@ -93,14 +87,14 @@ func memberAttributes() map[string]schema.Attribute {
 					Required:            true,
 					Attributes:          peerAttributes(required),
 				},
-				"name":   schema.StringAttribute{MarkdownDescription: "Name of the database server on its machine.", Required: true},
+				"name":   schema.StringAttribute{MarkdownDescription: "Name of the database server on its machine: " + tfutil.NameText() + ".", Required: true},
 				"engine": schema.StringAttribute{MarkdownDescription: "Its engine; all members have one.", Required: true},
 				"server_id": schema.Int64Attribute{
-					MarkdownDescription: "Its server id; each member has another one.",
+					MarkdownDescription: "Its server id, " + api.ServerIDBounds().String() + "; each member has another one.",
 					Required:            true,
-					Validators:          []validator.Int64{int64validator.Between(1, math.MaxUint32)}, // a spec can hold no other
+					Validators:          []validator.Int64{tfutil.Within(api.ServerIDBounds())}, // a spec can hold no other
 				},
-				"port": schema.Int64Attribute{MarkdownDescription: "The TCP port that it listens on.", Required: true},
+				"port": schema.Int64Attribute{MarkdownDescription: "The TCP port that it listens on, " + api.PortBounds().String() + ".", Required: true},
 			},
 		},
 		"address": schema.StringAttribute{
@@ -110,7 +104,7 @@ func memberAttributes() map[string]schema.Attribute {
 			Computed: true,
 		},
 		"delay": tfutil.DurationAttribute("How long the member, as a replica, holds changes back, in whole seconds; "+
-			"such a member is a way back from a mistake, and none that can take over at once.", 0),
+			"such a member is a way back from a mistake, and none that can take over at once.", 0, api.DelayBounds()),
 	}
 }
 
@@ -137,7 +131,7 @@ func (d demand) text() string {
 func peerAttributes(d demand) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"name": schema.StringAttribute{
-			MarkdownDescription: "The machine's name, which its certificate has to prove." + d.text(),
+			MarkdownDescription: "The machine's name, which its certificate has to prove: " + tfutil.NameText() + "." + d.text(),
 			Required:            d == required,
 			Optional:            d == asked,
 			Validators:          []validator.String{tfutil.Name()},
@@ -152,7 +146,7 @@ func peerAttributes(d demand) map[string]schema.Attribute {
 		"incarnation": schema.Int64Attribute{
 			MarkdownDescription: "Which VM of that name it is.",
 			Optional:            true,
-			Validators:          []validator.Int64{int64validator.AtLeast(1)},
+			Validators:          []validator.Int64{tfutil.Incarnation()},
 		},
 		"key": schema.StringAttribute{
 			MarkdownDescription: "The pin of the machine's public key. A machine that shows another key is refused, also by the other machines.",
@@ -173,11 +167,10 @@ func noneOf(attributes map[string]attr.Type) types.Map {
 func databasesAttribute() schema.Attribute {
 	return schema.MapNestedAttribute{
 		MarkdownDescription: "The apps' databases, by name. They are made on the primary and copied with the data. " +
-			"One that is taken out stays, with a warning, until `drop` names it. Default: none.",
-		Optional:   true,
-		Computed:   true,
-		Default:    mapdefault.StaticValue(noneOf(map[string]attr.Type{"charset": types.StringType, "collation": types.StringType})),
-		Validators: []validator.Map{mapvalidator.NoNullValues()},
+			"One that is taken out stays, with a warning, until `drop` names it. " + objectsText(),
+		Optional: true,
+		Computed: true,
+		Default:  mapdefault.StaticValue(noneOf(map[string]attr.Type{"charset": types.StringType, "collation": types.StringType})),
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 			"charset":   tfutil.OptionalText("Character set, such as `utf8mb4`, by the name that the server shows it with. Default: the server's."),
 			"collation": tfutil.OptionalText("Collation, such as `utf8mb4_uca1400_ai_ci`, with its character set in front. Default: that of the character set."),
@@ -185,12 +178,16 @@ func databasesAttribute() schema.Attribute {
 	}
 }
 
+// objectsText says in the docs what databases and users have in common.
+func objectsText() string {
+	return fmt.Sprintf("A name has %s. %s of them, default: none.", api.DBNameRule, api.DBObjectBounds())
+}
+
 func usersAttribute(engine api.DBEngine) schema.Attribute {
 	return schema.MapNestedAttribute{
 		MarkdownDescription: "The apps' users, by name. They may connect from wherever the servers' `allowed_clients` are. " +
-			"One that is taken out stays, with a warning, until `drop` names it. Default: none.",
-		Optional:   true,
-		Validators: []validator.Map{mapvalidator.NoNullValues()},
+			"One that is taken out stays, with a warning, until `drop` names it. " + objectsText(),
+		Optional: true,
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 			"password_wo": schema.StringAttribute{
 				MarkdownDescription: "The password, required. Terraform keeps it neither in the plan nor in the state; raise `password_wo_version` when it changes.",
@@ -201,16 +198,15 @@ func usersAttribute(engine api.DBEngine) schema.Attribute {
 			"password_wo_version": schema.Int64Attribute{
 				MarkdownDescription: "Version of `password_wo`, required: 1, then one more with each change of the password.",
 				Optional:            true,
-				Validators:          []validator.Int64{int64validator.NoneOf(0)}, // a spec does not tell it from none
+				Validators:          []validator.Int64{tfutil.Version()},
 			},
 			"grants": schema.MapAttribute{
-				MarkdownDescription: fmt.Sprintf("The user's privileges by database: `ALL`, or some of `%s`. A user has no others, but on the routines that it makes. Default: none.",
-					strings.Join(api.DBPrivileges(engine), "`, `")),
+				MarkdownDescription: fmt.Sprintf("The user's privileges by database: `ALL`, or some of `%s`. A user has no others, but on the routines that it makes. A database's name has %s. Default: none.",
+					strings.Join(api.DBPrivileges(engine), "`, `"), api.DBNameRule),
 				ElementType: types.SetType{ElemType: types.StringType},
 				Optional:    true,
 				Computed:    true,
 				Default:     mapdefault.StaticValue(types.MapValueMust(types.SetType{ElemType: types.StringType}, nil)),
-				Validators:  []validator.Map{mapvalidator.NoNullValues(), mapvalidator.ValueSetsAre(setvalidator.NoNullValues())},
 			},
 			"require_tls": tfutil.FlagAttribute("Whether connections that are not encrypted are refused.", requireTLS),
 		}},
@@ -218,7 +214,9 @@ func usersAttribute(engine api.DBEngine) schema.Attribute {
 }
 
 // tokenText describes what both consents have.
-const tokenText = "Any text, such as today's date. The consent counts once for each token: give another one to consent again."
+func tokenText() string {
+	return fmt.Sprintf("Any text of %s bytes, such as today's date. The consent counts once for each token: give another one to consent again.", api.ConsentBounds())
+}
 
 func reseedAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
@@ -226,7 +224,7 @@ func reseedAttribute() schema.Attribute {
 		Optional:            true,
 		Attributes: map[string]schema.Attribute{
 			"node":  schema.StringAttribute{MarkdownDescription: "The member; never the primary.", Required: true},
-			"token": schema.StringAttribute{MarkdownDescription: tokenText, Required: true},
+			"token": schema.StringAttribute{MarkdownDescription: tokenText(), Required: true},
 		},
 	}
 }
@@ -234,12 +232,11 @@ func reseedAttribute() schema.Attribute {
 func dropAttribute() schema.Attribute {
 	names := func(what string) schema.Attribute {
 		return schema.SetAttribute{
-			MarkdownDescription: fmt.Sprintf("Names of %s to drop, none of which is in `%s` any more. Default: none.", what, what),
+			MarkdownDescription: fmt.Sprintf("Names of %s to drop, which are no longer in `%s`: each has %s. Default: none.", what, what, api.DBNameRule),
 			ElementType:         types.StringType,
 			Optional:            true,
 			Computed:            true,
 			Default:             setdefault.StaticValue(types.SetValueMust(types.StringType, nil)),
-			Validators:          []validator.Set{setvalidator.NoNullValues()},
 		}
 	}
 	return schema.SingleNestedAttribute{
@@ -248,7 +245,7 @@ func dropAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"databases": names("databases"),
 			"users":     names("users"),
-			"token":     schema.StringAttribute{MarkdownDescription: tokenText, Required: true},
+			"token":     schema.StringAttribute{MarkdownDescription: tokenText(), Required: true},
 		},
 	}
 }

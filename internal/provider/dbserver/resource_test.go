@@ -242,10 +242,10 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`"mariadb"`, `"mariadb"` + "\n  port = 9443"}, `port`, `9443 is the agent's own port`,
 		},
 		"server id of none": {
-			[]string{`"mariadb"`, `"mariadb"` + "\n  server_id = 0"}, `server_id`, `between 1 and 4294967295`,
+			[]string{`"mariadb"`, `"mariadb"` + "\n  server_id = 0"}, `server_id`, `allowed are 1 to 4294967295`,
 		},
 		"server id out of range": {
-			[]string{`"mariadb"`, `"mariadb"` + "\n  server_id = 4294967296"}, `server_id`, `between 1 and 4294967295`,
+			[]string{`"mariadb"`, `"mariadb"` + "\n  server_id = 4294967296"}, `server_id`, `allowed are 1 to 4294967295`,
 		},
 		"host bits in a CIDR": {
 			[]string{`192.0.2.0/24`, `192.0.2.1/24`}, `allowed_clients`, `"192.0.2.0/24"`,

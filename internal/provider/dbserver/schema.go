@@ -2,12 +2,8 @@ package dbserver
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
@@ -30,31 +26,29 @@ func attributes() map[string]schema.Attribute {
 			Required:            true,
 		},
 		"server_id": schema.Int64Attribute{
-			MarkdownDescription: "Tells the members of a replication apart, 1 to 4294967295. " +
+			MarkdownDescription: "Tells the members of a replication apart, " + api.ServerIDBounds().String() + ". " +
 				"Default: a number that follows from the names of deployment, machine and server. A change restarts the server.",
 			Optional:      true,
 			Computed:      true,
-			Validators:    []validator.Int64{int64validator.Between(1, math.MaxUint32)}, // a spec can hold no other
+			Validators:    []validator.Int64{tfutil.Within(api.ServerIDBounds())}, // a spec can hold no other
 			PlanModifiers: []planmodifier.Int64{int64planmodifier.UseStateForUnknown()},
 		},
 		"listen_addresses": schema.SetAttribute{
-			MarkdownDescription: fmt.Sprintf("IP addresses of the machine to listen on; `*` is every address, and `[]` none but the Unix socket. Default `%q`.",
-				defaults.ListenAddresses),
+			MarkdownDescription: fmt.Sprintf("Addresses to listen on: each is %s; `[]` is only the Unix socket. %s addresses, default `%q`.",
+				api.ListenRule, api.ListenBounds(), defaults.ListenAddresses),
 			ElementType: types.StringType,
 			Optional:    true,
 			Computed:    true,
 			Default:     setdefault.StaticValue(textSet(defaults.ListenAddresses)),
-			Validators:  []validator.Set{setvalidator.NoNullValues()},
 		},
-		"port": tfutil.NumberAttribute("TCP port to listen on. No other component of the machine may hold it.", int64(defaults.Port), 1, math.MaxUint16),
+		"port": tfutil.NumberAttribute("TCP port to listen on. "+tfutil.ListenText(), int64(defaults.Port), api.PortBounds()),
 		"allowed_clients": schema.SetAttribute{
 			MarkdownDescription: "Who may connect: machines, as `foobar_machine.web1.address`, other IP addresses, and networks (CIDR). " +
-				"All others are cut off before the engine sees them. Default: nobody.",
+				"All others are cut off before the engine sees them. " + api.ClientBounds().String() + " networks, default: nobody.",
 			ElementType:   types.StringType,
 			Optional:      true,
 			Computed:      true,
 			Default:       setdefault.StaticValue(textSet(defaults.AllowedClients)),
-			Validators:    []validator.Set{setvalidator.NoNullValues()},
 			PlanModifiers: []planmodifier.Set{keepClients{}},
 		},
 		"settings": schema.MapAttribute{
@@ -63,7 +57,6 @@ func attributes() map[string]schema.Attribute {
 			Optional:            true,
 			Computed:            true,
 			Default:             mapdefault.StaticValue(types.MapValueMust(types.StringType, nil)),
-			Validators:          []validator.Map{mapvalidator.NoNullValues()},
 			PlanModifiers:       []planmodifier.Map{keepSettings{}},
 		},
 	}

@@ -1,17 +1,14 @@
 package loadbalancer
 
 import (
-	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"fmt"
+
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectdefault"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
-
-// maxConnections is the most that [api.LoadBalancer] and [api.Server] allow.
-const maxConnections = 1_000_000
 
 // attributes returns the schema of [settings].
 func attributes() map[string]schema.Attribute {
@@ -19,28 +16,28 @@ func attributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"engine": tfutil.ChoiceAttribute("The program that balances the load.", defaults.Engine, api.Engines()),
 		"max_connections": tfutil.NumberAttribute("How many connections all clients together may hold; more wait in the machine's queue.",
-			int64(defaults.MaxConnections), 1, maxConnections),
+			int64(defaults.MaxConnections), api.ConnectionBounds()),
 		"traffic_timeouts": trafficTimeoutsAttribute(defaults.Timeouts),
 		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header is kept, such as those of a CDN. " +
 			"From all other requests it is removed, so that no client can forge its address."),
-		"frontends": namedAttribute("The listeners, by name.", frontendAttributes()),
-		"backends":  namedAttribute("The pools of servers, by name.", backendAttributes()),
+		"frontends": namedAttribute("The listeners, by name; at least one.", frontendAttributes()),
+		"backends":  namedAttribute("The pools of servers, by name; at least one.", backendAttributes()),
 	}
 }
 
 // namedAttribute returns a map of things by name.
 func namedAttribute(description string, nested map[string]schema.Attribute) schema.MapNestedAttribute {
 	return schema.MapNestedAttribute{
-		MarkdownDescription: description,
+		MarkdownDescription: fmt.Sprintf("%s A name has %s.", description, tfutil.NameText()),
 		Required:            true,
-		Validators:          []validator.Map{mapvalidator.NoNullValues()},
 		NestedObject:        schema.NestedAttributeObject{Attributes: nested},
 	}
 }
 
 func trafficTimeoutsAttribute(d api.LoadBalancerTimeouts) schema.Attribute {
+	bounds := api.TrafficTimeoutBounds()
 	return schema.SingleNestedAttribute{
-		MarkdownDescription: "How long the load balancer waits on either side. (How long Terraform waits for a change stands in `timeouts`.)",
+		MarkdownDescription: "How long the load balancer waits on either side. (How long Terraform waits for a change is in `timeouts`.)",
 		Optional:            true,
 		Computed:            true,
 		Default: objectdefault.StaticValue(tfutil.DurationsObject(map[string]api.Duration{
@@ -48,13 +45,13 @@ func trafficTimeoutsAttribute(d api.LoadBalancerTimeouts) schema.Attribute {
 			"http_request": d.HTTPRequest, "keep_alive": d.KeepAlive, "tunnel": d.Tunnel,
 		})),
 		Attributes: map[string]schema.Attribute{
-			"connect":      tfutil.DurationAttribute("How long the making of a connection to a server may take.", d.Connect),
-			"client":       tfutil.DurationAttribute("How long a client may be silent.", d.Client),
-			"server":       tfutil.DurationAttribute("How long a server may be silent.", d.Server),
-			"queue":        tfutil.DurationAttribute("How long a request may wait for a free server before it is answered with 503.", d.Queue),
-			"http_request": tfutil.DurationAttribute("How long a request's headers may take to arrive; the guard against slow clients.", d.HTTPRequest),
-			"keep_alive":   tfutil.DurationAttribute("How long a client's connection may wait for its next request.", d.KeepAlive),
-			"tunnel":       tfutil.DurationAttribute("How long an upgraded connection, such as a WebSocket, may be silent.", d.Tunnel),
+			"connect":      tfutil.DurationAttribute("How long a connection to a server may take to be made.", d.Connect, bounds),
+			"client":       tfutil.DurationAttribute("How long a client may be silent.", d.Client, bounds),
+			"server":       tfutil.DurationAttribute("How long a server may be silent.", d.Server, bounds),
+			"queue":        tfutil.DurationAttribute("How long a request may wait for a free server before it is answered with 503.", d.Queue, bounds),
+			"http_request": tfutil.DurationAttribute("How long a request's headers may take to arrive; the guard against slow clients.", d.HTTPRequest, bounds),
+			"keep_alive":   tfutil.DurationAttribute("How long a client's connection may wait for its next request.", d.KeepAlive, bounds),
+			"tunnel":       tfutil.DurationAttribute("How long an upgraded connection, such as a WebSocket, may be silent.", d.Tunnel, bounds),
 		},
 	}
 }
@@ -62,14 +59,20 @@ func trafficTimeoutsAttribute(d api.LoadBalancerTimeouts) schema.Attribute {
 func frontendAttributes() map[string]schema.Attribute {
 	defaults := api.DefaultFrontend()
 	return map[string]schema.Attribute{
-		"address": tfutil.TextAttribute("IP address of the machine to listen on; `*` is every address.", defaults.Address),
-		"port":    tfutil.PortAttribute("TCP port to listen on. No other component of the machine may hold it."),
+		"address": tfutil.TextAttribute("Address to listen on: "+api.ListenRule+".", defaults.Address),
+		"port":    tfutil.PortAttribute("TCP port to listen on. " + tfutil.ListenText()),
 		"backend": schema.StringAttribute{
 			MarkdownDescription: "Name of the backend that serves what arrives.",
 			Required:            true,
 		},
-		"log_format": tfutil.OptionalText("Access log format in the engine's own language; the engine's checker judges it at plan. Expressions may use sample fetches and converters that open no files, such as `%[capture.req.hdr(0),lower]`. Default: JSON lines without the query string."),
+		"log_format": tfutil.OptionalText("Access log format in the engine's own language, which the engine checks at plan. " + engineText() + " " +
+			"Expressions may use sample fetches and converters that open no files, such as `%[capture.req.hdr(0),lower]`. Default: JSON lines without the query string."),
 	}
+}
+
+// engineText describes what both texts in an engine's own language have.
+func engineText() string {
+	return fmt.Sprintf("One line of printable text, at most %d bytes.", api.MaxEngineText)
 }
 
 func backendAttributes() map[string]schema.Attribute {
@@ -78,7 +81,7 @@ func backendAttributes() map[string]schema.Attribute {
 			"`least_connections` takes the one with the fewest open connections; `source` keeps a client's address on one server.",
 			api.DefaultBackend().Algorithm, api.Algorithms()),
 		"health_check": healthCheckAttribute(),
-		"servers": namedAttribute("The members of the pool, by name. The names stand in the access log and in the data source.",
+		"servers": namedAttribute("The members of the pool, by name; at least one. The access log and the data source show the names.",
 			serverAttributes()),
 	}
 }
@@ -91,15 +94,15 @@ func healthCheckAttribute() schema.Attribute {
 		Optional: true,
 		Attributes: map[string]schema.Attribute{
 			"method": tfutil.ChoiceAttribute("HTTP method of the request.", defaults.Method, api.HealthCheckMethods()),
-			"path":   tfutil.TextAttribute("Path of the request.", defaults.Path),
-			"host":   tfutil.OptionalText("`Host` header of the request. Default: none is sent."),
-			"status": tfutil.NumberAttribute("Status that the answer must have.", int64(defaults.Status), 100, 599),
-			"body_pattern": tfutil.OptionalText("Regular expression, in the engine's own language, that the answer's body must match; " +
-				"the engine's checker judges it at plan. Default: any body will do."),
-			"interval": tfutil.DurationAttribute("Pause between two checks.", defaults.Interval),
-			"timeout":  tfutil.DurationAttribute("How long an answer may take.", defaults.Timeout),
-			"rise":     tfutil.NumberAttribute("How many good answers in a row bring a server up.", int64(defaults.Rise), 1, 100),
-			"fall":     tfutil.NumberAttribute("How many bad answers in a row take a server down.", int64(defaults.Fall), 1, 100),
+			"path":   tfutil.TextAttribute("Path of the request: "+tfutil.PathText()+".", defaults.Path),
+			"host":   tfutil.OptionalText(fmt.Sprintf("`Host` header of the request: a host name or an IP address, with `:PORT` if need be; at most %d characters. Default: none is sent.", api.MaxHost)),
+			"status": tfutil.NumberAttribute("Status that the answer must have.", int64(defaults.Status), api.StatusBounds()),
+			"body_pattern": tfutil.OptionalText("Regular expression, in the engine's own language, that the answer's body must match; the engine checks it at plan. " +
+				engineText() + " Default: any body."),
+			"interval": tfutil.DurationAttribute("Pause between two checks.", defaults.Interval, api.CheckIntervalBounds()),
+			"timeout":  tfutil.DurationAttribute("How long an answer may take.", defaults.Timeout, api.CheckTimeoutBounds()),
+			"rise":     tfutil.NumberAttribute("How many good answers in a row bring a server up.", int64(defaults.Rise), api.CheckRunBounds()),
+			"fall":     tfutil.NumberAttribute("How many bad answers in a row take a server down.", int64(defaults.Fall), api.CheckRunBounds()),
 		},
 	}
 }
@@ -113,11 +116,11 @@ func serverAttributes() map[string]schema.Attribute {
 		},
 		"port": tfutil.PortAttribute("TCP port of the server."),
 		"weight": tfutil.NumberAttribute("The server's share of the traffic, relative to the others'. It changes without a reload.",
-			int64(defaults.Weight), 1, 256),
+			int64(defaults.Weight), api.WeightBounds()),
 		"backup": tfutil.FlagAttribute("Whether the server gets traffic only when no other server is up.", defaults.Backup),
 		"drain": tfutil.FlagAttribute("Whether the server finishes what it has and gets nothing new. It changes without a reload.",
 			defaults.Drain),
 		"max_connections": tfutil.NumberAttribute("How many connections the server gets at one time; more wait in the queue.",
-			int64(defaults.MaxConnections), 1, maxConnections),
+			int64(defaults.MaxConnections), api.ConnectionBounds()),
 	}
 }

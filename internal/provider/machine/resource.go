@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
@@ -61,7 +60,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 		MarkdownDescription: description,
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
-				MarkdownDescription: "Name of the machine, as in its `foobar_bootstrap`. It is the only attribute whose change replaces the resource.",
+				MarkdownDescription: "Name of the machine, as in its `foobar_bootstrap`: " + tfutil.NameText() + ". It is the only attribute whose change replaces the resource.",
 				Required:            true,
 				Validators:          []validator.String{tfutil.Name()},
 				PlanModifiers:       []planmodifier.String{tfutil.ReplaceIfRenamed()},
@@ -76,12 +75,12 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				Optional:            true,
 				Computed:            true,
 				Default:             int64default.StaticInt64(1),
-				Validators:          []validator.Int64{int64validator.AtLeast(1)},
+				Validators:          []validator.Int64{tfutil.Incarnation()},
 			},
 			"key":                 fact("The pin of the machine's public key. A machine that shows another one is refused: it was replaced, or it is an impostor."),
 			"agent_version":       fact("Version of its agent."),
 			"image_id":            fact("The image that it was made from."),
-			"certificate_expires": fact("When its certificate ends. It is signed again once a year by whatever apply comes by."),
+			"certificate_expires": fact("When its certificate ends. The first apply after it is a year old renews it."),
 			"timeouts": tfutil.TimeoutsAttribute(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long the machine may take to boot and be enrolled, such as `90s` or `10m`. Default `5m`.",

@@ -3,7 +3,6 @@ package tfutil
 import (
 	"fmt"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -55,10 +54,10 @@ func ChoiceAttribute[T ~string](description string, fallback T, allowed []T) sch
 	}
 }
 
-// NumberAttribute returns an optional whole number from low to high.
-func NumberAttribute(description string, fallback, low, high int64) schema.Int64Attribute {
+// NumberAttribute returns an optional whole number within bounds.
+func NumberAttribute(description string, fallback int64, bounds api.Bounds) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		MarkdownDescription: fmt.Sprintf("%s %d to %d, default `%d`.", description, low, high, fallback),
+		MarkdownDescription: fmt.Sprintf("%s %s, default `%d`.", description, bounds, fallback),
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
@@ -68,9 +67,14 @@ func NumberAttribute(description string, fallback, low, high int64) schema.Int64
 // PortAttribute returns a required TCP port.
 func PortAttribute(description string) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		MarkdownDescription: description + " 1 to 65535.",
+		MarkdownDescription: fmt.Sprintf("%s %s.", description, api.PortBounds()),
 		Required:            true,
 	}
+}
+
+// ListenText says in the docs what no component of a machine can listen on.
+func ListenText() string {
+	return fmt.Sprintf("No other component of the machine can use the same port; `%d` is the agent's own.", api.DefaultPort)
 }
 
 // FlagAttribute returns an optional flag.
@@ -92,7 +96,6 @@ func NetworksAttribute(description string) schema.SetAttribute {
 		Optional:            true,
 		Computed:            true,
 		Default:             setdefault.StaticValue(types.SetValueMust(types.StringType, nil)),
-		Validators:          []validator.Set{setvalidator.NoNullValues()},
 	}
 }
 
@@ -106,4 +109,9 @@ func DurationsObject(durations map[string]api.Duration) types.Object {
 		values[name] = NewDuration(d)
 	}
 	return types.ObjectValueMust(attributeTypes, values)
+}
+
+// PathText says in the docs what the path of a health check may be.
+func PathText() string {
+	return fmt.Sprintf("%s; at most %d characters", api.PathRule, api.MaxHealthPath)
 }

@@ -40,12 +40,12 @@ func DurationOf(value Duration) api.Duration {
 	return d
 }
 
-// DurationAttribute returns an optional attribute for a duration that is
-// fallback where the configuration names none. Spelling a duration in another
-// way plans no change.
-func DurationAttribute(description string, fallback api.Duration) schema.StringAttribute {
+// DurationAttribute returns an optional attribute for a duration within bounds
+// that is fallback where the configuration names none. Spelling a duration in
+// another way plans no change.
+func DurationAttribute(description string, fallback api.Duration, bounds api.DurationBounds) schema.StringAttribute {
 	return schema.StringAttribute{
-		MarkdownDescription: fmt.Sprintf("%s Default `%s`.", description, fallback),
+		MarkdownDescription: fmt.Sprintf("%s `%s` to `%s`, default `%s`.", description, bounds.Low, bounds.High, fallback),
 		CustomType:          DurationType{},
 		Optional:            true,
 		Computed:            true,

@@ -59,7 +59,7 @@ func TestWhatIsNoDurationIsRefusedWithAWayOut(t *testing.T) {
 }
 
 func TestAnotherSpellingPlansNoChange(t *testing.T) {
-	attribute := tfutil.DurationAttribute("How long.", api.Duration(60e9))
+	attribute := tfutil.DurationAttribute("How long.", api.Duration(60e9), api.AppStartBounds())
 	for _, c := range []struct{ state, plan, want types.String }{
 		{types.StringValue("60s"), types.StringValue("1m"), types.StringValue("60s")},
 		{types.StringValue("60s"), types.StringValue("2m"), types.StringValue("2m")},

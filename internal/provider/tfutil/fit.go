@@ -18,7 +18,8 @@ import (
 // the provider", and judge nothing else of the attribute.
 //
 // It returns an error for each, and the configuration with unknown values in
-// their places, so that everything else is judged in the same run.
+// their places, so that everything else is judged in the same run. An element
+// that is an unknown object gets unknown attributes, see [unknown].
 func fit(config tftypes.Value) (tftypes.Value, []*tfprotov6.Diagnostic) {
 	f := &fitter{}
 	return f.value(tftypes.NewAttributePath(), config), f.misfits
@@ -79,6 +80,10 @@ func (f *fitter) named(v tftypes.Value, in func(string) *tftypes.AttributePath) 
 	isMap := v.Type().Is(tftypes.Map{})
 	for _, name := range slices.Sorted(maps.Keys(elements)) {
 		element := elements[name]
+		if isMap && !element.IsKnown() {
+			elements[name] = unknown(element.Type())
+			continue
+		}
 		if isMap && element.IsNull() {
 			f.refuse(in(name), "Value missing", "The value is null. Give it one, or take the key out of the map.")
 			elements[name] = unknown(element.Type())

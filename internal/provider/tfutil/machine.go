@@ -5,7 +5,6 @@ import (
 	"net"
 	"strconv"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
@@ -109,7 +108,7 @@ func MachineAttribute() schema.SingleNestedAttribute {
 		Required: true,
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
-				MarkdownDescription: "The machine's name, which its certificate has to prove.",
+				MarkdownDescription: "The machine's name, which its certificate has to prove: " + NameText() + ".",
 				Required:            true,
 				Validators:          []validator.String{Name()},
 				PlanModifiers:       []planmodifier.String{ReplaceIfRenamed()},
@@ -123,7 +122,7 @@ func MachineAttribute() schema.SingleNestedAttribute {
 				MarkdownDescription: "Which VM of that name it is. A higher one than in the state is a rebuilt VM, on which the next apply restores everything.",
 				Optional:            true,
 				Computed:            true,
-				Validators:          []validator.Int64{int64validator.AtLeast(1)},
+				Validators:          []validator.Int64{Incarnation()},
 				PlanModifiers:       []planmodifier.Int64{keepIncarnation{}},
 			},
 			"key": schema.StringAttribute{

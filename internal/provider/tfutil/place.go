@@ -31,7 +31,7 @@ func read(t tftypes.Type, config *tfprotov6.DynamicValue) configuration {
 	}
 	c.value = value
 	fitting, misfits := fit(value)
-	if len(misfits) == 0 {
+	if len(misfits) == 0 && fitting.Equal(value) {
 		return c
 	}
 	dynamic, err := tfprotov6.NewDynamicValue(t, fitting)
@@ -54,13 +54,20 @@ func (c configuration) placed(diags []*tfprotov6.Diagnostic) []*tfprotov6.Diagno
 		}
 		moved := *d
 		moved.Attribute = placeable(steps)
-		if name := attributeName(steps); (len(steps) > 1 || c.leavesOut(steps[0])) && !strings.Contains(d.Detail, name) {
-			moved.Detail = name + ": " + d.Detail
+		if d.Summary == requiredSummary {
+			moved.Summary, moved.Detail = "Attribute missing", "The attribute is required. Give it a value."
+		}
+		if name := attributeName(steps); (len(steps) > 1 || c.leavesOut(steps[0])) && !strings.Contains(moved.Detail, name) {
+			moved.Detail = name + ": " + moved.Detail
 		}
 		all[i] = &moved
 	}
 	return all
 }
+
+// requiredSummary is what the framework calls a required attribute that is
+// null. Its detail sends the reader to the developers.
+const requiredSummary = "Missing Configuration for Required Attribute"
 
 // leavesOut reports whether the configuration is known not to have an
 // attribute, so that Terraform shows the first line of the whole block for it.

@@ -15,9 +15,14 @@ import (
 func Name() validator.String {
 	return check{
 		summary: "Invalid name",
-		about:   fmt.Sprintf("lower-case letters, digits and inner dashes, beginning with a letter; at most %d characters", api.MaxNameLength),
+		about:   NameText(),
 		why:     api.CheckName,
 	}
+}
+
+// NameText says in the docs what [Name] allows.
+func NameText() string {
+	return fmt.Sprintf("%s; at most %d characters", api.NameRule, api.MaxNameLength)
 }
 
 // Address returns a validator for where an agent is reached: "host" or "host:port".
@@ -64,6 +69,59 @@ func Choices[T ~string](values []T) string {
 // gives; about says what is allowed, for the docs.
 func Check(summary, about string, why func(text string) error) validator.String {
 	return check{summary: summary, about: about, why: why}
+}
+
+// Version returns a validator for the version of a secret, by the rule of
+// [api.CheckVersion].
+func Version() validator.Int64 {
+	return checkNumber{summary: "Invalid version", about: "a number from 1", why: api.CheckVersion}
+}
+
+// Within returns a validator for a number that has bounds.
+func Within(bounds api.Bounds) validator.Int64 {
+	return checkNumber{summary: "Number out of range", about: bounds.String(), why: func(n int64) error {
+		if !bounds.Hold(n) {
+			return fmt.Errorf("%d is out of bounds; allowed are %s", n, bounds)
+		}
+		return nil
+	}}
+}
+
+// Incarnation returns a validator for the incarnation of a machine.
+func Incarnation() validator.Int64 {
+	return checkNumber{summary: "Invalid incarnation", about: "a number from 1", why: func(n int64) error {
+		if n < 1 {
+			return fmt.Errorf("%d is not an incarnation: the first VM of a name has 1, and each rebuilt one a higher number", n)
+		}
+		return nil
+	}}
+}
+
+// CheckNumber is [Check] for a number.
+func CheckNumber(summary, about string, why func(n int64) error) validator.Int64 {
+	return checkNumber{summary: summary, about: about, why: why}
+}
+
+// checkNumber is a validator of known numbers.
+type checkNumber struct {
+	summary, about string
+	why            func(n int64) error
+}
+
+// Description implements [validator.Int64].
+func (c checkNumber) Description(context.Context) string { return c.about }
+
+// MarkdownDescription implements [validator.Int64].
+func (c checkNumber) MarkdownDescription(context.Context) string { return c.about }
+
+// ValidateInt64 implements [validator.Int64].
+func (c checkNumber) ValidateInt64(_ context.Context, req validator.Int64Request, resp *validator.Int64Response) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if err := c.why(req.ConfigValue.ValueInt64()); err != nil {
+		Error(&resp.Diagnostics, req.Path, c.summary, "%s", sentence(err.Error()))
+	}
 }
 
 // check is a validator of known texts.

@@ -15,7 +15,7 @@ func ViewedMachine() schema.Attribute {
 		Required:            true,
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
-				MarkdownDescription: "The machine's name, which its certificate has to prove.",
+				MarkdownDescription: "The machine's name, which its certificate has to prove: " + NameText() + ".",
 				Required:            true,
 				Validators:          []validator.String{Name()},
 			},
