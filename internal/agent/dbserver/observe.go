@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +43,9 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	}
 	seen := operation.Observation{Spec: spec, Conditions: r.conditions()}
 	state := api.DBServerStatus{PID: unit.MainPID}
-	state.DataBytes, state.BinlogBytes = sizes(r.root + r.p.Data)
+	data := survey(r.root + r.p.Data)
+	state.DataBytes, state.BinlogBytes = data.bytes, data.binlogs
+	seen.Conditions = append(seen.Conditions, data.conditions()...)
 	if unit.Active() {
 		variables, now, err := k.connect(r.root + r.p.Socket).Show(ctx)
 		if ctx.Err() != nil {
@@ -182,29 +183,4 @@ func usedDisk(path string) (percent uint64, ok bool) {
 	}
 	used := s.Blocks - s.Bfree
 	return used * 100 / max(1, used+s.Bavail), true
-}
-
-// sizes adds up a data directory and the binary logs in it. What disappears
-// meanwhile is not counted.
-func sizes(data string) (all, binlogs int64) {
-	root, err := os.OpenRoot(data) // the engine's account could lead it elsewhere
-	if err != nil {
-		return 0, 0
-	}
-	defer root.Close() //nolint:errcheck // it was only read
-	_ = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return nil //nolint:nilerr // gone
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return nil //nolint:nilerr // gone
-		}
-		all += info.Size()
-		if strings.HasPrefix(filepath.Base(path), "binlog.") {
-			binlogs += info.Size()
-		}
-		return nil
-	})
-	return all, binlogs
 }

@@ -2,7 +2,10 @@ package dbserver
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +74,9 @@ func TestObserveConditions(t *testing.T) {
 				f.t.Fatal(err)
 			}
 		}, "DataMissing"},
+		"a table of InnoDB that is elsewhere": {func(f *fake) { f.inData("shop/notes.isl", "/elsewhere/shop/notes.ibd") }, "DataElsewhere"},
+		"a table of MyISAM that is elsewhere": {func(f *fake) { f.linkInData("shop/notes.MYD", "/elsewhere/notes.MYD") }, "DataElsewhere"},
+		"a database that is elsewhere":        {func(f *fake) { f.linkInData("shop", "/elsewhere/shop") }, "DataElsewhere"},
 	} {
 		f := newFake(t, plain())
 		test.edit(f)
@@ -89,6 +95,41 @@ func TestObserveConditions(t *testing.T) {
 	f.active = true
 	if _, err := f.Observe(ctx, "main", *version(t, plain())); err == nil {
 		t.Error("a caller that has gone gets an observation")
+	}
+}
+
+// inData writes a file of the data, linkInData a link.
+func (f *fake) inData(name, content string) {
+	f.t.Helper()
+	path := filepath.Join(f.root+PathsOf("main").Data, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fake) linkInData(name, target string) {
+	f.t.Helper()
+	path := filepath.Join(f.root+PathsOf("main").Data, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.Symlink(target, path)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func TestSurvey(t *testing.T) {
+	f := newFake(t, plain())
+	f.inData("binlog.000001", "123")
+	f.inData("shop/notes.ibd", "1234")
+	f.inData("shop/parts#P#p0.isl", "/elsewhere")
+	f.inData("shop/parts#P#p1.isl", "/elsewhere")
+	f.linkInData("shop/old.MYI", "/elsewhere/old.MYI")
+	f.linkInData("shop/old.MYD", "/elsewhere/old.MYD")
+	got := survey(f.root + PathsOf("main").Data)
+	slices.Sort(got.elsewhere)
+	if want := []string{"shop.old", "shop.parts"}; got.bytes != 3+4+2*int64(len("/elsewhere")) || got.binlogs != 3 || !slices.Equal(got.elsewhere, want) {
+		t.Errorf("it is %+v", got)
+	}
+	if message := got.conditions()[0].Message; !strings.Contains(message, "directory: shop.old, shop.parts. ") {
+		t.Errorf("it says %s", message)
 	}
 }
 

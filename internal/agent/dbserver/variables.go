@@ -71,6 +71,10 @@ func replicationReady(spec api.DBServer) []variable {
 	id.pointer = "/server_id"
 	return []variable{
 		line("read_only", "ON"),
+		// CREATE TABLE takes no DATA DIRECTORY then, of no engine and from nobody: a
+		// table in another place breaks every copy, and may be gone after a restart.
+		// NO_DIR_IN_CREATE would do the same for sessions that keep it.
+		line("symbolic_links", "OFF"),
 		id,
 		watch(number, "gtid_domain_id", "0", true),
 		watch(boolean, "gtid_strict_mode", "ON", true),
