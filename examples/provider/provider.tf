@@ -22,7 +22,7 @@ provider "foobar" {
   deployment = "shop"
   ca_seed    = var.ca_seed
 
-  # A machine that is gone for good cannot say goodbye. Named here, what was on
-  # it leaves the state all the same:
+  # Machines that no longer exist. Their resources can be destroyed without
+  # contacting them:
   # forget_unreachable = ["web2"]
 }

@@ -1,3 +1,8 @@
+resource "foobar_machine" "web1" {
+  name    = "web1"
+  address = "10.0.0.1"
+}
+
 data "foobar_app_server" "shop" {
   machine = foobar_machine.web1
   name    = "shop"

@@ -1,3 +1,8 @@
+resource "foobar_machine" "web1" {
+  name    = "web1"
+  address = "10.0.0.1"
+}
+
 data "foobar_db_server" "notes" {
   machine = foobar_machine.web1
   name    = "notes"

@@ -1,3 +1,8 @@
+resource "foobar_machine" "lb1" {
+  name    = "lb1"
+  address = "10.0.0.10"
+}
+
 data "foobar_load_balancer" "www" {
   machine = foobar_machine.lb1
   name    = "www"

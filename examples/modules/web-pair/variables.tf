@@ -33,7 +33,7 @@ variable "app_servers" {
 }
 
 variable "release" {
-  description = "Path of the app's release, a .tar.gz archive."
+  description = "Path of the app's artifact, a .tar.gz file."
   type        = string
 }
 

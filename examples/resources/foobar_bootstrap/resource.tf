@@ -1,3 +1,18 @@
+terraform {
+  required_providers {
+    foobar = {
+      source = "foobar-stack/foobar"
+    }
+    hcloud = {
+      source = "hetznercloud/hcloud"
+    }
+  }
+}
+
+provider "foobar" {
+  deployment = "shop" # the seed comes from FOOBAR_CA_SEED
+}
+
 locals {
   incarnation = 1 # raise it to rebuild the VM
 }

@@ -1,3 +1,18 @@
+resource "foobar_machine" "web1" {
+  name    = "web1"
+  address = "10.0.0.1"
+}
+
+resource "foobar_machine" "web2" {
+  name    = "web2"
+  address = "10.0.0.2"
+}
+
+resource "foobar_machine" "lb1" {
+  name    = "lb1"
+  address = "10.0.0.10"
+}
+
 variable "password" {
   type      = string
   sensitive = true

@@ -1,3 +1,13 @@
+resource "foobar_machine" "web1" {
+  name    = "web1"
+  address = "10.0.0.1"
+}
+
+resource "foobar_machine" "web2" {
+  name    = "web2"
+  address = "10.0.0.2"
+}
+
 resource "foobar_db_server" "notes" {
   machine = foobar_machine.web1
   name    = "notes"

@@ -3,6 +3,8 @@ package appserver
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -100,8 +102,14 @@ func TestCheckProgram(t *testing.T) {
 	f.write(release+"/bin/venv", "#!/home/me/venv/bin/python\n", 0o755)
 	f.write(release+"/bin/plain", "#!/bin/sh\n", 0o644)
 	f.write(release+"/bin/empty", "", 0o755)
+	for link, target := range map[string]string{"python": "python3", "python3": "/usr/bin/python3.99"} {
+		if err := os.Symlink(target, filepath.Join(f.root, release, "bin", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for program, want := range map[string]string{
-		"python3": "", "/usr/bin/python3": "", "./bin/app": "", "bin/app": "", "./bin/script": "", "./bin/empty": "",
+		"./bin/python": "is a link to /usr/bin/python3.99, which is not on this machine",
+		"python3":      "", "/usr/bin/python3": "", "./bin/app": "", "bin/app": "", "./bin/script": "", "./bin/empty": "",
 		"python9":      `is no program of this machine (looked in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin); for a program of the release, write its path as in "./bin/python9"`,
 		"./app":        "does not exist",
 		"/usr/bin/x":   "does not exist",

@@ -104,6 +104,9 @@ func (m machine) lookUp(program string) (found, detail string) {
 // notRunnable says why a file is no program, "" if it is one.
 func (m machine) notRunnable(path string) string {
 	info, err := os.Stat(m.path(path))
+	if target := m.missingTarget(path); target != "" && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("is a link to %s, which is not on this machine", target)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "does not exist; paths in a command start in the release's top directory, which tar -tzf shows"
@@ -115,6 +118,24 @@ func (m machine) notRunnable(path string) string {
 		return "is not executable; set its mode with chmod +x before the release is packed"
 	}
 	return ""
+}
+
+// missingTarget returns where the last link that path leads over points to,
+// "" if path is no link. A virtual environment has such a link to its Python.
+func (m machine) missingTarget(path string) string {
+	target := ""
+	for range 40 { // as many links as Linux follows
+		next, err := os.Readlink(m.path(path))
+		if err != nil {
+			break
+		}
+		target = next
+		if !filepath.IsAbs(next) {
+			next = filepath.Join(filepath.Dir(path), next)
+		}
+		path = next
+	}
+	return target
 }
 
 // lacksInterpreter says which interpreter a script asks for in vain. Virtual

@@ -26,8 +26,8 @@ type settings struct {
 }
 
 type release struct {
-	// Source is write-only: where the archive lies is the business of the
-	// machine that Terraform runs on, not a fact of the app server.
+	// Source is write-only: where the file is on the machine that Terraform
+	// runs on is no fact of the app server.
 	Source   *string `tfsdk:"source"`
 	SHA256   *string `tfsdk:"sha256"`
 	MaxBytes *int64  `tfsdk:"max_bytes"`

@@ -92,25 +92,26 @@ func environmentText() string {
 
 func releaseAttribute(defaults api.Release) schema.Attribute {
 	return schema.SingleNestedAttribute{
-		MarkdownDescription: "The artifact that runs: a `.tar.gz` archive, known by its checksum.",
-		Required:            true,
+		MarkdownDescription: "The artifact that runs: a `.tar.gz` file, known by its checksum. " +
+			"The guide *Artifacts* says what it may hold, and where the app may write.",
+		Required: true,
 		Attributes: map[string]schema.Attribute{
 			"source": schema.StringAttribute{
-				MarkdownDescription: "Path of the archive where Terraform runs. It is read and hashed at plan, uploaded at apply where the machine lacks it, " +
-					"and not kept in the state: an archive that has moved is no change. May be left out once the machine has the archive.",
+				MarkdownDescription: "Path of the artifact where Terraform runs. The plan reads, hashes and checks it; the apply uploads it where the machine lacks it. " +
+					"It is not kept in the state: a file that was moved is no change. May be left out, or be missing, while the machine's release stays the same.",
 				Optional:   true,
 				WriteOnly:  true,
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 			"sha256": schema.StringAttribute{
-				MarkdownDescription: "SHA-256 of the archive, in lower-case hexadecimal. Default: that of `source`; where both are given and differ, the plan fails.",
+				MarkdownDescription: "SHA-256 of the artifact, in lower-case hexadecimal. Default: that of `source`; where both are given and differ, the plan fails.",
 				Optional:            true,
 				Computed:            true,
 				Validators: []validator.String{
 					stringvalidator.AtLeastOneOf(path.MatchRoot("release").AtName("source")),
 				},
 			},
-			"max_bytes": bytesAttribute("How large the unpacked release may be.", defaults.MaxBytes),
+			"max_bytes": bytesAttribute("How large the release may be when it is unpacked.", defaults.MaxBytes),
 		},
 	}
 }
