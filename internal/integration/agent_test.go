@@ -132,7 +132,8 @@ func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
 		testresource.TestStep{Config: block(m) + machine(m.Address(), 1) + balancer(100)},
 		testresource.TestStep{
 			PreConfig: func() { m.Rebuild() },
-			Config:    block(m) + machine(m.Address(), 1) + balancer(100), PlanOnly: true, // warnings alone
+			Config:    block(m) + machine(m.Address(), 1) + balancer(100), PlanOnly: true,
+			ExpectError: loosely(`Machine "web1" has lost its identity`),
 		},
 		testresource.TestStep{
 			Config: block(m) + machine(m.Address(), 2) + balancer(100),

@@ -37,11 +37,15 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 	}
 	m.environment(os.Getenv)
 	credentials := m.credentials(&resp.Diagnostics)
+	pool := m.pool(p.now, credentials, &resp.Diagnostics)
 	data := &tfutil.Data{
 		Credentials: credentials,
-		Agents:      &agents{credentials: credentials, pool: m.pool(p.now, credentials, &resp.Diagnostics)},
+		Agents:      &agents{credentials: credentials, pool: pool},
 		Forget:      m.forget(ctx, &resp.Diagnostics),
 		Now:         p.now,
+	}
+	if pool != nil {
+		data.TrustedCAs = pool.Credentials().Pins()
 	}
 	resp.ResourceData = data
 	resp.DataSourceData = data

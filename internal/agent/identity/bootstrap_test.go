@@ -92,7 +92,7 @@ func TestDamagedIdentityIsNotTakenForNone(t *testing.T) {
 		}
 		for _, b := range []*identity.Bootstrap{nil, {Bootstrap: bootstrap(t, 1)}} {
 			_, err := identity.Open(identity.Config{Dir: m.dir, Bootstrap: b, Now: now})
-			if err == nil || !strings.Contains(err.Error(), "give the machine a bootstrap of a higher incarnation") {
+			if err == nil || !strings.Contains(err.Error(), "run with the new bootstrap: foobar-agent identity reset") {
 				t.Errorf("%s: got %v", name, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "MC4C") {

@@ -148,6 +148,9 @@ func (id *Identity) adopt(s *state, c tls.ConnectionState, given api.Certificati
 		deployment: s.deployment, node: s.node, incarnation: s.incarnation, listen: s.listen,
 		key: s.key, chain: chain, ca: ca,
 	}
+	if err := id.keepNames(next); err != nil {
+		return fmt.Errorf("store the machine's names: %w", err)
+	}
 	if err := id.store.write(id.recordPath(), next.record()); err != nil {
 		return fmt.Errorf("store the identity: %w", err)
 	}

@@ -42,6 +42,8 @@ type Identity struct {
 	now       func() time.Time
 	random    io.Reader
 	store     store
+	// reset tells that the machine waits to be enrolled after a reset.
+	reset bool
 
 	state   atomic.Pointer[state]
 	burning atomic.Pointer[error] // why the bootstrap could not be removed
@@ -100,11 +102,12 @@ func Open(c Config) (*Identity, error) {
 	if err := id.store.clean(c.Dir); err != nil {
 		return nil, fmt.Errorf("prepare the identity's directory: %w", err)
 	}
-	kept, err := readRecord(id.recordPath())
-	if err != nil {
-		return nil, err
+	kept, damage := readRecord(id.recordPath())
+	reset, err := readReset(c.Dir)
+	if err != nil && kept == nil {
+		return nil, err // of an enrolled machine it stops nothing
 	}
-	s, err := id.choose(kept)
+	s, err := id.choose(kept, damage, reset)
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +121,22 @@ func Open(c Config) (*Identity, error) {
 // choose decides between the identity on disk and the bootstrap. The
 // bootstrap wins if it is for another machine, or for a later one of the same
 // name: then the VM was rebuilt around an old disk.
-func (id *Identity) choose(kept *state) (*state, error) {
+// A reset wins over both. An identity that cannot be read is not taken for none.
+func (id *Identity) choose(kept *state, damage error, reset *Bootstrap) (*state, error) {
+	if reset != nil {
+		id.bootstrap = reset
+		s, fresh, err := id.chooseReset(reset, kept)
+		id.reset = fresh
+		return s, err
+	}
+	if damage != nil {
+		return nil, id.lost(damage)
+	}
 	b := id.bootstrap
+	_, enrolledOnce := readNames(id.dir)
 	switch {
+	case b == nil && kept == nil && enrolledOnce:
+		return nil, id.lost(errNoIdentity)
 	case b == nil && kept == nil:
 		return nil, errors.New("bootstrap: there is none: give the machine the user_data of its foobar_bootstrap, as " +
 			api.BootstrapPath + " or as the systemd credential " + api.BootstrapCredential)
@@ -184,6 +200,13 @@ func (id *Identity) Conditions() []api.Condition {
 			Message: fmt.Sprintf("The used enrolment key could not be removed: %v. It is of no use any more, but remove it by hand.", *err),
 		})
 	}
+	if s := id.state.Load(); id.reset && !s.enrolled() {
+		found = append(found, api.Condition{
+			Type: "IdentityReset", Severity: api.SeverityWarning,
+			Message: fmt.Sprintf("Root on the machine has reset its identity. It trusts %s and waits to be enrolled as incarnation %d by an apply of its foobar_machine. Its components run on.",
+				strings.Join(s.ca.Pins(), ", "), s.incarnation),
+		})
+	}
 	if s := id.state.Load(); len(s.ca) > 1 {
 		found = append(found, api.Condition{
 			Type: "SeveralCAs", Severity: api.SeverityWarning,
@@ -216,6 +239,6 @@ func (id *Identity) burn() {
 // clockIsWrong reports whether the clock shows a time that cannot be.
 func (id *Identity) clockIsWrong() bool { return id.now().Before(id.buildTime) }
 
-func (id *Identity) recordPath() string { return filepath.Join(id.dir, "identity.json") }
+func (id *Identity) recordPath() string { return filepath.Join(id.dir, recordFile) }
 
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -23,7 +23,10 @@ type record struct {
 	api.Certification
 }
 
-const recordVersion = 1
+const (
+	recordVersion = 1
+	recordFile    = "identity.json"
+)
 
 // readRecord returns the identity of an enrolled machine, nil if there is
 // none. One that cannot be read is an error and not none: it must not be
@@ -38,7 +41,7 @@ func readRecord(path string) (*state, error) {
 	}
 	s, err := parseRecord(data)
 	if err != nil {
-		return nil, fmt.Errorf("read the identity %s: %w; restore the file, or remove it and give the machine a bootstrap of a higher incarnation", path, err)
+		return nil, fmt.Errorf("read the identity %s: %w", path, err)
 	}
 	return s, nil
 }

@@ -151,6 +151,25 @@ func (s *Server) Serve(remote, local net.Listener) error {
 	return nil
 }
 
+// ServeLost answers for a machine that has lost its identity: every handshake
+// ends in a refusal, after the machine has shown which one it claims to be. It
+// returns when ctx ends, and closes the listener.
+func ServeLost(ctx context.Context, remote net.Listener, config *tls.Config, logger hclog.Logger) error {
+	q := newQuiet(logger, time.Now)
+	defer q.flush()
+	d := newDoors(func(address string) { q.tell("a connection gave way to another", "from "+address) })
+	refusing := &http.Server{
+		Handler:           http.NotFoundHandler(), // no request gets past the handshake
+		ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: log.New(q, "", 0),
+	}
+	defer context.AfterFunc(ctx, func() { _ = refusing.Close() })()
+	if err := refusing.Serve(tls.NewListener(guarded{remote, d}, config)); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("answer without an identity: %w", err)
+	}
+	return nil
+}
+
 // Shutdown stops listening, lets the calls that run come to their end until
 // ctx does, and then cuts them off. Operations are none of its business.
 func (s *Server) Shutdown(ctx context.Context) error {

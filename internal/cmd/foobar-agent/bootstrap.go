@@ -25,6 +25,9 @@ func openIdentity(credentials, file, dir string, log hclog.Logger) (*identity.Id
 		Dir: dir, Bootstrap: bootstrap, BuildTime: buildTime(), Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
+		if _, lost := errors.AsType[*identity.Lost](err); lost {
+			return nil, err
+		}
 		return nil, cmp.Or(invalid, err)
 	}
 	if invalid != nil {
@@ -39,7 +42,7 @@ const openInterval = 2 * time.Second
 
 // await calls open until it succeeds, and reports each reason why it does not
 // once. It returns with an error only when ctx ends.
-func await[T any](ctx context.Context, again <-chan time.Time, open func() (T, error), report func(reason string)) (T, error) {
+func await[T any](ctx context.Context, again <-chan time.Time, open func() (T, error), report func(failure error)) (T, error) {
 	reported := ""
 	for {
 		opened, err := open()
@@ -47,7 +50,7 @@ func await[T any](ctx context.Context, again <-chan time.Time, open func() (T, e
 			return opened, nil
 		}
 		if reason := err.Error(); reason != reported {
-			report(reason)
+			report(err)
 			reported = reason
 		}
 		select {

@@ -24,6 +24,10 @@ const usage = `Usage: foobar-agent COMMAND
   status [-json]             show the machine, its components, drift and conditions
   logs [-n LINES] COMPONENT  show a component's last log lines, such as
                              "load-balancer/www"; "agent" is the agent itself
+  identity reset -bootstrap FILE
+                             make the machine new, so that Terraform enrols it
+                             again: if the CA seed or the identity is lost. Data,
+                             components and services stay as they are
   version                    print the version
 `
 
@@ -56,6 +60,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	switch command, rest := args[0], args[1:]; command {
 	case "serve":
 		return serve(ctx, rest)
+	case "identity":
+		return changeIdentity(ctx, rest, out)
 	case "status":
 		return showStatus(ctx, rest, out)
 	case "logs":

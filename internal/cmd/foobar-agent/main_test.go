@@ -82,7 +82,7 @@ func TestAwaitReportsEachReasonOnce(t *testing.T) {
 		result := results[0]
 		results = results[1:]
 		return "opened", result
-	}, func(reason string) { reasons = append(reasons, reason) })
+	}, func(failure error) { reasons = append(reasons, failure.Error()) })
 	if err != nil || got != "opened" || !slices.Equal(reasons, []string{"none", "cut off"}) {
 		t.Errorf("%q, %v, reported %q", got, err, reasons)
 	}
@@ -90,7 +90,7 @@ func TestAwaitReportsEachReasonOnce(t *testing.T) {
 
 func TestAwaitEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := await(ctx, nil, func() (int, error) { return 0, errors.New("none") }, func(string) { cancel() })
+	_, err := await(ctx, nil, func() (int, error) { return 0, errors.New("none") }, func(error) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
 	}

@@ -2,9 +2,12 @@ package machine
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -21,6 +24,7 @@ type model struct {
 	AgentVersion       types.String   `tfsdk:"agent_version"`
 	ImageID            types.String   `tfsdk:"image_id"`
 	CertificateExpires types.String   `tfsdk:"certificate_expires"`
+	Drift              types.Map      `tfsdk:"drift"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -42,6 +46,30 @@ func (m *model) show(info api.Info) {
 	m.ImageID = types.StringValue(info.ImageID)
 	m.CertificateExpires = types.StringValue(info.CertificateExpires.UTC().Format(time.RFC3339))
 }
+
+// showDrift sets in what the machine's trust differs from what the provider
+// has. Without credentials, or of an agent that does not tell, nothing is compared.
+func (m *model) showDrift(cas []api.TrustedCA, own []string) {
+	drift := map[string]attr.Value{}
+	if own != nil && cas != nil {
+		for _, ca := range cas {
+			if !slices.Contains(own, ca.Pin) {
+				drift["CA "+ca.Pin] = types.StringValue(fmt.Sprintf("The machine trusts a CA that the provider does not have: %q, until %s. "+
+					"Whoever has its seed can do everything here. An apply removes it. If you have not exchanged the CA, look at the machine's audit log for who added it.",
+					ca.Name, ca.Expires.UTC().Format(time.DateOnly)))
+			}
+		}
+		for _, pin := range own {
+			if !slices.ContainsFunc(cas, func(ca api.TrustedCA) bool { return ca.Pin == pin }) {
+				drift["CA "+pin] = types.StringValue("The machine does not trust this CA of the provider yet. An apply adds it.")
+			}
+		}
+	}
+	m.Drift = types.MapValueMust(types.StringType, drift)
+}
+
+// noDrift is the drift of a machine that trusts just what it should.
+func noDrift() types.Map { return types.MapValueMust(types.StringType, map[string]attr.Value{}) }
 
 // keepFacts takes over what the same VM has told before.
 func (m *model) keepFacts(before model) {

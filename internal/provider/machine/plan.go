@@ -14,6 +14,7 @@ import (
 var (
 	addressPath     = path.Root("address")
 	incarnationPath = path.Root("incarnation")
+	driftPath       = path.Root("drift")
 )
 
 // ModifyPlan implements [resource.ResourceWithModifyPlan]. The facts of a
@@ -24,11 +25,13 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		return
 	}
 	r.identify(ctx, req, resp)
+	// What is applied ends without a drift, so that one in the state is an update.
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
 	if req.State.Raw.IsNull() || resp.Diagnostics.HasError() {
 		return
 	}
 	var m, before model
-	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(resp.Plan.Get(ctx, &m)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &before)...)
 	if resp.Diagnostics.HasError() || !m.Name.Equal(before.Name) {
 		return
@@ -43,6 +46,9 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		return
 	default:
 		m.keepFacts(before)
+		if len(before.Drift.Elements()) > 0 {
+			m.CertificateExpires = types.StringUnknown() // the repair signs it again
+		}
 		if m.Address.Equal(before.Address) {
 			tfutil.Refuse(ctx, req.Private, addressPath, &resp.Diagnostics)
 		}

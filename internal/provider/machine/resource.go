@@ -81,6 +81,12 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"agent_version":       fact("Version of its agent."),
 			"image_id":            fact("The image that it was made from."),
 			"certificate_expires": fact("When its certificate ends. The first apply after it is a year old renews it."),
+			"drift": schema.MapAttribute{
+				MarkdownDescription: "CAs that only the machine trusts, or only the provider has, named by the pin of the key. The next apply gives the machine the provider's CAs. " +
+					"The guide *Trust* says how a CA is exchanged.",
+				ElementType: types.StringType,
+				Computed:    true,
+			},
 			"timeouts": tfutil.TimeoutsAttribute(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long the machine may take to boot and be enrolled, such as `90s` or `10m`. Default `5m`.",
@@ -137,6 +143,8 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	switch {
 	case m.Key.IsUnknown():
 		err = r.enroll(ctx, &m, limit)
+	case len(before.Drift.Elements()) > 0:
+		err = r.renew(ctx, &m)
 	case !m.Address.Equal(before.Address):
 		_, err = r.meet(ctx, m.machine())
 	default:
@@ -169,6 +177,25 @@ func (r *Resource) enroll(ctx context.Context, m *model, limit time.Duration) er
 		return err
 	}
 	m.show(info)
+	m.showDrift(info.TrustedCAs, r.data.TrustedCAs)
+	if len(m.Drift.Elements()) == 0 {
+		return nil
+	}
+	m.Drift = noDrift()
+	return r.renew(ctx, m) // a machine that is adopted may trust others
+}
+
+// renew gives the machine the provider's CAs in place of those that it trusts.
+func (r *Resource) renew(ctx context.Context, m *model) error {
+	agent, err := r.data.Agents.Agent(m.machine())
+	if err != nil {
+		return err
+	}
+	enrolled, err := agent.Renew(ctx)
+	if err != nil {
+		return err
+	}
+	m.CertificateExpires = types.StringValue(enrolled.Expires.UTC().Format(time.RFC3339))
 	return nil
 }
 
@@ -210,6 +237,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	m.show(info)
+	m.showDrift(info.TrustedCAs, r.data.TrustedCAs)
 	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
 	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, call.Now)...)
 }

@@ -149,7 +149,8 @@ func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
 		testresource.TestStep{Config: balanced()},
 		testresource.TestStep{
 			PreConfig: func() { machines["lb1"].Rebuild(2) },
-			Config:    balanced(), PlanOnly: true, // before anybody says so: only warnings, and nothing leaves the state
+			Config:    balanced(), PlanOnly: true, // before anybody says so nothing can be planned, and nothing leaves the state
+			ExpectError: loosely(`Machine "lb1" has lost its identity`),
 		},
 		testresource.TestStep{
 			Config:           balanced(`incarnation = 1`, `incarnation = 2`),
@@ -160,6 +161,34 @@ func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
 	if machines["lb1"].Applied() != 2 || machines["lb1"].Spec(t, id, &spec) {
 		t.Errorf("%d operations were carried out, want 2: the first apply and the one after the rebuild, then a destroy", machines["lb1"].Applied())
 	}
+}
+
+// What a machine trusts beyond the provider's CAs is drift, and goes with an apply.
+func TestForeignCAIsDriftAndGoes(t *testing.T) {
+	const foreign = "sha256:00000000000000000000000000000000000000000000000000000000000000ff"
+	machines := providertest.New("lb1")
+	drifted := func(pins ...string) testresource.TestStep {
+		return testresource.TestStep{
+			PreConfig: func() { machines["lb1"].Trusts(pins...) },
+			Config:    configuration(),
+			ConfigPlanChecks: planned(
+				plancheck.ExpectResourceAction(lb1, plancheck.ResourceActionUpdate),
+				plancheck.ExpectKnownValue(lb1, tfjsonpath.New("drift"), knownvalue.MapSizeExact(0)),
+				plancheck.ExpectKnownValue(lb1, tfjsonpath.New("key"), knownvalue.NotNull()),
+			),
+		}
+	}
+	run(t, machines,
+		testresource.TestStep{Config: configuration(), ConfigPlanChecks: planned()},
+		drifted(providertest.OwnCA, foreign),
+		drifted(foreign),
+		testresource.TestStep{Config: configuration(), PlanOnly: true},
+	)
+	if n := machines["lb1"].Renewed(); n != 2 {
+		t.Errorf("the machine was given its CAs %d times, want 2", n)
+	}
+	machines["lb1"].Trusts(providertest.OwnCA, foreign)
+	run(t, machines, testresource.TestStep{Config: configuration(), ConfigPlanChecks: planned()}) // adopted
 }
 
 func TestIncarnationNeverGoesDown(t *testing.T) {

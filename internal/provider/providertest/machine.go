@@ -41,6 +41,8 @@ type Machine struct {
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
 	impact     api.Impact
+	cas        []api.TrustedCA
+	renewed    int
 }
 
 type stored struct {
@@ -187,8 +189,41 @@ func (m *Machine) Info(context.Context) (api.Info, error) {
 	defer m.mu.Unlock()
 	return api.Info{
 		Health: api.Health{Node: m.name, Incarnation: m.incarnation, Enrolled: true}, Key: m.pin(),
-		Version: "1.0.0", APIVersions: []string{"v1"}, ImageID: "test", BootID: "first",
+		Version: "1.0.0", APIVersions: []string{"v1"}, ImageID: "test", BootID: "first", TrustedCAs: m.cas,
 	}, m.failure
+}
+
+// Trusts makes these the CAs that the machine trusts.
+func (m *Machine) Trusts(pins ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trust(pins)
+}
+
+func (m *Machine) trust(pins []string) {
+	m.cas = nil
+	for _, pin := range pins {
+		m.cas = append(m.cas, api.TrustedCA{Pin: pin, Name: "foobar CA of test", Expires: time.Date(2075, 1, 1, 0, 0, 0, 0, time.UTC)})
+	}
+}
+
+// Renewed counts how often the machine was given its CAs again.
+func (m *Machine) Renewed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.renewed
+}
+
+// Renew implements [tfutil.Agent]: the machine trusts [OwnCA] afterwards.
+func (m *Machine) Renew(context.Context) (api.Enrolled, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return api.Enrolled{}, m.failure
+	}
+	m.renewed++
+	m.trust([]string{OwnCA})
+	return api.Enrolled{Node: m.name, Incarnation: m.incarnation, Key: m.pin()}, nil
 }
 
 // Enroll implements [tfutil.Agent].

@@ -17,6 +17,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
+// OwnCA is the pin of the only CA that the provider has.
+const OwnCA = "sha256:0000000000000000000000000000000000000000000000000000000000000001"
+
 // Machines are machines in memory, by name.
 type Machines map[string]*Machine
 
@@ -35,6 +38,7 @@ func New(names ...string) Machines {
 			answered:    map[string]api.Plan{},
 			impact:      api.ImpactReload,
 		}
+		machines[name].Trusts(OwnCA)
 	}
 	return machines
 }
@@ -91,7 +95,7 @@ func (b *bare) Schema(_ context.Context, _ provider.SchemaRequest, resp *provide
 
 // Configure implements [provider.Provider].
 func (b *bare) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	data := &tfutil.Data{Credentials: tfutil.Credentials{Deployment: "test"}, Agents: b.machines, Now: time.Now}
+	data := &tfutil.Data{Credentials: tfutil.Credentials{Deployment: "test"}, Agents: b.machines, Now: time.Now, TrustedCAs: []string{OwnCA}}
 	if b.credentials != nil {
 		data.Credentials = *b.credentials
 	}

@@ -77,6 +77,14 @@ func (m *Machine) Rebuild(incarnation int64) {
 	m.enlisted = map[string]api.DBMembership{}
 }
 
+// Renew implements [tfutil.Agent].
+func (s session) Renew(ctx context.Context) (api.Enrolled, error) {
+	if err := s.meet(); err != nil {
+		return api.Enrolled{}, err
+	}
+	return s.machine.Renew(ctx)
+}
+
 // Info implements [tfutil.Agent].
 func (s session) Info(ctx context.Context) (api.Info, error) {
 	if err := s.meet(); err != nil {

@@ -19,6 +19,9 @@ import (
 type Data struct {
 	// Credentials are those of the provider block.
 	Credentials Credentials
+	// TrustedCAs are the pins of the CAs that machines are to trust, that of
+	// the CA which signs first; nil if there are no credentials.
+	TrustedCAs []string
 	// Agents reaches the machines.
 	Agents Agents
 	// Claims is the table of ports that are claimed in this plan.
@@ -47,6 +50,9 @@ type Agents interface {
 type Agent interface {
 	// Enroll makes the machine a member of the deployment, or meets one that is.
 	Enroll(ctx context.Context) (api.Enrolled, error)
+	// Renew signs the machine's certificate again, and gives it the CAs of the
+	// provider in place of those that it trusts.
+	Renew(ctx context.Context) (api.Enrolled, error)
 	// Info tells about the machine.
 	Info(ctx context.Context) (api.Info, error)
 	// Get returns what was applied to a component, and what is observed of it.

@@ -24,6 +24,7 @@ func (c Call) reason(err error) (reason, bool) {
 		wrong   bool
 	}{
 		{is[*client.Unreachable](err), "Machine %q is unreachable", false},
+		{c.lost(err), "Machine %q has lost its identity", true},
 		{is[*client.NotEnrolled](err), "Machine %q is not enrolled", false},
 		{is[*client.ClockMismatch](err), "The clock of machine %q does not fit", false},
 		{is[*client.WrongMachine](err), "Another machine than %q answers", true},
@@ -39,13 +40,21 @@ func (c Call) reason(err error) (reason, bool) {
 	return reason{}, false
 }
 
+// lost reports whether a machine that was enrolled once no longer is: its VM
+// was rebuilt, its identity is gone, or it is an impostor.
+func (c Call) lost(err error) bool {
+	return is[*client.NotEnrolled](err) && c.Machine.Key.ValueString() != "" && c.Machine.Incarnation.ValueInt64() > 0
+}
+
 // detail says what was found and what to do. Of a machine that was enrolled
 // once, and no longer is, more is known than the client can tell.
 func (c Call) detail(err error) string {
 	incarnation := c.Machine.Incarnation.ValueInt64()
-	if fresh, ok := errors.AsType[*client.NotEnrolled](err); ok && c.Machine.Key.ValueString() != "" && incarnation > 0 {
+	if fresh, ok := errors.AsType[*client.NotEnrolled](err); ok && c.lost(err) {
 		return fmt.Sprintf("Whoever answers at %s as machine %s is not enrolled, and incarnation %d of it was. If its VM was rebuilt, "+
-			"raise the incarnation of its foobar_machine and foobar_bootstrap to %d: the next apply enrols the new VM and restores everything on it.",
+			"raise the incarnation of its foobar_machine and foobar_bootstrap to %d: the next apply enrols the new VM and restores everything on it. "+
+			"If it is the same VM, and the files of its identity are gone or damaged, raise both as well, write the json of the foobar_bootstrap to a file on the machine, "+
+			"and run there as root: foobar-agent identity reset --bootstrap FILE. Its data and services stay.",
 			fresh.Address, fresh.Machine, incarnation, incarnation+1)
 	}
 	return Sentence(err)

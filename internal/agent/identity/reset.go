@@ -1,0 +1,183 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+)
+
+// A reset gives a machine that is enrolled already a new bootstrap: the way out
+// when the CA seed is lost, or the identity is. Only root on the machine can do
+// it. It is one file beside the identity, which [Open] prefers to all else until
+// the machine is enrolled with it. Data, components and services are not touched.
+const resetFile = "reset.json"
+
+// Reset checks a bootstrap and leaves it in dir, the identity's directory, for
+// the next [Open]. It must be for this machine, and of a higher incarnation than
+// the identity has, if that can be read: a key that was used serves no second time.
+func Reset(dir string, b api.Bootstrap) error {
+	kept, err := readRecord(filepath.Join(dir, recordFile))
+	if err == nil && kept != nil {
+		if err := mayReset(kept, b); err != nil {
+			return err
+		}
+	}
+	s := store{step: func(string) error { return nil }}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("reset the identity: %w", err)
+	}
+	if err := s.write(filepath.Join(dir, resetFile), b.JSON()); err != nil {
+		return fmt.Errorf("reset the identity: %w", err)
+	}
+	return nil
+}
+
+func mayReset(kept *state, b api.Bootstrap) error {
+	switch {
+	case b.Deployment != kept.deployment || b.Node != kept.node:
+		return fmt.Errorf("the bootstrap is for %s of deployment %s, and this machine is %s of deployment %s: give it its own",
+			b.Node, b.Deployment, kept.node, kept.deployment)
+	case b.Incarnation <= kept.incarnation:
+		return fmt.Errorf("the bootstrap is for incarnation %d, and this machine is incarnation %d: raise the incarnation of its foobar_bootstrap and foobar_machine to %d, and use the new bootstrap",
+			b.Incarnation, kept.incarnation, kept.incarnation+1)
+	}
+	return nil
+}
+
+// readReset returns the bootstrap that a reset left; nil if there is none.
+func readReset(dir string) (*Bootstrap, error) {
+	path := filepath.Join(dir, resetFile)
+	found, err := readBootstrap(path, checkPrivate)
+	if err != nil {
+		return nil, fmt.Errorf("the reset of the identity: %w", err)
+	}
+	if found != nil {
+		found.Path = path
+	}
+	return found, nil
+}
+
+// chooseReset returns the state that a reset leads to: that of a machine to be
+// enrolled with it, or the one that was. A damaged identity makes way for it.
+func (id *Identity) chooseReset(reset *Bootstrap, kept *state) (s *state, fresh bool, err error) {
+	enrolledWithIt := func(b api.Bootstrap) bool {
+		return b.Deployment == kept.deployment && b.Node == kept.node && b.Incarnation <= kept.incarnation
+	}
+	if kept != nil && enrolledWithIt(reset.Bootstrap) {
+		return kept, false, nil // only the file was left
+	}
+	s, err = id.begin(reset.Bootstrap)
+	return s, true, err
+}
+
+// Names are what a machine knows of itself without its identity: they prove
+// nothing, and are kept beside it so that a machine which has lost its identity
+// can say so.
+type Names struct {
+	Deployment  string `json:"deployment"`
+	Node        string `json:"node"`
+	Incarnation int64  `json:"incarnation"`
+	Listen      string `json:"listen"`
+}
+
+// namesPath returns where the names are kept: outside the identity's directory.
+func namesPath(dir string) string { return filepath.Join(filepath.Dir(dir), "machine.json") }
+
+func readNames(dir string) (Names, bool) {
+	data, err := os.ReadFile(namesPath(dir))
+	if err != nil {
+		return Names{}, false
+	}
+	var names Names
+	if api.Decode(data, &names) != nil || api.CheckName(names.Node) != nil || api.CheckName(names.Deployment) != nil || api.CheckListen(names.Listen) != nil {
+		return Names{}, false
+	}
+	return names, true
+}
+
+// Lost is the error of a machine that was enrolled and has no identity that
+// can be read.
+type Lost struct {
+	Names
+	Err error
+}
+
+// Error says what is wrong, and the way out, in one line.
+func (e *Lost) Error() string {
+	return fmt.Sprintf("the machine's identity is lost: %v; restore the file, or raise the incarnation of the foobar_bootstrap and foobar_machine of %s "+
+		"and run with the new bootstrap: foobar-agent identity reset --bootstrap FILE", e.Err, e.Node)
+}
+
+// Unwrap returns the cause.
+func (e *Lost) Unwrap() error { return e.Err }
+
+// lost gives a failure to find the identity the names of the machine, if they
+// are known.
+func (id *Identity) lost(cause error) error {
+	names, ok := readNames(id.dir)
+	if b := id.bootstrap; !ok && b != nil {
+		names, ok = Names{Deployment: b.Deployment, Node: b.Node, Incarnation: b.Incarnation, Listen: b.Listen}, true
+	}
+	if !ok {
+		return cause
+	}
+	return &Lost{Names: names, Err: cause}
+}
+
+// keepNames writes down which machine this is.
+func (id *Identity) keepNames(s *state) error {
+	names := Names{Deployment: s.deployment, Node: s.node, Incarnation: s.incarnation, Listen: s.listen}
+	return id.store.write(namesPath(id.dir), append(api.Encode(names), '\n'))
+}
+
+// errNoIdentity is the cause of a [Lost] machine whose identity is gone.
+var errNoIdentity = errors.New("there is neither an identity nor a bootstrap")
+
+// TLSConfig returns how a machine that has lost its identity answers: with a
+// certificate of its own that claims its names and proves nothing, so that a
+// plan learns what is the matter, and to nobody beyond that.
+func (n Names) TLSConfig(random io.Reader) (*tls.Config, error) {
+	_, key, err := ed25519.GenerateKey(random)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	own, err := pki.SelfSigned(key, n.Deployment, n.Node)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		SessionTicketsDisabled: true,
+		Certificates:           []tls.Certificate{{PrivateKey: key, Leaf: own, Certificate: [][]byte{own.Raw}}},
+		ClientAuth:             tls.RequireAnyClientCert,
+		VerifyConnection: func(tls.ConnectionState) error {
+			return errors.New("this machine has lost its identity, and trusts nobody")
+		},
+	}, nil
+}
+
+// PinsOf returns the pins of the CAs in a bootstrap; nil if they cannot be read.
+func PinsOf(b api.Bootstrap) []string {
+	bundle, err := pki.ParseBundle(b.CA)
+	if err != nil {
+		return nil
+	}
+	return bundle.Pins()
+}
+
+// TrustedBefore returns the pins of the CAs that the identity in dir trusts;
+// nil if it cannot be read.
+func TrustedBefore(dir string) []string {
+	kept, err := readRecord(filepath.Join(dir, recordFile))
+	if err != nil || kept == nil {
+		return nil
+	}
+	return kept.ca.Pins()
+}

@@ -1,0 +1,146 @@
+package identity_test
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
+)
+
+// bootstrapOf returns the bootstrap of a machine from another seed.
+func bootstrapOf(t testing.TB, seed, node string, incarnation int64) api.Bootstrap {
+	t.Helper()
+	b, err := pki.NewBootstrap(authority(t, seed), node, incarnation, ":9443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A machine whose seed is lost is enrolled again, by another seed, once root
+// has reset it; its key is another one then, and the old CA counts no longer.
+func TestResetIsTheWayOutOfALostSeed(t *testing.T) {
+	m := booted(t, bootstrap(t, 1))
+	before := newRun().enroll(m)
+	next := newRun()
+	next.seed, next.inc = otherSeedText, 2
+	if err := identity.Reset(m.dir, bootstrapOf(t, otherSeedText, "web1", 2)); err != nil {
+		t.Fatal(err)
+	}
+	m.boot()
+	if found := m.id.Conditions(); len(found) != 1 || found[0].Type != "IdentityReset" {
+		t.Errorf("conditions %+v", found)
+	}
+	former := newRun()
+	former.inc = 2
+	_, err := former.call(m).Enroll(t.Context())
+	isA[*client.WrongCA](t, err) // whom it trusted before does not count
+	after := next.enroll(m)
+	if after.Key == before.Key || after.Incarnation != 2 {
+		t.Errorf("it became %+v", after)
+	}
+	for range 2 { // also once the reset's file has gone
+		m.boot()
+		if facts := m.id.Facts(); !facts.Enrolled || facts.Key != after.Key {
+			t.Errorf("after a restart it is %+v", facts)
+		}
+	}
+	if found := m.id.Conditions(); len(found) != 0 {
+		t.Errorf("conditions %+v", found)
+	}
+}
+
+// An agent that was killed between the two writes of the enrolment is enrolled.
+func TestResetThatWasEnrolledIsNotBegunAgain(t *testing.T) {
+	m := booted(t, bootstrap(t, 1))
+	newRun().enroll(m)
+	b := bootstrapOf(t, otherSeedText, "web1", 2)
+	if err := identity.Reset(m.dir, b); err != nil {
+		t.Fatal(err)
+	}
+	m.boot()
+	next := newRun()
+	next.seed, next.inc = otherSeedText, 2
+	enrolled := next.enroll(m)
+	if err := os.WriteFile(filepath.Join(m.dir, "reset.json"), b.JSON(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.boot()
+	if facts := m.id.Facts(); !facts.Enrolled || facts.Key != enrolled.Key {
+		t.Errorf("it is %+v", facts)
+	}
+	if _, err := os.Stat(filepath.Join(m.dir, "reset.json")); !os.IsNotExist(err) {
+		t.Errorf("the file of the reset: %v", err)
+	}
+}
+
+func TestResetRefuses(t *testing.T) {
+	m := booted(t, bootstrap(t, 3))
+	r := newRun()
+	r.inc = 3
+	r.enroll(m)
+	for name, test := range map[string]struct {
+		b    api.Bootstrap
+		want string
+	}{
+		"the incarnation whose key was used": {bootstrapOf(t, seedText, "web1", 3), "raise the incarnation of its foobar_bootstrap and foobar_machine to 4"},
+		"another machine's":                  {bootstrapOf(t, otherSeedText, "web2", 4), "this machine is web1 of deployment shop"},
+	} {
+		if err := identity.Reset(m.dir, test.b); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+	m.boot()
+	if !m.id.Facts().Enrolled {
+		t.Error("a refused reset was carried out")
+	}
+}
+
+// A machine that has lost its identity says so to whoever calls, and does
+// nothing for anybody. A reset is its way out.
+func TestLostIdentity(t *testing.T) {
+	for name, lose := range map[string]func(dir string) error{
+		"gone":      os.RemoveAll,
+		"cut off":   func(dir string) error { return os.Truncate(filepath.Join(dir, "identity.json"), 100) },
+		"of 0 byte": func(dir string) error { return os.Truncate(filepath.Join(dir, "identity.json"), 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := booted(t, bootstrap(t, 1))
+			newRun().enroll(m)
+			m.stop()
+			if err := lose(m.dir); err != nil {
+				t.Fatal(err)
+			}
+			config := identity.Config{Dir: m.dir, Now: now, Random: rand.Reader}
+			_, err := identity.Open(config)
+			lost := as[*identity.Lost](t, err)
+			if lost.Node != "web1" || lost.Deployment != "shop" || lost.Listen != ":9443" || !strings.Contains(lost.Error(), "identity reset --bootstrap FILE") {
+				t.Errorf("got %+v: %v", lost.Names, lost)
+			}
+			answering, err := lost.TLSConfig(rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.handled.Store(0)
+			m.address, m.stop = serve(t, answering, m.handler())
+			_, err = newRun().call(m).Health(t.Context())
+			isA[*client.NotEnrolled](t, err)
+			if _, err := newRun().call(m).Enroll(t.Context()); err == nil || m.handled.Load() != 0 {
+				t.Errorf("it was enrolled, or answered %d calls: %v", m.handled.Load(), err)
+			}
+			if err := identity.Reset(m.dir, bootstrap(t, 2)); err != nil {
+				t.Fatal(err)
+			}
+			m.boot()
+			again := newRun()
+			again.inc = 2
+			again.enroll(m)
+		})
+	}
+}

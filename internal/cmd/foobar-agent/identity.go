@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// reset is what a reset of the identity needs of the machine.
+type reset struct {
+	state   string // the agent's state directory
+	console string
+	stop    func(ctx context.Context) error // of the agent, which has the audit log open
+	start   func(ctx context.Context) error
+	now     func() time.Time
+}
+
+func changeIdentity(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("identity", flag.ContinueOnError)
+	file := flags.String("bootstrap", "", "")
+	words, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	if words[0] != "reset" || *file == "" {
+		return usageError("it is: identity reset -bootstrap FILE")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("only root can reset the machine's identity")
+	}
+	units := systemd.New()
+	defer units.Close()
+	return reset{
+		state: stateDir, console: console, now: time.Now,
+		stop:  func(ctx context.Context) error { return units.Stop(ctx, agentUnit) },
+		start: func(ctx context.Context) error { return units.Start(ctx, agentUnit) },
+	}.run(ctx, *file, out)
+}
+
+// run resets the identity while the agent is stopped, so that nothing else
+// writes to the audit log. The agent is started again in any case.
+func (r reset) run(ctx context.Context, file string, out io.Writer) (err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the bootstrap: %w", err)
+	}
+	b, err := api.ParseBootstrap(text)
+	if err != nil {
+		return fmt.Errorf("%w (in %s)", err, file)
+	}
+	if err := r.stop(ctx); err != nil {
+		return fmt.Errorf("stop the agent: %w", err)
+	}
+	defer func() { err = errors.Join(err, r.start(context.WithoutCancel(ctx))) }()
+	before := identity.TrustedBefore(r.identity())
+	if err := identity.Reset(r.identity(), b); err != nil {
+		return errors.Join(err, r.audit(b, before, api.ProblemInvalid))
+	}
+	if err := r.audit(b, before, ""); err != nil {
+		_, _ = fmt.Fprintf(out, "warning: the audit log could not be written: %v\n", err)
+	}
+	notice := fmt.Sprintf("foobar-agent: root has reset the identity of this machine: it is %s of deployment %s, incarnation %d, and trusts %s. "+
+		"An apply of its foobar_machine enrols it.", b.Node, b.Deployment, b.Incarnation, strings.Join(identity.PinsOf(b), ", "))
+	r.announce(notice)
+	_, err = fmt.Fprintln(out, notice)
+	return err
+}
+
+func (r reset) identity() string { return filepath.Join(r.state, "identity") }
+
+// audit records the reset, or that it was refused.
+func (r reset) audit(b api.Bootstrap, before []string, problem api.ProblemType) error {
+	log, err := audit.Open(r.state)
+	if err != nil {
+		return err
+	}
+	status := 200
+	if problem != "" {
+		status = problem.Status()
+	}
+	known := "none that can be read"
+	if before != nil {
+		known = strings.Join(before, ", ")
+	}
+	return errors.Join(log.Append(api.AuditEntry{
+		Time: r.now().UTC(), Actor: fmt.Sprintf("uid %d on the machine", os.Geteuid()), Role: "local",
+		Method: "RUN", Path: "foobar-agent identity reset", Status: status, Problem: problem,
+		Detail: fmt.Sprintf("to be incarnation %d and to trust %s; trusted before %s", b.Incarnation, strings.Join(identity.PinsOf(b), ", "), known),
+	}), log.Close())
+}
+
+// announce tells who watches the console. A machine may have none.
+func (r reset) announce(notice string) {
+	file, err := os.OpenFile(r.console, os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return
+	}
+	_, _ = fmt.Fprintln(file, notice)
+	_ = file.Close()
+}
