@@ -21,9 +21,11 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 )
@@ -100,6 +102,7 @@ func Open(c Config) (*Agent, error) {
 		}
 	}
 	a := &Agent{config: c}
+	statefile.Sweep(filepath.Join(c.Root, c.State), Files(), c.Log)
 	a.operate, a.stop = context.WithCancel(context.Background())
 	blobs, err := blob.Open(filepath.Join(c.Root, c.State, "blobs"), blob.DefaultQuota, c.Now)
 	if err != nil {
@@ -179,7 +182,16 @@ func (a *Agent) tell(kind, format string, err error) {
 func (a *Agent) present(context.Context) []api.Condition {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Concat(a.audit.Conditions(), a.conditions, a.config.Replications.Conditions())
+	return slices.Concat(
+		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
+		a.config.Facts.Conditions(), a.audit.Conditions(), a.conditions, a.config.Replications.Conditions(),
+	)
+}
+
+// Files are all kinds of files that the agent keeps below its directory, but
+// for its identity: without that it serves nothing.
+func Files() []statefile.Kind {
+	return slices.Concat(operation.Files(), converge.Files(), blob.Files(), audit.Files(), dbreplication.Files())
 }
 
 // reserved returns the port that the agent itself listens on, which no

@@ -33,6 +33,8 @@ const (
 	ProblemCreating ProblemType = "urn:foobar:problem:creating"
 	// ProblemDeleting: an operation that has not ended is removing the component.
 	ProblemDeleting ProblemType = "urn:foobar:problem:deleting"
+	// ProblemDamaged: the agent's record of the component cannot be read; an apply writes it again.
+	ProblemDamaged ProblemType = "urn:foobar:problem:damaged"
 	// ProblemGeneration: If-Match named another generation than the present one.
 	ProblemGeneration ProblemType = "urn:foobar:problem:generation"
 	// ProblemOwned: the component belongs to another owner, and the call does
@@ -70,7 +72,7 @@ func (t ProblemType) Status() int {
 		return 422
 	case ProblemNotFound:
 		return 404
-	case ProblemExists, ProblemCreating, ProblemDeleting, ProblemEnrolled, ProblemNotEnrolled:
+	case ProblemExists, ProblemCreating, ProblemDeleting, ProblemDamaged, ProblemEnrolled, ProblemNotEnrolled:
 		return 409
 	case ProblemGeneration, ProblemOwned:
 		return 412
@@ -98,6 +100,8 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	// Violations are the places in the spec that the problem comes from.
 	Violations []Violation `json:"violations,omitempty"`
+	// File is the file that cannot be read, of a [ProblemDamaged] alone.
+	File string `json:"file,omitempty"`
 	// Log holds the engine's or the app's last lines, redacted, oldest first.
 	Log []string `json:"log,omitempty"`
 }

@@ -97,7 +97,7 @@ func TestEveryProblemTypeHasAStatus(t *testing.T) {
 		}
 	}
 	for typ, want := range map[ProblemType]int{
-		ProblemInvalid: 422, ProblemNotFound: 404, ProblemExists: 409, ProblemCreating: 409, ProblemDeleting: 409, ProblemGeneration: 412, ProblemForbidden: 403,
+		ProblemInvalid: 422, ProblemNotFound: 404, ProblemExists: 409, ProblemCreating: 409, ProblemDeleting: 409, ProblemDamaged: 409, ProblemGeneration: 412, ProblemForbidden: 403,
 		ProblemWrongMachine: 421, ProblemInternal: 500, "urn:foobar:problem:of-the-future": 500,
 	} {
 		if got := typ.Status(); got != want {

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -70,7 +71,14 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
-	if err := l.file.Truncate(whole); err != nil {
+	if info, err := l.file.Stat(); err == nil && whole == 0 && info.Size() > 0 { // more than a torn line
+		if _, err := statefile.SetAside(filepath.Dir(l.path), l.path); err != nil {
+			return err
+		}
+		if err := l.begin(); err != nil {
+			return err
+		}
+	} else if err := l.file.Truncate(whole); err != nil {
 		return err
 	}
 	l.size = whole
@@ -138,6 +146,11 @@ func (l *Log) rotate() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone already if the last try got no further
 		return err
 	}
+	return l.begin()
+}
+
+// begin goes on with a new file.
+func (l *Log) begin() error {
 	file, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -145,6 +158,15 @@ func (l *Log) rotate() error {
 	_ = l.file.Close() // every write to it was synced
 	l.file, l.size = file, 0
 	return syncDir(filepath.Dir(l.path))
+}
+
+// Files are the kinds of files of a [Log], below the agent's directory.
+func Files() []statefile.Kind {
+	then := "The audit log goes on in a new file. Keep the damaged one as evidence elsewhere, and remove it here to end this condition."
+	return []statefile.Kind{
+		{Pattern: FileName, Holds: "the audit log", Severity: api.SeverityWarning, Then: then},
+		{Pattern: FileName + OldSuffix, Holds: "the older part of the audit log", Severity: api.SeverityWarning, Then: then},
+	}
 }
 
 // After returns the entries that follow number seq, oldest first, at most

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -294,23 +294,27 @@ func (s *Store) Unpack(ctx context.Context, sum, dir string, limits Limits) erro
 	}
 	manifest, err := Unpack(ctx, f, dir, limits)
 	if err = errors.Join(err, f.Close()); err != nil {
+		return s.explain(ctx, sum, err)
+	}
+	if err := s.clear(sum); err != nil {
 		return err
 	}
 	return replaceFile(s.path(sum)+manifestSuffix, api.Encode(manifest))
 }
 
 // Manifest returns what the blob holds that was unpacked before. It is an
-// error that is [fs.ErrNotExist] if it never was.
+// error that is [fs.ErrNotExist] if it never was, and a [statefile.Damaged] if
+// its list is damaged.
 func (s *Store) Manifest(sum string) (Manifest, error) {
 	if err := checkSum(sum); err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(s.path(sum) + manifestSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("read the manifest of the blob %s: %w", sum, err)
-	}
 	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	found, err := statefile.ReadJSON(s.path(sum)+manifestSuffix, &m, nil)
+	if err == nil && !found {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the manifest of the blob %s: %w", sum, err)
 	}
 	return m, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
@@ -104,6 +105,8 @@ type Transaction struct {
 type Book struct {
 	Path    string
 	Content []byte
+	// Damaged tells that what stands there is damaged: it is set aside.
+	Damaged bool
 }
 
 // UndoneError tells that a transaction failed and that the machine was brought
@@ -357,6 +360,11 @@ func (e *Engine) commitSteps(t Transaction, j *journal) []step {
 }
 
 func (e *Engine) writeBook(b Book) error {
+	if b.Damaged && exists(e.disk().path(b.Path)) {
+		if _, err := statefile.Keep(e.state(), e.disk().path(b.Path)); err != nil {
+			return fmt.Errorf("record %s: %w", b.Path, err)
+		}
+	}
 	if b.Content == nil {
 		return e.disk().remove(b.Path)
 	}
@@ -381,6 +389,7 @@ func (e *Engine) finish(j *journal) {
 	for _, path := range j.Finish.Dirs {
 		failure = errors.Join(failure, e.disk().removeEmpty(path))
 	}
+	failure = errors.Join(failure, e.makeSure(j.Component))
 	if failure == nil {
 		_ = e.closeJournal(j.Component) // likewise
 	}

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -41,8 +41,9 @@ type journal struct {
 type saved struct {
 	Path string `json:"path"`
 	standing
-	// Copy names the copy of a file's content within the journal.
+	// Copy names the copy of a file's content within the journal, Sum is its SHA-256.
 	Copy string `json:"copy,omitempty"`
+	Sum  string `json:"sum,omitempty"`
 	// Tree tells that a whole directory was there, which is moved aside.
 	Tree bool `json:"tree,omitempty"`
 }
@@ -122,6 +123,7 @@ func (e *Engine) save(dir string, number int, path string) (saved, error) {
 	if err != nil {
 		return s, err
 	}
+	s.Sum = sum(content)
 	return s, e.disk().replace(filepath.Join(dir, s.Copy), content, rootOnly())
 }
 
@@ -136,16 +138,15 @@ func (e *Engine) writeJournal(j *journal) error {
 // readJournal returns the journal of a component's unfinished transaction, nil
 // if there is none.
 func (e *Engine) readJournal(id api.ID) (*journal, error) {
-	data, err := e.disk().read(filepath.Join(e.journalDir(id), journalFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // nothing to recover is no failure
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the journal: %w", err)
-	}
 	var j journal
-	if err := json.Unmarshal(data, &j); err != nil {
-		return nil, fmt.Errorf("read the journal of %s: %w", id, err)
+	found, err := statefile.ReadJSON(e.disk().path(filepath.Join(e.journalDir(id), journalFile)), &j, func() error {
+		if j.Component != id {
+			return errors.New("it is not the journal of the component that it is named for")
+		}
+		return nil
+	})
+	if err != nil || !found {
+		return nil, err
 	}
 	return &j, nil
 }

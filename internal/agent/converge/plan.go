@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -176,6 +177,9 @@ func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
 	manifest, err := e.Trees.Manifest(t.SHA256)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "it cannot be compared: what was unpacked is not known", nil
+	}
+	if damage := statefile.As(err); damage != nil {
+		return "it cannot be compared: " + damage.Error(), nil
 	}
 	if err != nil {
 		return "", err

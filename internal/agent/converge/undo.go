@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -27,8 +28,9 @@ type Interrupted struct {
 
 // Recover ends what an earlier life of the agent left unfinished. It is called
 // once, before the first transaction; activate gives the function that brings
-// the engine of one of them back. An error means that a journal cannot be
-// read; what could be recovered is returned with it.
+// the engine of one of them back. A journal that is damaged is set aside, see
+// [Engine.Unsure]; an error means that not even that was possible. What could be
+// recovered is returned with it.
 func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activate) ([]Interrupted, error) {
 	ids, err := e.unfinished()
 	if err != nil {
@@ -38,8 +40,8 @@ func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activat
 	var failures []error
 	for _, id := range ids {
 		j, err := e.readJournal(id)
-		if err != nil {
-			failures = append(failures, err)
+		if err != nil { // what was under way is not known
+			failures = append(failures, e.giveUp(id))
 			continue
 		}
 		if j == nil {
@@ -60,8 +62,11 @@ func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activat
 // its undoing failed, or its cleaning up.
 func (e *Engine) settle(ctx context.Context, id api.ID, activate Activate) error {
 	j, err := e.readJournal(id)
-	if err != nil || j == nil {
-		return err
+	if err != nil {
+		return e.giveUp(id)
+	}
+	if j == nil {
+		return nil
 	}
 	if j.Committed {
 		e.finish(j)
@@ -105,32 +110,38 @@ func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error 
 			try("retire "+unit, func() error { return e.retireUnit(ctx, unit) })
 		}
 	}
-	restored := e.restoreAll(ctx, j, try)
+	restored, lost := e.restoreAll(ctx, j, try)
 	if j.Begun && j.Existed {
 		follow()
 	}
-	if restored {
+	switch {
+	case !restored && lost: // no later try has the copies either
+		try("give up", func() error { return e.giveUp(j.Component) })
+	case restored:
 		try("close", func() error { return e.closeJournal(j.Component) })
 	}
 	return errors.Join(failures...)
 }
 
 // restoreAll brings the files back and tells systemd, under the machine's lock.
-func (e *Engine) restoreAll(ctx context.Context, j *journal, try func(string, func() error) bool) bool {
+// Lost tells that what could not be restored is only that whose copy is damaged.
+func (e *Engine) restoreAll(ctx context.Context, j *journal, try func(string, func() error) bool) (restored, lost bool) {
 	e.machine.Lock()
 	defer e.machine.Unlock()
-	restored := true
+	restored, lost = true, true
 	for _, s := range slices.Backward(j.Saved) {
-		restored = try("restore "+s.Path, func() error { return e.restore(j, s) }) && restored
+		var err error
+		ok := try("restore "+s.Path, func() error { err = e.restore(j, s); return err })
+		restored, lost = restored && ok, lost && (ok || statefile.As(err) != nil)
 	}
 	if !j.Begun || !j.Units {
-		return restored
+		return restored, lost
 	}
 	if len(j.UnitsBefore) > 0 {
 		try("enable", func() error { return e.Units.Enable(ctx, j.UnitsBefore...) })
 	}
 	try("reload units", func() error { return e.Units.DaemonReload(ctx) })
-	return restored
+	return restored, lost
 }
 
 // restore brings one path back, whatever was done to it so far.
@@ -149,7 +160,7 @@ func (e *Engine) restore(j *journal, s saved) error {
 	case nothing:
 		return e.restoreNothing(s.Path)
 	case aFile:
-		content, err := e.disk().read(filepath.Join(e.journalDir(j.Component), s.Copy))
+		content, err := e.copyOf(j, s)
 		if err != nil {
 			return err
 		}

@@ -91,6 +91,7 @@ func (n *Node) Conditions() []api.Condition {
 func (p *part) present() []api.Condition {
 	arrived := p.arrived.Load()
 	record, unread := p.store.recorded()
+	p.condition(conditionRecord, unread)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []api.Condition

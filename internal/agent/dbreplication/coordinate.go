@@ -249,6 +249,9 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 // step can be done anew, and the next look sees which have to. So is what needs
 // a consent that is not given any more.
 func (c *coordinator) settle(ctx context.Context, given api.DBReplication) error {
+	if err := c.mend(ctx, given); err != nil {
+		return err
+	}
 	entry, err := c.journal.Load(ctx)
 	if err != nil || entry == nil {
 		return err

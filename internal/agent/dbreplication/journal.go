@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
@@ -62,6 +63,12 @@ type consentBook struct {
 
 func (c consents) path() string { return filepath.Join(c.dir, consentsFile) }
 
+// damaged returns why the book cannot be read, nil if it can.
+func (c consents) damaged() *statefile.Damaged {
+	_, _, err := readDurably[consentBook](c.path())
+	return statefile.As(err)
+}
+
 func (c consents) load() (consentBook, error) {
 	book, _, err := readDurably[consentBook](c.path())
 	if book.Reseed == nil {
@@ -73,6 +80,9 @@ func (c consents) load() (consentBook, error) {
 // goal returns what a spec consents to and was not used up.
 func (c consents) goal(spec api.DBReplication) (replication.Goal, error) {
 	book, err := c.load()
+	if statefile.As(err) != nil {
+		return replication.Goal{}, nil // until the next apply has begun another book
+	}
 	if err != nil {
 		return replication.Goal{}, err
 	}
@@ -84,6 +94,39 @@ func (c consents) goal(spec api.DBReplication) (replication.Goal, error) {
 		goal.Drop = replication.Drop{Databases: d.Databases, Users: d.Users}
 	}
 	return goal, nil
+}
+
+// mend goes on without the coordinator's own files that are damaged: each step
+// can be done again, and a new look at the machines shows which have to. What is
+// consented to now may have been used before, so that it counts as used.
+func (c *coordinator) mend(ctx context.Context, given api.DBReplication) error {
+	_, err := c.journal.Load(ctx)
+	lost := statefile.As(err)
+	if lost == nil && c.consents.damaged() == nil {
+		return nil
+	}
+	c.progress(api.PhaseActivate, "a file of the coordinator is damaged: taking a new look; consents that are given now count as used up, give another token where one is needed")
+	if err := c.consents.restart(given); err != nil || lost == nil {
+		return err
+	}
+	_, err = statefile.SetAside(agentDir(lost.Path), lost.Path)
+	return err
+}
+
+// restart takes what is consented to now as used up, in a new book if the
+// present one is damaged.
+func (c consents) restart(given api.DBReplication) error {
+	book, err := c.load()
+	if err != nil && statefile.As(err) == nil {
+		return err
+	}
+	if given.Reseed != nil {
+		book.useReseed(replication.NodeID(given.Reseed.Node), given.Reseed.Token)
+	}
+	if given.Drop != nil {
+		book.useDrop(given.Drop.Token)
+	}
+	return writeDurably(c.path(), book)
 }
 
 // begin notes by which token an operation may drop.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
@@ -134,7 +135,9 @@ func (p *part) attend(ctx context.Context) {
 	db := p.database()
 	if db == nil {
 		if p.told() == nil && record.Epoch > 0 {
-			p.condition(conditionTold, errors.New("what the machine was told of it is gone, and its database, if it has one, stays read-only"))
+			if _, found, err := readDurably[api.DBTold](p.store.path(toldFile)); !found && err == nil {
+				p.condition(conditionTold, errors.New("what the machine was told of it is gone, and its database, if it has one, stays read-only"))
+			}
 		}
 		return
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
@@ -82,9 +83,15 @@ func NewNode(deps Deps) (*Node, error) {
 	}
 	n.alive, n.end = context.WithCancelCause(context.Background())
 	for _, entry := range entries {
-		if entry.IsDir() && api.CheckName(entry.Name()) == nil {
-			n.parts[entry.Name()] = loadPart(n, entry.Name())
+		if api.CheckName(entry.Name()) != nil {
+			continue
 		}
+		if path := n.Dir(entry.Name()); !isDir(path) {
+			to, err := statefile.SetAside(agentDir(path), path)
+			deps.Log.Error("what stands in the place of a replication's directory was set aside", "path", path, "now", to, "error", err)
+			continue
+		}
+		n.parts[entry.Name()] = loadPart(n, entry.Name())
 	}
 	return n, nil
 }

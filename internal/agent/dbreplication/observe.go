@@ -9,6 +9,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
@@ -43,6 +44,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 const (
 	driftTold       = "Told"
 	driftUnfinished = "OperationUnfinished"
+	driftConsents   = "ConsentsUnknown"
 )
 
 // unfinished adds what an apply that failed has left: its machines may have
@@ -55,7 +57,14 @@ func (c *coordinator) unfinished(ctx context.Context, drift map[string]api.Drift
 	case string(api.Encode(told.Spec)) != string(api.Encode(c.spec)):
 		drift[driftTold] = api.Drift{Detail: "the machines were told another specification, by an apply that failed; the next apply tells them again"}
 	}
+	if damage := c.consents.damaged(); damage != nil {
+		drift[driftConsents] = api.Drift{Detail: fmt.Sprintf("which consents were used up is not known: %v; the next apply takes those that are given now as used up", damage)}
+	}
 	entry, err := c.journal.Load(ctx)
+	if damage := statefile.As(err); damage != nil {
+		drift[driftUnfinished] = api.Drift{Detail: fmt.Sprintf("whether an operation was broken off is not known: %v; the next apply takes a new look at all machines", damage)}
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
@@ -53,10 +53,7 @@ func (s *store) load() (replication.Record, error) {
 	if s.record != nil {
 		return *s.record, nil
 	}
-	record, found, err := readDurably[replication.Record](s.path(recordFile))
-	if err == nil && found && record.Epoch == 0 {
-		err = fmt.Errorf("%s has no epoch, which was never written", s.path(recordFile))
-	}
+	record, _, err := readDurably[replication.Record](s.path(recordFile))
 	if err != nil {
 		return replication.Record{}, fmt.Errorf("what this machine has recorded of the replication cannot be known: %w", err)
 	}
@@ -89,9 +86,13 @@ type seeded struct {
 	Order string `json:"order"` // or what a seed under way is of
 }
 
-// Seeded returns what [replication.Records] tells of seeds, "" if there was none.
+// Seeded returns what [replication.Records] tells of seeds, "" if there was
+// none, or if that is damaged: the data themselves then say whether they may go.
 func (s *store) Seeded(context.Context) (string, error) {
 	last, _, err := readDurably[seeded](s.path(seededFile))
+	if statefile.As(err) != nil {
+		return "", nil
+	}
 	return last.Order, err
 }
 
@@ -105,9 +106,14 @@ type followed struct {
 	Password string `json:"password"` // its imprint
 }
 
-// Followed returns what [replication.Records] tells of passwords, "" if none was given.
+// Followed returns what [replication.Records] tells of passwords, "" if none
+// was given. Where that is damaged it is no password's: the member is given the
+// present one again.
 func (s *store) Followed(context.Context) (string, error) {
 	last, _, err := readDurably[followed](s.path(followedFile))
+	if statefile.As(err) != nil {
+		return "damaged", nil
+	}
 	return last.Password, err
 }
 
@@ -119,28 +125,32 @@ func (s *store) SetFollowed(_ context.Context, password string) error {
 // readDurably reads JSON that writeDurably wrote. What it returns has reached
 // the disk, also where the writer was killed before it had made sure of it.
 func readDurably[T any](path string) (value T, found bool, err error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return value, false, nil
-	}
-	var raw []byte
-	if err == nil {
-		raw, err = io.ReadAll(file)
-		err = errors.Join(err, file.Sync(), file.Close(), syncDir(filepath.Dir(path)))
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &value)
+	found, err = readFile(path, &value)
+	if err == nil && found {
+		err = reached(path)
 	}
 	if err != nil {
 		var none T
-		return none, true, fmt.Errorf("read %s: %w", path, err)
+		return none, true, err
 	}
-	return value, true, nil
+	return value, found, nil
+}
+
+// reached makes sure that a file is on the disk.
+func reached(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close(), syncDir(filepath.Dir(path)))
 }
 
 // writeDurably writes JSON so that after a power loss there is all of it, or
 // all of what was there before.
 func writeDurably(path string, value any) error {
+	if err := keepDamaged(path); err != nil {
+		return err
+	}
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

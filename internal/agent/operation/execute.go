@@ -29,6 +29,10 @@ const (
 // who was there first.
 func (r *Runner) admit(j job, record *Record) (admission, error) {
 	switch {
+	case record != nil && record.lost != nil && j.verb == api.VerbDelete: // its files and units are not known
+		return refused, recordLost(record)
+	case record != nil && record.lost != nil:
+		return change, nil
 	case record == nil && j.verb == api.VerbDelete:
 		return refused, notFound("component %s", j.ID)
 	case record == nil && j.Base == 0:
@@ -72,10 +76,7 @@ type target struct {
 // execute does what a job asks for and returns the component's generation
 // after it.
 func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
-	record, err := r.store.read(j.ID)
-	if err != nil {
-		return 0, err
-	}
+	record := r.record(j)
 	how, err := r.admit(j, record)
 	if err != nil {
 		return 0, err
@@ -121,8 +122,8 @@ func (r *Runner) intact(ctx context.Context, j job, record *Record) (bool, error
 	if err != nil {
 		return false, err
 	}
-	held, err := r.store.secrets(j.ID)
-	return len(seen.drift) == 0 && string(seen.observed) == string(seen.spec) && held.Version == secretsVersion(j.spec), err
+	held, _ := r.store.secrets(j.ID)
+	return len(seen.drift) == 0 && string(seen.observed) == string(seen.spec) && held.Version == secretsVersion(j.spec), nil
 }
 
 // prepare does all that can be done before anything is touched: claims,
@@ -266,10 +267,8 @@ func (r *Runner) chooseSecrets(j job, required bool) (secrets, error) {
 	if version == 0 {
 		return secrets{}, nil
 	}
-	held, err := r.store.secrets(j.ID)
+	held, _ := r.store.secrets(j.ID) // damaged ones are not held
 	switch {
-	case err != nil:
-		return secrets{}, err
 	case held.Version == version:
 		return held, nil
 	case len(j.Write.Secrets) > 0 || !required:
@@ -305,6 +304,9 @@ type note struct {
 
 // converge brings the machine to a target, nil for none, with the records.
 func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target) error {
+	if to != nil {
+		record.assume(to.version.State)
+	}
 	from, before := r.version(j.kind, record)
 	t := converge.Transaction{
 		Component: j.ID,
@@ -322,7 +324,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 	}
 	t.Note = api.Encode(n)
 	t.Books = r.books(j, record, to)
-	edited, err := r.edited(ctx, from)
+	edited, err := r.edited(ctx, from, r.unsure(j.ID, record))
 	if err != nil {
 		return err
 	}
@@ -348,17 +350,25 @@ func (r *Runner) version(kind Kind, record *Record) (*converge.Applied, *converg
 		return nil, nil
 	}
 	spec, err := kind.Validate(record.Spec)
-	if err != nil {
+	if err != nil || record.lost != nil {
 		return &record.Applied, nil
 	}
 	return &record.Applied, &converge.Version{Spec: spec, State: record.Applied.State}
 }
 
 // edited returns the files that are not as they were applied: somebody edited
-// or removed them, and the engine may have read them since.
-func (r *Runner) edited(ctx context.Context, applied *converge.Applied) (map[string]bool, error) {
+// or removed them, and the engine may have read them since. If it is not known
+// what was applied, all are.
+func (r *Runner) edited(ctx context.Context, applied *converge.Applied, unsure bool) (map[string]bool, error) {
 	if applied == nil {
 		return nil, nil
+	}
+	if unsure {
+		edited := map[string]bool{}
+		for _, f := range applied.State.Files {
+			edited[f.Path] = true
+		}
+		return edited, nil
 	}
 	files := converge.Applied{State: converge.State{Files: applied.State.Files}, Sums: applied.Sums}
 	drift, err := r.Engine.Drift(ctx, files)
@@ -405,11 +415,12 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 		from = &record.Applied
 	}
 	updated.Applied = converge.NewApplied(from, to.version.State)
-	kept := converge.Book{Path: paths[0]}
+	_, damaged := r.store.secrets(j.ID)
+	kept := converge.Book{Path: paths[0], Damaged: damaged != nil}
 	if to.secrets.Version != 0 {
 		kept.Content = api.Encode(to.secrets)
 	}
-	return []converge.Book{kept, {Path: paths[1], Content: api.Encode(updated)}}
+	return []converge.Book{kept, {Path: paths[1], Content: api.Encode(updated), Damaged: record != nil && record.lost != nil}}
 }
 
 // collect removes the artifacts that no component refers to any more.
@@ -421,6 +432,10 @@ func (r *Runner) collect() {
 	}
 	blobs, trees := map[string]bool{}, map[string]bool{}
 	for _, record := range records {
+		if record.lost != nil {
+			r.Logger.Warn("unused artifacts are not removed", "error", record.lost)
+			return
+		}
 		for _, t := range record.Applied.State.Trees {
 			blobs[t.SHA256] = true
 		}

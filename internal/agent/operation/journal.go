@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -56,30 +56,22 @@ func openJournal(dir string, clock func() time.Time) (*journal, error) {
 	}
 	for _, path := range found {
 		t := &task{changed: make(chan struct{})}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("open the journal of operations: %w", err)
+		if _, err := statefile.ReadJSON(path, &t.Operation, func() error { return checkOperation(path, t.Operation) }); err != nil {
+			continue // one that could not be set aside; the machine's conditions name those that were
 		}
-		if err := json.Unmarshal(data, &t.Operation); err != nil {
-			return nil, fmt.Errorf("open the journal of operations: %s: %w", path, err)
-		}
-		if err := j.loadEvents(t); err != nil {
-			return nil, err
-		}
+		j.loadEvents(t)
 		j.tasks[t.ID] = t
 	}
 	return j, nil
 }
 
-// loadEvents reads the events of an operation. Lines that were cut short are
-// left out. It writes nothing: the agent has to start on a full disk too.
-func (j *journal) loadEvents(t *task) error {
-	data, err := os.ReadFile(j.eventsPath(t.ID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// loadEvents reads the events of an operation. What cannot be read is left
+// out: they are for onlookers. It writes nothing: the agent has to start on a
+// full disk too.
+func (j *journal) loadEvents(t *task) {
+	data, err := statefile.Read(j.eventsPath(t.ID))
 	if err != nil {
-		return fmt.Errorf("read the events of an operation: %w", err)
+		return
 	}
 	for text := range bytes.Lines(data) {
 		var e api.Event
@@ -87,7 +79,6 @@ func (j *journal) loadEvents(t *task) error {
 			t.events, t.seq = append(t.events, e), e.Seq
 		}
 	}
-	return nil
 }
 
 func (j *journal) path(id string) string       { return filepath.Join(j.dir, id+".json") }

@@ -30,7 +30,7 @@ func reopen(t *testing.T, dir string) *journal {
 
 func begin(t *testing.T, j *journal, id string) {
 	t.Helper()
-	if _, err := j.begin(api.Operation{ID: id, State: api.OperationQueued, Runs: 1}); err != nil {
+	if _, err := j.begin(api.Operation{ID: id, Verb: api.VerbApply, Component: api.ID{Kind: api.KindLoadBalancer, Name: "www"}, State: api.OperationQueued, Runs: 1}); err != nil {
 		t.Fatal(err)
 	}
 }

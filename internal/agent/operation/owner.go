@@ -64,12 +64,12 @@ func (r *Runner) Own(ctx context.Context, id api.ID, claiming api.Claiming, acto
 	case <-ctx.Done():
 		return api.Ownership{}, context.Cause(ctx)
 	}
-	record, err := r.store.read(id)
+	record := r.store.read(id)
 	switch {
-	case err != nil:
-		return api.Ownership{}, err
 	case record == nil:
 		return api.Ownership{}, notFound("component %s", id)
+	case record.lost != nil:
+		return api.Ownership{}, recordLost(record)
 	}
 	j := job{Request: Request{ID: id, Write: api.Write{Owner: claiming.Owner, TakesOver: claiming.TakesOver}}}
 	if !j.mayWrite(record.Ownership.Owner) {
@@ -85,7 +85,7 @@ func (r *Runner) Own(ctx context.Context, id api.ID, claiming api.Claiming, acto
 // What another state is creating right now counts: the create will wait for it.
 func (r *Runner) adopts(j job, record *Record) *api.Adoption {
 	switch {
-	case !j.creates():
+	case !j.creates() || record != nil && record.lost != nil:
 		return nil
 	case record != nil && (j.Write.Owner == "" || record.Ownership.Owner != j.Write.Owner):
 		return &api.Adoption{Ownership: record.Ownership, Applied: api.Ownership{Actor: record.Actor, Time: record.AppliedAt}}

@@ -19,6 +19,10 @@ func (r *Runner) List(context.Context) (api.Listing, error) {
 	}
 	listing := api.Listing{Components: []api.Listed{}}
 	for _, record := range records {
+		if record.lost != nil {
+			listing.Components = append(listing.Components, api.Listed{ID: record.ID})
+			continue
+		}
 		listed := api.Listed{ID: record.ID, Generation: record.Generation, AppliedAt: record.AppliedAt, Actor: record.Actor, Ownership: record.Ownership}
 		if kind := r.kinds[record.Kind]; kind != nil {
 			listed.Claims = claims(kind, record)
@@ -64,10 +68,10 @@ func (r *Runner) recorded(id api.ID) (*Record, error) {
 	// Both are asked first: once they have ended the record is what they made of it.
 	creation, creating := r.log.unendedOf(id, api.VerbApply)
 	deletion, deleting := r.log.unendedOf(id, api.VerbDelete)
-	record, err := r.store.read(id)
+	record := r.store.read(id)
 	switch {
-	case err != nil:
-		return nil, err
+	case record != nil && record.lost != nil:
+		return nil, recordLost(record)
 	case record != nil && deleting && deletion.BaseGeneration == record.Generation:
 		return nil, &api.Problem{Type: api.ProblemDeleting, Title: "The component is being removed",
 			Detail: fmt.Sprintf("operation %s of %s is removing %s and has not ended; read it again once it has", deletion.ID, deletion.Actor, id)}
@@ -123,6 +127,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	if err != nil {
 		return inspection{}, fmt.Errorf("compare %s with what was applied: %w", record.ID, err)
 	}
+	r.noteUnsure(record.ID, drift)
 	seen := inspection{spec: record.Spec, observed: record.Spec, drift: drift}
 	applied, err := kind.Validate(record.Spec)
 	if err != nil {
@@ -176,11 +181,8 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 	if err != nil {
 		return api.Plan{}, err
 	}
-	record, err := r.store.read(id)
-	if err != nil {
-		return api.Plan{}, err
-	}
 	j := job{Request: Request{ID: id, Base: base, Write: write}, verb: api.VerbApply, kind: kind, spec: spec}
+	record := r.record(j)
 	if impact, begun := r.begun(j, record); begun {
 		return api.Plan{Impact: impact}, nil
 	}
@@ -237,12 +239,13 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err := r.check(ctx, j, to); err != nil {
 		return api.Plan{}, err
 	}
+	record.assume(state)
 	from, before := r.version(j.kind, record)
 	paths, changes, err := r.Engine.Preview(ctx, from, &state)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	edited, err := r.edited(ctx, from)
+	edited, err := r.edited(ctx, from, r.unsure(j.ID, record))
 	if err != nil {
 		return api.Plan{}, err
 	}

@@ -29,11 +29,12 @@ func (r *Runner) Recover(ctx context.Context) error {
 		}
 	}
 	for _, op := range r.log.unended() {
-		record, err := r.store.read(op.Component)
-		if err != nil {
-			failures = append(failures, err)
+		record := r.store.read(op.Component)
+		failure := undo[op.ID]
+		if damage := r.Engine.Unsure(op.Component); damage != "" && failure == nil {
+			failure = fmt.Errorf("its undo journal was damaged (%s)", damage)
 		}
-		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, undo[op.ID]) })
+		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, failure) })
 	}
 	r.collect()
 	return errors.Join(failures...)
@@ -87,10 +88,7 @@ func (r *Runner) activateInterrupted(i converge.Interrupted) converge.Activate {
 		if kind == nil {
 			return fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
 		}
-		record, err := r.store.read(i.Component)
-		if err != nil {
-			return err
-		}
+		record := r.store.read(i.Component)
 		var after *converge.Version
 		if n.Spec != nil {
 			if spec, err := kind.Validate(n.Spec); err == nil {
@@ -145,9 +143,12 @@ func (r *Runner) startComponent(ctx context.Context, id api.ID) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	record, err := r.store.read(id)
-	if err != nil || record == nil {
-		return err
+	record := r.store.read(id)
+	if record == nil {
+		return nil
+	}
+	if record.lost != nil {
+		return record.lost
 	}
 	var failures []error
 	for _, unit := range record.Applied.State.Units {

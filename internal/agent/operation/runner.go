@@ -199,8 +199,8 @@ func (r *Runner) Apply(ctx context.Context, req Request) (api.Operation, error) 
 func (r *Runner) repeated(ctx context.Context, j job) (api.Operation, bool) {
 	epoch, busy := r.epoch(j.ID)
 	earlier, known := r.log.get(j.Operation)
-	record, err := r.store.read(j.ID)
-	if busy || !j.creates() || !known || !j.is(earlier) || err != nil || !made(earlier, record) {
+	record := r.store.read(j.ID)
+	if busy || !j.creates() || !known || !j.is(earlier) || !made(earlier, record) {
 		return api.Operation{}, false
 	}
 	intact, err := r.intact(ctx, j, record)
@@ -253,10 +253,7 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 	if r.Ctx.Err() != nil {
 		return api.Operation{}, &api.Problem{Type: api.ProblemInterrupted, Title: "The agent is stopping", Detail: "nothing was changed; try again"}
 	}
-	record, err := r.store.read(j.ID)
-	if err != nil {
-		return api.Operation{}, err
-	}
+	record := r.record(j)
 	earlier, known := r.log.get(j.Operation)
 	if known && !j.is(earlier) {
 		return api.Operation{}, &api.Problem{Type: api.ProblemInvalid, Title: "The operation's id is taken",

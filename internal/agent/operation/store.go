@@ -2,14 +2,12 @@ package operation
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -33,6 +31,10 @@ type Record struct {
 	Run       int    `json:"run"`
 	// SecretsVersion is the version of the secrets that are held for it.
 	SecretsVersion int64 `json:"secrets_version"`
+
+	// lost is why the record cannot be read, nil if it can. Nothing but the
+	// component's id is known then.
+	lost *statefile.Damaged
 }
 
 // secrets are the values that belong to a version.
@@ -53,38 +55,34 @@ func (s store) secretsPath(id api.ID) string {
 	return filepath.Join(s.dir, "secrets", string(id.Kind), id.Name+".json")
 }
 
-// read returns the record of a component, nil if there is none.
-func (s store) read(id api.ID) (*Record, error) {
+// read returns the record of a component, nil if there is none. A damaged one
+// is returned as lost and never as none: what was applied is still there.
+func (s store) read(id api.ID) *Record {
 	var r Record
-	found, err := s.load(s.recordPath(id), &r)
-	if err != nil || !found {
-		return nil, err
+	path := filepath.Join(s.root, s.recordPath(id))
+	found, err := statefile.ReadJSON(path, &r, func() error { return checkRecord(path, r) })
+	if lost := statefile.As(err); lost != nil {
+		return &Record{ID: id, lost: lost}
 	}
-	return &r, nil
+	if !found {
+		return nil
+	}
+	return &r
 }
 
-// secrets returns what is held for a component; its version is 0 if nothing is.
-func (s store) secrets(id api.ID) (secrets, error) {
+// secrets returns what is held for a component; its version is 0 if nothing is,
+// or if it is damaged: an apply sends the values again.
+func (s store) secrets(id api.ID) (secrets, *statefile.Damaged) {
 	var held secrets
-	_, err := s.load(s.secretsPath(id), &held)
-	return held, err
+	path := filepath.Join(s.root, s.secretsPath(id))
+	_, err := statefile.ReadJSON(path, &held, func() error { return checkSecrets(path, held) })
+	if lost := statefile.As(err); lost != nil {
+		return secrets{}, lost
+	}
+	return held, nil
 }
 
-func (s store) load(path string, v any) (bool, error) {
-	data, err := os.ReadFile(filepath.Join(s.root, path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read %s: %w", path, err)
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("read %s: %w", path, err)
-	}
-	return true, nil
-}
-
-// list returns the records of all components, in the order in which a machine
+// list returns the records of all components, also of those that are lost, in the order in which a machine
 // starts their kinds, then by name.
 func (s store) list() ([]*Record, error) {
 	var records []*Record
@@ -95,11 +93,7 @@ func (s store) list() ([]*Record, error) {
 		}
 		for _, path := range found {
 			name := filepath.Base(path[:len(path)-len(".json")])
-			r, err := s.read(api.ID{Kind: kind, Name: name})
-			if err != nil {
-				return nil, err
-			}
-			if r != nil {
+			if r := s.read(api.ID{Kind: kind, Name: name}); r != nil {
 				records = append(records, r)
 			}
 		}

@@ -9,16 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
+// imageFile describes the image.
+const imageFile = "usr/lib/foobar/image.json"
+
 // ReadFacts reads what is known of the machine from its file system, rooted at
-// root. An image without a name has an empty ImageID.
+// root. An image without a name, or with a damaged one, has an empty ImageID.
 func ReadFacts(root fs.FS, version string) (Facts, error) {
 	facts := Facts{Version: version}
-	var err error
-	if facts.ImageID, err = imageID(root); err != nil {
-		return facts, fmt.Errorf("read the image's name: %w", err)
-	}
+	facts.ImageID, facts.ImageDamage = imageID(root)
 	id, err := fs.ReadFile(root, "proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return facts, fmt.Errorf("read the boot's id: %w", err)
@@ -32,7 +34,7 @@ func ReadFacts(root fs.FS, version string) (Facts, error) {
 
 // imageID returns the version in the image's manifest, "" if it has none.
 func imageID(root fs.FS) (string, error) {
-	data, err := fs.ReadFile(root, "usr/lib/foobar/image.json")
+	data, err := fs.ReadFile(root, imageFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -44,6 +46,18 @@ func imageID(root fs.FS) (string, error) {
 	}
 	err = json.Unmarshal(data, &manifest)
 	return manifest.Version, err
+}
+
+// Conditions tells what of the facts cannot be read.
+func (f Facts) Conditions() []api.Condition {
+	if f.ImageDamage == nil {
+		return nil
+	}
+	return []api.Condition{{
+		Type: "ImageUnknown", Severity: api.SeverityWarning,
+		Message: fmt.Sprintf("Which image the machine was made from is not known: /%s is damaged: %v. Nothing else depends on it. Restore the file from the image, or rebuild the machine.",
+			imageFile, f.ImageDamage),
+	}}
 }
 
 // ticks is how many a second of /proc/1/stat has: USER_HZ, which is 100 for

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -29,7 +30,7 @@ func TestReadFacts(t *testing.T) {
 		}, Facts{ImageID: "2026.6.0"}, ""},
 		"a broken manifest": {func(f fstest.MapFS) {
 			f["usr/lib/foobar/image.json"] = &fstest.MapFile{Data: []byte(`{`)}
-		}, Facts{}, "read the image's name"},
+		}, Facts{ImageDamage: errors.New("")}, ""},
 		"no boot id":      {func(f fstest.MapFS) { delete(f, "proc/sys/kernel/random/boot_id") }, Facts{}, "read the boot's id"},
 		"no boot time":    {func(f fstest.MapFS) { f["proc/stat"].Data = []byte("cpu 1\n") }, Facts{}, "has no boot time"},
 		"a cut off start": {func(f fstest.MapFS) { f["proc/1/stat"].Data = []byte("1 (x) S 0") }, Facts{}, "is cut off"},
@@ -47,6 +48,10 @@ func TestReadFacts(t *testing.T) {
 			}
 			want := test.want
 			want.Version, want.BootID, want.BootedAt = "1.2.3", "5c1d", time.Unix(1000000050, 0).UTC()
+			if (got.ImageDamage != nil) != (want.ImageDamage != nil) || len(got.Conditions()) > 0 != (want.ImageDamage != nil) {
+				t.Errorf("the damage is %v, the conditions %v", got.ImageDamage, got.Conditions())
+			}
+			got.ImageDamage, want.ImageDamage = nil, nil
 			if err != nil || got != want {
 				t.Errorf("facts %+v, %v; want %+v", got, err, want)
 			}

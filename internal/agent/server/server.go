@@ -80,10 +80,12 @@ type Config struct {
 
 // Facts are what does not change while the agent runs.
 type Facts struct {
-	Version  string
-	ImageID  string
-	BootID   string
-	BootedAt time.Time
+	Version string
+	ImageID string
+	// ImageDamage is why the image's name cannot be read, nil if it can.
+	ImageDamage error
+	BootID      string
+	BootedAt    time.Time
 }
 
 // The limits of a connection; see also transfer.

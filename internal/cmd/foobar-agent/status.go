@@ -80,12 +80,21 @@ func readStatus(ctx context.Context, agent local) (machineStatus, error) {
 		if api.IsProblem(err, api.ProblemNotFound) {
 			continue // removed in the meantime
 		}
-		if err != nil {
-			return s, fmt.Errorf("%s: %w", listed.ID, err)
+		if err != nil { // it says so of this one, and the others are shown
+			component = api.Component{ID: listed.ID, Generation: listed.Generation, AppliedAt: listed.AppliedAt, Actor: listed.Actor}
+			component.Conditions = []api.Condition{unreadable(err)}
 		}
 		s.Components = append(s.Components, component)
 	}
 	return s, nil
+}
+
+// unreadable says why a component cannot be shown.
+func unreadable(err error) api.Condition {
+	if api.IsProblem(err, api.ProblemCreating) || api.IsProblem(err, api.ProblemDeleting) {
+		return api.Condition{Type: "OperationRunning", Severity: api.SeverityInfo, Message: err.Error()}
+	}
+	return api.Condition{Type: "Unreadable", Severity: api.SeverityError, Message: err.Error()}
 }
 
 // String shows the status to a person: a line for each component, and below

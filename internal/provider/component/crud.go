@@ -3,6 +3,7 @@ package component
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -153,6 +154,11 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 		return
 	}
 	imported, unrecorded := shared.Generation.IsNull(), false
+	if lost := damaged(err); lost != nil && !imported { // the next apply writes it again
+		shared.Drift = driftValue(map[string]api.Drift{lost.File: {Detail: lost.Error()}}, r.paths(ctx))
+		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+		return
+	}
 	if err == nil && r.isTaken(ctx, component, imported, req.Private, resp) {
 		return
 	}
@@ -172,6 +178,15 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 	resp.Diagnostics.Append(tfutil.SetUnrecorded(ctx, resp.Private, unrecorded)...)
+}
+
+// damaged returns the problem of a component whose record the machine cannot
+// read, nil if err is another one.
+func damaged(err error) *api.Problem {
+	if problem, ok := errors.AsType[*api.Problem](err); ok && problem.Type == api.ProblemDamaged {
+		return problem
+	}
+	return nil
 }
 
 // underWayPause is how long a read waits before it asks again for a component

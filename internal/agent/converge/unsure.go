@@ -1,0 +1,82 @@
+package converge
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// unsureSuffix ends the name of the mark beside a component's journal.
+const unsureSuffix = ".unsure"
+
+// Files are the kinds of files that an [Engine] keeps, below the agent's
+// directory. What is below a journal's directory goes with it.
+func Files() []statefile.Kind {
+	return []statefile.Kind{
+		{
+			Pattern: "transactions/*/*/" + journalFile, Holds: "the undo journal of a change", Stays: true,
+			Check: statefile.JSON(checkJournal), Severity: api.SeverityError,
+		},
+		{
+			Pattern: "transactions/*/*", Holds: "the undo journal of a change", Dir: true, Leftovers: []string{"transactions/*/.*.foobar-new"}, Severity: api.SeverityError,
+			Then: "Some files of the component, and what runs, may be as before the interrupted change, others as after it. " +
+				"terraform apply sets it right. If the component is in no configuration any more, apply it once more and destroy it.",
+			Settled: func(path string) bool { return !exists(path + unsureSuffix) },
+		},
+	}
+}
+
+func checkJournal(path string, j journal) error {
+	if dir := filepath.Dir(path); j.Component.Name != filepath.Base(dir) || string(j.Component.Kind) != filepath.Base(filepath.Dir(dir)) {
+		return errors.New("it is not the journal of the component that it is named for")
+	}
+	return nil
+}
+
+// state returns the agent's directory, on the disk.
+func (e *Engine) state() string { return e.disk().path(filepath.Dir(e.Dir)) }
+
+// Unsure returns a path that tells that the state of a component is not known,
+// since the journal of an interrupted transaction was damaged; "" if it is
+// known. The next transaction makes it so.
+func (e *Engine) Unsure(id api.ID) string {
+	if mark := e.journalDir(id) + unsureSuffix; exists(e.disk().path(mark)) {
+		return mark
+	}
+	return ""
+}
+
+// giveUp sets the journal of a component aside, which is damaged. The mark
+// comes first: a kill in between loses neither.
+func (e *Engine) giveUp(id api.ID) error {
+	mark := e.journalDir(id) + unsureSuffix
+	if err := e.disk().replace(mark, []byte("see "+statefile.AsideDir+"\n"), rootOnly()); err != nil {
+		return err
+	}
+	_, err := statefile.SetAside(e.state(), e.disk().path(e.journalDir(id)))
+	return err
+}
+
+// makeSure ends what giveUp began.
+func (e *Engine) makeSure(id api.ID) error { return e.disk().remove(e.journalDir(id) + unsureSuffix) }
+
+// copyOf returns the content that a file had. A copy that is not what was saved
+// is damaged.
+func (e *Engine) copyOf(j *journal, s saved) ([]byte, error) {
+	path := e.disk().path(filepath.Join(e.journalDir(j.Component), s.Copy))
+	content, err := statefile.Read(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case content == nil && !exists(path):
+		return nil, &statefile.Damaged{Path: path, Err: os.ErrNotExist}
+	case sum(content) != s.Sum:
+		return nil, &statefile.Damaged{Path: path, Err: fmt.Errorf("it is not the copy of %s that was saved", strings.TrimSpace(s.Path))}
+	}
+	return content, nil
+}
