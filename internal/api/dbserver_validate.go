@@ -102,17 +102,13 @@ func unknownSetting(engine DBEngine, name string, known []DBSetting) string {
 	if reason, refused := DBSettingRefused(engine, plain); refused {
 		return fmt.Sprintf("%s cannot be set: it %s", name, reason)
 	}
-	var near []string
+	names := make([]string, 0, len(known))
 	for _, k := range known {
-		if strings.Contains(k.Name, plain) || len(plain) > 3 && strings.Contains(plain, k.Name) {
-			near = append(near, k.Name)
-		}
+		names = append(names, k.Name)
 	}
-	if len(near) == 0 {
-		near = make([]string, 0, len(known))
-		for _, k := range known {
-			near = append(near, k.Name)
-		}
-	}
-	return fmt.Sprintf("%q is no setting of %s that can be given; there are: %s", name, engine, list(near))
+	return fmt.Sprintf("%q is not a setting of %s that can be given; the nearest are %s. The guide \"Settings of a database server\" lists all",
+		name, engine, list(Nearest(plain, names, nearestSettings)))
 }
+
+// nearestSettings is how many names an error about an unknown one offers.
+const nearestSettings = 3

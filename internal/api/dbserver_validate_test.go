@@ -53,16 +53,16 @@ func TestDBServerValidateRefuses(t *testing.T) {
 		"bits beyond the prefix":  {func(s *DBServer) { s.AllowedClients = []string{"10.0.0.1/24"} }, "/allowed_clients/0", `write "10.0.0.0/24"`},
 		"a client twice":          {func(s *DBServer) { s.AllowedClients = []string{"10.0.0.0/24", "10.0.0.0/24"} }, "/allowed_clients/1", "twice"},
 		"too many clients":        {func(s *DBServer) { s.AllowedClients = make([]string, 257) }, "/allowed_clients", "256"},
-		"an unknown setting":      {setting("innodb_pool", "1"), "/settings/innodb_pool", "there are"},
-		"a near one":              {setting("buffer_pool", "1"), "/settings/buffer_pool", `there are: "innodb_buffer_pool_size"`},
+		"an unknown setting":      {setting("innodb_pool", "1"), "/settings/innodb_pool", `the nearest are "innodb_buffer_pool_size"`},
+		"a near one":              {setting("buffer_pool", "1"), "/settings/buffer_pool", `the nearest are "innodb_buffer_pool_size", `},
 		"one with dashes":         {setting("max-connections", "1"), "/settings/max-connections", `is written "max_connections" here`},
 		"the fence":               {setting("read_only", "OFF"), "/settings/read_only", "boots read-only"},
 		"a GTID variable":         {setting("gtid_domain_id", "1"), "/settings/gtid_domain_id", "replication rests on"},
 		"durability":              {setting("sync_binlog", "0"), "/settings/sync_binlog", "durable"},
 		"an attribute":            {setting("port", "1"), "/settings/port", "attribute of its own: port"},
 		"a plugin":                {setting("plugin_load_add", "x"), "/settings/plugin_load_add", "let the server run"},
-		"a value out of range":    {setting("max_connections", "5"), "/settings/max_connections", "10 to 100000"},
-		"a line break":            {setting("sql_mode", "NO_ZERO_DATE\nread_only=OFF"), "/settings/sql_mode", "is unknown"},
+		"less than makes sense":   {setting("max_binlog_total_size", "1M"), "/settings/max_binlog_total_size", "a size, 64M or more"},
+		"a line break":            {setting("sql_mode", "NO_ZERO_DATE\nread_only=OFF"), "/settings/sql_mode", "is not a word"},
 		"a line break in a name":  {setting("collation_server", "utf8mb4_bin\nread_only=OFF"), "/settings/collation_server", "no name"},
 	} {
 		s := testDBServer()
@@ -98,8 +98,9 @@ func TestDBSettingParse(t *testing.T) {
 		{"long_query_time", "0.500000", "0.5"},
 		{"long_query_time", "10", "10"},
 		{"transaction_isolation", "read-committed", "READ-COMMITTED"},
-		{"sql_mode", "no_zero_date, STRICT_ALL_TABLES,NO_ZERO_DATE", "STRICT_ALL_TABLES,NO_ZERO_DATE"},
+		{"sql_mode", "no_zero_date, STRICT_ALL_TABLES,NO_ZERO_DATE", "NO_ZERO_DATE,STRICT_ALL_TABLES"},
 		{"sql_mode", "", ""},
+		{"group_concat_max_len", "4294967295", "4294967295"}, // whether that is too much is for the server to say
 		{"collation_server", "utf8mb4_bin", "utf8mb4_bin"},
 	} {
 		s, ok := DBSettingNamed(EngineMariaDB, test.name)
@@ -109,12 +110,13 @@ func TestDBSettingParse(t *testing.T) {
 		}
 	}
 	for name, texts := range map[string][]string{
-		"innodb_buffer_pool_size": {"", "M", "-1M", "1.5G", "1P", "128MB", "100", "134217729", "99999999999999T", "9223372036854775808"},
-		"max_connections":         {"", "x", "9", "100001", "1e3", "50 "},
+		"innodb_buffer_pool_size": {"", "M", "-1M", "1.5G", "1P", "128MB", "99999999999999T", "9223372036854775808"},
+		"max_connections":         {"", "x", "-1", "1e3", "50 ", "9223372036854775808"},
+		"max_binlog_size":         {"1023K"},
 		"slow_query_log":          {"", "yes", "2"},
-		"long_query_time":         {"", "-1", "1e3", "0.1234567", ".5", "NaN", "31536001"},
-		"transaction_isolation":   {"", "SNAPSHOT"},
-		"sql_mode":                {"TRADITIONAL", ",", "NO_ZERO_DATE,"},
+		"long_query_time":         {"", "-1", "1e3", "0.1234567", ".5", "NaN"},
+		"transaction_isolation":   {"", "A B", "A'B", "A,B"},
+		"sql_mode":                {",", "NO_ZERO_DATE,", "A;B"},
 		"collation_server":        {"", "UTF8", "a b", "a'b", strings.Repeat("a", 513)},
 	} {
 		s, _ := DBSettingNamed(EngineMariaDB, name)
@@ -139,14 +141,11 @@ func TestDBSettings(t *testing.T) {
 		if reason, refused := DBSettingRefused(EngineMariaDB, s.Name); refused {
 			t.Errorf("%s is refused too: %s", s.Name, reason)
 		}
-		if !strings.HasSuffix(s.Doc, ".") || s.Range() == "" {
-			t.Errorf("%s: %q, %q", s.Name, s.Doc, s.Range())
+		if !strings.HasSuffix(s.Doc, ".") || s.Allowed() == "" {
+			t.Errorf("%s: %q, %q", s.Name, s.Doc, s.Allowed())
 		}
 		if _, err := s.Parse(s.Default); s.Default != "" && err != nil {
 			t.Errorf("the default of %s: %v", s.Name, err)
-		}
-		if s.Type == DBSettingSize && s.Step > 1 && (s.Min%s.Step != 0 || s.Max%s.Step != 0) {
-			t.Errorf("the bounds of %s are no multiples of %s", s.Name, FormatSize(s.Step))
 		}
 	}
 	if DBSettings("other") != nil {
@@ -184,4 +183,37 @@ func FuzzDBSettingParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestNearest(t *testing.T) {
+	var names []string
+	for _, s := range DBSettings(EngineMariaDB) {
+		names = append(names, s.Name)
+	}
+	for word, want := range map[string]string{
+		"max_conections":  "max_connections",
+		"slow_query_lag":  "slow_query_log",
+		"buffer_pool":     "innodb_buffer_pool_size",
+		"group_concat":    "group_concat_max_len",
+		"innodb_pool":     "innodb_buffer_pool_size",
+		"wait_timeout_ms": "wait_timeout",
+		"":                "back_log",
+	} {
+		got := Nearest(word, names, 3)
+		if len(got) != 3 || got[0] != want {
+			t.Errorf("%q: got %q, want %q first", word, got, want)
+		}
+	}
+	if got := Nearest("x", []string{"a"}, 3); len(got) != 1 {
+		t.Errorf("of one name there are %q", got)
+	}
+}
+
+// All settings that are wrong are told at once.
+func TestDBServerValidateTellsAllSettings(t *testing.T) {
+	s := testDBServer()
+	s.Settings = map[string]string{"max_conections": "1", "slow_query_log": "maybe", "max_binlog_size": "1K", "read_only": "OFF", "wait_timeout": "60"}
+	if v := s.Validate(); len(v) != 4 {
+		t.Errorf("got %d: %v", len(v), v)
+	}
 }

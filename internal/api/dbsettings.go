@@ -23,25 +23,24 @@ const (
 	DBSettingSize DBSettingType = "size"
 	// DBSettingSeconds is a number of seconds with up to six decimals.
 	DBSettingSeconds DBSettingType = "seconds"
-	// DBSettingEnum is one word of a list, DBSettingSet any number of them
-	// with commas between. Case does not matter.
+	// DBSettingEnum is one word of a list that the server has, DBSettingSet any
+	// number of them with commas between. Case does not matter.
 	DBSettingEnum DBSettingType = "enum"
 	DBSettingSet  DBSettingType = "set"
 	// DBSettingName is a name that the engine knows, such as a collation's.
 	DBSettingName DBSettingType = "name"
 )
 
-// DBSetting is one variable of an engine and what it may be.
+// DBSetting is one variable of an engine: its type, and what a change of it
+// costs. The bounds of a number and the words of a list belong to the server:
+// they change from one point release to the next, so they are not kept here. The
+// agent asks the server for them when it checks a configuration.
 type DBSetting struct {
 	Name string
 	Type DBSettingType
-	// Min and Max bound a number, in bytes or seconds where the type says so.
-	Min, Max int64
-	// Step is what a number must be a multiple of; 0 is no such rule. The
-	// engine would round to it in silence.
-	Step int64
-	// Values are the words of an enum or a set, as the engine writes them.
-	Values []string
+	// Min is the least value that this product allows where the server allows
+	// less, in bytes or seconds where the type says so; 0 is the server's own.
+	Min int64
 	// Default is what holds unless the setting is given; empty is the engine's own.
 	Default string
 	// Runtime tells that a running engine takes the change; else it restarts.
@@ -70,22 +69,22 @@ func (s DBSetting) Parse(text string) (string, error) {
 		return parseBool(text)
 	case DBSettingInt:
 		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return "", fmt.Errorf("%q is no whole number; allowed are %s", text, s.Range())
+		if err != nil || n < 0 {
+			return "", fmt.Errorf("%q is not %s", text, s.Allowed())
 		}
 		return s.bounded(text, n)
 	case DBSettingSize:
 		n, err := ParseSize(text)
 		if err != nil {
-			return "", fmt.Errorf("%w; allowed are %s", err, s.Range())
+			return "", err
 		}
 		return s.bounded(text, n)
 	case DBSettingSeconds:
 		return s.parseSeconds(text)
 	case DBSettingEnum:
-		return s.word(text)
+		return word(text)
 	case DBSettingSet:
-		return s.words(text)
+		return words(text)
 	case DBSettingName:
 		if !namePatternOfSetting.MatchString(text) {
 			return "", fmt.Errorf("%q is no name: allowed are lower-case letters, digits and underscores, such as %q", text, "utf8mb4")
@@ -95,38 +94,42 @@ func (s DBSetting) Parse(text string) (string, error) {
 	return "", fmt.Errorf("the setting %s has the unknown type %q", s.Name, s.Type)
 }
 
-// Range tells what values are allowed: "2M to 16T, in steps of 1M".
-func (s DBSetting) Range() string {
+// Allowed says what values a spec may have on any server: "a size, 64M or more".
+func (s DBSetting) Allowed() string {
+	least := ""
+	if s.Min > 0 {
+		least = fmt.Sprintf(", %s or more", s.Format(s.Min))
+	}
 	switch s.Type {
 	case DBSettingBool:
-		return "ON and OFF"
+		return "ON or OFF"
 	case DBSettingInt:
-		return fmt.Sprintf("%d to %d%s", s.Min, s.Max, s.steps(strconv.FormatInt(s.Step, 10)))
+		return "a whole number" + least
 	case DBSettingSize:
-		return fmt.Sprintf("%s to %s%s", FormatSize(s.Min), FormatSize(s.Max), s.steps(FormatSize(s.Step)))
+		return "a size" + least
 	case DBSettingSeconds:
-		return fmt.Sprintf("%d to %d seconds, with up to six decimals", s.Min, s.Max)
-	case DBSettingEnum, DBSettingSet:
-		return list(s.Values)
+		return "seconds, with up to six decimals" + least
+	case DBSettingEnum:
+		return "a word that the server knows"
+	case DBSettingSet:
+		return "words that the server knows, with commas between"
 	case DBSettingName:
-		return "names that the engine knows"
+		return "a name that the server knows"
 	}
 	return ""
 }
 
-func (s DBSetting) steps(size string) string {
-	if s.Step <= 1 {
-		return ""
+// Format writes a number as a user would: a size with a suffix.
+func (s DBSetting) Format(n int64) string {
+	if s.Type == DBSettingSize {
+		return FormatSize(n)
 	}
-	return ", in steps of " + size
+	return strconv.FormatInt(n, 10)
 }
 
 func (s DBSetting) bounded(text string, n int64) (string, error) {
-	if n < s.Min || n > s.Max {
-		return "", fmt.Errorf("%q is out of range; allowed are %s", text, s.Range())
-	}
-	if s.Step > 1 && n%s.Step != 0 {
-		return "", fmt.Errorf("%q would be rounded by the engine; allowed are %s", text, s.Range())
+	if n < s.Min {
+		return "", fmt.Errorf("%q is too small: it has to be %s", text, s.Allowed())
 	}
 	return strconv.FormatInt(n, 10), nil
 }
@@ -134,39 +137,39 @@ func (s DBSetting) bounded(text string, n int64) (string, error) {
 var secondsPattern = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,6})?$`)
 
 func (s DBSetting) parseSeconds(text string) (string, error) {
-	if !secondsPattern.MatchString(text) {
-		return "", fmt.Errorf("%q is no number of seconds; allowed are %s", text, s.Range())
-	}
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n < float64(s.Min) || n > float64(s.Max) {
-		return "", fmt.Errorf("%q is out of range; allowed are %s", text, s.Range())
+	if err != nil || !secondsPattern.MatchString(text) {
+		return "", fmt.Errorf("%q is not a number of %s, such as %q", text, s.Allowed(), "0.5")
 	}
 	return strconv.FormatFloat(n, 'f', -1, 64), nil
 }
 
-func (s DBSetting) word(text string) (string, error) {
-	for _, value := range s.Values {
-		if strings.EqualFold(value, text) {
-			return value, nil
-		}
+var wordPatternOfSetting = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+
+// word returns a word in capitals, as engines list their words. Whether the
+// server knows it is for the server to say.
+func word(text string) (string, error) {
+	if !wordPatternOfSetting.MatchString(text) {
+		return "", fmt.Errorf("%q is not a word: allowed are letters, digits, dashes and underscores, such as %q", text, "READ-COMMITTED")
 	}
-	return "", fmt.Errorf("%q is unknown; allowed are: %s", text, list(s.Values))
+	return strings.ToUpper(text), nil
 }
 
-// words returns the words of a set in the order of the table.
-func (s DBSetting) words(text string) (string, error) {
+// words returns the words of a set, each once and sorted: their order means nothing.
+func words(text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	given := map[string]bool{}
+	var all []string
 	for part := range strings.SplitSeq(text, ",") {
-		word, err := s.word(strings.TrimSpace(part))
+		one, err := word(strings.TrimSpace(part))
 		if err != nil {
 			return "", err
 		}
-		given[word] = true
+		all = append(all, one)
 	}
-	return strings.Join(slices.DeleteFunc(slices.Clone(s.Values), func(v string) bool { return !given[v] }), ","), nil
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ","), nil
 }
 
 func parseBool(text string) (string, error) {

@@ -2,21 +2,12 @@ package api
 
 import "slices"
 
-// Sizes for the tables below.
-const (
-	kib = int64(1) << 10
-	mib = int64(1) << 20
-	gib = int64(1) << 30
-	tib = int64(1) << 40
-)
-
-// maxSeconds is a year: the bound of MariaDB's own timeouts.
-const maxSeconds = 31536000
+// mib is the unit of the sizes below.
+const mib = int64(1) << 20
 
 // DBSettings returns the variables of an engine that may be given, by name;
-// nil for an engine that is unknown. MariaDB's are those of 11.8, with its own
-// bounds from information_schema.SYSTEM_VARIABLES where none stricter makes
-// sense; a test on a machine compares them with the server.
+// nil for an engine that is unknown. MariaDB's are those of 11.8; a test on a
+// machine compares them with the server.
 func DBSettings(engine DBEngine) []DBSetting {
 	if engine != EngineMariaDB {
 		return nil
@@ -41,12 +32,12 @@ func DBSettingNamed(engine DBEngine, name string) (DBSetting, bool) {
 	return DBSetting{}, false
 }
 
-func runtimeInt(name string, low, high int64, doc string) DBSetting {
-	return DBSetting{Name: name, Type: DBSettingInt, Min: low, Max: high, Runtime: true, Doc: doc}
+func runtimeInt(name, doc string) DBSetting {
+	return DBSetting{Name: name, Type: DBSettingInt, Runtime: true, Doc: doc}
 }
 
-func runtimeSize(name string, low, high, step int64, doc string) DBSetting {
-	return DBSetting{Name: name, Type: DBSettingSize, Min: low, Max: high, Step: step, Runtime: true, Doc: doc}
+func runtimeSize(name, doc string) DBSetting {
+	return DBSetting{Name: name, Type: DBSettingSize, Runtime: true, Doc: doc}
 }
 
 func runtimeBool(name, doc string) DBSetting {
@@ -54,7 +45,7 @@ func runtimeBool(name, doc string) DBSetting {
 }
 
 func runtimeSeconds(name, doc string) DBSetting {
-	return DBSetting{Name: name, Type: DBSettingSeconds, Max: maxSeconds, Runtime: true, Doc: doc}
+	return DBSetting{Name: name, Type: DBSettingSeconds, Runtime: true, Doc: doc}
 }
 
 // atStart makes a setting one that needs a restart.
@@ -72,62 +63,62 @@ func computed(s DBSetting) DBSetting {
 
 func mariadbConnections() []DBSetting {
 	return []DBSetting{
-		runtimeInt("max_connections", 10, 100000, "How many clients may be connected at once."),
+		runtimeInt("max_connections", "How many clients may be connected at once."),
 		// A server that was started without a limit takes none while it runs.
-		atStart(runtimeInt("max_user_connections", 0, 100000, "How many connections one account may have at once; 0 is no limit.")),
-		runtimeInt("max_connect_errors", 1, 4294967295, "After how many broken handshakes in a row a host is turned away."),
-		runtimeInt("max_prepared_stmt_count", 0, 4194304, "How many prepared statements all clients may hold together."),
-		computed(runtimeInt("thread_cache_size", 0, 16384, "How many threads wait for the next client.")),
-		atStart(runtimeInt("back_log", 1, 65535, "How many connections may wait to be accepted.")),
-		runtimeInt("connect_timeout", 2, maxSeconds, "Seconds that a handshake may take."),
-		runtimeInt("net_read_timeout", 1, maxSeconds, "Seconds to wait for more of what a client is sending."),
-		runtimeInt("net_write_timeout", 1, maxSeconds, "Seconds to wait for a client to take more of a result."),
-		runtimeInt("wait_timeout", 1, maxSeconds, "Seconds after which an idle connection of a program is closed; for new connections."),
-		runtimeInt("interactive_timeout", 1, maxSeconds, "Seconds after which an idle connection of a person is closed; for new connections."),
-		runtimeInt("idle_transaction_timeout", 0, maxSeconds, "Seconds after which a connection that is idle in a transaction is closed; 0 is never."),
+		atStart(runtimeInt("max_user_connections", "How many connections one account may have at once; 0 is no limit.")),
+		runtimeInt("max_connect_errors", "After how many broken handshakes in a row a host is turned away."),
+		runtimeInt("max_prepared_stmt_count", "How many prepared statements all clients may hold together."),
+		computed(runtimeInt("thread_cache_size", "How many threads wait for the next client.")),
+		atStart(runtimeInt("back_log", "How many connections may wait to be accepted.")),
+		runtimeInt("connect_timeout", "Seconds that a handshake may take."),
+		runtimeInt("net_read_timeout", "Seconds to wait for more of what a client is sending."),
+		runtimeInt("net_write_timeout", "Seconds to wait for a client to take more of a result."),
+		runtimeInt("wait_timeout", "Seconds after which an idle connection of a program is closed; for new connections."),
+		runtimeInt("interactive_timeout", "Seconds after which an idle connection of a person is closed; for new connections."),
+		runtimeInt("idle_transaction_timeout", "Seconds after which a connection that is idle in a transaction is closed; 0 is never."),
 	}
 }
 
 func mariadbMemory() []DBSetting {
 	return []DBSetting{
-		runtimeSize("max_allowed_packet", kib, gib, kib, "The longest row or statement; for new connections. The same on every member."),
-		runtimeSize("tmp_table_size", 0, tib, 16*kib, "How large a temporary table may grow in memory."),
-		runtimeSize("max_heap_table_size", 16*kib, tib, 16*kib, "How large a table of the engine MEMORY may grow."),
-		runtimeSize("sort_buffer_size", kib, 4*gib, kib, "Memory of one sort."),
-		runtimeSize("join_buffer_size", 128, 4*gib, 128, "Memory of one join without an index."),
-		runtimeSize("read_buffer_size", 8*kib, gib, 4*kib, "Memory of one sequential read."),
-		runtimeSize("read_rnd_buffer_size", kib, gib, kib, "Memory of one read in sorted order."),
-		runtimeSize("key_buffer_size", 0, tib, 4*kib, "Memory for the indexes of MyISAM tables."),
-		runtimeSize("binlog_cache_size", 4*kib, gib, 4*kib, "Memory of one transaction's part of the binary log."),
-		runtimeInt("table_open_cache", 10, 1048576, "How many tables all clients may hold open together."),
-		runtimeInt("table_definition_cache", 400, 2097152, "How many table definitions are kept."),
-		atStart(runtimeSize("aria_pagecache_buffer_size", 128*kib, tib, kib, "Memory for Aria tables, which temporary tables on disk are.")),
+		runtimeSize("max_allowed_packet", "The longest row or statement; for new connections. The same on every member."),
+		runtimeSize("tmp_table_size", "How large a temporary table may grow in memory."),
+		runtimeSize("max_heap_table_size", "How large a table of the engine MEMORY may grow."),
+		runtimeSize("sort_buffer_size", "Memory of one sort."),
+		runtimeSize("join_buffer_size", "Memory of one join without an index."),
+		runtimeSize("read_buffer_size", "Memory of one sequential read."),
+		runtimeSize("read_rnd_buffer_size", "Memory of one read in sorted order."),
+		runtimeSize("key_buffer_size", "Memory for the indexes of MyISAM tables."),
+		runtimeSize("binlog_cache_size", "Memory of one transaction's part of the binary log."),
+		runtimeInt("table_open_cache", "How many tables all clients may hold open together."),
+		runtimeInt("table_definition_cache", "How many table definitions are kept."),
+		atStart(runtimeSize("aria_pagecache_buffer_size", "Memory for Aria tables, which temporary tables on disk are.")),
 		atStart(runtimeBool("performance_schema", "Whether the server measures itself in detail, at a cost of memory.")),
 	}
 }
 
 func mariadbInnoDB() []DBSetting {
 	return []DBSetting{
-		atStart(runtimeSize("innodb_buffer_pool_size", 8*mib, 16*tib, mib, "Memory for data and indexes: the setting that matters most.")),
-		runtimeSize("innodb_log_file_size", 4*mib, 512*gib, mib, "Size of the redo log; larger is faster writing and slower recovery."),
-		atStart(runtimeSize("innodb_log_buffer_size", 2*mib, gib, mib, "Memory for the redo log of transactions under way.")),
-		runtimeInt("innodb_io_capacity", 100, 1000000, "How many writes a second the disk takes in the background."),
-		computed(runtimeInt("innodb_io_capacity_max", 100, 2000000, "How many it takes when it has to.")),
-		runtimeInt("innodb_read_io_threads", 1, 64, "How many threads read."),
-		runtimeInt("innodb_write_io_threads", 2, 64, "How many threads write."),
-		runtimeInt("innodb_purge_threads", 1, 32, "How many threads remove old row versions."),
-		runtimeInt("innodb_lock_wait_timeout", 0, 100000000, "Seconds that a statement waits for a row lock."),
+		atStart(runtimeSize("innodb_buffer_pool_size", "Memory for data and indexes: the setting that matters most.")),
+		runtimeSize("innodb_log_file_size", "Size of the redo log; larger is faster writing and slower recovery."),
+		atStart(runtimeSize("innodb_log_buffer_size", "Memory for the redo log of transactions under way.")),
+		runtimeInt("innodb_io_capacity", "How many writes a second the disk takes in the background."),
+		computed(runtimeInt("innodb_io_capacity_max", "How many it takes when it has to.")),
+		runtimeInt("innodb_read_io_threads", "How many threads read."),
+		runtimeInt("innodb_write_io_threads", "How many threads write."),
+		runtimeInt("innodb_purge_threads", "How many threads remove old row versions."),
+		runtimeInt("innodb_lock_wait_timeout", "Seconds that a statement waits for a row lock."),
 		runtimeBool("innodb_deadlock_detect", "Whether deadlocks are looked for, or left to the timeout."),
 		runtimeBool("innodb_print_all_deadlocks", "Whether each deadlock is written to the log."),
 		runtimeBool("innodb_adaptive_hash_index", "Whether InnoDB builds hash indexes by itself."),
 		runtimeBool("innodb_snapshot_isolation", "Whether a transaction that meets a newer version of a row fails, as REPEATABLE-READ promises."),
 		runtimeBool("innodb_strict_mode", "Whether questionable table options are errors."),
 		runtimeBool("innodb_stats_on_metadata", "Whether looking at metadata renews statistics."),
-		runtimeInt("innodb_stats_persistent_sample_pages", 1, 1000000, "How many pages an index's statistics are taken from."),
+		runtimeInt("innodb_stats_persistent_sample_pages", "How many pages an index's statistics are taken from."),
 		atStart(runtimeBool("innodb_rollback_on_timeout", "Whether a lock timeout undoes the transaction, not the statement alone.")),
-		atStart(runtimeInt("innodb_autoinc_lock_mode", 0, 2, "How AUTO_INCREMENT values are handed out: 0 traditional, 1 consecutive, 2 interleaved.")),
-		atStart(runtimeInt("innodb_ft_min_token_size", 1, 16, "The shortest word in a full-text index of InnoDB.")),
-		atStart(runtimeInt("ft_min_word_len", 1, 84, "The shortest word in a full-text index of MyISAM and Aria.")),
+		atStart(runtimeInt("innodb_autoinc_lock_mode", "How AUTO_INCREMENT values are handed out: 0 traditional, 1 consecutive, 2 interleaved.")),
+		atStart(runtimeInt("innodb_ft_min_token_size", "The shortest word in a full-text index of InnoDB.")),
+		atStart(runtimeInt("ft_min_word_len", "The shortest word in a full-text index of MyISAM and Aria.")),
 	}
 }
 
@@ -135,24 +126,16 @@ func mariadbSQL() []DBSetting {
 	return []DBSetting{
 		{
 			Name: "sql_mode", Type: DBSettingSet, Runtime: true,
-			Values: []string{
-				"REAL_AS_FLOAT", "PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "IGNORE_BAD_TABLE_OPTIONS", "ONLY_FULL_GROUP_BY",
-				"NO_UNSIGNED_SUBTRACTION", "NO_DIR_IN_CREATE", "NO_AUTO_VALUE_ON_ZERO", "NO_BACKSLASH_ESCAPES", "STRICT_TRANS_TABLES",
-				"STRICT_ALL_TABLES", "NO_ZERO_IN_DATE", "NO_ZERO_DATE", "ALLOW_INVALID_DATES", "ERROR_FOR_DIVISION_BY_ZERO",
-				"NO_AUTO_CREATE_USER", "HIGH_NOT_PRECEDENCE", "NO_ENGINE_SUBSTITUTION", "PAD_CHAR_TO_FULL_LENGTH",
-				"EMPTY_STRING_IS_NULL", "SIMULTANEOUS_ASSIGNMENT", "TIME_ROUND_FRACTIONAL",
-			},
-			Doc: "How strict SQL is, as a list of modes; for new connections. Combined modes such as TRADITIONAL are written out.",
+			Doc: "How strict SQL is, as a list of modes; for new connections. Write a combined mode such as TRADITIONAL as the modes it stands for.",
 		},
 		{
 			Name: "transaction_isolation", Type: DBSettingEnum, Runtime: true,
-			Values: []string{"READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"},
-			Doc:    "What a transaction sees of others, unless it asks for something else; for new connections.",
+			Doc: "What a transaction sees of others, unless it asks for something else; for new connections.",
 		},
 		{Name: "character_set_server", Type: DBSettingName, Doc: "The character set of new databases."},
 		{Name: "collation_server", Type: DBSettingName, Doc: "The collation of new databases."},
-		runtimeInt("group_concat_max_len", 4, 4294967295, "The longest result of GROUP_CONCAT, in bytes."),
-		runtimeInt("lock_wait_timeout", 0, maxSeconds, "Seconds that a statement waits for a table's metadata lock."),
+		runtimeInt("group_concat_max_len", "The longest result of GROUP_CONCAT, in bytes."),
+		runtimeInt("lock_wait_timeout", "Seconds that a statement waits for a table's metadata lock."),
 		runtimeSeconds("max_statement_time", "Seconds after which a statement is ended; 0 is never."),
 		runtimeBool("explicit_defaults_for_timestamp", "Whether TIMESTAMP columns are like all others."),
 		runtimeBool("local_infile", "Whether clients may load files of their own with LOAD DATA LOCAL."),
@@ -164,23 +147,23 @@ func mariadbLogs() []DBSetting {
 	return []DBSetting{
 		runtimeBool("slow_query_log", "Whether slow statements are written to /var/log/foobar-db-NAME/slow.log, which nothing rotates."),
 		runtimeSeconds("long_query_time", "From how many seconds on a statement is slow."),
-		runtimeInt("log_slow_min_examined_row_limit", 0, 4294967295, "How many rows a slow statement must have read to be logged."),
+		runtimeInt("log_slow_min_examined_row_limit", "How many rows a slow statement must have read to be logged."),
 		runtimeBool("log_queries_not_using_indexes", "Whether statements without an index count as slow."),
-		runtimeInt("log_warnings", 0, 9, "How much the server tells the journal."),
+		runtimeInt("log_warnings", "How much the server tells the journal."),
 		{
-			Name: "binlog_row_image", Type: DBSettingEnum, Runtime: true, Values: []string{"MINIMAL", "NOBLOB", "FULL", "FULL_NODUP"},
+			Name: "binlog_row_image", Type: DBSettingEnum, Runtime: true,
 			Doc: "How much of a changed row the binary log holds.",
 		},
 		{
-			Name: "binlog_expire_logs_seconds", Type: DBSettingInt, Min: 3600, Max: 8553600, Default: "604800", Runtime: true,
+			Name: "binlog_expire_logs_seconds", Type: DBSettingInt, Min: 3600, Default: "604800", Runtime: true,
 			Doc: "Seconds after which binary logs are removed: longer than a member may be away plus the time of seeding it.",
 		},
 		{
-			Name: "max_binlog_total_size", Type: DBSettingSize, Min: 64 * mib, Max: 16 * tib, Step: 4 * kib, Default: "8G", Runtime: true,
+			Name: "max_binlog_total_size", Type: DBSettingSize, Min: 64 * mib, Default: "8G", Runtime: true,
 			Doc: "Room that binary logs may take before the oldest are removed; at least twice max_binlog_size makes sense.",
 		},
 		{
-			Name: "max_binlog_size", Type: DBSettingSize, Min: mib, Max: gib, Step: 4 * kib, Default: "256M", Runtime: true,
+			Name: "max_binlog_size", Type: DBSettingSize, Min: mib, Default: "256M", Runtime: true,
 			Doc: "The size at which the next binary log begins.",
 		},
 	}

@@ -34,6 +34,9 @@ const (
 	// maxOutput bounds what is read of its output, in bytes; beyond it the
 	// checker is stopped.
 	maxOutput = 256 << 10
+	// maxResults is maxOutput for results that are kept apart. MariaDB prints
+	// 200 KiB of them.
+	maxResults = 1 << 20
 	// maxWork bounds what it may write, in bytes.
 	maxWork = 16 << 20
 )
@@ -69,8 +72,9 @@ type Check struct {
 	// Listens lets it bind the machine's addresses and low ports. Without it
 	// it has no network.
 	Listens bool
-	// ErrorsOnly leaves its standard output out of the output.
-	ErrorsOnly bool
+	// Results, if it is not nil, gets its standard output, which is then no part
+	// of the output.
+	Results *strings.Builder
 }
 
 // Refusal is the error of a checker that ended by itself and did not accept
@@ -102,9 +106,11 @@ func Run(ctx context.Context, c Check) (output string, err error) {
 		return cmd.Process.Kill()
 	}
 	cmd.WaitDelay = maxTime
-	cmd.Stderr = printed
-	if !c.ErrorsOnly {
-		cmd.Stdout = printed
+	cmd.Stdout, cmd.Stderr = printed, printed
+	results := &bounded{left: maxResults, full: cancel}
+	if c.Results != nil {
+		cmd.Stdout = results
+		defer func() { c.Results.WriteString(results.String()) }()
 	}
 	err = cmd.Run()
 	return printed.String(), c.outcome(ctx, limited, err, printed.String())

@@ -2,16 +2,13 @@ package dbserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -19,58 +16,43 @@ import (
 // maxDetail bounds the engine's message in a violation, in bytes.
 const maxDetail = 400
 
-// Check has MariaDB read the staged configuration and nft the staged packet
-// filter. A warning about a setting is an error too: what the server would
-// change in silence is not what was asked for.
+// Check has MariaDB read the staged configuration, and refuses what it would not
+// take as it is given: MariaDB itself changes most values that are out of its
+// bounds and only warns, or not even that. All that is wrong is told at once.
 func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	spec, err := specOf(staged.Version.Spec)
 	if err != nil {
 		return err
 	}
-	if err := k.listens(spec); err != nil {
+	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: "The database server cannot run like this"}
+	if problem.Violations, err = k.listens(spec); err != nil {
 		return err
 	}
-	p := PathsOf(staged.Name)
-	config, err := os.ReadFile(staged.Path(p.Config))
-	if err != nil {
-		return fmt.Errorf("read the staged configuration: %w", err)
+	if err := k.checkSettings(ctx, staged, spec, problem); err != nil {
+		return err
 	}
-	output, err := k.check(ctx, config)
-	if _, refused := errors.AsType[*checker.Refusal](err); err != nil && !refused {
-		return fmt.Errorf("check the configuration with mariadbd --help: %w", err)
+	if len(problem.Violations) > 0 || problem.Detail != "" {
+		return problem
 	}
-	messages := parseMessages(output)
-	if err == nil {
-		messages = slices.DeleteFunc(messages, func(m message) bool { return len(m.pointers(spec)) == 0 })
-	}
-	if err == nil && len(messages) == 0 {
-		return nil
-	}
-	return refusal("MariaDB refuses the configuration", messages, spec)
+	return nil
 }
 
 // listens sees that the machine has the addresses to listen on. MariaDB would
 // not: the image lets programs bind addresses that are still to come.
-func (k *Kind) listens(spec api.DBServer) error {
+func (k *Kind) listens(spec api.DBServer) (api.Violations, error) {
 	addresses, err := k.addresses()
 	if err != nil {
-		return fmt.Errorf("list the machine's addresses: %w", err)
+		return nil, fmt.Errorf("list the machine's addresses: %w", err)
 	}
-	problem := &api.Problem{Type: api.ProblemEngineRefused, Title: "The database server cannot listen"}
+	var found api.Violations
 	for i, text := range spec.ListenAddresses {
 		address, err := netip.ParseAddr(text)
 		if err != nil || address.IsLoopback() || slices.Contains(addresses, address) {
 			continue // "*", or there
 		}
-		problem.Violations = append(problem.Violations, api.Violation{
-			Pointer: api.Pointer("/listen_addresses").At(i),
-			Detail:  fmt.Sprintf("%s is no address of this machine, which has %v", address, addresses),
-		})
+		found.Add(api.Pointer("/listen_addresses").At(i), "%s is not an address of this machine, which has %v", address, addresses)
 	}
-	if len(problem.Violations) > 0 {
-		return problem
-	}
-	return nil
+	return found, nil
 }
 
 // machineAddresses returns the machine's own addresses but those of loopback.
@@ -89,19 +71,8 @@ func machineAddresses() ([]netip.Addr, error) {
 	return found, nil
 }
 
-// runChecker has MariaDB read a configuration as it would at its start, and
-// print what it makes of it; it opens no data. Its directories are not there
-// in its sandbox, so it is told others. Its standard error is the output.
-func runChecker(ctx context.Context, config []byte) (string, error) {
-	return checker.Run(ctx, checker.Check{
-		Program: program,
-		Args: []string{
-			"--defaults-file=" + checker.ConfigPath, "--datadir=" + checker.WorkDir, "--tmpdir=" + checker.WorkDir,
-			"--secure-file-priv=" + checker.WorkDir, "--help", "--verbose",
-		},
-		Account: account, Config: config, Reads: []string{"/usr/share/mariadb"}, ErrorsOnly: true,
-	})
-}
+// levelError is the level of what MariaDB does not start with.
+const levelError = "ERROR"
 
 // message is one line that MariaDB wrote.
 type message struct {
@@ -156,12 +127,12 @@ var wordPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_-]*`)
 func (m message) pointers(spec api.DBServer) []api.Pointer {
 	var found []api.Pointer
 	for _, word := range wordPattern.FindAllString(m.text, -1) {
-		name := strings.ReplaceAll(strings.ToLower(word), "-", "_")
+		name := settingName(word)
 		if _, ok := spec.Settings[name]; ok {
 			found = append(found, api.Pointer("/settings").At(name))
 		}
 	}
-	if len(found) == 0 && m.level == "ERROR" {
+	if len(found) == 0 && m.level == levelError {
 		text := strings.ToLower(m.text)
 		for _, hint := range hints() {
 			steps := hint.pointer.Steps()
@@ -185,7 +156,7 @@ func refusal(title string, messages []message, spec api.DBServer) *api.Problem {
 		for _, p := range places {
 			problem.Violations = append(problem.Violations, api.Violation{Pointer: p, Detail: shorten(m.text)})
 		}
-		if len(places) == 0 && m.level == "ERROR" && m.text != "Aborting" {
+		if len(places) == 0 && m.level == levelError && m.text != "Aborting" {
 			elsewhere = append(elsewhere, m.text)
 		}
 	}

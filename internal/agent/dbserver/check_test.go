@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -28,6 +27,7 @@ func TestCheck(t *testing.T) {
 	for name, test := range map[string]struct {
 		spec    api.DBServer
 		output  string
+		adopted map[string]string
 		refused bool
 		pointer api.Pointer
 		says    string
@@ -35,9 +35,13 @@ func TestCheck(t *testing.T) {
 		"nothing to say":                         {spec: plain()},
 		"its own limits":                         {spec: set("max_connections", "100000"), output: "2026-11-22  8:58:02 0 [Warning] Changed limits: max_open_files: 20000  max_connections: 16770 (was 100000)  table_cache: 200 (was 2000)\n"},
 		"a warning about nothing that was given": {spec: plain(), output: "2026-11-22  8:58:02 0 [Warning] 'innodb_flush_method' is deprecated\n"},
-		"a warning about a setting": {
+		"a warning about a setting that is taken as it is": {
+			spec: set("back_log", "80"), output: "2026-11-22  8:58:02 0 [Warning] '--back-log' is deprecated and will be removed in a future release.\n",
+			adopted: map[string]string{"back_log": "80"},
+		},
+		"a setting that is changed": {
 			spec: set("back_log", "5"), output: "2026-11-22  8:58:02 0 [Warning] option 'back-log': value 5 adjusted to 7\n",
-			pointer: "/settings/back_log", says: "adjusted",
+			adopted: map[string]string{"back_log": "7"}, pointer: "/settings/back_log", says: "would use 7 instead of 5. Write 7",
 		},
 		"a value that is refused": {
 			spec: set("sql_mode", "NO_ZERO_DATE"), refused: true,
@@ -59,11 +63,12 @@ func TestCheck(t *testing.T) {
 		"no address of the machine needed": {spec: alone()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, verdict := newFake(t, plain()), error(nil)
-			if test.refused {
-				verdict = &checker.Refusal{Status: 1}
+			f := newFake(t, plain())
+			runs := 0
+			f.check = func(context.Context, []byte, ...string) (verdict, error) {
+				runs++
+				return verdict{refused: test.refused && runs == 1, output: test.output, adopted: test.adopted}, nil
 			}
-			f.check = func(context.Context, []byte) (string, error) { return test.output, verdict }
 			err := f.Check(t.Context(), stage(t, test.spec))
 			if test.says == "" {
 				if err != nil {
@@ -75,7 +80,9 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	f := newFake(t, plain())
-	f.check = func(context.Context, []byte) (string, error) { return "", errors.New("no such file") }
+	f.check = func(context.Context, []byte, ...string) (verdict, error) {
+		return verdict{}, errors.New("no such file")
+	}
 	if err := f.Check(t.Context(), stage(t, plain())); err == nil || api.IsProblem(err, api.ProblemEngineRefused) {
 		t.Errorf("a checker that is not there: %v", err)
 	}

@@ -27,9 +27,11 @@ type fake struct {
 	variables      map[string]shown
 	// defaults are the engine's own values; bent are those that it makes of others.
 	defaults, bent map[string]string
-	calls          []string
-	journalLines   []string
-	startErr       error
+	// running is the release that runs, if it matters.
+	running      *release
+	calls        []string
+	journalLines []string
+	startErr     error
 }
 
 // newFake returns a machine on which spec is applied and runs, open to writes.
@@ -44,7 +46,7 @@ func newFake(t *testing.T, spec api.DBServer) *fake {
 	f.machine = machine{
 		root:      root,
 		addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil },
-		check:     func(context.Context, []byte) (string, error) { return "", nil },
+		check:     func(context.Context, []byte, ...string) (verdict, error) { return verdict{}, nil },
 		initialise: func(_ context.Context, p Paths) error {
 			f.calls = append(f.calls, "initialise")
 			return os.MkdirAll(root+p.Data, 0o700)
@@ -151,6 +153,13 @@ func (f *fake) Show(context.Context) (map[string]shown, status, error) {
 		return nil, status{}, errors.New("connection refused")
 	}
 	return maps.Clone(f.variables), status{version: "11.8.6-MariaDB", fenced: f.variables["read_only"].value == "ON", connections: 3}, nil
+}
+
+func (f *fake) Bounds(context.Context) (map[string]bounds, string, error) {
+	if f.running == nil {
+		return nil, "", errors.New("connection refused")
+	}
+	return f.running.known, f.running.version + "-MariaDB-deb13u1", nil
 }
 
 func (f *fake) Set(_ context.Context, name, literal string) error {

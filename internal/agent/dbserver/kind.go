@@ -61,9 +61,8 @@ type Kind struct {
 type machine struct {
 	// root is the directory below which files are looked at, "" but in tests.
 	root string
-	// check runs the engine's own checker on a configuration and returns what
-	// it said; it fails with a [checker.Refusal] if the checker refused.
-	check func(ctx context.Context, config []byte) (string, error)
+	// check runs the engine's own checker on a configuration, with options that override it.
+	check func(ctx context.Context, config []byte, options ...string) (verdict, error)
 	// initialise makes an empty database in a data directory that does not
 	// exist yet; whenever it fails or is killed there is none afterwards.
 	initialise func(ctx context.Context, p Paths) error

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -253,37 +254,110 @@ func TestLabKeepsOthersOut(t *testing.T) {
 	}
 }
 
-// The table of settings is what the server says of itself.
+// served is what the server says of a variable.
+type served struct {
+	readOnly, kind, low, high, step string
+}
+
+func (s *stand) served(name string) served {
+	s.Helper()
+	var v served
+	err := superuser(at.Socket, func(db *sql.DB) error {
+		return db.QueryRowContext(s.Context(), `SELECT READ_ONLY, VARIABLE_TYPE, COALESCE(NUMERIC_MIN_VALUE, ''), COALESCE(NUMERIC_MAX_VALUE, ''), COALESCE(NUMERIC_BLOCK_SIZE, '')
+			FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = ?`, name).Scan(&v.readOnly, &v.kind, &v.low, &v.high, &v.step)
+	})
+	if err != nil {
+		s.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
+
+// The table of settings is what the server says of itself, but for its bounds:
+// those are nowhere but in the server, and checked against it by plans.
 func TestLabSettings(t *testing.T) {
 	s := newStand(t)
 	s.apply(small())
+	above, below := small(), small()
+	above.Settings, below.Settings = map[string]string{}, map[string]string{}
 	for _, setting := range api.DBSettings(api.EngineMariaDB) {
-		t.Run(setting.Name, func(t *testing.T) {
-			var fixed, values, low, high sql.NullString
-			err := superuser(at.Socket, func(db *sql.DB) error {
-				return db.QueryRowContext(t.Context(), `SELECT READ_ONLY, ENUM_VALUE_LIST, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE
-					FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = ?`, setting.Name).Scan(&fixed, &values, &low, &high)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if setting.Runtime && fixed.String == "YES" {
-				t.Error("it cannot change at run time")
-			}
-			for _, word := range setting.Values {
-				if !slices.Contains(strings.Split(values.String, ","), word) {
-					t.Errorf("the server does not know %q", word)
-				}
-			}
-			if setting.Type == api.DBSettingInt || setting.Type == api.DBSettingSize {
-				least, _ := strconv.ParseInt(low.String, 10, 64)
-				most, err := strconv.ParseUint(high.String, 10, 64)
-				if setting.Min < least || err != nil || uint64(setting.Max) > most {
-					t.Errorf("%s is allowed; the server has %s to %s", setting.Range(), low.String, high.String)
-				}
-			}
-		})
+		now := s.served(setting.Name)
+		if setting.Runtime && now.readOnly == "YES" {
+			t.Errorf("%s cannot change at run time", setting.Name)
+		}
+		numeric := setting.Type == api.DBSettingInt || setting.Type == api.DBSettingSize
+		if kinds := kindsOf(setting.Type); !slices.Contains(kinds, now.kind) {
+			t.Errorf("%s is a %s, not one of %v", setting.Name, now.kind, kinds)
+		}
+		if high, err := strconv.ParseInt(now.high, 10, 64); numeric && err == nil && high < 1<<62 {
+			above.Settings[setting.Name] = strconv.FormatInt(high+1, 10)
+		}
+		if low, err := strconv.ParseInt(now.low, 10, 64); numeric && err == nil && low > max(setting.Min, 1) {
+			below.Settings[setting.Name] = strconv.FormatInt(low-1, 10)
+		}
 	}
+	above.Settings["transaction_isolation"], above.Settings["sql_mode"] = "NEVER", "NONSENSE"
+	above.Settings["max_allowed_packet"] = "1073741825" // which the server rounds in silence
+	if len(above.Settings) < 10 || len(below.Settings) < 10 {
+		t.Fatalf("the server has too few bounds: %v and %v", above.Settings, below.Settings)
+	}
+	refused := func() {
+		t.Helper()
+		for _, spec := range []api.DBServer{above, below} {
+			_, err := s.runner.Plan(t.Context(), id, s.base(), api.Write{Spec: api.Encode(spec)})
+			var told []string
+			for _, v := range api.AsProblem(err).Violations {
+				told = append(told, v.Pointer.Steps()[1])
+				if !strings.Contains(v.Detail, "MariaDB "+strings.SplitN(s.version, "-", 2)[0]) || !strings.Contains(v.Detail, "allows ") {
+					t.Errorf("%s: %s", v.Pointer, v.Detail)
+				}
+			}
+			slices.Sort(told)
+			want := slices.Sorted(maps.Keys(spec.Settings))
+			if !slices.Equal(told, want) {
+				t.Errorf("refused were\n%v, want\n%v\n%v", told, want, err)
+			}
+		}
+	}
+	s.version = s.query("SELECT VERSION()")
+	refused()
+
+	// A server that is stopped is asked by what is installed.
+	if err := s.units.Stop(t.Context(), at.Unit); err != nil {
+		t.Fatal(err)
+	}
+	refused()
+	if err := s.units.Start(t.Context(), at.Unit); err != nil {
+		t.Fatal(err)
+	}
+
+	// The apply refuses as the plan does, and leaves all as it was.
+	before, pid := s.base(), s.pid()
+	op := s.try(above)
+	if op.State != api.OperationFailed || len(op.Problem.Violations) < 10 || s.base() != before || s.pid() != pid {
+		t.Errorf("the apply ended as %s: %v", op.State, op.Problem)
+	}
+	if c := s.get(); string(c.Observed) != string(c.Spec) || len(c.Drift) > 0 {
+		t.Errorf("the refused apply left %v", c.Drift)
+	}
+}
+
+// kindsOf returns what the server calls the variables of a type.
+func kindsOf(t api.DBSettingType) []string {
+	switch t {
+	case api.DBSettingBool:
+		return []string{"BOOLEAN"}
+	case api.DBSettingInt, api.DBSettingSize:
+		return []string{"INT", "INT UNSIGNED", "BIGINT", "BIGINT UNSIGNED"}
+	case api.DBSettingSeconds:
+		return []string{"DOUBLE"}
+	case api.DBSettingEnum:
+		return []string{"ENUM"}
+	case api.DBSettingSet:
+		return []string{"SET"}
+	case api.DBSettingName:
+		return []string{"VARCHAR", "ENUM"}
+	}
+	return nil
 }
 
 // What takes a setting back at run time is what a start without it makes. The

@@ -150,6 +150,8 @@ type stand struct {
 	units  *systemd.Manager
 	leaves func(string) string
 	serial int
+	// version is the server's, once somebody has asked.
+	version string
 }
 
 func newStand(t *testing.T) *stand {

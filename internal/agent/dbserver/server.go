@@ -26,6 +26,8 @@ const (
 type server interface {
 	// Show returns its variables and what it does now.
 	Show(ctx context.Context) (map[string]shown, status, error)
+	// Bounds returns what it allows of each variable, and its version.
+	Bounds(ctx context.Context) (all map[string]bounds, version string, err error)
 	// Set gives a variable a value for all connections; name and literal are
 	// SQL of the kind's own making.
 	Set(ctx context.Context, name, literal string) error
@@ -95,6 +97,29 @@ func readVariables(ctx context.Context, db *sql.DB, into map[string]shown) error
 		into[strings.ToLower(name)] = s
 	}
 	return rows.Err()
+}
+
+// Bounds reads what the server allows of its variables.
+func (l local) Bounds(ctx context.Context) (map[string]bounds, string, error) {
+	all, version := map[string]bounds{}, ""
+	err := l.with(ctx, answerTimeout, func(ctx context.Context, db *sql.DB) error {
+		const query = `SELECT VERSION(), VARIABLE_NAME, COALESCE(NUMERIC_MIN_VALUE, ''), COALESCE(NUMERIC_MAX_VALUE, ''),
+			COALESCE(NUMERIC_BLOCK_SIZE, ''), COALESCE(ENUM_VALUE_LIST, '') FROM information_schema.SYSTEM_VARIABLES`
+		rows, err := db.QueryContext(ctx, query)
+		if err != nil {
+			return fmt.Errorf("ask MariaDB for its bounds: %w", err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var name, low, high, step, words string
+			if err := rows.Scan(&version, &name, &low, &high, &step, &words); err != nil {
+				return fmt.Errorf("read MariaDB's bounds: %w", err)
+			}
+			all[strings.ToLower(name)] = parseBounds(low, high, step, words)
+		}
+		return rows.Err()
+	})
+	return all, version, err
 }
 
 // Set changes a variable of the running server.

@@ -107,16 +107,20 @@ func superuserRuns(p Paths, statement string) string {
 	return client + " --no-defaults --local-infile=0 --socket=" + p.Socket + ` --execute="` + statement + `"`
 }
 
-// minFiles is the least limit of open files; it suffices for the engine's defaults.
-const minFiles = 1 << 16
+// minFiles is the least limit of open files; it suffices for the engine's
+// defaults. maxFiles is more than Linux gives to any process (fs.nr_open).
+const (
+	minFiles = int64(1) << 16
+	maxFiles = int64(1) << 30
+)
 
 // fileLimit returns the descriptors that the server may have: MariaDB wants
 // one for each connection and two for each cached table. Rounded up to a power
 // of two, so that most changes at run time leave the unit as it is.
 func fileLimit(spec api.DBServer) int64 {
 	needed := number(spec, "max_connections", 151) + 2*number(spec, "table_open_cache", 2000) + number(spec, "table_definition_cache", 400) + 1024
-	limit := int64(minFiles)
-	for limit < needed {
+	limit := minFiles
+	for limit < min(needed, maxFiles) {
 		limit <<= 1
 	}
 	return limit
@@ -134,5 +138,5 @@ func number(spec api.DBServer, name string, fallback int64) int64 {
 	if err != nil {
 		return fallback
 	}
-	return n
+	return min(n, maxFiles) // the sum of some must not overflow; the checker refuses what is more
 }

@@ -62,7 +62,7 @@ func places(name string, spec api.DBServer) []variable {
 // it is a member, so that becoming one needs no restart.
 func replicationReady(spec api.DBServer) []variable {
 	boolean := api.DBSetting{Type: api.DBSettingBool, Runtime: true}
-	number := api.DBSetting{Type: api.DBSettingInt, Max: 1 << 32, Runtime: true}
+	number := api.DBSetting{Type: api.DBSettingInt, Runtime: true}
 	watch := func(s api.DBSetting, name, value string, runtime bool) variable {
 		s.Name, s.Runtime = name, runtime
 		return variable{DBSetting: s, value: value, watched: true}
@@ -80,7 +80,7 @@ func replicationReady(spec api.DBServer) []variable {
 		watch(boolean, "gtid_strict_mode", "ON", true),
 		line("log_bin", "binlog"),
 		watch(boolean, "log_slave_updates", "ON", false),
-		watch(api.DBSetting{Type: api.DBSettingEnum, Values: []string{"MIXED", "STATEMENT", "ROW"}}, "binlog_format", "ROW", true),
+		watch(api.DBSetting{Type: api.DBSettingEnum}, "binlog_format", "ROW", true),
 		watch(boolean, "master_verify_checksum", "ON", true),
 		watch(number, "sync_binlog", "1", true),
 		watch(number, "innodb_flush_log_at_trx_commit", "1", true),
@@ -94,7 +94,7 @@ func replicationReady(spec api.DBServer) []variable {
 		line("slave_connections_needed_for_purge", "1"),
 		watch(boolean, "skip_name_resolve", "ON", false),
 		watch(boolean, "require_secure_transport", "ON", true),
-		watch(api.DBSetting{Type: api.DBSettingEnum, Values: []string{"OFF", "ON", "DISABLED", "ORIGINAL"}}, "event_scheduler", "OFF", true),
+		watch(api.DBSetting{Type: api.DBSettingEnum}, "event_scheduler", "OFF", true),
 	}
 }
 

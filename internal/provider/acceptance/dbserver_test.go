@@ -204,6 +204,15 @@ func TestPlanWarnsOfARestartAndAsksTheEngine(t *testing.T) {
 	if why := d.refused("plan"); !strings.Contains(why, `collation_server`) {
 		t.Errorf("the error does not name the setting: %s", why)
 	}
+	// All of it is told at once, with what this version of the engine allows.
+	d.configure(`max_connections `, "collation_server = \"utf8mb4_klingon_ci\"\n    group_concat_max_len = \"3\"\n    max_allowed_packet = \"1025\"\n"+
+		"    transaction_isolation = \"NEVER\"\n    max_connections ")
+	why := d.refused("plan")
+	for _, want := range []string{"klingon", "3; it allows 4 to", "1025; it allows 1K to", `know "NEVER"; it allows one of`} {
+		if !strings.Contains(strings.Join(strings.Fields(why), " "), want) {
+			t.Errorf("the error does not say %q: %s", want, why)
+		}
+	}
 	// The same in other words is no change.
 	d.configure(`"64M"`, `each.key == "web2" ? "98304K" : "67108864"`)
 	d.plan().empty()

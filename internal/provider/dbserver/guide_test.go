@@ -28,17 +28,27 @@ description: |-
 
 # Settings of a database server
 
-The map ` + "`settings` of `foobar_db_server`" + ` takes the engine's own variables, by name with underscores. A plan checks names and values by the
-tables below, then has the engine itself read the new configuration. Sizes are bytes, or a number with K, M, G or T; ` + "`128M`, `131072K` and `134217728`" + ` are the
+The map ` + "`settings` of `foobar_db_server`" + ` takes the engine's own variables, by name with underscores. Sizes are bytes, or a number with K, M, G or T; ` + "`128M`, `131072K` and `134217728`" + ` are the
 same value, and so are ` + "`ON`, `on`, `1` and `true`" + `: writing one for another plans no change.
+
+**What is allowed.** The tables below say what each value looks like. How small or large a number may be, and which words a list has, is for the server to say, because that
+changes from one point release to the next. A plan has the MariaDB that is installed on the machine read the new configuration, and refuses each value that it would change
+or not start with. The error names what this version allows:
+
+` + "```" + `
+settings["group_concat_max_len"]: MariaDB 11.8.9 would use 1073741824 instead of 4294967295; it allows 4 to 1073741824. Write a value of that range.
+` + "```" + `
+
+If the machine does not exist yet or does not answer, the apply refuses the same way, before it changes anything. After an update of MariaDB's package the server that runs is still
+the former one: until its restart, what changes at run time has to be allowed by both.
 
 A change of what is *runtime* reaches the running engine. A change of what is *restart* restarts it, which cuts off its clients and leaves it fenced, as every start
 does; the plan says ` + "`impact = \"restart\"`" + ` and warns on each such value. What somebody changes by hand with ` + "`SET GLOBAL`" + ` shows in the next plan on its setting.
 
-What is not listed is either not worth a setting or decides over fencing, replication, durability or places on the machine, and is the agent's matter; the error says which.
+What is not listed cannot be set: the agent decides over fencing, replication, durability and the places of files. The error says which it is, or the nearest names that can be set.
 `)
 	for _, engine := range api.DBEngines() {
-		fmt.Fprintf(&page, "\n## `%s`\n\n| setting | allowed | default | change | what |\n|---|---|---|---|---|\n", engine)
+		fmt.Fprintf(&page, "\n## `%s`\n\n| setting | value | default | change | what |\n|---|---|---|---|---|\n", engine)
 		for _, s := range api.DBSettings(engine) {
 			fallback, cost := "the engine's", "restart"
 			if s.Default != "" {
@@ -47,7 +57,7 @@ What is not listed is either not worth a setting or decides over fencing, replic
 			if s.Runtime {
 				cost = "runtime"
 			}
-			fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Range(), fallback, cost, s.Doc)
+			fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", s.Name, s.Allowed(), fallback, cost, s.Doc)
 		}
 	}
 	return page.String()
