@@ -23,7 +23,7 @@ func (l *Lab) lockCache(ctx context.Context) (unlock func(), err error) {
 
 // removePartialImages removes what a killed build of this lab left.
 func (l *Lab) removePartialImages() error {
-	for _, name := range []string{"base", "layer", "work"} {
+	for _, name := range []string{"base", "layer", "work", "sources"} {
 		if err := os.RemoveAll(l.partial(name)); err != nil {
 			return fmt.Errorf("remove an unfinished image: %w", err)
 		}

@@ -30,7 +30,8 @@ type Config struct {
 	// Agent is the path of the agent's binary; FOOBAR_LAB_AGENT, default
 	// foobar-agent beside the program. Empty: machines without an agent.
 	Agent string
-	// Mirror is where Debian's packages come from; FOOBAR_LAB_MIRROR.
+	// Mirror is the URL that Debian's packages come from, and maybe a second one
+	// of its security updates; FOOBAR_LAB_MIRROR. Empty: those of the host's apt.
 	Mirror string
 	// Self is the path of this program, which runs itself as supervisor.
 	Self string
@@ -60,7 +61,7 @@ func NewConfig(getenv func(string) string, self string) (Config, error) {
 		RunDir:     filepath.Join(or("FOOBAR_LAB_RUN", "/run/foobar-lab"), name),
 		ImagesDir:  or("FOOBAR_LAB_IMAGES", filepath.Join(bin, "..", "images")),
 		Agent:      or("FOOBAR_LAB_AGENT", filepath.Join(bin, "foobar-agent")),
-		Mirror:     or("FOOBAR_LAB_MIRROR", "http://deb.debian.org/debian"),
+		Mirror:     getenv("FOOBAR_LAB_MIRROR"),
 		Self:       self,
 	}
 	for _, path := range []*string{&c.CacheDir, &c.StateDir, &c.RunDir, &c.ImagesDir, &c.Agent} {

@@ -214,11 +214,7 @@ func (l *Lab) build(ctx context.Context, name, target string, fill func(root str
 // buildBase makes a bare Debian and runs the scripts that turn it into the
 // appliance.
 func (l *Lab) buildBase(ctx context.Context, r recipe, root string) error {
-	l.log.Info("installing a bare Debian", "suite", suite, "mirror", l.Mirror)
-	err := l.buildStep(ctx, "mmdebstrap", "--mode=root", "--variant=apt", "--format=directory",
-		"--dpkgopt=force-unsafe-io", "--customize-hook=rm -f \"$1\"/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
-		"--keyring="+keyring, suite, root, l.Mirror)
-	if err != nil {
+	if err := l.debootstrap(ctx, root); err != nil {
 		return err
 	}
 	for _, script := range r.base {
@@ -229,6 +225,28 @@ func (l *Lab) buildBase(ctx context.Context, r recipe, root string) error {
 		l.log.Info("provisioned", "script", script, "took", time.Since(began).Round(time.Second/10))
 	}
 	return nil
+}
+
+// debootstrap makes a bare Debian, with the package sources that it came from.
+func (l *Lab) debootstrap(ctx context.Context, root string) error {
+	from, err := findMirrors(os.DirFS("/"), l.Mirror)
+	if err != nil {
+		return err
+	}
+	l.log.Info("installing a bare Debian", "suite", suite, "archive", from.archive, "security", from.security)
+	if from.security == "" {
+		l.log.Warn("the image gets no security updates: neither this host's package sources nor FOOBAR_LAB_MIRROR names a mirror of them")
+	}
+	dir := l.partial("sources")
+	defer func() { _ = os.RemoveAll(dir) }() // again before the next build, and by Down
+	sources := filepath.Join(dir, "debian.sources")
+	if err := l.writeFile(sources, from.sources()); err != nil {
+		return err
+	}
+	const keep = `mv "$1"/etc/apt/sources.list.d/0000debian.sources "$1"/etc/apt/sources.list.d/debian.sources`
+	return l.buildStep(ctx, "mmdebstrap", "--mode=root", "--variant=apt", "--format=directory",
+		"--dpkgopt=force-unsafe-io", "--customize-hook=rm -f \"$1\"/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "--customize-hook="+keep,
+		"--keyring="+keyring, suite, root, sources)
 }
 
 // buildLayer runs the remaining scripts over the base and keeps what they change.

@@ -109,7 +109,8 @@ Machines are on the public network 203.0.113.0/24, the private one 10.0.0.0/24, 
 "client" (203.0.113.200) and "mgmt" (10.0.0.250) are the lab's own parties there.
 
 Environment: FOOBAR_LAB_NAME (a lab beside others, default demo), FOOBAR_LAB_AGENT,
-FOOBAR_LAB_IMAGES, FOOBAR_LAB_MIRROR, FOOBAR_LAB_CACHE, FOOBAR_LAB_STATE, FOOBAR_LAB_RUN.
+FOOBAR_LAB_IMAGES, FOOBAR_LAB_MIRROR (URL of Debian's archive, and maybe of its security
+updates; default those of this host's apt), FOOBAR_LAB_CACHE, FOOBAR_LAB_STATE, FOOBAR_LAB_RUN.
 `)
 	_, err := io.WriteString(out, b.String())
 	return err
