@@ -31,10 +31,10 @@ func (m *Machine) UploadBlob(ctx context.Context, sha256 string, content io.Read
 	case m.uploading <- struct{}{}:
 		defer func() { <-m.uploading }()
 	case <-ctx.Done():
-		return fmt.Errorf("upload blob %s: wait for another upload: %w", sha256, context.Cause(ctx))
+		return fmt.Errorf("upload %s: wait for another upload: %w", sha256, context.Cause(ctx))
 	}
 	if err := m.upload(ctx, "/v1/blobs/sha256:"+sha256, content, size); err != nil {
-		return fmt.Errorf("upload blob %s: %w", sha256, err)
+		return fmt.Errorf("upload %s: %w", sha256, err)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ const description = "Runs a release of your app under a user and a systemd unit 
 	"The app listens on the Unix socket in `$SOCKET`, or on the TCP port in `$PORT` if `app_port` is set. " +
 	"A new release is started and has to become healthy; one that does not makes way for the release before it, " +
 	"and the error shows the app's last log lines. The load balancer's health check for it is `GET " + api.AppHealthPath + "`.\n\n" +
+	"The plan checks the artifact by the rules that the machine unpacks it by. The app can read its release and not change it; it may write to `/tmp`, " +
+	"`/var/tmp` and the directory in `$RUNTIME_DIRECTORY`, which are emptied when it stops. The guide *Artifacts* has the rules.\n\n" +
 	"What moves by itself, such as the app's health and its recent log lines, is in the data source of the same name."
 
 // model is the resource's model.

@@ -47,9 +47,21 @@ func upload(ctx context.Context, data *tfutil.Data, planned, config model) (diag
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("upload the artifact %s: %w", source, err)
+		return nil, placed(fmt.Errorf("upload the artifact %s: %w", source, err))
 	}
 	return nil, nil
+}
+
+// placed has a machine's refusal of an upload, such as for want of room, shown
+// at the source.
+func placed(err error) error {
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !ok || len(problem.Violations) > 0 {
+		return err
+	}
+	told := *problem
+	told.Detail, told.Violations = "", api.Violations{{Pointer: sourcePointer, Detail: problem.Detail}}
+	return &told
 }
 
 // rehash reads a file whatever is known of it.

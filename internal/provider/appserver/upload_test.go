@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact/artifacttest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/providertest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
@@ -61,5 +62,31 @@ func TestUploadOfAChangedFile(t *testing.T) {
 				t.Errorf("the machine has it: %v", !c.has)
 			}
 		})
+	}
+}
+
+func TestRefusedUploadIsShownAtTheSource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.tar.gz")
+	if err := os.WriteFile(path, artifacttest.Pack(artifacttest.File("f", "x")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machines := providertest.New("web1")
+	data := &tfutil.Data{Agents: machines}
+	file, err := data.Artifacts.Open(t.Context(), path, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	machines["web1"].Fail(&api.Problem{Type: api.ProblemQuota, Title: "There is no room for the upload", Detail: "9 more bytes are needed"})
+	var m model
+	m.Machine.Name, m.Machine.Address = types.StringValue("web1"), types.StringValue("10.0.0.1")
+	m.Release = release{Source: new(path), SHA256: new(file.SHA256), MaxBytes: new(int64(1 << 20))}
+	_, err = upload(t.Context(), data, m, m)
+	problem, ok := errors.AsType[*api.Problem](err)
+	want := api.Violation{Pointer: "/release/source", Detail: "9 more bytes are needed"}
+	if !ok || problem.Detail != "" || len(problem.Violations) != 1 || problem.Violations[0] != want {
+		t.Errorf("it ends with %v, want it at %s", err, want.Pointer)
 	}
 }
