@@ -177,8 +177,8 @@ func (id *Identity) admits(s *state, given api.Certification) error {
 	if err := s.ca.Admits(next, endorsements, moment); err != nil {
 		return &api.Problem{
 			Type: api.ProblemForbidden, Title: "A foreign CA is not adopted",
-			Detail: fmt.Sprintf("%v; this machine trusts %s. To exchange the CA, give the provider the old seed and the new one: the old CA then signs the new one. "+
-				"If the old seed is lost, root on the machine runs: foobar-agent identity reset --bootstrap FILE", err, strings.Join(s.ca.Pins(), ", ")),
+			Detail: fmt.Sprintf("%v; this machine trusts %s, and adopts only a CA that one of those has signed. "+
+				"To make it trust another seed, root on the machine runs: foobar-agent identity reset --bootstrap FILE", err, strings.Join(s.ca.Pins(), ", ")),
 		}
 	}
 	return nil

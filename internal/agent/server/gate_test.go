@@ -101,6 +101,10 @@ func TestAudit(t *testing.T) {
 			api.RoleAdmin, "POST", "/v1/enroll:finish", []string{machine, "web1"},
 			&api.AuditEntry{Status: 403, Problem: api.ProblemProof, Detail: "to trust none that can be read; trusted before sha256:ca"},
 		},
+		"a membership, with who may take part": {
+			api.RoleAdmin, "PUT", "/v1/replications/notes/membership", []string{machine, "web1"},
+			&api.AuditEntry{Status: 200, Detail: "to take part: web1 (member, any key), web2 (witness, " + pki.KeyPin(bundle[0]) + ")"},
+		},
 		"a renewal, with the CAs by pin": {
 			api.RoleAdmin, "POST", "/v1/identity:renew", []string{machine, "web1"},
 			&api.AuditEntry{Status: 200, Detail: "to trust " + pki.KeyPin(bundle[0]) + "; trusted before sha256:ca"},
@@ -116,6 +120,10 @@ func TestAudit(t *testing.T) {
 				body = `{"spec":{}}`
 			case strings.HasSuffix(test.path, ":finish"):
 				body = `{}`
+			case strings.HasSuffix(test.path, "/membership"):
+				body = string(api.Encode(api.DBMembership{Members: []string{"web1"}, Peers: map[string]api.DBPeer{
+					"web1": {Address: "10.0.0.1:9443"}, "web2": {Address: "10.0.0.2:9443", Key: pki.KeyPin(bundle[0])},
+				}}))
 			case strings.HasSuffix(test.path, ":renew"):
 				body = string(api.Encode(api.Certification{CA: bundle.PEM()}))
 			}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -57,6 +60,7 @@ func (s *Server) enlist(c *call) (answer, error) {
 	if err := membership.Validate().Problem(); err != nil {
 		return answer{}, err
 	}
+	c.detail = aboutMembership(membership)
 	return done(s.Replications.Enlist(c.Context(), name, membership))
 }
 
@@ -175,3 +179,20 @@ func (s *Server) untilStopped(ctx context.Context) (context.Context, context.Can
 
 // done answers a call of which only the success is of interest.
 func done(err error) (answer, error) { return answer{status: http.StatusOK}, err }
+
+// aboutMembership tells the audit log who may take part from now on, by name
+// and key: a machine that was slipped in could go on copying the data.
+func aboutMembership(m api.DBMembership) string {
+	peers := make([]string, 0, len(m.Peers))
+	for _, name := range slices.Sorted(maps.Keys(m.Peers)) {
+		role, key := "witness", m.Peers[name].Key
+		if m.Member(name) {
+			role = "member"
+		}
+		if key == "" {
+			key = "any key"
+		}
+		peers = append(peers, name+" ("+role+", "+key+")")
+	}
+	return "to take part: " + strings.Join(peers, ", ")
+}
