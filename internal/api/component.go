@@ -170,6 +170,8 @@ const (
 	ChangeCreate ChangeAction = "create"
 	ChangeUpdate ChangeAction = "update"
 	ChangeDelete ChangeAction = "delete"
+	// ChangeAttributes sets the mode or the owner of a file whose content stays.
+	ChangeAttributes ChangeAction = "attributes"
 )
 
 // Change is one file or unit that an apply touches.

@@ -33,7 +33,7 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 	}
 	l := layout{name: change.Name}
 	switch {
-	case appChanged(l, change) != "" || change.Changed(l.nginxUnitFile()):
+	case appChanged(l, change) != "" || nginxRestarts(l, change):
 		return api.ImpactRestart
 	case change.Changed(l.nginxConfig()):
 		return api.ImpactReload
@@ -41,9 +41,16 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 	return api.ImpactNone
 }
 
+// nginxRestarts reports whether a reload is not enough for nginx: its unit
+// changed, or the group that opens the app's socket to it.
+func nginxRestarts(l layout, change converge.Change) bool {
+	return change.Changed(l.nginxUnitFile()) || change.Changed(converge.UserKey(l.user()))
+}
+
 // appChanged says what of the app's own a change touches, "" if nothing.
 func appChanged(l layout, change converge.Change) string {
 	touched := []struct{ path, what string }{
+		{converge.UserKey(l.user()), "its user was made again"},
 		{l.slot(slotBlue), "its release changed"},
 		{l.appTemplate(), "its unit changed"},
 		{l.environment(slotBlue), "its environment changed"},
@@ -177,7 +184,7 @@ func (r rollout) followNginx(ctx context.Context) error {
 	}
 	wanted := recordedRevision(r.layout, r.change.To.State)
 	switch {
-	case !status.Active() || r.change.Changed(r.layout.nginxUnitFile()):
+	case !status.Active() || nginxRestarts(r.layout, r.change):
 		r.progress(api.PhaseActivate, "starting nginx")
 		err = r.kind.systemd.Restart(ctx, unit)
 	case r.kind.revisionInForce(ctx, r.layout) != wanted:

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // disk does what the engine needs with paths of the machine, which all lie
@@ -99,6 +101,35 @@ func (d disk) write(p string, content []byte, s standing) error {
 		return fmt.Errorf("write %s: %w", p, err)
 	}
 	return nil
+}
+
+// setAttributes corrects the mode and the owner of a file where it stands.
+func (d disk) setAttributes(p string, s standing) error {
+	f, err := os.OpenFile(d.path(p), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("set the mode and owner of %s: %w", p, err)
+	}
+	if err := errors.Join(f.Chown(s.UID, s.GID), f.Chmod(s.Mode), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("set the mode and owner of %s: %w", p, err)
+	}
+	return nil
+}
+
+// empty reports whether a directory holds nothing.
+func (d disk) empty(p string) (bool, error) {
+	entries, err := os.ReadDir(d.path(p))
+	if err != nil {
+		return false, fmt.Errorf("look into %s: %w", p, err)
+	}
+	return len(entries) == 0, nil
+}
+
+// immutable reports whether the file system refuses any change of a path, as
+// chattr +i has it. One that knows no such thing refuses nothing.
+func (d disk) immutable(p string) bool {
+	var found unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, d.path(p), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &found)
+	return err == nil && found.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0
 }
 
 // swap puts the sibling of p in its place.

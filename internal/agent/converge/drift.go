@@ -21,15 +21,19 @@ func (e *Engine) Drift(ctx context.Context, applied Applied) (map[string]api.Dri
 		}
 	}
 	state := applied.State
+	missing := e.missingUsers(state.Users)
+	for name := range missing {
+		note(UserKey(name), fmt.Sprintf("the user %q, or its group, does not exist on this machine", name))
+	}
 	for _, d := range state.Dirs {
-		_, detail, err := e.compare(d.Path, standing{Sort: aDir, Mode: d.Mode}, d.Owner, d.Group)
+		_, detail, err := e.compare(d.Path, standing{Sort: aDir, Mode: d.Mode}, d.Owner, d.Group, missing)
 		if err != nil {
 			return nil, err
 		}
 		note(d.Path, detail)
 	}
 	for _, f := range state.Files {
-		detail, pointers, err := e.compareFile(f, applied.Sums[f.Path])
+		detail, pointers, err := e.compareFile(f, applied.Sums[f.Path], missing)
 		if err != nil {
 			return nil, err
 		}
@@ -67,8 +71,9 @@ func given(p api.Pointer) []api.Pointer {
 }
 
 // compare says how what stands on a path differs in sort, mode or owner from
-// what should.
-func (e *Engine) compare(path string, want standing, owner, group string) (standing, string, error) {
+// what should. An owner whose account is one of the missing is told once, as
+// the account.
+func (e *Engine) compare(path string, want standing, owner, group string, missing map[string]bool) (standing, string, error) {
 	found, err := e.disk().look(path)
 	if err != nil {
 		return found, "", err
@@ -77,17 +82,34 @@ func (e *Engine) compare(path string, want standing, owner, group string) (stand
 		return found, "is missing", nil
 	}
 	if found.Sort != want.Sort {
-		return found, fmt.Sprintf("is %s, not %s", found.Sort, want.Sort), nil
+		reason, err := e.inTheWay(path, found, want.Sort)
+		return found, joinDetails(isNot(found, want.Sort), reason), err
 	}
 	var parts []string
 	if found.Mode != want.Mode {
 		parts = append(parts, fmt.Sprintf("its mode is %s, not %s", octal(found), octal(want)))
 	}
 	want, known := e.owned(want, owner, group)
-	if !known || found.UID != want.UID || found.GID != want.GID {
-		parts = append(parts, fmt.Sprintf("its owner is %d:%d, not %s:%s", found.UID, found.GID, owner, group))
+	switch {
+	case !known && (missing[owner] || missing[group]):
+	case !known:
+		parts = append(parts, fmt.Sprintf("it should belong to %s:%s, which this machine does not have and an apply does not make: install the package that does, or replace the machine", owner, group))
+	case found.UID != want.UID || found.GID != want.GID:
+		parts = append(parts, fmt.Sprintf("its owner is %s, not %s:%s", ownerNames(found.UID, found.GID), owner, group))
 	}
-	return found, strings.Join(parts, ", "), nil
+	if len(parts) > 0 {
+		reason, err := e.inTheWay(path, found, want.Sort)
+		return found, joinDetails(strings.Join(parts, ", "), reason), err
+	}
+	return found, "", nil
+}
+
+// joinDetails joins what is wrong with who has to act, if an apply cannot.
+func joinDetails(detail, reason string) string {
+	if reason == "" {
+		return detail
+	}
+	return detail + "; " + reason
 }
 
 // octal writes a mode as chmod takes it.
@@ -95,8 +117,8 @@ func octal(s standing) string {
 	return fmt.Sprintf("%04o", uint32(s.Mode.Perm())|special(s.Mode))
 }
 
-func (e *Engine) compareFile(f File, applied string) (string, []api.Pointer, error) {
-	found, detail, err := e.compare(f.Path, standing{Sort: aFile, Mode: f.Mode}, f.Owner, f.Group)
+func (e *Engine) compareFile(f File, applied string, missing map[string]bool) (string, []api.Pointer, error) {
+	found, detail, err := e.compare(f.Path, standing{Sort: aFile, Mode: f.Mode}, f.Owner, f.Group, missing)
 	if err != nil || found.Sort != aFile {
 		return detail, nil, err
 	}
@@ -110,9 +132,34 @@ func (e *Engine) compareFile(f File, applied string) (string, []api.Pointer, err
 		edited, pointers = "edited by hand: "+lines.String(), f.sourcesOf(lines)
 	}
 	if detail != "" {
-		edited += ", " + detail
+		return edited + ", " + detail, pointers, nil
 	}
-	return edited, pointers, nil
+	reason, err := e.inTheWay(f.Path, found, aFile)
+	return joinDetails(edited, reason), pointers, err
+}
+
+// Edited returns the files whose content is not as it was applied: somebody
+// edited or removed them, and the engine may have read them since.
+func (e *Engine) Edited(applied Applied) (map[string]bool, error) {
+	edited := map[string]bool{}
+	for _, f := range applied.State.Files {
+		found, err := e.disk().look(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		if found.Sort != aFile {
+			edited[f.Path] = true
+			continue
+		}
+		content, err := e.disk().read(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		if sum(content) != applied.Sums[f.Path] {
+			edited[f.Path] = true
+		}
+	}
+	return edited, nil
 }
 
 // sourcesOf returns the places in the spec whose lines an edit took away or
@@ -135,7 +182,8 @@ func (e *Engine) compareLink(l Link) (string, error) {
 	case found.Sort == nothing:
 		return "is missing", nil
 	case found.Sort != aLink:
-		return fmt.Sprintf("is %s, not a link", found.Sort), nil
+		reason, err := e.inTheWay(l.Path, found, aLink)
+		return joinDetails(isNot(found, aLink), reason), err
 	case found.Target != l.Target:
 		return fmt.Sprintf("points to %s, not to %s", found.Target, l.Target), nil
 	}
@@ -148,7 +196,7 @@ func describeUnit(s systemd.Status, dropIns []string) string {
 	switch s.LoadState {
 	case "loaded", "":
 	case "masked":
-		parts = append(parts, "is masked")
+		parts = append(parts, "is masked, so that systemd does not start it")
 	case "not-found":
 		parts = append(parts, "is not known to systemd")
 	default:
@@ -165,6 +213,9 @@ func describeUnit(s systemd.Status, dropIns []string) string {
 	}
 	if s.LoadState == "loaded" && !startsAtBoot(s.UnitFileState) {
 		parts = append(parts, "does not start at boot")
+	}
+	if s.NeedDaemonReload {
+		parts = append(parts, "was changed on disk and systemd has not read it since (systemctl daemon-reload)")
 	}
 	if len(dropIns) > 0 {
 		parts = append(parts, "is changed by "+strings.Join(dropIns, ", "))

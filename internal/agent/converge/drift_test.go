@@ -65,6 +65,12 @@ func TestDrift(t *testing.T) {
 			change: func(m *machine) error { return replaceBy(m, cfg, func(p string) error { return os.Mkdir(p, 0o700) }) },
 			key:    cfg, detail: "is a directory, not a file",
 		},
+		"replaced by a link": {
+			change: func(m *machine) error {
+				return replaceBy(m, cfg, func(p string) error { return os.Symlink("/etc/hosts", p) })
+			},
+			key: cfg, detail: "is a link to /etc/hosts, not a file",
+		},
 		"changed secret": {
 			change: func(m *machine) error {
 				return os.WriteFile(m.path("/etc/foobar/edge/secrets.env"), []byte("TOKEN=other\n"), 0o600)
@@ -99,7 +105,7 @@ func TestDrift(t *testing.T) {
 			},
 			key: "a.service", detail: "is changed by /etc/systemd/system/a.service.d/override.conf",
 		},
-		"masked unit": {change: func(m *machine) error { return m.units.Mask(t.Context(), "a.service") }, key: "a.service", detail: "is masked"},
+		"masked unit": {change: func(m *machine) error { return m.units.Mask(t.Context(), "a.service") }, key: "a.service", detail: "is masked, so that systemd does not start it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := origin.copyOf(t)

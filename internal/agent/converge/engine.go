@@ -264,6 +264,14 @@ func (e *Engine) stageFile(f File) error {
 	return e.disk().write(f.Path, f.Content, standing{Mode: f.Mode, UID: uid, GID: gid})
 }
 
+func (e *Engine) setAttributes(f File) error {
+	uid, gid, err := e.Accounts.Lookup(f.Owner, f.Group)
+	if err != nil {
+		return fmt.Errorf("set the owner of %s: %w", f.Path, err)
+	}
+	return e.disk().setAttributes(f.Path, standing{Mode: f.Mode, UID: uid, GID: gid})
+}
+
 // unpack makes the sibling of a tree. What is wrong with the artifact is an
 // error at the place in the spec that names it.
 func (e *Engine) unpack(ctx context.Context, t Tree) error {
@@ -298,6 +306,9 @@ func (e *Engine) swapSteps(p *plan) []step {
 			return errors.Join(e.disk().clearForFile(f.what.Path), e.disk().swap(f.what.Path))
 		})
 	}
+	for _, f := range p.fixed {
+		add("set "+f.Path, func(context.Context) error { return e.setAttributes(f) })
+	}
 	for _, l := range p.links {
 		add("link "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
 	}
@@ -307,7 +318,7 @@ func (e *Engine) swapSteps(p *plan) []step {
 	if len(p.enable) > 0 {
 		add("enable", func(ctx context.Context) error { return e.Units.Enable(ctx, p.enable...) })
 	}
-	if len(p.enable) > 0 || p.touchesUnits() {
+	if len(p.enable) > 0 || p.reload || p.touchesUnits() {
 		add("reload units", e.Units.DaemonReload)
 	}
 	return steps

@@ -101,6 +101,9 @@ func (p *plan) touched(books []Book) []string {
 	for _, f := range p.files {
 		paths = append(paths, f.what.Path)
 	}
+	for _, f := range p.fixed {
+		paths = append(paths, f.Path)
+	}
 	for _, l := range p.links {
 		paths = append(paths, l.Path)
 	}

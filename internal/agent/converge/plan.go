@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
@@ -24,14 +25,19 @@ type plan struct {
 	dirs  []placed[Dir]
 	trees []Tree
 	files []placed[File]
+	// fixed are files of which only the mode or the owner differs. They are
+	// corrected in place.
+	fixed []File
 	links []Link
 	// dropIns are unit files that others laid over ours; gone are paths that
 	// are wanted no more. Both are removed.
 	dropIns, gone []string
 	// units are all that are wanted, retired those wanted no more.
 	units, retired []string
-	// enable holds the units that do not start at boot as they should.
+	// enable holds the units that do not start at boot as they should. Reload
+	// tells that systemd has not read a unit file as it stands.
 	enable []string
+	reload bool
 	// finish is what is removed once nothing can be undone any more.
 	finish finish
 	// paths tells what happens to each file, link and tree.
@@ -63,6 +69,11 @@ func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State) (*plan,
 		before = from.State
 	}
 	p.users, p.units = wanted.Users, wanted.units()
+	for name := range e.missingUsers(before.Users) {
+		if slices.ContainsFunc(wanted.Users, func(u User) bool { return u.Name == name }) {
+			p.paths[UserKey(name)] = api.ChangeCreate
+		}
+	}
 	for _, plan := range []func() error{
 		func() error { return e.planTrees(ctx, p, wanted.Trees) },
 		func() error { return e.planFiles(p, wanted.Files) },
@@ -112,18 +123,27 @@ func (e *Engine) planFiles(p *plan, files []File) error {
 			return err
 		}
 		want, known := e.owned(standing{Sort: aFile, Mode: f.Mode}, f.Owner, f.Group)
-		same := known && found == want
-		if same {
+		same := false
+		if found.Sort == aFile {
 			content, err := e.disk().read(f.Path)
 			if err != nil {
 				return err
 			}
 			same = string(content) == string(f.Content)
 		}
-		if !same {
-			p.files = append(p.files, placed[File]{f, want})
-			p.paths[f.Path] = action(found)
+		if same && known && found == want {
+			continue
 		}
+		if err := e.obstacle(f.Path, found, aFile); err != nil {
+			return err
+		}
+		if same {
+			p.fixed = append(p.fixed, f)
+			p.paths[f.Path] = api.ChangeAttributes
+			continue
+		}
+		p.files = append(p.files, placed[File]{f, want})
+		p.paths[f.Path] = action(found)
 	}
 	return nil
 }
@@ -144,6 +164,9 @@ func (e *Engine) planLinks(p *plan, links []Link) error {
 			return err
 		}
 		if found.Sort != aLink || found.Target != l.Target {
+			if err := e.obstacle(l.Path, found, aLink); err != nil {
+				return err
+			}
 			p.links = append(p.links, l)
 			p.paths[l.Path] = action(found)
 		}
@@ -185,7 +208,7 @@ func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
 		return "", err
 	}
 	differences, err := manifest.Compare(ctx, e.disk().path(t.Path))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "is missing", nil
 	}
 	if err != nil {
@@ -206,7 +229,7 @@ func describeTree(differences []blob.Difference) string {
 	const shown = 3
 	var parts []string
 	for _, d := range differences[:min(shown, len(differences))] {
-		parts = append(parts, fmt.Sprintf("%s is %s", d.Path, d.Detail))
+		parts = append(parts, fmt.Sprintf("%s is %s", api.Visible(d.Path), d.Detail))
 	}
 	if more := len(differences) - shown; more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
@@ -226,6 +249,9 @@ func (e *Engine) planDirs(p *plan, wanted State) error {
 		}
 		want, known := e.owned(standing{Sort: aDir, Mode: d.Mode}, d.Owner, d.Group)
 		if !known || found != want {
+			if err := e.obstacle(d.Path, found, aDir); err != nil {
+				return err
+			}
 			p.dirs = append(p.dirs, placed[Dir]{d, want})
 		}
 	}
@@ -271,6 +297,7 @@ func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
 		if err != nil {
 			return err
 		}
+		p.reload = p.reload || status.NeedDaemonReload
 		if !startsAtBoot(status.UnitFileState) || p.touchesUnits() {
 			p.enable = append(p.enable, unit)
 		}
@@ -323,7 +350,7 @@ func (p *plan) touchesUnits() bool {
 
 // tellsSystemd reports whether anything of the plan concerns systemd.
 func (p *plan) tellsSystemd() bool {
-	return p.touchesUnits() || len(p.enable)+len(p.retired) > 0 || slices.ContainsFunc(p.gone, isUnitFile)
+	return p.touchesUnits() || p.reload || len(p.enable)+len(p.retired) > 0 || slices.ContainsFunc(p.gone, isUnitFile)
 }
 
 // isUnitFile reports whether systemd reads the file at p.
@@ -336,7 +363,7 @@ func (p *plan) describe() string {
 		n         int
 		one, many string
 	}{
-		{len(p.trees), "1 release", "releases"}, {len(p.files), "1 file", "files"}, {len(p.links), "1 link", "links"},
+		{len(p.trees), "1 release", "releases"}, {len(p.files) + len(p.fixed), "1 file", "files"}, {len(p.links), "1 link", "links"},
 		{len(p.dirs), "1 directory", "directories"}, {len(p.enable), "1 unit", "units"},
 	} {
 		switch c.n {

@@ -102,10 +102,12 @@ type Change struct {
 	// From and To are the versions before and after; nil means that the
 	// component did not or will not exist.
 	From, To *Version
-	// Paths holds each file, link or tree that is made, replaced or removed.
+	// Paths holds each file, link or tree that is made, replaced or removed, each
+	// file whose mode or owner is set, and by [UserKey] each account that somebody
+	// removed and that is made again.
 	Paths map[string]api.ChangeAction
-	// Edited holds those of Paths that were not on the machine as From recorded
-	// them: somebody changed or removed them. The running engine may have read
+	// Edited holds the files whose content is not on the machine as From recorded
+	// it: somebody changed or removed them. The running engine may have read
 	// them since, so it cannot be taken to run what From says.
 	Edited map[string]bool
 	// Undo tells that the transaction failed and the machine is brought back
@@ -122,11 +124,17 @@ type Version struct {
 	State State
 }
 
-// Changed reports whether the change touches path.
+// Changed reports whether the change makes, replaces or removes what stands on
+// path. A file whose mode or owner alone is set is not changed: whoever has
+// read it would read the same again.
 func (c Change) Changed(path string) bool {
-	_, ok := c.Paths[path]
-	return ok
+	action, ok := c.Paths[path]
+	return ok && action != api.ChangeAttributes
 }
+
+// UserKey names an account that a state has made, among the paths of a change
+// and of the drift.
+func UserKey(name string) string { return "user " + name }
 
 // Staged is a rendered state that is written out but not yet in place, for the
 // engine's own checker to read.

@@ -68,7 +68,7 @@ func changedVariables(from, to []byte) []string {
 // touchesUnit reports whether the unit or a file that amends it changes.
 func touchesUnit(change converge.Change, p Paths) bool {
 	for path := range change.Paths {
-		if path == p.UnitFile || strings.Contains(path, "/"+p.Unit+".d/") {
+		if change.Changed(path) && (path == p.UnitFile || strings.Contains(path, "/"+p.Unit+".d/")) {
 			return true
 		}
 	}

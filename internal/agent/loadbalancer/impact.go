@@ -49,7 +49,7 @@ func impact(change converge.Change) api.Impact {
 // touchesUnit reports whether the unit or a file that amends it changes.
 func touchesUnit(change converge.Change, p paths) bool {
 	for path := range change.Paths {
-		if path == p.unitFile || strings.Contains(path, "/"+p.unit+".d/") {
+		if change.Changed(path) && (path == p.unitFile || strings.Contains(path, "/"+p.unit+".d/")) {
 			return true
 		}
 	}

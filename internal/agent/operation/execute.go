@@ -324,7 +324,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 	}
 	t.Note = api.Encode(n)
 	t.Books = r.books(j, record, to)
-	edited, err := r.edited(ctx, from, r.unsure(j.ID, record))
+	edited, err := r.edited(from, r.unsure(j.ID, record))
 	if err != nil {
 		return err
 	}
@@ -356,10 +356,9 @@ func (r *Runner) version(kind Kind, record *Record) (*converge.Applied, *converg
 	return &record.Applied, &converge.Version{Spec: spec, State: record.Applied.State}
 }
 
-// edited returns the files that are not as they were applied: somebody edited
-// or removed them, and the engine may have read them since. If it is not known
-// what was applied, all are.
-func (r *Runner) edited(ctx context.Context, applied *converge.Applied, unsure bool) (map[string]bool, error) {
+// edited returns the files whose content is not as it was applied. If it is
+// not known what was applied, all are.
+func (r *Runner) edited(applied *converge.Applied, unsure bool) (map[string]bool, error) {
 	if applied == nil {
 		return nil, nil
 	}
@@ -370,16 +369,7 @@ func (r *Runner) edited(ctx context.Context, applied *converge.Applied, unsure b
 		}
 		return edited, nil
 	}
-	files := converge.Applied{State: converge.State{Files: applied.State.Files}, Sums: applied.Sums}
-	drift, err := r.Engine.Drift(ctx, files)
-	if err != nil {
-		return nil, err
-	}
-	edited := make(map[string]bool, len(drift))
-	for path := range drift {
-		edited[path] = true
-	}
-	return edited, nil
+	return r.Engine.Edited(*applied)
 }
 
 // activate returns the function that has a kind follow a change or its undoing.

@@ -245,7 +245,7 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	edited, err := r.edited(ctx, from, r.unsure(j.ID, record))
+	edited, err := r.edited(from, r.unsure(j.ID, record))
 	if err != nil {
 		return api.Plan{}, err
 	}

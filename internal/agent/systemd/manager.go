@@ -41,6 +41,8 @@ type Status struct {
 	InvocationID string
 	// Result is why the unit failed, such as "exit-code"; else "success".
 	Result string
+	// NeedDaemonReload tells that the unit's files changed since systemd read them.
+	NeedDaemonReload bool
 	// DropIns are the paths of the files that amend the unit's own.
 	DropIns []string
 }
@@ -289,6 +291,7 @@ func status(properties map[string]any) Status {
 	number := func(name string) int { n, _ := properties[name].(uint32); return int(n) }
 	dropIns, _ := properties["DropInPaths"].([]string)
 	invocation, _ := properties["InvocationID"].([]byte)
+	reload, _ := properties["NeedDaemonReload"].(bool)
 	return Status{
 		LoadState:     text("LoadState"),
 		ActiveState:   text("ActiveState"),
@@ -299,6 +302,8 @@ func status(properties map[string]any) Status {
 		InvocationID:  hex.EncodeToString(invocation),
 		Result:        text("Result"),
 		DropIns:       dropIns,
+
+		NeedDaemonReload: reload,
 	}
 }
 
