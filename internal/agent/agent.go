@@ -184,8 +184,18 @@ func (a *Agent) present(context.Context) []api.Condition {
 	defer a.mu.Unlock()
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
+		a.disks(),
 		a.config.Facts.Conditions(), a.audit.Conditions(), a.conditions, a.config.Replications.Conditions(),
 	)
+}
+
+// disks tells which file systems are full. Those of a machine in a directory
+// are its host's, which nothing is known of.
+func (a *Agent) disks() []api.Condition {
+	if a.config.Root != "" {
+		return nil
+	}
+	return diskConditions("/", watched(a.config.State), diskOf)
 }
 
 // Files are all kinds of files that the agent keeps below its directory, but

@@ -81,7 +81,7 @@ func (c consents) load() (consentBook, error) {
 func (c consents) goal(spec api.DBReplication) (replication.Goal, error) {
 	book, err := c.load()
 	if statefile.As(err) != nil {
-		return replication.Goal{}, nil // until the next apply has begun another book
+		return replication.Goal{}, nil //nolint:nilerr // until the next apply has begun another book
 	}
 	if err != nil {
 		return replication.Goal{}, err

@@ -91,7 +91,7 @@ type seeded struct {
 func (s *store) Seeded(context.Context) (string, error) {
 	last, _, err := readDurably[seeded](s.path(seededFile))
 	if statefile.As(err) != nil {
-		return "", nil
+		return "", nil //nolint:nilerr // see above
 	}
 	return last.Order, err
 }
@@ -112,7 +112,7 @@ type followed struct {
 func (s *store) Followed(context.Context) (string, error) {
 	last, _, err := readDurably[followed](s.path(followedFile))
 	if statefile.As(err) != nil {
-		return "damaged", nil
+		return "damaged", nil //nolint:nilerr // see above
 	}
 	return last.Password, err
 }

@@ -32,7 +32,7 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 	case record != nil && record.lost != nil && j.verb == api.VerbDelete: // its files and units are not known
 		return refused, recordLost(record)
 	case record != nil && record.lost != nil:
-		return change, nil
+		return change, nil //nolint:nilerr // what is lost is replaced
 	case record == nil && j.verb == api.VerbDelete:
 		return refused, notFound("component %s", j.ID)
 	case record == nil && j.Base == 0:

@@ -42,4 +42,5 @@ func TestKilledAgentEndsTheApplyClearly(t *testing.T) {
 	s.apply()
 	s.settled()
 	s.runs()
+	s.fullDisks()
 }

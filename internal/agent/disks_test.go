@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestAFullDiskIsACondition(t *testing.T) {
+	const gib = 1 << 30
+	root := t.TempDir()
+	for _, dir := range []string{"/var/lib/foobar", "/var/lib/foobar-db/main", "/var/log/journal"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		disks map[string]Disk // by directory; the others have room
+		want  []string        // type, severity and words, one line for each condition
+	}{
+		"room everywhere": {},
+		"the agent's is nearly full": {
+			map[string]Disk{"/var/lib/foobar": {ID: "a", Size: 100 * gib, Free: 512<<20 - 1}},
+			[]string{"DiskNearlyFull warning /var/lib/foobar has 511 MiB free of 102400 MiB"},
+		},
+		"just enough": {map[string]Disk{"/var/lib/foobar": {ID: "a", Size: 100 * gib, Free: 512 << 20}}, nil},
+		"a small one": {map[string]Disk{"/var/lib/foobar": {ID: "a", Size: 64 << 20, Free: 4 << 20}}, nil},
+		"a small one that is nearly full": {
+			map[string]Disk{"/var/log/journal": {ID: "a", Size: 64 << 20, Free: 3 << 20}},
+			[]string{"DiskNearlyFull warning /var/log/journal the log journalctl --vacuum-size"},
+		},
+		"the database's is full": {
+			map[string]Disk{"/var/lib/foobar-db/main": {ID: "a", Size: 10 * gib, Free: 1 << 20}},
+			[]string{"DiskFull error /var/lib/foobar-db/main a database's data has 1 MiB free of 10240 MiB stops the database's writes"},
+		},
+		"full of files": {
+			map[string]Disk{"/var/lib/foobar": {ID: "a", Size: gib, Free: gib / 2, FilesInAll: 1000, FilesUnused: 9}},
+			[]string{"DiskFull error room for 9 more files of 1000"},
+		},
+		"one for all": {
+			map[string]Disk{
+				"/var/lib/foobar": {ID: "a", Size: gib}, "/var/lib/foobar-db/main": {ID: "a", Size: gib}, "/var/log/journal": {ID: "a", Size: gib},
+			},
+			[]string{"DiskFull error /var/lib/foobar /var/lib/foobar-db/main /var/log/journal has 0 MiB free"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			look := func(dir string) (Disk, error) {
+				if disk, ok := test.disks[strings.TrimPrefix(dir, root)]; ok {
+					return disk, nil
+				}
+				return Disk{ID: dir, Size: gib, Free: gib, FilesInAll: 100, FilesUnused: 100}, nil
+			}
+			got := diskConditions(root, watched("/var/lib/foobar"), look)
+			if len(got) != len(test.want) {
+				t.Fatalf("the conditions are %+v", got)
+			}
+			for i, want := range test.want {
+				line := got[i].Type + " " + string(got[i].Severity) + " " + got[i].Message
+				for word := range strings.FieldsSeq(want) {
+					if !strings.Contains(line, word) {
+						t.Errorf("no %q in %s", word, line)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestTheDiskOfARealDirectory(t *testing.T) {
+	disk, err := diskOf(t.TempDir())
+	if err != nil || disk.Size == 0 || disk.Free > disk.Size || disk.ID == "" {
+		t.Errorf("it is %+v, %v", disk, err)
+	}
+	if got := diskConditions("", []Watched{{Pattern: "/proc/none"}}, diskOf); got != nil {
+		t.Errorf("a directory that is not there: %+v", got)
+	}
+}
