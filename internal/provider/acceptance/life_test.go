@@ -73,15 +73,26 @@ func TestMachineEditsReplaceNothing(t *testing.T) {
 		s.apply()
 		s.settled()
 	}
+	s.edit(`name = "notes"`, `name = "other"`)
+	if why := s.refused("plan"); !strings.Contains(why, "The port is taken") || !strings.Contains(why, "Take two steps") {
+		t.Errorf("another name of the module is refused with: %s", why)
+	}
+	s.serves()
 }
 
 func TestImportOfEverythingIntoAnEmptyState(t *testing.T) {
 	s := newStack(t)
 	s.apply()
 	built := s.state()
-	if err := os.Remove(filepath.Join(s.directory, "terraform.tfstate")); err != nil {
+	file := filepath.Join(s.directory, "terraform.tfstate")
+	former, err := os.ReadFile(file)
+	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	s.plan().warns("The create takes a component over", "/notes exists already: it was last applied by", "another Terraform state")
 	var imports strings.Builder
 	add := func(to, id string) { fmt.Fprintf(&imports, "import {\n  to = %s\n  id = %q\n}\n", to, id) }
 	for machine, address := range map[string]string{"lb1": "10.0.0.10", "web1": "10.0.0.1", "web2": "10.0.0.2"} {
@@ -103,6 +114,28 @@ func TestImportOfEverythingIntoAnEmptyState(t *testing.T) {
 			t.Errorf("%s was imported as\n%v\nnot\n%v", address, imported[address], want)
 		}
 	}
+	s.settled()
+	s.leaves(former)
+}
+
+// leaves has a state that owned everything plan and destroy, and fails the test
+// if that changes anything on the machines.
+func (s *stack) leaves(former []byte) {
+	s.t.Helper()
+	file := filepath.Join(s.directory, "terraform.tfstate")
+	current, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write("terraform.tfstate", string(former))
+	s.write("imports.tf", "")
+	p := s.plan()
+	p.empty()
+	p.warns("The component belongs to another state", "/notes was taken over by")
+	if said := s.said("destroy", "-auto-approve"); !strings.Contains(said, "Forgotten, not removed") {
+		s.t.Errorf("the former owner's destroy does not say what it leaves: %s", said)
+	}
+	s.write("terraform.tfstate", string(current))
 	s.settled()
 }
 

@@ -173,3 +173,18 @@ func TestAuthorityEndsWhenItIsTold(t *testing.T) {
 		}},
 	})
 }
+
+func TestTwoBootstrapsOfOneMachineAreRefused(t *testing.T) {
+	c := credentials(t)
+	testresource.UnitTest(t, testresource.TestCase{
+		ProtoV6ProviderFactories: factories(&c),
+		Steps: []testresource.TestStep{{
+			Config: `resource "foobar_bootstrap" "vm" {
+  count = 2
+  name  = "web1"
+}`,
+			PlanOnly:    true,
+			ExpectError: regexp.MustCompile(`Two resources are one`),
+		}},
+	})
+}

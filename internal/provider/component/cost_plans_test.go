@@ -184,6 +184,18 @@ func TestWhatChangesBetweenPlanAndApplyIsSaidAsItIs(t *testing.T) {
 	}
 }
 
+// TestAPlanThatDoesNotRefreshIsTakenForThatOfAnApply, as OpenTofu says nowhere
+// which one it is: the machine's silence is an error there, and no open value.
+func TestAPlanThatDoesNotRefreshIsTakenForThatOfAnApply(t *testing.T) {
+	machines := providertest.New("lb1")
+	s := newState(t, machines, balancer("www", "www", "80"))
+	s.does(apply)
+	s.write(balancer("www", "www", "81"))
+	machines["lb1"].Fail(&client.Unreachable{Machine: "lb1", Address: "10.0.0.10:9443", Err: os.ErrDeadlineExceeded})
+	s.fails("plan -refresh=false", `Machine "lb1" is unreachable`)
+	s.does("plan", `Machine "lb1" is unreachable`, "1 to change")
+}
+
 // TestASavedPlanThatCreatesTakesNothingOver: what the plan did not show.
 func TestASavedPlanThatCreatesTakesNothingOver(t *testing.T) {
 	machines := providertest.New("lb1")

@@ -44,7 +44,7 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
-		resp.Diagnostics.Append(tfutil.SetOwned(ctx, resp.Private, w.owner)...)
+		resp.Diagnostics.Append(w.keep(ctx, resp.Private)...)
 	}
 }
 
@@ -76,7 +76,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 		}
 		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
-			resp.Diagnostics.Append(tfutil.SetOwned(ctx, resp.Private, w.owner)...)
+			resp.Diagnostics.Append(w.keep(ctx, resp.Private)...)
 		}
 	}
 	if !resp.Diagnostics.HasError() {

@@ -95,6 +95,9 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 		}
 	}
 	body := api.Write{Spec: api.Encode(spec), Owner: w.owner, TakesOver: w.takesOver, TimeoutSeconds: seconds(w.timeout)}
+	if w.adopts() {
+		body.Owner, body.TakesOver = w.takesOver, ""
+	}
 	if r.kind.Secrets != nil {
 		body.Secrets = r.kind.Secrets(w.config)
 	}
@@ -106,7 +109,25 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 			err = why
 		}
 	}
+	if err == nil && w.adopts() {
+		_, err = agent.Own(ctx, change.ID, api.Claiming{Owner: w.owner, TakesOver: w.takesOver})
+	}
 	return operation, err
+}
+
+// adopts reports whether the write creates what somebody else has created, or is
+// creating: whoever was killed in the middle, for instance. It joins that one's
+// operation, as the same change, and takes the component over once it is done.
+func (w *write[M, S]) adopts() bool { return w.base == 0 && w.takesOver != "" }
+
+// keep notes that the component is the resource's own; if the end of the write
+// is not known, it may still have to be taken over.
+func (w *write[M, S]) keep(ctx context.Context, to tfutil.PrivateWriter) diag.Diagnostics {
+	diags := tfutil.SetOwned(ctx, to, w.owner)
+	if w.unsettled && w.takesOver != "" {
+		diags.Append(tfutil.SetTaking(ctx, to, tfutil.Taking{From: w.takesOver, Pending: true})...)
+	}
+	return diags
 }
 
 // begun reports whether a write that failed may go on on the machine. A

@@ -56,3 +56,41 @@ func TestAClaimIsYieldedByItsHolderInThisPlanAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestAComponentIsOneResource(t *testing.T) {
+	www, shop := api.ID{Kind: api.KindLoadBalancer, Name: "www"}, api.ID{Kind: api.KindAppServer, Name: "www"}
+	var claims tfutil.Claims
+	for i, step := range []struct {
+		machine  string
+		id       api.ID
+		instance string
+		want     bool
+	}{
+		{"web1", www, "a", true},
+		{"web1", www, "a", true}, // planned twice, as a replacement is
+		{"web1", www, "b", false},
+		{"web2", www, "b", true},
+		{"web1", shop, "c", true},
+	} {
+		if got := claims.Identify(step.machine, step.id, step.instance); got != step.want {
+			t.Errorf("step %d: %t, want %t", i, got, step.want)
+		}
+	}
+}
+
+func TestAComponentThatChangesHandsIsFoundInAnyOrder(t *testing.T) {
+	www := api.ID{Kind: api.KindLoadBalancer, Name: "www"}
+	var first, second, other tfutil.Walk
+	if !first.Leave("web1", www, "a") || first.Come("web1", www, "b") {
+		t.Error("destroyed, then created: not found")
+	}
+	if !second.Come("web1", www, "b") || second.Leave("web1", www, "a") {
+		t.Error("created, then destroyed: not found")
+	}
+	if !other.Leave("web1", www, "a") || !other.Come("web2", www, "a") || !other.Come("web1", www, "a") {
+		t.Error("one resource, or another machine, is taken for a change of hands")
+	}
+	if !first.Leaves("web1", www.String()) || first.Leaves("web2", www.String()) || first.Leaves("web1", "app-server/www") {
+		t.Error("what leaves is not known")
+	}
+}
