@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the load balancer and of the app servers, each on its machine. Another name needs another app_server_port in the same apply, as the new app servers come before the old ones go."
+  description = "Name of the load balancer and of the app servers, each on its machine. Another name replaces all of them, and takes two applies: the plan refuses the new ones on ports that the old ones hold."
   type        = string
 }
 

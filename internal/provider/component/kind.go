@@ -11,6 +11,14 @@
 //   - A write is based on the generation in the state, 0 on a machine that was
 //     rebuilt. A lost race is shown, never retried.
 //   - A plan that is empty calls nobody. A changed timeout alone neither.
+//   - A component has one owner: the resource whose lineage is in its private
+//     state. Only the first refresh after an import changes the owner outside of
+//     an apply.
+//   - The plan with which an apply begins has the values of the approved one, or
+//     an error of its own. Terraform hands it nothing of that plan, so what has
+//     to be the same is remembered by the agent (package operation), or constant.
+//   - Of a replacement, only the second half has the private state of the first
+//     and no state; Terraform drops its warnings, and the apply knows of neither.
 package component
 
 import (
@@ -157,7 +165,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 		},
 		"impact": schema.StringAttribute{
 			MarkdownDescription: "What a planned change costs the traffic: " + tfutil.Choices(api.Impacts()) +
-				". A plan shows it when the machine can be asked; it is unknown otherwise.",
+				". A replacement costs a `restart`. A plan shows it when the machine can be asked; it is unknown otherwise.",
 			Computed: true,
 		},
 		"drift": schema.MapNestedAttribute{
