@@ -87,6 +87,28 @@ func sqlError(v sight) []hit {
 	return hits
 }
 
+// Stalled says why a replica does not take what its primary writes, and what to
+// do; "" if it does, or is only connecting.
+func Stalled(self NodeID, view EngineView) string {
+	if len(view.Sources) == 0 {
+		return "it has no source; " + nextApply + " points it at the primary"
+	}
+	for _, source := range view.Sources {
+		if why := stopped(member{}, source); why != "" {
+			return why + "; " + nextApply + " starts it"
+		}
+		for _, failed := range []struct {
+			Thread
+			errno
+		}{{source.Receiver, receiverErrors(source.Receiver.Errno)}, {source.Applier, applierErrors(source.Applier.Errno)}} {
+			if failed.Errno != 0 && failed.State != ThreadRunning {
+				return fmt.Sprintf("%s (%d): %s; %s", failed.means, failed.Errno, strings.TrimSuffix(failed.Error, "."), cmp.Or(failed.next, reseedOf(self)))
+			}
+		}
+	}
+	return ""
+}
+
 // threadErrors returns the members of which the thread that is asked for does
 // not run, and failed.
 func threadErrors(v sight, of func(SourceView) (Thread, errno)) []hit {

@@ -301,6 +301,7 @@ type bayDB struct {
 	beats      int
 	fences     int
 	lag        time.Duration
+	sources    []replication.SourceView
 	mark       *replication.SeedMark
 	incomplete bool
 	unfencing  func() error // instead of nothing, before it opens
@@ -328,7 +329,7 @@ func (d *bayDB) Observe(context.Context) (replication.EngineView, error) {
 	if d.dead {
 		return replication.EngineView{}, errDead
 	}
-	view := replication.EngineView{Writable: d.writable, Empty: true, Origin: "0123456789abcdef"}
+	view := replication.EngineView{Writable: d.writable, Empty: true, Origin: "0123456789abcdef", Sources: d.sources}
 	if d.foreign {
 		view.Origin = ""
 	}

@@ -24,6 +24,8 @@ const (
 	// begun, and does not go on by itself.
 	conditionSeeding = "DatabaseSeeding"
 	conditionSeed    = "SeedIncomplete"
+	// conditionNotFollowing: a replica does not take what its primary writes.
+	conditionNotFollowing = "ReplicaNotFollowing"
 	// conditionHeartbeat and conditionKeeper: what the keeper does fails.
 	conditionHeartbeat = "HeartbeatFailing"
 	conditionKeeper    = "ReplicationKeeperFailing"

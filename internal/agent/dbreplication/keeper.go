@@ -113,6 +113,7 @@ func (p *part) duties() []func(ctx context.Context) {
 		p.every(watchEvery, p.watch),
 		p.every(beatEvery, p.beat),
 		p.every(lagEvery, p.measure),
+		p.every(lagEvery, p.checkFollows),
 	}
 }
 

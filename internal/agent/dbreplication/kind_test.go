@@ -522,6 +522,12 @@ func TestPreviewWritesNothing(t *testing.T) {
 	text += "of a member that was:\n" + show(&spec, wider)
 	r.machines["web2"].stopped = true
 	text += "of a drift:\n" + show(&spec, spec)
+	r.machines["web2"].stopped = false
+	if err := r.machines["web1"].node.Hear(t.Context(), "notes", api.DBTold{Spec: wider}); err != nil {
+		t.Fatal(err)
+	}
+	r.cut("web3", true)
+	text += "of a member that was told and does not answer:\n" + show(&spec, wider)
 	golden.Compare(t, "preview.golden", noTimes(text))
 }
 

@@ -2,6 +2,8 @@ package dbreplication
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
@@ -20,5 +22,37 @@ func (p *part) measure(ctx context.Context) {
 	defer cancel()
 	if err := p.local().Measure(ctx); err != nil {
 		p.log.Debug("the lag was not measured", "error", err)
+	}
+}
+
+// checkFollows notes why a replica does not follow its primary, for whoever asks
+// on its own machine: there nobody sees the whole replication. While an operation
+// is at work, nothing is decided.
+func (p *part) checkFollows(ctx context.Context) {
+	record, err := p.store.Record(ctx)
+	db := p.database()
+	p.mu.Lock()
+	busy, seeding := p.holder() != "", p.donor != ""
+	p.mu.Unlock()
+	switch {
+	case err != nil || busy:
+		return // a record that cannot be read is a condition of its own
+	case db == nil, p.told() == nil, !p.counted(), record.Primary == p.node.Self(), seeding, p.lived().Opened:
+		p.condition(conditionNotFollowing, nil)
+		return
+	}
+	if running, err := p.current(ctx, db); err != nil || running == nil {
+		p.condition(conditionNotFollowing, nil) // that it does not run is told by its own kind
+		return
+	}
+	view, err := p.look(ctx, db)
+	switch why := replication.Stalled(p.node.Self(), view); {
+	case ctx.Err() != nil:
+	case err != nil:
+		p.condition(conditionNotFollowing, err)
+	case why != "":
+		p.condition(conditionNotFollowing, fmt.Errorf("%s does not follow its primary %s: %w", p.node.Self(), record.Primary, errors.New(why)))
+	default:
+		p.condition(conditionNotFollowing, nil)
 	}
 }

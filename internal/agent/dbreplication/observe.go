@@ -2,6 +2,7 @@ package dbreplication
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,12 +107,39 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	foresee(&s, topologyOf(name, k.Deployment, told.Spec))
 	steps, err := replication.Plan(s, goal)
 	if err != nil && fleeting(err) {
-		return api.Plan{Conditions: []api.Condition{{
-			Type: conditionUnknown, Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("What an apply will do cannot be told as it is now: %v. A machine that is new to the replication is told of it by the apply.", err),
-		}}}, nil
+		return api.Plan{Conditions: []api.Condition{undecided(told.Spec, err)}}, nil
 	}
 	return api.Plan{Conditions: foretell(c.spec, steps)}, problemOf(c.spec, err)
+}
+
+// undecided says that the steps of an apply are not known, as machines do not
+// answer. Of one that is new to the replication that is no surprise: its server
+// may be made by this very apply, which then tells it of the replication.
+func undecided(told api.DBReplication, err error) api.Condition {
+	c := api.Condition{
+		Type: conditionUnknown, Severity: api.SeverityWarning,
+		Message: fmt.Sprintf("The steps of an apply are not known, because %v.", err),
+	}
+	refusal, ok := errors.AsType[*replication.Refusal](err)
+	if !ok || len(refusal.Nodes) == 0 {
+		return c
+	}
+	for _, node := range refusal.Nodes {
+		if placeOf(told, node) != "" {
+			return c
+		}
+	}
+	c.Severity = api.SeverityInfo
+	c.Message = fmt.Sprintf("The steps of an apply are not known yet: %s is new to the replication, and the apply tells it. A new member gets a copy of the primary's data.", joined(refusal.Nodes))
+	return c
+}
+
+func joined(nodes []replication.NodeID) string {
+	names := make([]string, 0, len(nodes))
+	for _, node := range nodes {
+		names = append(names, string(node))
+	}
+	return strings.Join(names, ", ")
 }
 
 // foresee has a snapshot say what another catalog than the one that was told

@@ -1,6 +1,7 @@
 package dbserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -186,7 +187,8 @@ func (k *Kind) known(ctx context.Context, config []byte, faults []fault, v verdi
 	}
 	for _, f := range faults {
 		if _, found := known[f.Name]; !found {
-			if b := parseBounds(least.adopted[f.Name], most.adopted[f.Name], "", ""); b.numeric && b.low < b.high {
+			// Of log_warnings, the checker's own, only what it changes is shown.
+			if b := parseBounds(cmp.Or(least.adopted[f.Name], "0"), most.adopted[f.Name], "", ""); b.numeric && b.low < b.high {
 				known[f.Name] = b
 			}
 		}

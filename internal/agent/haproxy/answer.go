@@ -82,6 +82,8 @@ type Info struct {
 	// many it may come to need.
 	FileLimit   int
 	FilesNeeded int
+	// Connections is how many connections clients hold now.
+	Connections int
 	// DroppedLogs counts the log lines that could not be written at once,
 	// since the worker started.
 	DroppedLogs int
@@ -90,7 +92,10 @@ type Info struct {
 // ParseInfo reads the answer to "show info".
 func ParseInfo(answer string) (Info, error) {
 	var info Info
-	numbers := map[string]*int{"Pid": &info.PID, "Ulimit-n": &info.FileLimit, "Maxsock": &info.FilesNeeded, "DroppedLogs": &info.DroppedLogs}
+	numbers := map[string]*int{
+		"Pid": &info.PID, "Ulimit-n": &info.FileLimit, "Maxsock": &info.FilesNeeded,
+		"CurrConns": &info.Connections, "DroppedLogs": &info.DroppedLogs,
+	}
 	for line := range strings.Lines(answer) {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)

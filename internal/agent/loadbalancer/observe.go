@@ -141,11 +141,7 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition {
 	var all []api.Condition
 	if missing := info.FilesNeeded - info.FileLimit; missing > 0 {
-		all = append(all, api.Condition{
-			Type: "FileLimit", Severity: api.SeverityWarning, Pointer: "/max_connections",
-			Message: fmt.Sprintf("The machine grants HAProxy %d open files, but %d connections may take %d. Lower max_connections to about %d, or raise the machine's limit.",
-				info.FileLimit, spec.MaxConnections, info.FilesNeeded, max(1, spec.MaxConnections-(missing+1)/2)),
-		})
+		all = append(all, fewFiles(spec, info, max(1, spec.MaxConnections-(missing+1)/2)))
 	}
 	if info.DroppedLogs > 0 {
 		all = append(all, api.Condition{
@@ -154,6 +150,25 @@ func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition
 		})
 	}
 	return all
+}
+
+// busyAt is the share, in percent, of the connections that the machine has files
+// for from which on it matters that there are not more.
+const busyAt = 80
+
+// fewFiles says that the machine has files for fewer connections than are
+// allowed. That is a warning for who asked for more than the default, and once
+// the clients come near; before that it costs nobody anything.
+func fewFiles(spec api.LoadBalancer, info haproxy.Info, fits int) api.Condition {
+	severity := api.SeverityInfo
+	if spec.MaxConnections > api.DefaultLoadBalancer().MaxConnections || info.Connections*100 >= fits*busyAt {
+		severity = api.SeverityWarning
+	}
+	return api.Condition{
+		Type: "FileLimit", Severity: severity, Pointer: "/max_connections",
+		Message: fmt.Sprintf("The machine grants HAProxy %d open files: enough for about %d connections, of which clients hold %d now; max_connections is %d, which may take %d files. Lower max_connections to %d, or raise the machine's limit of open files.",
+			info.FileLimit, fits, info.Connections, spec.MaxConnections, info.FilesNeeded, fits),
+	}
 }
 
 // whyDown says how the last health check of a server that is down ended. The

@@ -1,7 +1,9 @@
 package loadbalancer
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
@@ -153,5 +155,32 @@ func TestObserveOfAStoppedUnit(t *testing.T) {
 	want := operation.Observation{Spec: pair(), Status: empty}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("observed %+v, expected %+v", got, want)
+	}
+}
+
+// Too few descriptors frighten nobody whom they cost nothing.
+func TestFewFilesAreAWarningWhereTheyMatter(t *testing.T) {
+	for name, test := range map[string]struct {
+		max, files, needed, held int
+		want                     api.Severity // "" for no condition
+	}{
+		"enough":                      {20000, 65536, 40054, 19000, ""},
+		"the default, and few":        {20000, 20000, 40054, 0, api.SeverityInfo},
+		"some clients":                {20000, 20000, 40054, 7000, api.SeverityInfo},
+		"nearly as many as fit":       {20000, 20000, 40054, 7980, api.SeverityWarning},
+		"somebody has asked for more": {30000, 20000, 60054, 0, api.SeverityWarning},
+	} {
+		spec := pair()
+		spec.MaxConnections = test.max
+		var got api.Severity
+		for _, c := range processConditions(spec, haproxy.Info{FileLimit: test.files, FilesNeeded: test.needed, Connections: test.held}) {
+			got = c.Severity
+			if !strings.Contains(c.Message, fmt.Sprintf("clients hold %d now", test.held)) {
+				t.Errorf("%s: %s", name, c.Message)
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: it is %q, want %q", name, got, test.want)
+		}
 	}
 }

@@ -15,20 +15,22 @@ type drift struct {
 	address string
 	// is answers yes when it is repaired.
 	is string
+	// status is the condition in the machine's own status, if any.
+	status string
 }
 
 // drifts are the common ones.
 func drifts() []drift {
 	return []drift{
-		{"StoppedReplica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
-		{"Fault14StoppedReceiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "", "SELECT 1"},
-		{"Fault16WritableReplica", "web2", "SET GLOBAL read_only = OFF", []string{"TwoWritable", "web2/ReplicaWritable"}, "", "SELECT @@read_only"},
+		{"StoppedReplica", "web2", "STOP REPLICA", []string{"web2/ReplicationStopped"}, "", "SELECT 1", "ReplicaNotFollowing"},
+		{"Fault14StoppedReceiver", "web2", "STOP SLAVE IO_THREAD", []string{"web2/ReplicationStopped"}, "", "SELECT 1", "ReplicaNotFollowing"},
+		{"Fault16WritableReplica", "web2", "SET GLOBAL read_only = OFF", []string{"TwoWritable", "web2/ReplicaWritable"}, "", "SELECT @@read_only", ""},
 		{
 			"Fault18ReplicaOfAnotherSource", "web2", "STOP REPLICA; CHANGE MASTER TO MASTER_HOST = '10.0.0.10'; START REPLICA",
-			[]string{"web2/WrongSource"}, "", "SELECT 1",
+			[]string{"web2/WrongSource"}, "", "SELECT 1", "",
 		},
-		{"ChangedSetting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, db2, "SELECT @@gtid_strict_mode"},
-		{"PrimaryFencedByHand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "", "SELECT NOT @@read_only"},
+		{"ChangedSetting", "web2", "SET GLOBAL gtid_strict_mode = OFF", []string{"web2/StrictOff"}, db2, "SELECT @@gtid_strict_mode", ""},
+		{"PrimaryFencedByHand", "web1", "SET GLOBAL read_only = ON", []string{"web1/NoWritablePrimary"}, "", "SELECT NOT @@read_only", ""},
 	}
 }
 
@@ -37,6 +39,9 @@ func drifts() []drift {
 func (c *cluster) repairs(d drift) {
 	copies := c.copied("web2")
 	c.sql(d.at, d.by)
+	if d.status != "" { // where the machine itself is asked, at 3 a.m.
+		c.until(d.at, "a status that says so", "foobar-agent status | grep -q "+d.status)
+	}
 	p := c.plan()
 	p.drifts(d.places...)
 	if d.address == "" {

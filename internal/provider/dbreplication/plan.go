@@ -2,6 +2,9 @@ package dbreplication
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -33,6 +36,7 @@ func coordinator(ctx context.Context, config tfsdk.Config) (path.Path, diag.Diag
 func resolve(ctx context.Context, _ *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
 	var members types.Map
 	diags := plan.GetAttribute(ctx, path.Root("members"), &members)
+	diags.Append(warnOfGrants(ctx, req.Config)...)
 	for name := range members.Elements() {
 		at := memberPath(name).AtName("address")
 		var given, agent types.String
@@ -42,6 +46,37 @@ func resolve(ctx context.Context, _ *tfutil.Data, req resource.ModifyPlanRequest
 			diags.Append(plan.SetAttribute(ctx, at, hostOf(tfutil.Machine{Address: agent}))...)
 		} else if given.IsNull() && !members.Elements()[name].IsUnknown() {
 			diags.Append(plan.SetAttribute(ctx, at, types.StringUnknown())...)
+		}
+	}
+	return diags
+}
+
+// warnOfGrants warns of grants on databases that the configuration does not
+// have: the server takes them, and a slip of the name would show only in the app.
+func warnOfGrants(ctx context.Context, config tfsdk.Config) diag.Diagnostics {
+	var databases, users types.Map
+	diags := config.GetAttribute(ctx, path.Root("databases"), &databases)
+	diags.Append(config.GetAttribute(ctx, path.Root("users"), &users)...)
+	if databases.IsUnknown() || users.IsUnknown() || diags.HasError() {
+		return diags
+	}
+	declared := slices.Sorted(maps.Keys(databases.Elements()))
+	for _, name := range slices.Sorted(maps.Keys(users.Elements())) {
+		at := path.Root("users").AtMapKey(name).AtName("grants")
+		var grants types.Map
+		if found := config.GetAttribute(ctx, at, &grants); found.HasError() {
+			continue // a value that is none of its type, which the type's own validation shows
+		}
+		for _, database := range slices.Sorted(maps.Keys(grants.Elements())) {
+			if slices.Contains(declared, database) {
+				continue
+			}
+			hint := "there are none"
+			if nearest := api.Nearest(database, declared, 3); len(nearest) > 0 {
+				hint = fmt.Sprintf("the nearest is %q", nearest[0])
+			}
+			tfutil.Warning(&diags, at.AtMapKey(database), "Grant on an undeclared database",
+				"%q is not in databases; %s. The grant is made, but nothing creates that database. Add it to databases, or correct the name.", database, hint)
 		}
 	}
 	return diags

@@ -159,24 +159,24 @@ func (b *builder) privileges(label, who string, have, wanted account) {
 	}
 	for _, p := range places {
 		if extra := strings.Join(without(p.have, p.wanted), ", "); extra != "" {
-			b.add(fmt.Sprintf("%s has %s%s", label, extra, p.where), "REVOKE %s ON %s FROM %s", extra, p.on, who)
+			b.add(fmt.Sprintf("%s has %s%s, which its grants do not give", label, extra, p.where), "REVOKE %s ON %s FROM %s", extra, p.on, who)
 		}
 	}
 	for _, g := range have.beyond {
 		switch words := strings.Join(g.words, ", "); {
 		case g.on == "":
 			for _, role := range g.words { // a statement takes one
-				b.add(fmt.Sprintf("%s has the role %s", label, role), "REVOKE %s FROM %s", role, who)
+				b.add(fmt.Sprintf("%s has the role %s, which its grants do not give", label, role), "REVOKE %s FROM %s", role, who)
 			}
 		case !g.ofMaker(wanted):
-			b.add(fmt.Sprintf("%s has %s on %s", label, words, g.on), "REVOKE %s ON %s FROM %s", words, g.on, who)
+			b.add(fmt.Sprintf("%s has %s on %s, which its grants do not give", label, words, g.on), "REVOKE %s ON %s FROM %s", words, g.on, who)
 		}
 	}
 }
 
 // placesOf returns everything that wanted privileges can be on.
 func placesOf(label string, have, wanted account) ([]place, error) {
-	places := []place{{on: "*.*", have: have.global, wanted: wanted.global}}
+	places := []place{{on: "*.*", where: " on *.*", have: have.global, wanted: wanted.global}}
 	for _, database := range union(slices.Collect(maps.Keys(have.grants)), slices.Collect(maps.Keys(wanted.grants))) {
 		if unknown := without(wanted.grants[database], Privileges()); len(unknown) > 0 {
 			return nil, fmt.Errorf("%s on %s: %q is no privilege on a database; there are ALL and %s", label, database, unknown[0], strings.Join(Privileges(), ", "))
