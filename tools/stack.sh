@@ -2,7 +2,8 @@
 # Sourced by the scripts that run Terraform in the lab: a provider mirror made
 # of bin/, and `tf`, which runs Terraform in the management namespace.
 
-state_dir=${FOOBAR_LAB_STATE:-/var/lib/foobar-lab}
+# What a lab's stack needs lies beside the lab's own state, and goes with it.
+state_dir=${FOOBAR_LAB_STATE:-/var/lib/foobar-lab}/${FOOBAR_LAB_NAME:-demo}
 
 # mirror_provider puts bin/terraform-provider-foobar where `terraform init`
 # finds it without a network, and prints the CLI configuration that says so.
@@ -26,7 +27,7 @@ RC
 # database_password prints the password of the app's account, made once for each
 # lab and kept beside its seed.
 database_password() {
-    local file=$state_dir/${FOOBAR_LAB_NAME:-demo}/database-password
+    local file=$state_dir/database-password
     if [ ! -s "$file" ]; then
         mkdir -p "${file%/*}"
         (umask 077 && head -c 24 /dev/urandom | base64 >"$file.part")
