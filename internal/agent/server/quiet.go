@@ -13,8 +13,8 @@ import (
 // that are: whoever looks for a cause needs a few, and an attacker must not
 // push what matters out of the log.
 const (
-	quietWindow = time.Minute
-	quietLines  = 20
+	quietWindow = 10 * time.Second
+	quietLines  = 5
 )
 
 // quiet logs what strangers cause, at most quietLines lines in quietWindow, and
