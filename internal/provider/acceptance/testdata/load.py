@@ -14,7 +14,7 @@ import time
 import pymysql
 
 MODE, HOST, NAME = sys.argv[1:]
-TLS = ssl.create_default_context(cafile="/run/foobar-db-notes/ca.pem")
+TLS = ssl.create_default_context(cafile="/run/foobar-db-notes.tls/ca.pem")
 
 
 def connect():
