@@ -17,7 +17,7 @@ func TestFault11DiskFullOnTheReplica(t *testing.T) {
 	c.step("PrimaryGoesOn", func() {
 		const state = "/var/lib/foobar-db/notes"
 		c.lab.Exec("web2", "sh", "-ec", "systemctl stop foobar-db-notes; mkdir /root/away; cp -a "+state+"/. /root/away; size=$(du -sm /root/away | cut -f1); "+
-			"mount -t tmpfs -o mode=0700,size=$((size + 24))m tmpfs "+state+"; chown mysql: "+state+"; cp -a /root/away/. "+state+"; systemctl start foobar-db-notes")
+			"mount -t tmpfs -o mode=0755,size=$((size + 24))m tmpfs "+state+"; cp -a /root/away/. "+state+"; systemctl start foobar-db-notes")
 		c.follows()
 		load := c.load("write", "web1", "web1")
 		c.app("web1", "web1", "INSERT INTO notes.seeded (body) VALUES (REPEAT('x', 1000000))")
