@@ -16,7 +16,7 @@ up() {
     if bin/lab status | grep -q 'has no machines'; then
         forget
         mkdir -p "$state_dir"
-        host | grep -v "^file " >"$state_dir/host-before"
+        host | sed "/^file /d" >"$state_dir/host-before"
     fi
 
     say "boot the machines (the first time builds their image, some minutes)"
