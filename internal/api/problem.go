@@ -58,7 +58,8 @@ const (
 	ProblemQuota ProblemType = "urn:foobar:problem:quota"
 	// ProblemTimeout: the operation ran out of time; the detail says what stands.
 	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"
-	// ProblemBusy: the agent has no room for another connection of that role or address.
+	// ProblemBusy: the agent has no room for another connection of that role or
+	// address, or too many readers wait for a dry run.
 	ProblemBusy ProblemType = "urn:foobar:problem:busy"
 	// ProblemInternal: a failure of the agent or the machine itself.
 	ProblemInternal ProblemType = "urn:foobar:problem:internal"

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -36,6 +37,8 @@ type Journal interface {
 	Sync(ctx context.Context) error
 	// Lines returns the last lines of a unit, oldest first.
 	Lines(ctx context.Context, unit string, lines int) ([]api.LogLine, error)
+	// Dropped returns what journald did not take of a unit's lines since a time.
+	Dropped(ctx context.Context, unit string, since time.Time) (logs.Loss, error)
 }
 
 // Prober asks an HTTP server for a path.

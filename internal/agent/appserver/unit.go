@@ -49,6 +49,7 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 	t.Own("KillMode=mixed")
 	t.Own(restartPolicy()...)
 	t.Own("TasksMax=4096", "LimitNOFILE=65536")
+	t.Own(logRate()...)
 	t.Own(hardening()...)
 	t.Own("PrivateUsers=true", "RemoveIPC=true", "CapabilityBoundingSet=")
 	t.Own("", "[Install]", "WantedBy=multi-user.target")
@@ -121,6 +122,18 @@ func hardening() []string {
 	}
 }
 
+// logRate is more lines a second than the journal takes, so that a burst is
+// slowed down and not lost, and the last lines before an end are there. An
+// interval of 0 would be no setting at all to systemd 257, and the journal's
+// own limit hold, which loses nine tenths of 20 MB.
+func logRate() []string {
+	return []string{"LogRateLimitIntervalSec=1s", "LogRateLimitBurst=1000000"}
+}
+
+// queryPattern matches those lines of nginx's error log, by their time, that
+// hold a question mark. It has no backslash, which systemd would take away.
+const queryPattern = "^[0-9]{4}/[0-9][0-9]/[0-9][0-9] [0-9:]{8} .*[?]"
+
 // nginxGrace is what nginx gets to leave after it has cut its last connection.
 const nginxGrace = 5 * time.Second
 
@@ -151,11 +164,13 @@ func nginxUnitText(l layout, s api.AppServer) *converge.Text {
 		"KillSignal=SIGQUIT")
 	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
 	t.Own(restartPolicy()...)
-	t.Own("LimitNOFILE=16384",
-		// One line a request, so practically no limit. An interval of 0 would be
-		// no setting at all to systemd 257, and the journal's own limit hold.
-		"LogRateLimitIntervalSec=1s",
-		"LogRateLimitBurst=10000000",
+	t.Own("LimitNOFILE=16384")
+	t.Own(logRate()...)
+	t.Own(
+		// nginx writes whole request lines to its error log, which no setting of its
+		// own shortens. journald drops those of its lines that hold a query string;
+		// the access log has a line of each such request without it.
+		"LogFilterPatterns=~"+queryPattern,
 		"AmbientCapabilities=CAP_NET_BIND_SERVICE",
 		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
 		"MemoryDenyWriteExecute=true")

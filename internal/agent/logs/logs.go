@@ -45,18 +45,27 @@ func (j Journal) Lines(ctx context.Context, unit string, lines int) ([]api.LogLi
 	if err := check(unit, lines); err != nil {
 		return nil, err
 	}
+	read, err := j.read(ctx, lines, "--unit="+unit)
+	if err != nil {
+		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
+	}
+	return read, nil
+}
+
+// read returns the last lines that match, oldest first.
+func (j Journal) read(ctx context.Context, lines int, matches ...string) ([]api.LogLine, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the child if its output is not read to the end
-	cmd := j.command(ctx, "--output=json", "--all", "--no-pager", "--quiet", "--reverse",
-		"--lines="+strconv.Itoa(lines), "--unit="+unit)
+	cmd := j.command(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", "--reverse",
+		"--lines=" + strconv.Itoa(lines)}, matches...)...)
 	var complaint strings.Builder
 	cmd.Stderr = &limited{&complaint, 1 << 10}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
+		return nil, err
 	}
 	bounded := &io.LimitedReader{R: out, N: maxOutput}
 	read, err := Parse(bounded)
@@ -68,7 +77,7 @@ func (j Journal) Lines(ctx context.Context, unit string, lines int) ([]api.LogLi
 		err = fmt.Errorf("%w: %s", ended, strings.TrimSpace(complaint.String()))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
+		return nil, err
 	}
 	slices.Reverse(read)
 	return read, nil

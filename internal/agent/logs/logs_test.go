@@ -153,3 +153,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestDroppedCountsJournaldsOwnMessages(t *testing.T) {
+	const unit = "foobar-app-shop@blue.service"
+	entry := func(at, message string) string {
+		return `{"__REALTIME_TIMESTAMP":"` + at + `","MESSAGE":"` + message + `"}`
+	}
+	journal := script("echo '" + entry("3000000", "Suppressed 7 messages from "+unit) + "'; echo '" +
+		entry("2000000", "Suppressed 9 messages from foobar-app-shop-nginx.service") + "'; echo '" +
+		entry("1000000", "Suppressed 5 messages from "+unit) + "'; case \"$*\" in *_TRANSPORT=driver*--since=@60) ;; *) exit 1;; esac")
+	loss, err := journal.Dropped(t.Context(), unit, time.Unix(60, 0))
+	if want := (Loss{Lines: 12, Last: time.Unix(3, 0).UTC()}); err != nil || loss != want {
+		t.Errorf("the loss is %+v, %v; want %+v", loss, err, want)
+	}
+}

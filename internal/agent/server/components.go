@@ -40,6 +40,13 @@ func (s *Server) plan(c *call) (answer, error) {
 	if write.Secrets != nil {
 		return answer{}, violation("/secrets", "a dry run takes no secrets")
 	}
+	if c.caller.Role == api.RoleReader {
+		leave, err := s.dryRuns.enter(c.Context())
+		if err != nil {
+			return answer{}, err
+		}
+		defer leave()
+	}
 	plan, err := s.Runner.Plan(c.Context(), id, base, write)
 	return ok(plan), err
 }

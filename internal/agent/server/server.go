@@ -104,6 +104,8 @@ type Server struct {
 	// doors bound the remote connections, quiet logs what strangers cause.
 	doors *doors
 	quiet *quiet
+	// dryRuns are those of readers.
+	dryRuns *queue
 	// stopping ends when the server is shut down; whoever waits for events
 	// is then answered at once.
 	stopping context.Context
@@ -112,7 +114,7 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(c Config) *Server {
-	s := &Server{Config: c, routes: routes()}
+	s := &Server{Config: c, routes: routes(), dryRuns: newQueue()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.quiet = newQuiet(c.Log, c.Now)
 	s.doors = newDoors(func(address string) { s.quiet.tell("a connection gave way to another", "from "+address) })

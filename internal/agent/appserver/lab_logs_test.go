@@ -1,0 +1,158 @@
+//go:build lab
+
+package appserver_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// talker forges at its start, and bursts and dies when it is asked to.
+const talker = `
+import os, socket, sys, threading
+def forge(unit):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.sendto(("UNIT=%s\n_PID=1\n_UID=0\nMESSAGE=Starting %s forged\n" % (unit, unit)).encode(), "/run/systemd/journal/socket")
+forge("foobar-app-talker-nginx.service")
+print("\x1b[2Jowned\rnothing", flush=True)
+def burst():
+    for i in range(200000):
+        sys.stdout.write("%06d %s\n" % (i, "x" * 92))
+    sys.stdout.write("last words\n")
+    sys.stdout.flush()
+    os._exit(1)
+class Burst(threading.Thread):
+    def run(self):
+        while not os.path.exists(os.path.join(os.environ["RUNTIME_DIRECTORY"], "burst")):
+            threading.Event().wait(0.05)
+        os.remove(os.path.join(os.environ["RUNTIME_DIRECTORY"], "burst"))
+        burst()
+Burst(daemon=True).start()
+` + "RELEASE = \"talker\"\n" + echo
+
+const (
+	talkerApp   = "foobar-app-talker@blue.service"
+	talkerNginx = "foobar-app-talker-nginx.service"
+)
+
+// journal returns what the journal has of a unit, as one text.
+func (s *stand) journal(unit string) string {
+	s.Helper()
+	ctx := context.Background()
+	if err := (logs.Journal{}).Sync(ctx); err != nil {
+		s.Fatal(err)
+	}
+	output, err := exec.CommandContext(ctx, "journalctl", "--quiet", "--all", "--output=cat", "_SYSTEMD_UNIT="+unit).Output()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(output)
+}
+
+func (s *stand) condition(name, sort string) string {
+	s.Helper()
+	c, _ := s.get(name)
+	i := slices.IndexFunc(c.Conditions, func(c api.Condition) bool { return c.Type == sort })
+	if i < 0 {
+		return ""
+	}
+	return c.Conditions[i].Message
+}
+
+func (s *stand) burst() {
+	s.Helper()
+	before := s.pid(talkerApp)
+	if err := os.WriteFile("/run/foobar-app-talker-blue/burst", nil, 0o600); err != nil {
+		matches, _ := filepath.Glob("/run/foobar-app-talker*")
+		s.Fatalf("%v; there are %q", err, matches)
+	}
+	s.eventually("the app dies and comes back", func() bool {
+		_, status := s.get("talker")
+		return s.pid(talkerApp) != before && status.Healthy
+	})
+}
+
+// TestLogsCanBeBelieved has an app lie, burst, die and hang.
+func TestLogsCanBeBelieved(t *testing.T) {
+	s := newStand(t)
+	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
+	ctx := context.Background()
+
+	lines, err := logs.Journal{}.Lines(ctx, talkerNginx, 100)
+	if err != nil || slices.ContainsFunc(lines, func(l api.LogLine) bool { return strings.Contains(l.Message, "forged") }) {
+		t.Errorf("nginx's log has the app's line: %+v, %v", lines, err)
+	}
+	lines, err = logs.Journal{}.Lines(ctx, talkerApp, 100)
+	i := slices.IndexFunc(lines, func(l api.LogLine) bool { return strings.Contains(l.Message, "forged") })
+	if err != nil || i < 0 || lines[i].Unit != talkerApp || lines[i].Manager {
+		t.Errorf("the forged line is not the app's own: %+v, %v", lines, err)
+	}
+	if _, status := s.get("talker"); !slices.Contains(status.Log, `\x1b[2Jowned\rnothing`) {
+		t.Errorf("the status shows %q", status.Log)
+	}
+
+	s.burst()
+	all := s.journal(talkerApp)
+	if n := strings.Count(all, "xxxxxxxxxx\n"); n != 200000 || !strings.Contains(all, "\nlast words\n") {
+		t.Errorf("of a burst of 200000 lines %d are there; last words: %t", n, strings.Contains(all, "\nlast words\n"))
+	}
+	if told := s.condition("talker", "LogsDropped"); told != "" {
+		t.Errorf("a loss is told where there is none: %s", told)
+	}
+
+	dropIn := "/run/systemd/system/foobar-app-talker@.service.d/limit.conf"
+	err = errors.Join(os.MkdirAll(filepath.Dir(dropIn), 0o755), os.WriteFile(dropIn, []byte("[Service]\nLogRateLimitBurst=1000\n"), 0o644),
+		s.units.DaemonReload(ctx), s.units.Restart(ctx, talkerApp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the app is back", func() bool { _, status := s.get("talker"); return status.Healthy })
+	s.burst()
+	s.eventually("the loss is told", func() bool { return strings.Contains(s.condition("talker", "LogsDropped"), " lines of "+talkerApp) })
+
+	// A restart for the drop-in's repair leaves no limit behind.
+	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
+	if err := syscall.Kill(s.pid(talkerApp), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if told := s.condition("talker", "AppUnhealthy"); !strings.Contains(told, "did not answer within") {
+		t.Errorf("of a hung app is told %q", told)
+	}
+	if err := syscall.Kill(s.pid(talkerApp), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNoLogHasAQueryString has nginx log errors of requests with and without one.
+func TestNoLogHasAQueryString(t *testing.T) {
+	const url, canary = "http://127.0.0.1:8081/", "token=canary-of-a-query"
+	s := newStand(t)
+	s.apply("talker", s.spec(s.release("quiet"), 8081), nil)
+	s.ask(http.MethodGet, url+"fine?"+canary, nil, nil)
+	if err := s.units.Stop(context.Background(), talkerApp); err != nil {
+		t.Fatal(err)
+	}
+	s.ask(http.MethodGet, url+"plain", nil, nil)
+	s.ask(http.MethodGet, url+"secret?"+canary, nil, nil)
+	s.ask(http.MethodGet, url+"referred", nil, http.Header{"Referer": {"http://www.foobar.test/?" + canary}})
+	log := s.journal(talkerNginx)
+	if strings.Contains(log, canary) {
+		t.Errorf("the log has a query string:\n%s", log)
+	}
+	for _, want := range []string{`"path":"/fine"`, `"path":"/secret","protocol":"HTTP/1.1","status":502`, `request: "GET /plain HTTP/1.1"`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %s:\n%s", want, log)
+		}
+	}
+}
