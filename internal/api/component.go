@@ -146,6 +146,9 @@ type Plan struct {
 	Changes []Change `json:"changes,omitempty"`
 	// Conditions are warnings worth showing before the apply.
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Missing lists the checksums of artifacts that the machine would need and
+	// does not have: they have to be uploaded before the apply.
+	Missing []string `json:"missing,omitempty"`
 	// Adopts is set if the write would adopt a component that another owner has,
 	// or is creating right now.
 	Adopts *Adoption `json:"adopts,omitempty"`

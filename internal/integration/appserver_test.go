@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	testresource "github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -73,6 +74,10 @@ func TestReleaseTravelsAndItsDriftIsRepaired(t *testing.T) {
 			ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name", ImportStateVerifyIgnore: []string{"impact"},
 		},
 		testresource.TestStep{Config: before + appServer(two, ``), ConfigPlanChecks: update},
+		testresource.TestStep{ // a checksum that the machine does not know, and no file
+			Config: strings.Replace(before+appServer(two, ``), `source = "`+two, `sha256 = "`+strings.Repeat("ab", 32), 1), PlanOnly: true,
+			ExpectError: loosely("release.sha256: The machine has no artifact with the SHA-256"),
+		},
 		testresource.TestStep{ // a file edited by hand
 			PreConfig: func() { appendTo(t, m.Path(nginx)) },
 			Config:    before + appServer(two, ``), ConfigPlanChecks: update,

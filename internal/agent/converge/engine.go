@@ -286,7 +286,7 @@ func (e *Engine) unpack(ctx context.Context, t Tree) error {
 		return found.Problem()
 	}
 	if missing, ok := errors.AsType[*api.Problem](err); ok && missing.Type == api.ProblemBlobMissing {
-		missing.Violations = []api.Violation{{Pointer: t.Source, Detail: missing.Detail}}
+		missing.Violations, missing.Detail = []api.Violation{{Pointer: t.Source, Detail: missing.Detail}}, ""
 		return missing
 	}
 	return err

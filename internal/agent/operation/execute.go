@@ -151,26 +151,36 @@ func (r *Runner) prepare(ctx context.Context, j job) (*target, error) {
 
 // uploaded makes sure that the artifacts of trees that do not stand yet are here.
 func (r *Runner) uploaded(ctx context.Context, state converge.State) error {
+	missing, err := r.missing(ctx, state)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	problem := blob.Missing(missing[0].SHA256)
+	problem.Violations = []api.Violation{{Pointer: missing[0].Source, Detail: problem.Detail}}
+	problem.Detail = ""
+	return problem
+}
+
+// missing returns the trees that do not stand yet, and whose artifact is not here.
+func (r *Runner) missing(ctx context.Context, state converge.State) ([]converge.Tree, error) {
+	var missing []converge.Tree
 	for _, t := range state.Trees {
 		status, err := r.Blobs.Status(t.SHA256)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if status.Complete {
 			continue
 		}
 		stands, err := r.Engine.Stands(ctx, t)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if stands {
-			continue
+		if !stands {
+			missing = append(missing, t)
 		}
-		missing := blob.Missing(t.SHA256)
-		missing.Violations = []api.Violation{{Pointer: t.Source, Detail: missing.Detail}}
-		return missing
 	}
-	return nil
+	return missing, nil
 }
 
 // checkPrefix begins the name of a directory in which a state is checked.

@@ -221,8 +221,8 @@ func (r *Runner) begun(j job, record *Record) (api.Impact, bool) {
 	return op.Impact, joins && j.Base > 0 && op.Impact != ""
 }
 
-// dryRun is prepare for a plan: what is not there yet, a secret or an
-// artifact, is taken as good.
+// dryRun is prepare for a plan: a secret that is not there yet is taken as
+// good, and an artifact is listed as missing.
 func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, error) {
 	if err := r.claimable(j); err != nil {
 		return api.Plan{}, err
@@ -239,6 +239,10 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err := r.check(ctx, j, to); err != nil {
 		return api.Plan{}, err
 	}
+	missing, err := r.missing(ctx, state)
+	if err != nil {
+		return api.Plan{}, err
+	}
 	record.assume(state)
 	from, before := r.version(j.kind, record)
 	paths, changes, err := r.Engine.Preview(ctx, from, &state)
@@ -250,7 +254,11 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 		return api.Plan{}, err
 	}
 	change := converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths, Edited: edited}
-	return preview(ctx, j.kind, change, api.Plan{Impact: j.kind.Impact(change), Changes: changes})
+	plan := api.Plan{Impact: j.kind.Impact(change), Changes: changes}
+	for _, t := range missing {
+		plan.Missing = append(plan.Missing, t.SHA256)
+	}
+	return preview(ctx, j.kind, change, plan)
 }
 
 // preview adds to a plan what the kind foresees, if it can.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -496,8 +497,8 @@ func TestAMissingArtifactIsToldBeforeAnythingIsTouched(t *testing.T) {
 		t.Errorf("something was made: %v", err)
 	}
 	plan, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(s)})
-	if err != nil || len(plan.Changes) == 0 {
-		t.Errorf("the plan is %+v, %v; it needs no artifact", plan, err)
+	if err != nil || len(plan.Changes) == 0 || !slices.Equal(plan.Missing, []string{s.SHA256}) {
+		t.Errorf("the plan is %+v, %v; it needs no artifact, and says that it is missing", plan, err)
 	}
 }
 

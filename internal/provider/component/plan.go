@@ -289,12 +289,6 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		write.Owner, write.TakesOver = "", "" // the answer says whose it is
 	}
 	plan, err := r.askPlan(ctx, shared, generation, write)
-	if api.IsProblem(err, api.ProblemBlobMissing) {
-		err = r.lacks(ctx, req.Config, spec, &resp.Diagnostics)
-		if err == nil {
-			return // the apply brings it along
-		}
-	}
 	switch {
 	case err != nil && unmet && !isProblem(err):
 		r.data.Walk.Silent(name) // a machine that is still to be created
@@ -304,6 +298,11 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		return
 	}
 	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
+	if len(plan.Missing) > 0 {
+		if err := r.lacks(ctx, req.Config, spec, &resp.Diagnostics); err != nil {
+			call.PlanFailed(err, &resp.Diagnostics)
+		}
+	}
 	if update {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
 		return

@@ -5,6 +5,7 @@ package providertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -271,6 +272,13 @@ func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write
 	if exists && base == 0 {
 		plan.Adopts = &api.Adoption{Ownership: c.Ownership, Applied: api.Ownership{Actor: c.Actor, Time: c.AppliedAt}}
 	}
+	sum, err := m.missing(write)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	if sum != "" {
+		plan.Missing = []string{sum}
+	}
 	return m.settle(plan, id, base, write)
 }
 
@@ -297,6 +305,12 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	defer m.mu.Unlock()
 	if err := m.check(id, base, write); err != nil {
 		return api.Operation{}, err
+	}
+	if sum, err := m.missing(write); err != nil || sum != "" {
+		missing := &api.Problem{Type: api.ProblemBlobMissing, Title: "The machine lacks the artifact", Violations: api.Violations{
+			{Pointer: "/release/sha256", Detail: "the machine does not have it"},
+		}}
+		return api.Operation{}, cmp.Or(err, error(missing))
 	}
 	generation, ownership := int64(1), m.ownership(write.Owner)
 	if c, ok := m.components[id]; ok {
@@ -343,18 +357,22 @@ func (m *Machine) check(id api.ID, base int64, write api.Write) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// missing returns the checksum of the artifact that a spec needs and the
+// machine lacks, "" if there is none.
+func (m *Machine) missing(write api.Write) (string, error) {
 	var release struct {
 		Release *api.Release `json:"release"`
 	}
 	if err := json.Unmarshal(write.Spec, &release); err != nil {
-		return err
+		return "", err
 	}
-	if release.Release != nil && !m.blobs[release.Release.SHA256] {
-		return &api.Problem{Type: api.ProblemBlobMissing, Title: "A blob is missing", Violations: api.Violations{
-			{Pointer: "/release/sha256", Detail: "the machine does not have it"},
-		}}
+	if release.Release == nil || m.blobs[release.Release.SHA256] {
+		return "", nil
 	}
-	return nil
+	return release.Release.SHA256, nil
 }
 
 // claimed refuses a port that another component of the machine holds.
