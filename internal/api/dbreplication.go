@@ -115,16 +115,6 @@ func DBPrivileges(DBEngine) []string {
 	}
 }
 
-// DBCharsets lists the character sets of MariaDB 11.8, as it shows them. The
-// name of each collation but "binary" begins with that of its set.
-func DBCharsets(DBEngine) []string {
-	return []string{
-		"armscii8", "ascii", "big5", "binary", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "cp932", "dec8", "eucjpms",
-		"euckr", "gb2312", "gbk", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1", "latin2", "latin5", "latin7",
-		"macce", "macroman", "sjis", "swe7", "tis620", "ucs2", "ujis", "utf16", "utf16le", "utf32", "utf8mb3", "utf8mb4",
-	}
-}
-
 // PasswordsVersion is the version of all passwords together: another one as
 // soon as any user's is another, or the users are; 0 without users.
 func (r DBReplication) PasswordsVersion() int64 {

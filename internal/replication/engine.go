@@ -10,6 +10,27 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/gtid"
 )
 
+// Lexicon is an [Engine] that says which names in a catalog its server does not
+// know. It asks the server, as another release knows others.
+type Lexicon interface {
+	// Unknown returns the character sets and collations of databases that the
+	// server does not have, by database. It writes nothing.
+	Unknown(ctx context.Context, databases map[string]Database) (map[string]UnknownNames, error)
+}
+
+// UnknownNames are names of one database that its server does not know; what is
+// nil is known.
+type UnknownNames struct {
+	Charset, Collation *UnknownName
+}
+
+// UnknownName is a name that a server does not know.
+type UnknownName struct {
+	// Version is the server's, Nearest are names that it knows.
+	Version string
+	Nearest []string
+}
+
 // Engine is one database server, seen by the agent of its machine through the
 // server's own local API. Every method can be called twice, and again after a
 // crash anywhere in it. The tests of package enginetest say what each means.

@@ -120,3 +120,22 @@ func (g *gate) SeedState() (*replication.SeedMark, error) {
 	}
 	return mark, nil
 }
+
+// Unknown asks the database server of a name for what it does not know of a
+// catalog. The replication need not exist yet.
+func (n *Node) Unknown(ctx context.Context, server string, catalog replication.Catalog) (unknown map[string]replication.UnknownNames, err error) {
+	db, err := n.Open(server)
+	if err != nil {
+		return nil, err
+	}
+	if db.Close != nil {
+		defer db.Close()
+	}
+	lexicon, ok := db.Engine.(replication.Lexicon)
+	if !ok {
+		return nil, nil //nolint:nilnil // an engine that knows all names knows these
+	}
+	ctx, cancel := context.WithTimeout(ctx, replication.ObserveTimeout)
+	defer cancel()
+	return lexicon.Unknown(ctx, catalog.Databases)
+}

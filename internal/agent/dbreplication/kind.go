@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -31,6 +34,9 @@ type Parts interface {
 	// LockOwn gives the part to one operation, UnlockOwn takes it back.
 	LockOwn(ctx context.Context, name, operation string) error
 	UnlockOwn(ctx context.Context, name, operation string) error
+	// Unknown returns the names of a catalog that the database server of a name
+	// does not know; an error if it cannot be asked.
+	Unknown(ctx context.Context, server string, catalog replication.Catalog) (map[string]replication.UnknownNames, error)
 	// Dir returns the directory of the part, for the coordinator's own files.
 	Dir(name string) string
 }
@@ -133,13 +139,34 @@ func passwordsOf(name string, spec api.DBReplication, state converge.State) (map
 	return passwords, nil
 }
 
-// Check sees that this is the machine to coordinate from.
-func (k *Kind) Check(_ context.Context, staged converge.Staged) error {
+// Check sees that this is the machine to coordinate from, and asks its database
+// for the names that only the server knows. One that does not answer yet may be
+// made by this very apply, which checks again.
+func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	spec, err := specOf(staged.Version.Spec)
 	if err != nil {
 		return err
 	}
-	return k.coordinates(spec)
+	if err := k.coordinates(spec); err != nil {
+		return err
+	}
+	unknown, err := k.Parts.Unknown(ctx, spec.Members[spec.Primary].Server, catalogOf(spec))
+	if err != nil {
+		return ctx.Err() //nolint:nilerr // that the server does not answer is told by those who look at it
+	}
+	var found api.Violations
+	for _, name := range slices.Sorted(maps.Keys(unknown)) {
+		at := api.Pointer("/databases").At(name)
+		for word, of := range map[string]*replication.UnknownName{"charset": unknown[name].Charset, "collation": unknown[name].Collation} {
+			if of != nil {
+				found.Add(at.At(word), "%s does not know this %s; the nearest that it knows are %s. Write one that the server knows", of.Version, word, strings.Join(of.Nearest, ", "))
+			}
+		}
+	}
+	if len(found) > 0 {
+		return &api.Problem{Type: api.ProblemEngineRefused, Title: "The database server does not know a name", Violations: found}
+	}
+	return nil
 }
 
 func (k *Kind) coordinates(spec api.DBReplication) error {

@@ -637,3 +637,25 @@ func TestTopology(t *testing.T) {
 		t.Error("a consent is part of the topology")
 	}
 }
+
+// Which names there are, the server is asked: another release has others.
+func TestCheckAsksTheServerForNames(t *testing.T) {
+	r := newRack(t, "web1", "web2")
+	spec := r.spec("web2")
+	check := func(charset string) error {
+		spec.Databases = map[string]api.DBDatabase{"shop": {Charset: charset}, "notes": {}}
+		return r.kind("web1").Check(t.Context(), converge.NewStaged("notes", *version(t, spec), nil))
+	}
+	if err := check("utf8mb4"); err != nil {
+		t.Errorf("a name that the server knows: %v", err)
+	}
+	problem := api.AsProblem(check("utf7"))
+	if problem == nil || len(problem.Violations) != 1 || problem.Violations[0].Pointer != "/databases/shop/charset" ||
+		!strings.Contains(problem.Violations[0].Detail, "MariaDB 11.8.9 does not know this charset; the nearest that it knows are utf8mb4") {
+		t.Errorf("one that it does not: %v", problem)
+	}
+	r.machines["web1"].silent = true
+	if err := check("utf7"); err != nil {
+		t.Errorf("a server that is still to be made: %v", err)
+	}
+}

@@ -256,6 +256,7 @@ type rackDB struct {
 	data      rackData
 	writable  bool
 	stopped   bool
+	silent    bool // to who asks for names
 	source    *replication.Source
 	settings  map[string]string
 	passwords map[string]api.Secret
@@ -270,7 +271,24 @@ type rackData struct {
 	Errant bool
 }
 
-var _ replication.Engine = (*rackDB)(nil)
+var (
+	_ replication.Engine  = (*rackDB)(nil)
+	_ replication.Lexicon = (*rackDB)(nil)
+)
+
+// Unknown knows one character set, and fails for a server that is not there.
+func (d *rackDB) Unknown(_ context.Context, databases map[string]replication.Database) (map[string]replication.UnknownNames, error) {
+	found := map[string]replication.UnknownNames{}
+	for name, database := range databases {
+		if database.Charset != "" && database.Charset != "utf8mb4" {
+			found[name] = replication.UnknownNames{Charset: &replication.UnknownName{Version: "MariaDB 11.8.9", Nearest: []string{"utf8mb4"}}}
+		}
+	}
+	if d.silent {
+		return nil, errDead
+	}
+	return found, nil
+}
 
 // with runs f on the database alone.
 func (d *rackDB) with(f func()) error {
