@@ -328,7 +328,8 @@ func TestAgentServesThoughItsPastCannotBeSetRight(t *testing.T) {
 	if err := os.MkdirAll(left, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(left+"/journal.json", []byte("{"), 0o600); err != nil {
+	const impossible = `{"component":{"kind":"load-balancer","name":"www"},"existed":true,"begun":true,"saved":[{"path":"/etc/x","sort":"a special file"}]}`
+	if err := os.WriteFile(left+"/journal.json", []byte(impossible), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m.Boot()

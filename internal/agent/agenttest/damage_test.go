@@ -271,6 +271,7 @@ func exists(path string) bool {
 func TestDamagedFilesStopNobody(t *testing.T) {
 	for _, kind := range agent.Files() {
 		t.Run(kind.Pattern, func(t *testing.T) {
+			t.Parallel()
 			var r *rack
 			for name, damage := range damages() {
 				if damage.bytes && kind.Check == nil || kind.Dir && name == "a directory" {
