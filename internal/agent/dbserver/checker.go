@@ -44,7 +44,7 @@ func runChecker(ctx context.Context, config []byte, options ...string) (verdict,
 	if _, refused := errors.AsType[*checker.Refusal](err); refused {
 		return verdict{refused: true, output: output}, nil
 	}
-	return parseVerdict(help.String(), output), err
+	return parseVerdict(help.String(), output, options...), err
 }
 
 var (
@@ -58,14 +58,14 @@ var (
 	optionPattern = regexp.MustCompile(`(?m)^ {2}(?:-., )?--([a-z0-9-]+)`)
 )
 
-// parseVerdict reads what "mariadbd --help --verbose" printed.
-func parseVerdict(help, output string) verdict {
+// parseVerdict reads what "mariadbd --help --verbose" printed when it ran with options.
+func parseVerdict(help, output string, options ...string) verdict {
 	v := verdict{output: output, adopted: map[string]string{}, words: map[string][]string{}}
 	if match := versionPattern.FindStringSubmatch(help); match != nil {
 		v.version = match[1]
 	}
-	options, table, _ := strings.Cut(help, "\nVariables (--variable-name=value)\n")
-	v.readWords(options)
+	described, table, _ := strings.Cut(help, "\nVariables (--variable-name=value)\n")
+	v.readWords(described)
 	_, table, _ = strings.Cut(table, "\n-") // the line below the heading
 	for i, row := range strings.Split(table, "\n") {
 		if i == 0 {
@@ -77,9 +77,11 @@ func parseVerdict(help, output string) verdict {
 		name, value, _ := strings.Cut(row, " ")
 		v.adopted[settingName(name)] = strings.TrimSpace(value)
 	}
-	delete(v.adopted, "log_warnings") // the checker has one of its own
-	if match := levelPattern.FindStringSubmatch(output); match != nil {
-		v.adopted["log_warnings"] = match[1]
+	if !slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "--log-warnings=") }) {
+		delete(v.adopted, "log_warnings") // what is shown is the checker's own
+		if match := levelPattern.FindStringSubmatch(output); match != nil {
+			v.adopted["log_warnings"] = match[1]
+		}
 	}
 	if match := limitsPattern.FindStringSubmatch(output); match != nil {
 		v.adopted["max_connections"], v.adopted["table_open_cache"] = match[1], match[2]

@@ -238,6 +238,9 @@ To see what variables a running server is using, type
 	if !maps.Equal(v.adopted, wantAdopted) {
 		t.Errorf("adopted are %v", v.adopted)
 	}
+	if asked := parseVerdict(help, "", "--log-warnings=0"); asked.adopted["log_warnings"] != "2" {
+		t.Errorf("asked for log_warnings it is %q", asked.adopted["log_warnings"])
+	}
 	wantWords := map[string][]string{
 		"sql_mode":              {"REAL_AS_FLOAT", "PIPES_AS_CONCAT", "ANSI_QUOTES", "TIME_ROUND_FRACTIONAL"},
 		"transaction_isolation": {"READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"},

@@ -1,7 +1,6 @@
 package dbserver
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -187,8 +186,7 @@ func (k *Kind) known(ctx context.Context, config []byte, faults []fault, v verdi
 	}
 	for _, f := range faults {
 		if _, found := known[f.Name]; !found {
-			// Of log_warnings, the checker's own, only what it changes is shown.
-			if b := parseBounds(cmp.Or(least.adopted[f.Name], "0"), most.adopted[f.Name], "", ""); b.numeric && b.low < b.high {
+			if b := parseBounds(least.adopted[f.Name], most.adopted[f.Name], "", ""); b.numeric && b.low < b.high {
 				known[f.Name] = b
 			}
 		}
