@@ -133,7 +133,7 @@ func (s AppServer) validateRelease(v *Violations) {
 
 func (s AppServer) validateCommand(v *Violations) {
 	if len(s.Command) == 0 {
-		v.Add("/command", `is empty; name the program and its arguments, such as ["./bin/app", "--verbose"]`)
+		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"]`)
 		return
 	}
 	validateProgram(v, "/command/0", s.Command[0])
@@ -150,7 +150,7 @@ func (s AppServer) validateCommand(v *Violations) {
 		}
 	}
 	if size > MaxCommand {
-		v.Add("/command", "has %d bytes; at most %d are allowed", size, MaxCommand)
+		v.Add("/command", "the command has %d bytes; at most %d are allowed", size, MaxCommand)
 	}
 }
 
@@ -159,7 +159,7 @@ func (s AppServer) validateCommand(v *Violations) {
 func validateProgram(v *Violations, at Pointer, program string) {
 	switch {
 	case program == "":
-		v.Add(at, `is empty; name a program of the system, such as "python3", or one of the release, such as "./bin/app"`)
+		v.Add(at, `the program is empty; name one of the system, such as "python3", or one of the release, such as "./bin/app"`)
 	case !programPattern.MatchString(program) || strings.HasSuffix(program, "/") || path.Base(program) == ".":
 		v.Add(at, "%q cannot name a program; allowed are %s. No shell runs: write each argument as an element of the list", program, ProgramRule)
 	case path.IsAbs(program) && path.Clean(program) != program:
@@ -184,7 +184,7 @@ func (s AppServer) validateReferences(v *Violations, at Pointer, arg string) {
 				v.Add(at, "%s is set only for an app with an app_port; set that, or write $SOCKET", reference)
 			}
 		default:
-			v.Add(at, "%s is not replaced: no shell runs, and only $SOCKET or $PORT may stand in a command. Let the app read its environment, or write $$ for a dollar sign", reference)
+			v.Add(at, "%s is not replaced: no shell runs, and only $SOCKET or $PORT can be used in a command. Let the app read its environment, or write $$ for a dollar sign", reference)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func (s AppServer) validateListeners(v *Violations) {
 	case s.AppPort == DefaultPort:
 		v.Add("/app_port", "%d is the agent's own port; choose another one", s.AppPort)
 	case s.AppPort == s.Port:
-		v.Add("/app_port", "%d is nginx's port too; choose another one for one of them", s.AppPort)
+		v.Add("/app_port", "%d is nginx's port too; give app_port or port another number", s.AppPort)
 	}
 	if s.Address != "*" {
 		address, err := netip.ParseAddr(s.Address)
@@ -235,7 +235,7 @@ func validateEnvironment(v *Violations, at Pointer, environment map[string]strin
 		}
 	}
 	if size > MaxEnvironment {
-		v.Add(at, "has %d bytes; at most %d are allowed: put large values into the release", size, MaxEnvironment)
+		v.Add(at, "the variables have %d bytes; at most %d are allowed: put large values into the release", size, MaxEnvironment)
 	}
 }
 
@@ -273,7 +273,7 @@ func (h AppHealthCheck) validate(v *Violations, at Pointer) {
 func validatePath(v *Violations, at Pointer, text string) bool {
 	switch {
 	case len(text) > MaxHealthPath:
-		v.Add(at, "has %d characters; at most %d are allowed", len(text), MaxHealthPath)
+		v.Add(at, "the path has %d characters; at most %d are allowed", len(text), MaxHealthPath)
 	case !healthPathPattern.MatchString(text):
 		v.Add(at, "%q is not a path: %s", text, PathRule)
 	default:

@@ -167,7 +167,7 @@ func (u DBUser) validate(v *Violations, engine DBEngine, at Pointer) {
 		on := at.At("grants", database)
 		validateDatabaseName(v, on, database)
 		if len(u.Grants[database]) == 0 {
-			v.Add(on, "is empty; name privileges, or leave the database out")
+			v.Add(on, "there is no privilege; name some, or leave the database out")
 		}
 		for i, word := range u.Grants[database] {
 			if word != "ALL" && !slices.Contains(DBPrivileges(engine), word) {
@@ -180,7 +180,7 @@ func (u DBUser) validate(v *Violations, engine DBEngine, at Pointer) {
 func (r DBReplication) validateConsents(v *Violations) {
 	if r.Reseed != nil {
 		if _, ok := r.Members[r.Reseed.Node]; !ok || r.Reseed.Node == r.Primary {
-			v.Add("/reseed/node", "%q is not a replica; a consent names one of the members besides the primary", r.Reseed.Node)
+			v.Add("/reseed/node", "%q is not a replica; name a member that is not the primary", r.Reseed.Node)
 		}
 		validateConsent(v, "/reseed/token", r.Reseed.Token)
 	}
@@ -190,13 +190,13 @@ func (r DBReplication) validateConsents(v *Violations) {
 	validateConsent(v, "/drop/token", r.Drop.Token)
 	for i, name := range r.Drop.Databases {
 		if _, still := r.Databases[name]; still {
-			v.Add(Pointer("/drop/databases").At(i), "%q is still among the databases; take it out there, or here", name)
+			v.Add(Pointer("/drop/databases").At(i), "%q is still in databases; take it out of databases, or out of drop", name)
 		}
 		validateDatabaseName(v, Pointer("/drop/databases").At(i), name)
 	}
 	for i, name := range r.Drop.Users {
 		if _, still := r.Users[name]; still {
-			v.Add(Pointer("/drop/users").At(i), "%q is still among the users; take it out there, or here", name)
+			v.Add(Pointer("/drop/users").At(i), "%q is still in users; take it out of users, or out of drop", name)
 		}
 		validateUserName(v, Pointer("/drop/users").At(i), name)
 	}

@@ -81,13 +81,13 @@ func TestDBReplicationValidate(t *testing.T) {
 		"own user":                 {user("foobar_repl_web1", DBUser{PasswordVersion: 1}), "/users/foobar_repl_web1", "server's own"},
 		"no version":               {user("app", DBUser{}), "/users/app/password_version", "begin with 1"},
 		"privilege":                {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {"SUPER"}}}), "/users/app/grants/notes/0", `"SUPER" is no privilege`},
-		"no privilege":             {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {}}}), "/users/app/grants/notes", "is empty"},
+		"no privilege":             {user("app", DBUser{PasswordVersion: 1, Grants: map[string][]string{"notes": {}}}), "/users/app/grants/notes", "there is no privilege"},
 		"secrets version":          {func(r *DBReplication) { r.SecretsVersion = 7 }, "/secrets_version", "is 7"},
 		"lag":                      {func(r *DBReplication) { r.MaxLag = -1 }, "/max_lag", "out of bounds"},
 		"reseed the primary":       {func(r *DBReplication) { r.Reseed = &DBReseed{Node: "web1", Token: "a"} }, "/reseed/node", "not a replica"},
 		"reseed in blank":          {func(r *DBReplication) { r.Reseed = &DBReseed{Node: "web2"} }, "/reseed/token", "no token"},
-		"drop what is wanted":      {func(r *DBReplication) { r.Drop = &DBDrop{Databases: []string{"notes"}, Token: "a"} }, "/drop/databases/0", "still among"},
-		"drop a wanted user":       {func(r *DBReplication) { r.Drop = &DBDrop{Users: []string{"notes"}, Token: "a"} }, "/drop/users/0", "still among"},
+		"drop what is wanted":      {func(r *DBReplication) { r.Drop = &DBDrop{Databases: []string{"notes"}, Token: "a"} }, "/drop/databases/0", "still in databases"},
+		"drop a wanted user":       {func(r *DBReplication) { r.Drop = &DBDrop{Users: []string{"notes"}, Token: "a"} }, "/drop/users/0", "still in users"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -69,7 +69,7 @@ func (s DBServer) validateClients(v *Violations) {
 		network, err := netip.ParsePrefix(text)
 		switch {
 		case err != nil || network.Addr().Is4In6():
-			v.Add(at.At(i), "%q is not a network: write it as %q, or one machine as %q", text, "10.0.0.0/24", "10.0.0.7/32")
+			v.Add(at.At(i), "%q is not a network: write it as %q, or one machine as %q; names are not looked up", text, "10.0.0.0/24", "10.0.0.7/32")
 		case network.Masked().String() != text:
 			v.Add(at.At(i), "%q has bits set beyond its prefix; write %q", text, network.Masked())
 		case slices.Contains(s.AllowedClients[:i], text):

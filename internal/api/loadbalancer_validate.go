@@ -48,7 +48,7 @@ func (b LoadBalancer) Validate() Violations {
 	validateTrustedProxies(&v, b.TrustedProxies)
 	b.validateFrontends(&v)
 	if len(b.Backends) == 0 {
-		v.Add("/backends", "is empty; a load balancer needs at least one backend to send requests to")
+		v.Add("/backends", "there is no backend; a load balancer needs at least one to send requests to")
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Backends)) {
 		at := Pointer("/backends").At(name)
@@ -72,7 +72,7 @@ func (t LoadBalancerTimeouts) validate(v *Violations, at Pointer) {
 
 func (b LoadBalancer) validateFrontends(v *Violations) {
 	if len(b.Frontends) == 0 {
-		v.Add("/frontends", "is empty; a load balancer needs at least one frontend to listen on")
+		v.Add("/frontends", "there is no frontend; a load balancer needs at least one to listen on")
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Frontends)) {
 		f, at := b.Frontends[name], Pointer("/frontends").At(name)
@@ -86,7 +86,7 @@ func (b LoadBalancer) validateFrontends(v *Violations) {
 	for i, claim := range claims {
 		for _, earlier := range claims[:i] {
 			if claim.Overlaps(earlier) {
-				v.Add(claim.Pointer, "%s is taken by the frontend %q already, as %s", claim, earlier.Pointer.Steps()[1], earlier)
+				v.Add(claim.Pointer, "%s is taken by the frontend %q already, as %s; give one of them another port or address", claim, earlier.Pointer.Steps()[1], earlier)
 				break
 			}
 		}
@@ -115,7 +115,7 @@ func (b Backend) validate(v *Violations, at Pointer) {
 		b.HealthCheck.validate(v, at.At("health_check"))
 	}
 	if len(b.Servers) == 0 {
-		v.Add(at.At("servers"), "is empty; a backend needs at least one server")
+		v.Add(at.At("servers"), "there is no server; a backend needs at least one")
 	}
 	seen := map[netip.AddrPort]string{}
 	for _, name := range slices.Sorted(maps.Keys(b.Servers)) {
@@ -169,7 +169,7 @@ func (h HealthCheck) validate(v *Violations, at Pointer) {
 func validateEngineText(v *Violations, at Pointer, text string) {
 	switch {
 	case len(text) > MaxEngineText:
-		v.Add(at, "has %d bytes; at most %d are allowed", len(text), MaxEngineText)
+		v.Add(at, "the text has %d bytes; at most %d are allowed", len(text), MaxEngineText)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
 		v.Add(at, "%q holds a line break or another character that cannot be seen; write it as one line of printable text", text)
 	}

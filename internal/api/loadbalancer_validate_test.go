@@ -91,12 +91,12 @@ func TestLoadBalancerValidateRefuses(t *testing.T) {
 		},
 		"bad CIDR":         {func(b *LoadBalancer) { b.TrustedProxies = []string{"10.0.0.0/24", "10.0.0.0/33"} }, "/trusted_proxies/1", "is not a network"},
 		"CIDR with a line": {func(b *LoadBalancer) { b.TrustedProxies = []string{"10.0.0.0/24\n"} }, "/trusted_proxies/0", "is not a network"},
-		"no frontends":     {func(b *LoadBalancer) { b.Frontends = nil }, "/frontends", "at least one frontend"},
+		"no frontends":     {func(b *LoadBalancer) { b.Frontends = nil }, "/frontends", "there is no frontend"},
 		"no backends": {
 			func(b *LoadBalancer) {
 				b.Backends, b.Frontends = nil, map[string]Frontend{"www": {Address: "*", Port: 80, Backend: "x"}}
 			},
-			"/backends", "at least one backend",
+			"/backends", "there is no backend",
 		},
 		"frontend's name": {
 			func(b *LoadBalancer) { b.Frontends["w w/w"] = Frontend{Address: "*", Port: 81, Backend: "web"} },
@@ -123,7 +123,7 @@ func TestLoadBalancerValidateRefuses(t *testing.T) {
 		"log format not UTF-8": {func(b *LoadBalancer) { editFrontend(b, "www", func(f *Frontend) { f.LogFormat = "\xff" }) }, "/frontends/www/log_format", "printable"},
 		"backend's name":       {func(b *LoadBalancer) { b.Backends["Web"] = b.Backends["web"] }, "/backends/Web", "is not a name"},
 		"unknown algorithm":    {func(b *LoadBalancer) { editBackend(b, func(x *Backend) { x.Algorithm = "random" }) }, "/backends/web/algorithm", `"round_robin", "least_connections", "source"`},
-		"no servers":           {func(b *LoadBalancer) { editBackend(b, func(x *Backend) { x.Servers = nil }) }, "/backends/web/servers", "at least one server"},
+		"no servers":           {func(b *LoadBalancer) { editBackend(b, func(x *Backend) { x.Servers = nil }) }, "/backends/web/servers", "there is no server"},
 		"server's name": {func(b *LoadBalancer) {
 			editServer(b, "-", func(s *Server) { *s = DefaultServer(); s.Address, s.Port = "10.0.0.3", 1 })
 		}, "/backends/web/servers/-", "is not a name"},

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/bootstrap"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/clientcertificate"
@@ -74,8 +75,9 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"ca_seed": schema.StringAttribute{
 				MarkdownDescription: "The 32-byte seed of the deployment's CA, in hexadecimal or base64 (`openssl rand -hex 32`). Whoever has it controls every machine: " +
 					"give it as an ephemeral value or in the environment variable `FOOBAR_CA_SEED`, and it is stored nowhere.",
-				Optional:  true,
-				Sensitive: true,
+				Optional:   true,
+				Sensitive:  true,
+				Validators: []validator.String{tfutil.Check("Invalid CA seed", "32 bytes in hexadecimal or base64", checkSeed)},
 			},
 			"ca_not_after": schema.StringAttribute{
 				MarkdownDescription: "When the deployment's CA certificate ends, as `2040-01-01T00:00:00Z`. Choose it before the first apply: whoever was given the certificate has it " +
@@ -134,4 +136,9 @@ func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
 // EphemeralResources implements [provider.ProviderWithEphemeralResources].
 func (p *Provider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{clientcertificate.New}
+}
+
+func checkSeed(text string) error {
+	_, err := pki.ParseSeed(text)
+	return err
 }

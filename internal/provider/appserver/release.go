@@ -140,6 +140,9 @@ func freshMachine(ctx context.Context, req resource.ModifyPlanRequest, diags *di
 // guess is used in place of resolve where a configuration is judged by itself:
 // a checksum that is left out will be that of the file.
 func guess(config *model) {
+	if tfutil.Or(config.SecretsWOVersion, 0) < 1 && len(config.SecretsWO) > 0 {
+		config.SecretsWOVersion = new(int64(1)) // check and the schema say what is wrong with it
+	}
 	if config.Release.SHA256 == nil {
 		config.Release.SHA256 = new(strings.Repeat("0", 2*sha256.Size))
 	}

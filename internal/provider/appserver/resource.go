@@ -45,12 +45,23 @@ func kind() component.Kind[model, api.AppServer] {
 		Spec:        func(m model) (api.AppServer, error) { return m.spec() },
 		Show:        func(spec api.AppServer, m *model) { m.settings = newSettings(spec) },
 		Resolve:     resolve,
+		Check:       check,
 		Guess:       guess,
 		Secrets:     func(config model) map[string]api.Secret { return config.SecretsWO },
 		Prepare:     upload,
 		Lacks:       func(config model, spec api.AppServer) error { return lacks(config, spec.Release.SHA256) },
 		Keep:        keep,
 	}
+}
+
+// check returns what is wrong with a configuration and shows at another place
+// in its spec: of a version that is left out, the secrets are the line.
+func check(config model) api.Violations {
+	var v api.Violations
+	if len(config.SecretsWO) > 0 && config.SecretsWOVersion == nil {
+		v.Add("/secrets", "the secrets have no version; set secrets_wo_version = 1, and raise it with each change of a secret")
+	}
+	return v
 }
 
 // renamed is where the attributes are called otherwise than in the spec: what

@@ -228,7 +228,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`secrets_wo         = { SESSION_KEY = "hunter2" }`, ``}, `secrets_wo_version`, `secrets_wo`,
 		},
 		"secrets without version": {
-			[]string{`secrets_wo_version = 1`, ``}, ``, `their version is 0`,
+			[]string{`secrets_wo_version = 1`, ``}, ``, `secrets have no version`,
 		},
 		"shell in the command": {
 			[]string{`$SOCKET`, `$HOME`}, `command[2]`, `$HOME is not replaced`,

@@ -21,9 +21,9 @@ func check(config model) api.Violations {
 		at, machine := api.Pointer("/witnesses").At(name, "name"), config.Witnesses[name].Name
 		switch {
 		case machine.IsNull():
-			v.Add(at, "is missing; name the machine")
+			v.Add(at, "the machine has no name; give it one")
 		case machine.ValueString() != name:
-			v.Add(at, "the machine is %q; a witness is named by its machine: write %s = … instead", machine.ValueString(), machine.ValueString())
+			v.Add(at, "the machine is %q; name the witness like its machine: %s = …", machine.ValueString(), machine.ValueString())
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.Users)) {
@@ -35,7 +35,7 @@ func check(config model) api.Violations {
 func checkMember(v *api.Violations, config model, name string) {
 	at, m := api.Pointer("/members").At(name), config.Members[name]
 	if machine := m.machine().Name; !machine.IsNull() && machine.ValueString() != name {
-		v.Add(at.At("machine"), "the server is on the machine %q; a member is named by its machine, and each takes part once: write %s = { server = … } instead",
+		v.Add(at.At("machine"), "the server is on the machine %q; name the member like its machine: %s = { server = … }",
 			machine.ValueString(), machine.ValueString())
 	}
 	first := engineOf(config.Members[config.Primary])
@@ -55,13 +55,13 @@ func engineOf(m member) string {
 func checkPassword(v *api.Violations, at api.Pointer, u user) {
 	switch {
 	case u.PasswordWO == nil && u.PasswordWOVersion == nil:
-		v.Add(at, "has no password; give password_wo, and password_wo_version = 1")
+		v.Add(at, "the user has no password; set password_wo, and password_wo_version = 1")
 	case u.PasswordWO == nil:
-		v.Add(at.At("password_version"), "is given without password_wo; every apply needs the password, which Terraform does not keep")
+		v.Add(at.At("password_version"), "the version has no password; set password_wo too: every apply needs it, because Terraform does not keep it")
 	case u.PasswordWOVersion == nil:
-		v.Add(at.At("password"), "is given without password_wo_version; set that to 1, and raise it with each change of the password")
+		v.Add(at.At("password"), "the password has no version; set password_wo_version = 1, and raise it with each change of the password")
 	case *u.PasswordWO == "":
-		v.Add(at.At("password"), "is empty; a user has a password")
+		v.Add(at.At("password"), "the password is empty; give the user one")
 	}
 }
 

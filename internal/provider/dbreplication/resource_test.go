@@ -411,7 +411,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`web2 = {`, `web3 = {`}, `members["web3"].server.machine.name`, `the server is on the machine "web2"`,
 		},
 		"one machine twice": {
-			[]string{`name = "web2"`, `name = "web1"`}, `members["web2"].server.machine.name`, `the server is on the machine "web1"; a member is named by its machine, and each takes part once`,
+			[]string{`name = "web2"`, `name = "web1"`}, `members["web2"].server.machine.name`, `the server is on the machine "web1"; name the member like its machine`,
 		},
 		"one server id twice": {
 			[]string{`server_id = 12`, `server_id = 11`}, `members["web2"].server.server_id`, `11 is the server id of "web1" too`,
@@ -433,7 +433,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`lb1 = {`, `lb2 = {`}, `witnesses["lb2"].name`, `the machine is "lb1"`,
 		},
 		"witness without a name": {
-			[]string{`lb1 = { name = "lb1", `, `lb1 = { `}, `witnesses["lb1"].name`, `is missing; name the machine`,
+			[]string{`lb1 = { name = "lb1", `, `lb1 = { `}, `witnesses["lb1"].name`, `the machine has no name; give it one`,
 		},
 		"witness without an address": {
 			[]string{`, address = "10.0.0.10"`, ``}, `witnesses["lb1"].address`, `is not the "host:port" of an agent`,
@@ -454,16 +454,16 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`"INSERT"`, `"SUPER"`}, `users["notes"].grants["notes"]`, `"SUPER" is no privilege on a database`,
 		},
 		"password without a version": {
-			[]string{`password_wo_version = 1,`, ``}, `users["notes"].password_wo`, `is given without password_wo_version`,
+			[]string{`password_wo_version = 1,`, ``}, `users["notes"].password_wo`, `the password has no version; set password_wo_version = 1`,
 		},
 		"version without a password": {
-			[]string{`password_wo = "hunter2",`, ``}, `users["notes"].password_wo_version`, `is given without password_wo`,
+			[]string{`password_wo = "hunter2",`, ``}, `users["notes"].password_wo_version`, `the version has no password; set password_wo too`,
 		},
 		"neither": {
 			[]string{`password_wo = "hunter2", password_wo_version = 1,`, ``}, `users["notes"]`, `has no password`,
 		},
 		"empty password": {
-			[]string{`"hunter2"`, `""`}, `users["notes"].password_wo`, `is empty`,
+			[]string{`"hunter2"`, `""`}, `users["notes"].password_wo`, `the password is empty`,
 		},
 		"version of none": {
 			[]string{`password_wo_version = 1`, `password_wo_version = 0`}, `users["notes"].password_wo_version`, `0 is not a version`,
@@ -472,7 +472,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`primary = "web1"`, `primary = "web1"` + "\n" + `reseed = { node = "web1", token = "a" }`}, `reseed.node`, `"web1" is not a replica`,
 		},
 		"drop of what is to be": {
-			[]string{`primary = "web1"`, `primary = "web1"` + "\n" + `drop = { databases = ["notes"], token = "a" }`}, `drop.databases`, `"notes" is still among the databases`,
+			[]string{`primary = "web1"`, `primary = "web1"` + "\n" + `drop = { databases = ["notes"], token = "a" }`}, `drop.databases`, `"notes" is still in databases`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -254,7 +254,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`web1 =`, `"Web 1" =`}, `backends["web"].servers["Web 1"]`, `"Web 1" is not a name`,
 		},
 		"no servers": {
-			[]string{`web1 = { address = "10.0.0.1", port = 80 }`, ``, `web2 = { address = "10.0.0.2", port = 80 }`, ``}, `backends["web"].servers`, `is empty`,
+			[]string{`web1 = { address = "10.0.0.1", port = 80 }`, ``, `web2 = { address = "10.0.0.2", port = 80 }`, ``}, `backends["web"].servers`, `there is no server`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

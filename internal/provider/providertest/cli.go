@@ -58,9 +58,13 @@ func NewCLI(t testing.TB, directory string, server func() tfprotov6.ProviderServ
 	if err != nil {
 		t.Fatal(err)
 	}
+	none := filepath.Join(t.TempDir(), "terraformrc")
+	if err := os.WriteFile(none, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return &CLI{program: program, directory: directory, environment: append(os.Environ(),
 		"TF_REATTACH_PROVIDERS="+string(reattach), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1",
-		"TF_CLI_CONFIG_FILE="+filepath.Join(t.TempDir(), "none"), "TF_DATA_DIR="+t.TempDir(),
+		"TF_CLI_CONFIG_FILE="+none, "TF_DATA_DIR="+t.TempDir(),
 	)}
 }
 

@@ -20,6 +20,9 @@ func SplitAddress(text string) (host string, port int, err error) {
 	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")); err == nil {
 		return ip.String(), api.DefaultPort, nil
 	}
+	if strings.Contains(text, "://") {
+		return "", 0, fmt.Errorf("%q is a URL: write only the host, or \"host:port\"", text)
+	}
 	host, port = text, api.DefaultPort
 	if strings.Contains(text, ":") {
 		var digits string
@@ -31,7 +34,7 @@ func SplitAddress(text string) (host string, port int, err error) {
 		}
 	}
 	if _, err := netip.ParseAddr(host); err != nil && !hostPattern.MatchString(host) {
-		return "", 0, fmt.Errorf("%q names no host: write a host name or an IP address, without a scheme or path", text)
+		return "", 0, fmt.Errorf("%q is not a host: write a host name or an IP address, without a scheme or path", text)
 	}
 	return host, port, nil
 }

@@ -3,7 +3,6 @@ package tfutil
 import (
 	"fmt"
 	"maps"
-	"math"
 	"math/big"
 	"slices"
 
@@ -59,12 +58,12 @@ func (f *fitter) number(at *tftypes.AttributePath, v tftypes.Value) tftypes.Valu
 	if v.As(&n) != nil {
 		return v
 	}
-	_, accuracy := n.Int64()
+	nearest, accuracy := n.Int64()
 	switch {
 	case !n.IsInt():
 		f.refuse(at, "Not a whole number", "%s is not a whole number. Write it without decimals.", n.Text('g', -1))
 	case accuracy != big.Exact:
-		f.refuse(at, "Number out of range", "%s is out of range: no number here is below %d or above %d.", n.Text('g', 30), int64(math.MinInt64), int64(math.MaxInt64))
+		f.refuse(at, "Number out of range", "%s is out of range. The nearest number that can be given is %d.", n.Text('g', 30), nearest)
 	default:
 		return v
 	}

@@ -57,8 +57,10 @@ func (c configuration) placed(diags []*tfprotov6.Diagnostic) []*tfprotov6.Diagno
 		if d.Summary == requiredSummary {
 			moved.Summary, moved.Detail = "Attribute missing", "The attribute is required. Give it a value."
 		}
-		if name := attributeName(steps); (len(steps) > 1 || c.leavesOut(steps[0])) && !strings.Contains(moved.Detail, name) {
+		if name := attributeName(steps); len(steps) > 1 && !strings.Contains(moved.Detail, name) || len(steps) == 1 && c.leavesOut(steps[0]) {
 			moved.Detail = name + ": " + moved.Detail
+		} else if len(steps) == 1 {
+			moved.Detail = capital(moved.Detail)
 		}
 		all[i] = &moved
 	}

@@ -22,7 +22,7 @@ func TestPathsEndWhereTerraformFindsNoLine(t *testing.T) {
 		placed     *tftypes.AttributePath
 		text, want string
 	}{
-		{"an attribute", root("port"), root("port"), "is no port", "is no port"},
+		{"an attribute", root("port"), root("port"), "the port is no port", "The port is no port"},
 		{"an attribute that is left out", root("name"), root("name"), "is wrong", "name: is wrong"},
 		{"a key", root("frontends").WithElementKeyString("http"), root("frontends").WithElementKeyString("http"), "is wrong", `frontends["http"]: is wrong`},
 		{"an index", root("command").WithElementKeyInt(2), root("command").WithElementKeyInt(2), "is wrong", "command[2]: is wrong"},
@@ -97,8 +97,8 @@ func TestValuesThatNoModelHoldsAreRefused(t *testing.T) {
 		"unknown":              {tftypes.NewValue(tftypes.Number, tftypes.UnknownValue), ""},
 		"null":                 {null(tftypes.Number), ""},
 		"fraction":             {number("8500.5"), "x: 8500.5 is not a whole number. Write it without decimals."},
-		"too large":            {number("9223372036854775808"), "x: 9223372036854775808 is out of range: no number here is below -9223372036854775808 or above 9223372036854775807."},
-		"huge":                 {number("-1e300"), "x: -1e+300 is out of range: no number here is below -9223372036854775808 or above 9223372036854775807."},
+		"too large":            {number("9223372036854775808"), "x: 9223372036854775808 is out of range. The nearest number that can be given is 9223372036854775807."},
+		"huge":                 {number("-1e300"), "x: -1e+300 is out of range. The nearest number that can be given is -9223372036854775808."},
 		"fraction in a map":    {mapOf(object, tftypes.NewValue(object, map[string]tftypes.Value{"n": number("0.5")})), `x["a"].n: 0.5 is not a whole number. Write it without decimals.`},
 		"null in a map":        {mapOf(object, null(object)), `x["a"]: The value is null. Give it one, or take the key out of the map.`},
 		"null in a list":       {listOf(null(tftypes.String)), "x[0]: An element is null. Give it a value, or take it out."},

@@ -48,7 +48,7 @@ func OneOf[T ~string](values []T) validator.String {
 					return nil
 				}
 			}
-			return fmt.Errorf("%q is not known here: it can be %s", text, Choices(values))
+			return fmt.Errorf("%q is unknown; allowed are %s", text, Choices(values))
 		},
 	}
 }

@@ -1,0 +1,172 @@
+resource "foobar_app_server" "checksum" {
+  machine = local.web1
+  name    = "shop"
+  release = {
+    sha256 = "sha256:1234" # <-
+  }
+  command = ["./bin/app"]
+  port    = 80
+}
+
+resource "foobar_app_server" "neither_source_nor_checksum" {
+  machine = local.web1
+  name    = "shop"
+  release = { # <-
+    max_bytes = 1000
+  }
+  command = ["./bin/app"]
+  port    = 80
+}
+
+resource "foobar_app_server" "no_command" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = [] # <-
+  port    = 80
+}
+
+resource "foobar_app_server" "argument_of_a_shell" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = [
+    "./bin/app",
+    "--home=$HOME", # <-
+  ]
+  port = 80
+}
+
+resource "foobar_app_server" "argument_of_null" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = [
+    "./bin/app",
+    null, # <-
+  ]
+  port = 80
+}
+
+resource "foobar_app_server" "program_outside_of_the_release" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["../bin/app"] # <-
+  port    = 80
+}
+
+resource "foobar_app_server" "app_port_with_privileges" {
+  machine  = local.web1
+  name     = "shop"
+  release  = local.release
+  command  = ["./bin/app"]
+  app_port = 81 # <-
+  port     = 80
+}
+
+resource "foobar_app_server" "app_port_of_0" {
+  machine  = local.web1
+  name     = "shop"
+  release  = local.release
+  command  = ["./bin/app"]
+  app_port = 0 # <-
+  port     = 80
+}
+
+resource "foobar_app_server" "one_port_for_both" {
+  machine  = local.web1
+  name     = "shop"
+  release  = local.release
+  command  = ["./bin/app"]
+  app_port = 8000 # <-
+  port     = 8000
+}
+
+resource "foobar_app_server" "variable_name" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  environment = {
+    GOOD   = "a"
+    LOG-TO = "b" # <-
+  }
+}
+
+resource "foobar_app_server" "variable_of_ours" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  environment = {
+    PORT = "8000" # <-
+  }
+}
+
+resource "foobar_app_server" "secrets_without_a_version" {
+  machine    = local.web1
+  name       = "shop"
+  release    = local.release
+  command    = ["./bin/app"]
+  port       = 80
+  secrets_wo = { TOKEN = "hunter2" } # <-
+}
+
+resource "foobar_app_server" "version_of_0" {
+  machine            = local.web1
+  name               = "shop"
+  release            = local.release
+  command            = ["./bin/app"]
+  port               = 80
+  secrets_wo         = { TOKEN = "hunter2" }
+  secrets_wo_version = 0 # <-
+}
+
+resource "foobar_app_server" "secret_in_the_environment_too" {
+  machine     = local.web1
+  name        = "shop"
+  release     = local.release
+  command     = ["./bin/app"]
+  port        = 80
+  environment = { TOKEN = "none" }
+  secrets_wo = {
+    TOKEN = "hunter2" # <-
+  }
+  secrets_wo_version = 1
+}
+
+resource "foobar_app_server" "path_of_nginx" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  health_check = {
+    path = "/_foobar/health" # <-
+  }
+}
+
+resource "foobar_app_server" "start_too_short" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  health_check = {
+    interval      = "10s"
+    successes     = 3
+    start_timeout = "15s" # <-
+  }
+}
+
+resource "foobar_app_server" "body_too_large" {
+  machine        = local.web1
+  name           = "shop"
+  release        = local.release
+  command        = ["./bin/app"]
+  port           = 80
+  max_body_bytes = 1e30 # <-
+}
