@@ -70,6 +70,12 @@ func (Seed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(placeholder)) }
 // LogValue returns a placeholder.
 func (Seed) LogValue() slog.Value { return slog.StringValue(placeholder) }
 
+// FingerprintKey returns the key under which the provider fingerprints the
+// secrets of a deployment, in its own state.
+func (s Seed) FingerprintKey(deployment string) []byte {
+	return s.derive(sha256.Size, "secret-fingerprints", deployment)
+}
+
 // derive returns n bytes that depend on the seed, the purpose and every
 // field, as HKDF-SHA256 (RFC 5869) gives them.
 func (s Seed) derive(n int, purpose string, fields ...string) []byte {

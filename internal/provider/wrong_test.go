@@ -166,7 +166,7 @@ func unmarked(line string) string {
 
 func place(d tfjson.Diagnostic) string {
 	if d.Range == nil {
-		return ""
+		return d.Detail
 	}
 	return fmt.Sprintf("%s %04d %s", d.Range.Filename, d.Range.Start.Line, d.Detail)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
 const (
@@ -48,10 +49,20 @@ func kind() component.Kind[model, api.AppServer] {
 		Check:       check,
 		Guess:       guess,
 		Secrets:     func(config model) map[string]api.Secret { return config.SecretsWO },
+		SecretSets:  secretSets,
 		Prepare:     upload,
 		Lacks:       func(config model, spec api.AppServer) error { return lacks(config, spec.Release.SHA256) },
 		Keep:        keep,
 	}
+}
+
+// secretSets returns the secrets of a configuration, which have one version.
+func secretSets(config model) tfutil.SecretSets {
+	values := make(map[api.Pointer]api.Secret, len(config.SecretsWO))
+	for name, secret := range config.SecretsWO {
+		values[api.Pointer("/secrets").At(name)] = secret
+	}
+	return tfutil.SecretSets{"/secrets_version": {Version: tfutil.Or(config.SecretsWOVersion, 0), Values: values}}
 }
 
 // check returns what is wrong with a configuration and shows at another place

@@ -52,7 +52,7 @@ func attributes() map[string]schema.Attribute {
 		},
 		"secrets_wo": schema.MapAttribute{
 			MarkdownDescription: "Secret environment variables of the app. Terraform keeps them neither in the plan nor in the state; " +
-				"raise `secrets_wo_version` when one of them changes. " + environmentText(),
+				"raise `secrets_wo_version` when one of them changes. " + tfutil.SecretText() + " " + environmentText(),
 			ElementType: types.StringType,
 			Optional:    true,
 			Sensitive:   true,

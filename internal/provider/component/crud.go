@@ -45,6 +45,7 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 		resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
 		resp.Diagnostics.Append(w.keep(ctx, resp.Private)...)
+		resp.Diagnostics.Append(r.keepSecrets(ctx, config, tfutil.Fingerprints{}, true, resp.Private)...)
 	}
 }
 
@@ -77,6 +78,8 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 			resp.Diagnostics.Append(w.keep(ctx, resp.Private)...)
+			rebuilt := !shared.Machine.Same(r.kind.Shared(&before).Machine)
+			resp.Diagnostics.Append(r.keepSecrets(ctx, config, tfutil.ReadFingerprints(ctx, req.Private), rebuilt, resp.Private)...)
 		}
 	}
 	if !resp.Diagnostics.HasError() {

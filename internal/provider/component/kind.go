@@ -112,6 +112,8 @@ type Kind[M any, S Spec] struct {
 	// Secrets, if there is one, returns the write-only values of a
 	// configuration, by name.
 	Secrets func(config M) map[string]api.Secret
+	// SecretSets, if there is one, returns the same with their versions.
+	SecretSets func(config M) tfutil.SecretSets
 	// Prepare, if there is one, brings to the machine, and to others that have
 	// a part in the component, what the write refers to, such as a blob or a
 	// certificate. The configuration has the write-only values. The error is

@@ -55,6 +55,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	r.compareSecrets(ctx, req, resp)
 	r.identify(ctx, resp, instance, change == changeCreate)
 	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
 		r.judge(ctx, req, resp, change >= changeRemote, replaces)

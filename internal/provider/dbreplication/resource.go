@@ -10,6 +10,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
 const (
@@ -60,6 +61,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		Guess:       guess,
 		Foresee:     foresee,
 		Secrets:     passwords,
+		SecretSets:  passwordSets,
 		Prepare:     enlist,
 		Others:      others,
 	}
@@ -104,6 +106,22 @@ func passwords(config model) map[string]api.Secret {
 		}
 	}
 	return all
+}
+
+// passwordSets returns the users' passwords of a configuration: each has a
+// version of its own.
+func passwordSets(config model) tfutil.SecretSets {
+	sets := tfutil.SecretSets{}
+	for name, user := range config.Users {
+		if user.PasswordWO == nil {
+			continue
+		}
+		at := api.Pointer("/users").At(name)
+		sets[at.At("password_version")] = tfutil.SecretSet{
+			Version: tfutil.Or(user.PasswordWOVersion, 0), Values: map[api.Pointer]api.Secret{at.At("password"): *user.PasswordWO},
+		}
+	}
+	return sets
 }
 
 // others names the machines besides the coordinator.

@@ -190,7 +190,7 @@ func usersAttribute(engine api.DBEngine) schema.Attribute {
 		Optional: true,
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 			"password_wo": schema.StringAttribute{
-				MarkdownDescription: "The password, required. Terraform keeps it neither in the plan nor in the state; raise `password_wo_version` when it changes.",
+				MarkdownDescription: "The password, required. Terraform keeps it neither in the plan nor in the state; raise `password_wo_version` when it changes. " + tfutil.SecretText(),
 				Optional:            true,
 				Sensitive:           true,
 				WriteOnly:           true,

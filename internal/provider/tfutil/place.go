@@ -57,7 +57,7 @@ func (c configuration) placed(diags []*tfprotov6.Diagnostic) []*tfprotov6.Diagno
 		if d.Summary == requiredSummary {
 			moved.Summary, moved.Detail = "Attribute missing", "The attribute is required. Give it a value."
 		}
-		if name := attributeName(steps); len(steps) > 1 && !strings.Contains(moved.Detail, name) || len(steps) == 1 && c.leavesOut(steps[0]) {
+		if name := attributeName(steps); len(steps) > 1 && !names(moved.Detail, name) || len(steps) == 1 && c.leavesOut(steps[0]) {
 			moved.Detail = name + ": " + moved.Detail
 		} else if len(steps) == 1 {
 			moved.Detail = capital(moved.Detail)
@@ -70,6 +70,20 @@ func (c configuration) placed(diags []*tfprotov6.Diagnostic) []*tfprotov6.Diagno
 // requiredSummary is what the framework calls a required attribute that is
 // null. Its detail sends the reader to the developers.
 const requiredSummary = "Missing Configuration for Required Attribute"
+
+// names reports whether a text names an attribute, and not just a longer one.
+func names(text, name string) bool {
+	for rest := text; ; {
+		_, after, found := strings.Cut(rest, name)
+		if !found {
+			return false
+		}
+		if after == "" || !strings.ContainsAny(after[:1], "_.[abcdefghijklmnopqrstuvwxyz0123456789") {
+			return true
+		}
+		rest = after
+	}
+}
 
 // leavesOut reports whether the configuration is known not to have an
 // attribute, so that Terraform shows the first line of the whole block for it.

@@ -32,6 +32,7 @@ func TestPathsEndWhereTerraformFindsNoLine(t *testing.T) {
 		{"deeper", root("backends").WithElementKeyString("web").WithAttributeName("servers").WithElementKeyString("a").WithAttributeName("port"),
 			root("backends").WithElementKeyString("web"), "is wrong", `backends["web"].servers["a"].port: is wrong`},
 		{"named already", root("frontends").WithElementKeyString("http"), root("frontends").WithElementKeyString("http"), `Attribute frontends["http"] is wrong`, `Attribute frontends["http"] is wrong`},
+		{"a longer one is named", root("m").WithElementKeyString("a"), root("m").WithElementKeyString("a"), `m["a"].b and m["a"]["c"] are wrong`, `m["a"]: m["a"].b and m["a"]["c"] are wrong`},
 		{"the whole", nil, nil, "is wrong", "is wrong"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

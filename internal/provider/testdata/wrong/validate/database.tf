@@ -34,12 +34,12 @@ resource "foobar_db_server" "unknown_setting" {
   }
 }
 
-resource "foobar_db_server" "setting_out_of_range" {
+resource "foobar_db_server" "setting_of_another_type" {
   machine = local.web1
   name    = "main"
   engine  = "mariadb"
   settings = {
-    max_connections = "0" # <-
+    innodb_buffer_pool_size = "much" # <-
   }
 }
 
