@@ -145,9 +145,16 @@ func (s *stack) plantAsRoot(machine string, theirs pki.Signer) {
 // and an apply with another seed enrols them. The same is the way out of an
 // identity that is gone.
 func TestLostSeedAndLostIdentityHaveAWayOut(t *testing.T) {
-	s := newStack(t)
+	newStack(t).loseTheSeed("foobar-app-notes-nginx.service", "foobar-app-notes@blue.service")
+}
+
+// loseTheSeed applies the stack, loses web1's identity and the seed, and gets
+// out of it, while these units of web1 run on.
+func (s *stack) loseTheSeed(services ...string) {
+	t := s.t
+	t.Helper()
 	s.apply()
-	units := []string{"systemctl", "show", "-p", "MainPID", "--value", "foobar-app-notes-nginx.service", "foobar-app-notes@blue.service"}
+	units := append([]string{"systemctl", "show", "-p", "MainPID", "--value"}, services...)
 	before := s.lab.Exec("web1", units...)
 
 	s.lab.Exec("web1", "sh", "-c", "rm -r /var/lib/foobar/identity && systemctl restart foobar-agent")
