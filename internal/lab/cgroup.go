@@ -185,6 +185,41 @@ func (c cgroup) procs() ([]int, error) {
 	return pids, nil
 }
 
+// allProcs returns the processes in the cgroup and below.
+func (c cgroup) allProcs() ([]int, error) {
+	var all []int
+	_, err := c.walk(func(c cgroup) (bool, error) {
+		pids, err := c.procs()
+		all = append(all, pids...)
+		return false, err
+	})
+	return all, err
+}
+
+// reapTimeout bounds the wait for process 1 to take away what was killed. One
+// that does so looks some times a second; one that does not never will.
+const reapTimeout = 10 * time.Second
+
+// awaitReaped returns when none of the processes, which were killed, is in the
+// process table any more.
+func awaitReaped(ctx context.Context, pids []int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, reapTimeout, fmt.Errorf("not all of %d processes are gone after %s", len(pids), reapTimeout))
+	defer cancel()
+	return poll(ctx, func() (bool, error) {
+		return !slices.ContainsFunc(pids, isZombie), nil
+	})
+}
+
+// isZombie reports whether a process has ended and is still in the table.
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	return bytes.HasPrefix(state, []byte("Z"))
+}
+
 // walk calls visit for the cgroup and all below it until visit is done.
 func (c cgroup) walk(visit func(cgroup) (done bool, err error)) (bool, error) {
 	if done, err := visit(c); done || err != nil {

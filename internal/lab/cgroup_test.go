@@ -1,11 +1,37 @@
 package lab
 
 import (
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+func TestWhatHasEndedAndIsNotTakenAwayIsAZombie(t *testing.T) {
+	child := exec.CommandContext(t.Context(), "true")
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(out); err != nil { // it closes its output as it ends
+		t.Fatal(err)
+	}
+	pid := child.Process.Pid
+	if err := poll(t.Context(), func() (bool, error) { return isZombie(pid), nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitReaped(t.Context(), []int{pid, os.Getpid()}); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestFindCgroup2(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -83,8 +83,15 @@ func (l *Lab) endEverything(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, endTimeout,
 		fmt.Errorf("processes of the lab did not end within %s: see  cat %s", endTimeout, l.group.file("cgroup.procs")))
 	defer cancel()
+	processes, err := l.group.allProcs()
+	if err != nil {
+		return err
+	}
 	if err := l.group.kill(ctx); err != nil {
 		return fmt.Errorf("end the lab's processes: %w", err)
+	}
+	if err := awaitReaped(ctx, processes); err != nil {
+		l.log.Warn("ended processes stay in the process table, since process 1 of this host does not take them away", "error", err)
 	}
 	if err := l.group.remove(); err != nil {
 		return err

@@ -44,6 +44,7 @@ func observeHost(t *testing.T) hostView {
 	}
 	for _, line := range lines {
 		// One that ends meanwhile is not the lab's any more.
+		// Those that have ended and are not taken away count.
 		if text, err := os.ReadFile(line); err == nil && strings.Contains(string(text), "/foobar-lab/labtest") {
 			view.Processes = append(view.Processes, line)
 		}

@@ -5,9 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
@@ -32,12 +31,12 @@ const (
 // none. One that cannot be read is an error and not none: it must not be
 // taken for a machine that anybody may enrol again.
 func readRecord(path string) (*state, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // there is none, which is no error
-	}
+	data, err := statefile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the identity: %w", err)
+	}
+	if data == nil {
+		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
 	s, err := parseRecord(data)
 	if err != nil {

@@ -103,7 +103,7 @@ func (s store) clean(dir string) error {
 	}
 	for _, entry := range entries {
 		if strings.HasSuffix(entry.Name(), tempSuffix) {
-			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+			if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
 				return err
 			}
 		}
