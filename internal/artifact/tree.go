@@ -112,7 +112,7 @@ func (t *tree) place(name string, header *tar.Header) (missing []string, err err
 // add notes an entry, within the limits.
 func (t *tree) add(name string, n node) error {
 	if len(t.nodes) >= t.limits.Entries {
-		return refuse("", "has more than %d entries; at most %d files, links and directories are allowed", t.limits.Entries, t.limits.Entries)
+		return refuse("", "has more than %d entries (files, directories and links), which is the limit; pack fewer files", t.limits.Entries)
 	}
 	if t.names += len(name) + len(n.target); t.names > MaxNames {
 		return refuse("", "has names of more than %d bytes in all, which is the limit; use shorter paths", MaxNames)
