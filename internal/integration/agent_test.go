@@ -194,7 +194,7 @@ func TestAnotherMachineAtTheAddressIsRefused(t *testing.T) {
 			Config: block(m) + machine(stranger.Address(), 1) + balancer(100), ExpectError: loosely(`Machine "web1" trusts another CA`),
 		},
 		testresource.TestStep{
-			Config: block(m) + machine(fresh.Address(), 1) + balancer(100), ExpectError: loosely(`Machine "web1" is not enrolled`),
+			Config: block(m) + machine(fresh.Address(), 1) + balancer(100), ExpectError: loosely(`Machine "web1" has lost its identity`),
 		},
 		testresource.TestStep{Config: block(m) + machine(m.Address(), 1) + balancer(100), PlanOnly: true},
 	)
