@@ -18,7 +18,7 @@ func (j job) mayWrite(owner string) bool {
 // owned is the problem of a write to what belongs to another owner.
 func owned(id api.ID, record *Record) error {
 	return &api.Problem{Type: api.ProblemOwned, Title: "The component belongs to another state",
-		Detail: fmt.Sprintf("%s belongs to another Terraform state since %s; it was last applied by %s. Nothing was changed", id, record.Ownership.By(), record.by())}
+		Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, and last applied by %s. Nothing was changed", id, record.Ownership.By(), record.by())}
 }
 
 // ownership returns whose a component is after a write of owner. A write that
@@ -126,7 +126,7 @@ func (a *answers) settle(j job, plan api.Plan) (api.Plan, error) {
 	if j.Write.Approved && known {
 		if plan.Adopts != nil && (before.Adopts == nil || before.Adopts.Owner != plan.Adopts.Owner) {
 			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
-				Detail: fmt.Sprintf("%s belongs to another Terraform state since %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
+				Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
 		}
 		plan.Impact = before.Impact
 	}

@@ -59,7 +59,7 @@ func TestTheCostOfEachKind(t *testing.T) {
 			s := newState(t, machines, configuration)
 			s.does(apply)
 			component := strings.ReplaceAll(strings.TrimPrefix(kind, "foobar_"), "_", "-") + "/www on machine"
-			s.does("plan -destroy", "Destroys a ", component)
+			s.does("plan -destroy", "Warning: Destroys a", component)
 			s.does("plan -replace="+kind+".www", "will be replaced, as requested", `impact = "none" -> "restart"`)
 			s.does(apply+" -replace="+kind+".www", "1 added, 0 changed, 1 destroyed")
 			s.silent(s.does("plan", nothing), "another")
@@ -70,7 +70,7 @@ func TestTheCostOfEachKind(t *testing.T) {
 			renamed := strings.NewReplacer(`= "www"`, `= "other"`).Replace(configuration)
 			s.write(renamed)
 			if kind == "foobar_db_replication" { // it holds no port
-				s.does("plan", "Replaces a ", `impact = "none" -> "restart"`)
+				s.does("plan", "Warning: Replaces a", `impact = "none" -> "restart"`)
 				s.does(apply, "1 added, 0 changed, 1 destroyed")
 				s.does("plan", nothing)
 				return
@@ -90,7 +90,7 @@ func TestAnotherMachineIsAReplacement(t *testing.T) {
 	s := newState(t, machines, balancer("www", "www", "80"))
 	s.does(apply)
 	s.write(strings.Replace(balancer("www", "www", "80"), `"lb1"`, `"lb2"`, 1))
-	s.does("plan", "Replaces a ", `impact = "none" -> "restart"`, `"lb1"`, "Nothing answers at tcp *:80")
+	s.does("plan", "Warning: Replaces a", `impact = "none" -> "restart"`, `"lb1"`, "Nothing answers at tcp *:80")
 	s.does(apply, "1 added, 0 changed, 1 destroyed")
 	s.does("plan", nothing)
 }
@@ -141,7 +141,7 @@ func TestARenameOfEachModule(t *testing.T) {
 			s.does("plan", "Destroyed by one resource, created by another", "moved { from")
 			s.write(called("web", "notes") + "moved {\n  from = module.site\n  to = module.web\n}\n")
 			s.does(apply, "0 added, 0 changed, 0 destroyed")
-			s.does("plan -destroy", "Destroys a ")
+			s.does("plan -destroy", "Warning: Destroys a")
 			for _, name := range []string{"lb1", "web1"} {
 				if machines[name].Applied() == 0 && module == "web-pair" {
 					t.Errorf("nothing was applied on %s", name)

@@ -29,11 +29,19 @@ func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanReque
 	}
 	ends := r.ends(ctx, req, diags)
 	if req.Plan.Raw.IsNull() {
-		tfutil.Warning(diags, path.Empty(), "Destroys a "+r.kind.Title, "%s on machine %q is destroyed. %s", id, machine, ends)
+		tfutil.Warning(diags, path.Empty(), "Destroys "+withArticle(r.kind.Title), "%s on machine %q is destroyed. %s", id, machine, ends)
 		return
 	}
-	tfutil.Warning(diags, path.Empty(), "Replaces a "+r.kind.Title,
+	tfutil.Warning(diags, path.Empty(), "Replaces "+withArticle(r.kind.Title),
 		"%s on machine %q is destroyed, and another one is created with the new name or on the new machine. %s What is new serves once it is created; nothing is moved.", id, machine, ends)
+}
+
+// withArticle puts the indefinite article before a noun.
+func withArticle(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // ends says what stops with the component that a state holds.

@@ -71,14 +71,14 @@ func takenText(id api.ID, by api.Ownership) string {
 func (r *Resource[M, S]) takeover(id api.ID, a api.Adoption) string {
 	text := fmt.Sprintf("%s exists already: it was last applied by %s", id, a.Applied.By())
 	if a.Owner == "" {
-		return text + ", and belongs to no Terraform state. From the apply on it belongs to this one."
+		return text + ", and belongs to no Terraform state. From then on it belongs to this resource."
 	}
-	return text + fmt.Sprintf(", and has belonged to another Terraform state since %s (%s). From the apply on it belongs to this one. "+
-		"That is right if the other state is lost or gives it up. A state that is still in use says so at its next plan, and does not change or remove the component any more.",
+	return text + fmt.Sprintf(", and belongs to another resource since %s (%s), in this Terraform state or another. From then on it belongs to this resource. "+
+		"That is right if the other state is lost or gives it up. One that is still in use says so at its next plan, and does not change or remove the component any more.",
 		a.Time.UTC().Format("2006-01-02 15:04:05 UTC"), a.Actor)
 }
 
 // forgotten warns that a destroy leaves in place what belongs to another.
 func forgotten(detail string, diags *diag.Diagnostics) {
-	tfutil.Warning(diags, path.Empty(), "Forgotten, not removed", "%s. It leaves this state, and stays on its machine.", detail)
+	tfutil.Warning(diags, path.Empty(), "Forgotten, not removed", "%s. The resource leaves this state, and the component stays on its machine.", detail)
 }

@@ -431,7 +431,7 @@ func mayWrite(c *stored, owner, takesOver string) bool {
 
 func owned(id api.ID, c *stored) error {
 	return &api.Problem{Type: api.ProblemOwned, Title: "The component belongs to another state",
-		Detail: fmt.Sprintf("%s belongs to another Terraform state since %s. Nothing was changed", id, c.Ownership.By())}
+		Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s. Nothing was changed", id, c.Ownership.By())}
 }
 
 // Own implements [tfutil.Agent].
