@@ -46,8 +46,11 @@ func (p *part) checkFollows(ctx context.Context) {
 		return
 	}
 	view, err := p.look(ctx, db)
+	p.mu.Lock()
+	busy = p.holder() != ""
+	p.mu.Unlock()
 	switch why := replication.Stalled(p.node.Self(), view); {
-	case ctx.Err() != nil:
+	case busy || ctx.Err() != nil:
 	case err != nil:
 		p.condition(conditionNotFollowing, err)
 	case why != "":

@@ -168,6 +168,9 @@ func (p *part) run(ctx context.Context, j *job, order replication.Order) {
 	case <-limited.Done():
 		err = context.Cause(limited)
 	}
+	if err == nil && order.Action.Verb == replication.DoFollow {
+		p.condition(conditionNotFollowing, nil) // before anybody looks at what was repaired
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j.ended = p.clock.Now()
