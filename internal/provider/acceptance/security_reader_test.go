@@ -14,9 +14,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
-// flood sends dry runs with a reader's certificate, side by side, and returns
-// how each of them ended.
-func (s *stack) flood(format string) []error {
+// flooder returns what sends 20 dry runs with a reader's certificate, side by
+// side, and tells how each of them ended.
+func (s *stack) flooder() func(format string) []error {
 	s.t.Helper()
 	issued := s.reader()
 	credentials, err := client.Given(issued.CertificatePEM(), issued.KeyPEM(), pki.EncodeCertificate(s.authority().Certificate()))
@@ -27,8 +27,7 @@ func (s *stack) flood(format string) []error {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	id := api.ID{Kind: api.KindLoadBalancer, Name: "notes"}
-	found, err := machine.Get(context.Background(), id)
+	found, err := machine.Get(context.Background(), api.ID{Kind: api.KindLoadBalancer, Name: "notes"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -36,19 +35,21 @@ func (s *stack) flood(format string) []error {
 	if err := api.Decode(found.Spec, &spec); err != nil {
 		s.t.Fatal(err)
 	}
-	for name, frontend := range spec.Frontends {
-		frontend.LogFormat = format
-		spec.Frontends[name] = frontend
+	probe := api.ID{Kind: api.KindLoadBalancer, Name: "probe"} // one that nobody owns
+	return func(format string) []error {
+		for name, frontend := range spec.Frontends {
+			frontend.LogFormat, frontend.Port = format, 18080
+			spec.Frontends[name] = frontend
+		}
+		write := api.Write{Spec: api.Encode(spec)}
+		ended := make([]error, 20)
+		var calls sync.WaitGroup
+		for i := range ended {
+			calls.Go(func() { _, ended[i] = machine.Plan(context.Background(), probe, 0, write) })
+		}
+		calls.Wait()
+		return ended
 	}
-	ended := make([]error, 20)
-	var calls sync.WaitGroup
-	for i := range ended {
-		calls.Go(func() {
-			_, ended[i] = machine.Plan(context.Background(), id, found.Generation, api.Write{Spec: api.Encode(spec)})
-		})
-	}
-	calls.Wait()
-	return ended
 }
 
 // TestAReaderCannotSpendTheMachineNorReadItsFiles attacks with a reader's
@@ -56,6 +57,7 @@ func (s *stack) flood(format string) []error {
 func TestAReaderCannotSpendTheMachineNorReadItsFiles(t *testing.T) {
 	s := newStack(t)
 	s.apply()
+	flood := s.flooder()
 	for format, refused := range map[string]bool{
 		"%[src,map(/dev/zero)]":       true,
 		"%[src,map_ip(/etc/passwd)]":  true,
@@ -63,7 +65,7 @@ func TestAReaderCannotSpendTheMachineNorReadItsFiles(t *testing.T) {
 		"%ci %[src,ipmask(24)] %ST":   false,
 	} {
 		ended := make(chan []error)
-		go func() { ended <- s.flood(format) }()
+		go func() { ended <- flood(format) }()
 		s.plan().empty() // an admin's goes on beside them
 		for _, err := range <-ended {
 			told := fmt.Sprint(err)
