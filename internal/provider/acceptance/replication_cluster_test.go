@@ -198,7 +198,7 @@ func (p plan) drifts(places ...string) {
 	}
 	slices.Sort(places)
 	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, places) {
-		p.t.Errorf("the plan names %v, not %v: %v", got, places, drift)
+		p.t.Errorf("the plan names %v, not %v: %v\nand says %s", got, places, drift, p.said)
 	}
 }
 

@@ -162,7 +162,8 @@ func (c *cluster) planWritesNothing() {
 	}
 }
 
-// imported forgets the state and imports the running replication.
+// imported forgets the state and imports the running replication, which owns
+// it from then on: what follows goes on with the imported state.
 func (c *cluster) imported() {
 	file := filepath.Join(c.directory, "terraform.tfstate")
 	before, built := content(c.t, file), c.state()[db]
@@ -189,7 +190,23 @@ func (c *cluster) imported() {
 		}
 	}
 	c.write("imports.tf", "")
-	c.write("terraform.tfstate", before)
+	c.overtaken(before)
+}
+
+// overtaken puts the state back that owned everything before the import, for as
+// long as it takes to see that it says so, and would change nothing of a drift.
+func (c *cluster) overtaken(former string) {
+	c.t.Helper()
+	current := content(c.t, c.directory, "terraform.tfstate")
+	c.sql("web2", "STOP REPLICA")
+	c.write("terraform.tfstate", former)
+	p := c.plan()
+	p.empty()
+	p.warns("The component belongs to another state", "/notes was taken over by", "(and 2 more similar warnings elsewhere)")
+	c.write("terraform.tfstate", current)
+	c.differ("web2/ReplicationStopped")
+	c.apply()
+	c.settled()
 }
 
 // refuses looks at mistakes that need the machines to be seen.

@@ -132,6 +132,59 @@ func TestAnImportTakesOver(t *testing.T) {
 	}
 }
 
+// TestDriftIsTheOwnersToRepair: after an import the new state sees and repairs a
+// drift. One that owned the component before, such as a backup that was put back,
+// says whose it is, shows what it knew, and changes nothing.
+func TestDriftIsTheOwnersToRepair(t *testing.T) {
+	replicated := `
+resource "foobar_db_server" "notes" {
+  machine          = { name = "web1", address = "10.0.0.1" }
+  name             = "notes"
+  engine           = "mariadb"
+  listen_addresses = ["10.0.0.1"]
+}
+
+resource "foobar_db_replication" "notes" {
+  name      = "notes"
+  primary   = "web1"
+  members   = { web1 = { server = foobar_db_server.notes, address = "10.0.0.1" } }
+  databases = { notes = {} }
+}
+`
+	for name, c := range map[string]struct {
+		configuration string
+		id            api.ID
+		imports       []string
+	}{
+		"load balancer": {balancer("www", "www", "80"), www(), []string{"foobar_load_balancer.www lb1@10.0.0.10/www"}},
+		"replication": {replicated, api.ID{Kind: api.KindDBReplication, Name: "notes"}, []string{
+			"foobar_db_server.notes web1@10.0.0.1/notes", "foobar_db_replication.notes web1@10.0.0.1/notes",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			machines := providertest.New("lb1", "web1")
+			holder := machines["lb1"]
+			if c.id != www() {
+				holder = machines["web1"]
+			}
+			former, current := newState(t, machines, c.configuration), newState(t, machines, c.configuration)
+			former.does(apply)
+			for _, each := range c.imports {
+				current.does("import " + each)
+			}
+			current.does("plan", nothing)
+			holder.Change(t, c.id, func(c *api.Component) {
+				c.Drift = map[string]api.Drift{"web1/Stopped": {Detail: "somebody stopped it"}}
+			})
+			former.silent(former.does("plan", nothing, "The component belongs to another state", "was taken over by"), "somebody stopped it")
+			current.silent(current.does("plan", "somebody stopped it", "1 to change"), "another state")
+			former.does(apply, nothing)
+			current.does(apply, "1 changed")
+			current.does("plan", nothing)
+		})
+	}
+}
+
 func TestAPlannedImportTakesNothing(t *testing.T) {
 	machines := providertest.New("lb1")
 	a, b := newState(t, machines, balancer("www", "www", "80")), newState(t, machines, balancer("www", "www", "80")+
