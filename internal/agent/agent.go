@@ -45,7 +45,7 @@ type Replications interface {
 	// Run keeps every part as it is to be, until ctx ends.
 	Run(ctx context.Context)
 	// Conditions tells what is wrong with the parts.
-	Conditions() []api.Condition
+	Conditions(ctx context.Context) []api.Condition
 }
 
 // Config is what an agent works with. All fields are required, but for Root
@@ -179,13 +179,14 @@ func (a *Agent) tell(kind, format string, err error) {
 }
 
 // present returns what is wrong with the machine now, beside its identity.
-func (a *Agent) present(context.Context) []api.Condition {
+func (a *Agent) present(ctx context.Context) []api.Condition {
+	replications := a.config.Replications.Conditions(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
 		a.disks(),
-		a.config.Facts.Conditions(), a.audit.Conditions(), a.conditions, a.config.Replications.Conditions(),
+		a.config.Facts.Conditions(), a.audit.Conditions(), a.conditions, replications,
 	)
 }
 

@@ -117,6 +117,9 @@ func (b *bay) isOpen() {
 	}
 }
 
+// Conditions are the node's as whoever asks now is told them.
+func (b *bay) Conditions() []api.Condition { return b.Node.Conditions(b.Context()) }
+
 // amiss returns the conditions without what is always told.
 func (b *bay) amiss() []api.Condition {
 	return slices.DeleteFunc(b.Conditions(), func(c api.Condition) bool { return c.Type == conditionPart })

@@ -1,6 +1,7 @@
 package dbreplication
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,14 +79,32 @@ func (p *part) condition(kind string, why error) {
 	}
 }
 
-// Conditions returns what is to be told of this machine's replications.
-func (n *Node) Conditions() []api.Condition {
+// askedAgain bounds how long [Node.Conditions] asks databases again: whoever asks
+// how a machine is must not wait long for a database that hangs.
+const askedAgain = time.Second
+
+// Conditions returns what is to be told of this machine's replications. What the
+// keeper found wrong with a replica a moment ago is looked at again, so that no
+// warning outlives its cause.
+func (n *Node) Conditions(ctx context.Context) []api.Condition {
 	parts := n.all()
+	again, cancel := context.WithTimeout(ctx, askedAgain)
+	defer cancel()
 	var all []api.Condition
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		if parts[name].has(conditionNotFollowing) {
+			parts[name].checkFollows(again)
+		}
 		all = append(all, parts[name].present()...)
 	}
 	return all
+}
+
+func (p *part) has(kind string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, known := p.conditions[kind]
+	return known
 }
 
 // present returns a part's conditions: what is amiss, in the order of their

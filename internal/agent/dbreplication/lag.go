@@ -27,8 +27,15 @@ func (p *part) measure(ctx context.Context) {
 
 // checkFollows notes why a replica does not follow its primary, for whoever asks
 // on its own machine: there nobody sees the whole replication. While an operation
-// is at work, nothing is decided.
+// is at work, or once ctx has ended, nothing is decided. One check runs at a time,
+// so that an earlier answer never replaces a later one.
 func (p *part) checkFollows(ctx context.Context) {
+	select {
+	case p.checking <- struct{}{}:
+		defer func() { <-p.checking }()
+	case <-ctx.Done():
+		return
+	}
 	record, err := p.store.Record(ctx)
 	db := p.database()
 	p.mu.Lock()

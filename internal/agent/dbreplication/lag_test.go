@@ -1,6 +1,8 @@
 package dbreplication
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,9 +57,28 @@ func TestReplicaSaysThatItDoesNotFollow(t *testing.T) {
 			if test.says == nil {
 				return
 			}
+			// Whoever looks sees what is, not what the keeper saw last.
 			b.db.with(func(d *bayDB) { d.sources = following })
-			b.part(notes).checkFollows(b.Context())
 			b.says(conditionNotFollowing)
 		})
 	}
+}
+
+// A database that does not answer keeps nobody waiting who asks how the machine
+// is, and what was wrong with it stays told.
+func TestWhatIsWrongWithAReplicaStaysToldWhileItsDatabaseHangs(t *testing.T) {
+	b := newBay(t)
+	b.records(first("web2"), first("web2"))
+	b.attend()
+	b.part(notes).checkFollows(b.Context())
+	b.says(conditionNotFollowing, "no source")
+	ended, cancel := context.WithCancel(b.Context())
+	cancel()
+	b.db.with(func(d *bayDB) { d.dead = true })
+	for _, c := range b.Node.Conditions(ended) {
+		if c.Type == conditionNotFollowing && strings.Contains(c.Message, "no source") {
+			return
+		}
+	}
+	t.Errorf("it is told no more: %+v", b.Conditions())
 }

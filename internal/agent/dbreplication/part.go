@@ -33,6 +33,8 @@ type part struct {
 
 	// idle are the hands of a part without a server.
 	idle chan struct{}
+	// checking is held by whoever checks whether the replica follows.
+	checking chan struct{}
 
 	mu         sync.Mutex
 	membership api.DBMembership
@@ -57,7 +59,7 @@ func loadPart(n *Node, name string) *part {
 	p := &part{
 		node: n, name: name, store: &store{dir: n.Dir(name)}, clock: n.clock,
 		log: n.Log.With("replication", name), conditions: map[string]api.Condition{},
-		idle: make(chan struct{}, 1),
+		idle: make(chan struct{}, 1), checking: make(chan struct{}, 1),
 	}
 	p.own = &replication.Local{ID: n.Self(), Records: p.store, Wants: p.wants, Copy: p.copyFrom, Now: n.clock.Now}
 	membership, _, err := readDurably[api.DBMembership](p.store.path(membershipFile))
