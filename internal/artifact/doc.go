@@ -23,6 +23,9 @@ const (
 	// MaxNames bounds all paths and targets together, in bytes: on average 160
 	// for each of the entries that are allowed.
 	MaxNames = 32 << 20
+	// MaxMembers bounds the members of the gzip file. Most programs write one;
+	// bgzip writes one for each 64 KiB, so that an artifact of 8 GiB fits.
+	MaxMembers = 1 << 17
 )
 
 // maxFollowed bounds how many links one link may lead over. Linux allows 40.

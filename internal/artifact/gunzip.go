@@ -39,13 +39,14 @@ func (s *source) Read(p []byte) (int, error) {
 // unzipped is the content of a gzip file of any number of members. Its errors
 // are [Error]s, apart from those of the source.
 type unzipped struct {
-	source *source
-	packed *bufio.Reader
-	member *gzip.Reader
-	limit  int64 // of bytes
-	count  int64 // bytes so far
-	zeros  int   // how many of the last bytes are zero, counted to a block at most
-	err    error // what the next Read returns
+	source  *source
+	packed  *bufio.Reader
+	member  *gzip.Reader
+	members int   // so far, with this one
+	limit   int64 // of bytes
+	count   int64 // bytes so far
+	zeros   int   // how many of the last bytes are zero, counted to a block at most
+	err     error // what the next Read returns
 }
 
 // unzip begins to read. What is no gzip file is an [Error] that says what it is.
@@ -61,7 +62,7 @@ func unzip(s *source, limit int64) (*unzipped, error) {
 	if !bytes.HasPrefix(head, []byte(gzipMagic)) {
 		return nil, refuse("", "is not a gzipped tar file%s; %s", formatOf(head), packWith)
 	}
-	u := &unzipped{source: s, packed: packed, limit: limit}
+	u := &unzipped{source: s, packed: packed, members: 1, limit: limit}
 	member, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, u.explain(err)
@@ -92,24 +93,20 @@ func formatOf(head []byte) string {
 }
 
 func (u *unzipped) Read(p []byte) (int, error) {
-	if u.err != nil {
-		return 0, u.err
-	}
-	n, err := u.member.Read(p)
-	u.note(p[:n])
-	switch {
-	case u.count > u.limit:
-		u.err = refuse("", "unpacks to far more than it may; is it the file that was meant?")
-	case errors.Is(err, io.EOF):
-		u.err = u.next()
-	case err != nil:
-		u.err = u.explain(err)
-	}
-	if n > 0 {
-		return n, nil // the error comes with the next read
-	}
-	if u.err == nil {
-		return u.Read(p) // of the next member
+	for u.err == nil { // a member may hold nothing
+		n, err := u.member.Read(p)
+		u.note(p[:n])
+		switch {
+		case u.count > u.limit:
+			u.err = refuse("", "unpacks to far more than it may; is it the file that was meant?")
+		case errors.Is(err, io.EOF):
+			u.err = u.next()
+		case err != nil:
+			u.err = u.explain(err)
+		}
+		if n > 0 {
+			return n, nil // the error comes with the next read
+		}
 	}
 	return 0, u.err
 }
@@ -135,6 +132,9 @@ func (u *unzipped) next() error {
 		return io.EOF
 	case string(head) != gzipMagic:
 		return refuse("", "has more bytes after its end; it is damaged: build it again, or copy it again")
+	}
+	if u.members++; u.members > MaxMembers {
+		return refuse("", "has more than %d gzip members, which is the limit; %s", MaxMembers, packWith)
 	}
 	if err := u.member.Reset(u.packed); err != nil {
 		return u.explain(err)

@@ -157,9 +157,12 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	var found api.Violations
 	for _, name := range slices.Sorted(maps.Keys(unknown)) {
 		at := api.Pointer("/databases").At(name)
-		for word, of := range map[string]*replication.UnknownName{"charset": unknown[name].Charset, "collation": unknown[name].Collation} {
-			if of != nil {
-				found.Add(at.At(word), "%s does not know this %s; the nearest that it knows are %s. Write one that the server knows", of.Version, word, strings.Join(of.Nearest, ", "))
+		for _, of := range []struct {
+			word string
+			*replication.UnknownName
+		}{{"charset", unknown[name].Charset}, {"collation", unknown[name].Collation}} {
+			if of.UnknownName != nil {
+				found.Add(at.At(of.word), "%s does not know this %s; the nearest that it knows are %s. Write one that the server knows", of.Version, of.word, strings.Join(of.Nearest, ", "))
 			}
 		}
 	}

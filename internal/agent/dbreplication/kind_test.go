@@ -654,6 +654,16 @@ func TestCheckAsksTheServerForNames(t *testing.T) {
 		!strings.Contains(problem.Violations[0].Detail, "MariaDB 11.8.9 does not know this charset; the nearest that it knows are utf8mb4") {
 		t.Errorf("one that it does not: %v", problem)
 	}
+	spec.Databases = map[string]api.DBDatabase{"shop": {Charset: "utf7", Collation: "zork"}, "notes": {Charset: "utf7", Collation: "zork"}}
+	for range 20 { // in one order, which no map has
+		var got []api.Pointer
+		for _, v := range api.AsProblem(r.kind("web1").Check(t.Context(), converge.NewStaged("notes", *version(t, spec), nil))).Violations {
+			got = append(got, v.Pointer)
+		}
+		if want := []api.Pointer{"/databases/notes/charset", "/databases/notes/collation", "/databases/shop/charset", "/databases/shop/collation"}; !slices.Equal(got, want) {
+			t.Fatalf("the errors come as %v, want %v", got, want)
+		}
+	}
 	r.machines["web1"].silent = true
 	if err := check("utf7"); err != nil {
 		t.Errorf("a server that is still to be made: %v", err)

@@ -276,12 +276,19 @@ var (
 	_ replication.Lexicon = (*rackDB)(nil)
 )
 
-// Unknown knows one character set, and fails for a server that is not there.
+// Unknown knows one character set and one collation, and fails for a server that is not there.
 func (d *rackDB) Unknown(_ context.Context, databases map[string]replication.Database) (map[string]replication.UnknownNames, error) {
 	found := map[string]replication.UnknownNames{}
 	for name, database := range databases {
-		if database.Charset != "" && database.Charset != "utf8mb4" {
-			found[name] = replication.UnknownNames{Charset: &replication.UnknownName{Version: "MariaDB 11.8.9", Nearest: []string{"utf8mb4"}}}
+		unknown := func(given, known string) *replication.UnknownName {
+			if given == "" || given == known {
+				return nil
+			}
+			return &replication.UnknownName{Version: "MariaDB 11.8.9", Nearest: []string{known}}
+		}
+		of := replication.UnknownNames{Charset: unknown(database.Charset, "utf8mb4"), Collation: unknown(database.Collation, "utf8mb4_bin")}
+		if of.Charset != nil || of.Collation != nil {
+			found[name] = of
 		}
 	}
 	if d.silent {

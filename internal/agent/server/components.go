@@ -173,9 +173,12 @@ func (c *call) deletion() (api.Write, error) {
 
 func checkOwners(owner, takesOver string) error {
 	var found api.Violations
-	for at, lineage := range map[api.Pointer]string{"/owner": owner, "/takes_over": takesOver} {
-		if err := api.CheckOwner(lineage); err != nil {
-			found.Add(at, "%s", err)
+	for _, given := range []struct {
+		at      api.Pointer
+		lineage string
+	}{{"/owner", owner}, {"/takes_over", takesOver}} {
+		if err := api.CheckOwner(given.lineage); err != nil {
+			found.Add(given.at, "%s", err)
 		}
 	}
 	return found.Problem()

@@ -264,3 +264,14 @@ func TestOwn(t *testing.T) {
 		})
 	}
 }
+
+// Two people with the same mistake read the same text.
+func TestOwnersAreRefusedInOneOrder(t *testing.T) {
+	long := strings.Repeat("b", 65)
+	for range 20 {
+		problem := api.AsProblem(checkOwners(long, long))
+		if problem == nil || len(problem.Violations) != 2 || problem.Violations[0].Pointer != "/owner" || problem.Violations[1].Pointer != "/takes_over" {
+			t.Fatalf("the errors are %+v", problem)
+		}
+	}
+}

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -24,8 +26,12 @@ func TestReadersRunOneAtATimeAndABoundedNumberWaits(t *testing.T) {
 			ended <- err
 		})
 	}
+	bound := time.After(time.Minute)
 	for len(q.waiting) <= maxWaiting { // all of them wait
+		runtime.Gosched()
 		select {
+		case <-bound:
+			t.Fatalf("only %d of %d wait", len(q.waiting)-1, maxWaiting)
 		case err := <-ended:
 			t.Fatalf("one did not wait: %v", err)
 		default:
