@@ -81,6 +81,8 @@ type Agent struct {
 	// operate ends with the agent; operations run under it.
 	operate context.Context
 	stop    context.CancelFunc
+	// look tells of the file system that a directory lies on.
+	look func(dir string) (Disk, error)
 
 	mu         sync.Mutex
 	conditions []api.Condition
@@ -101,7 +103,7 @@ func Open(c Config) (*Agent, error) {
 			return nil, fmt.Errorf("open the agent: %w", err)
 		}
 	}
-	a := &Agent{config: c}
+	a := &Agent{config: c, look: diskOf}
 	statefile.Sweep(filepath.Join(c.Root, c.State), Files(), c.Log)
 	a.operate, a.stop = context.WithCancel(context.Background())
 	blobs, err := blob.Open(filepath.Join(c.Root, c.State, "blobs"), blob.DefaultQuota, c.Now)
@@ -182,11 +184,12 @@ func (a *Agent) tell(kind, format string, err error) {
 func (a *Agent) present(ctx context.Context) []api.Condition {
 	replications := a.config.Replications.Conditions(ctx)
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	told := slices.Clone(a.conditions)
+	a.mu.Unlock() // what follows asks disks, which may take long to answer
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
 		a.disks(),
-		a.config.Facts.Conditions(), a.audit.Conditions(), a.conditions, replications,
+		a.config.Facts.Conditions(), a.audit.Conditions(), told, replications,
 	)
 }
 
@@ -196,7 +199,7 @@ func (a *Agent) disks() []api.Condition {
 	if a.config.Root != "" {
 		return nil
 	}
-	return diskConditions("/", watched(a.config.State), diskOf)
+	return diskConditions("/", watched(a.config.State), a.look)
 }
 
 // Files are all kinds of files that the agent keeps below its directory, but

@@ -3,22 +3,22 @@ package agent
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// The room that a file system should have, in bytes, as a part of its size and
-// at most as a number.
+// A file system is full, in bytes, below a part of its size and at most below a
+// number: a hundredth, and 64 MiB, which is the largest file that one change of a
+// component may replace. It is nearly full below [blob.Reserve]; ext4 keeps as
+// much for root. Of files a hundredth and a twentieth count.
 const (
-	// nearlyFullPart and nearlyFull: a twentieth and 512 MiB, below which the
-	// agent refuses uploads (see package blob), and ext4 keeps as much for root.
-	nearlyFullPart, nearlyFull = 20, 512 << 20
-	// fullPart and full: a hundredth and 64 MiB, which is the largest file that
-	// one change of a component may replace.
-	fullPart, full = 100, 64 << 20
+	fullPart, full  = 100, 64 << 20
+	nearlyFullFiles = 20
 )
 
 // Disk is what a file system has, in bytes and in files. Those that it keeps
@@ -36,6 +36,8 @@ type Watched struct {
 	Pattern string
 	// Holds says what lies in it.
 	Holds string
+	// Fails says what no longer works without room.
+	Fails string
 	// Do says what makes room there.
 	Do string
 }
@@ -43,9 +45,9 @@ type Watched struct {
 // watched are the directories of a machine that are watched.
 func watched(state string) []Watched {
 	return []Watched{
-		{state, "what the agent keeps", "remove app servers that are no longer needed, or give the machine a larger disk"},
-		{"/var/lib/foobar-db/*", "a database's data", "delete data, or give the machine a larger disk: a full one stops the database's writes"},
-		{"/var/log/journal", "the log", "run journalctl --vacuum-size=100M, or give the machine a larger disk: a full one loses log lines"},
+		{state, "what the agent keeps", "below that the agent refuses uploads", "remove app servers that are no longer needed"},
+		{"/var/lib/foobar-db/*", "a database's data", "a full one stops the database's writes", "delete data"},
+		{"/var/log/journal", "the log", "a full one loses log lines", "run journalctl --vacuum-size=100M"},
 	}
 }
 
@@ -65,13 +67,8 @@ func diskOf(dir string) (Disk, error) {
 // diskConditions tells of each file system that is full or nearly so, once,
 // with the directories that lie on it.
 func diskConditions(root string, dirs []Watched, look func(dir string) (Disk, error)) []api.Condition {
-	type found struct {
-		disk  Disk
-		dirs  []string
-		first Watched
-	}
-	var all []*found
-	byID := map[string]*found{}
+	var all []*usedDisk
+	byID := map[string]*usedDisk{}
 	for _, w := range dirs {
 		matches, err := filepath.Glob(filepath.Join(root, w.Pattern))
 		if err != nil {
@@ -82,38 +79,53 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (Disk, er
 			if err != nil {
 				continue // it was just removed, or is no directory
 			}
-			f := byID[disk.ID]
-			if f == nil {
-				f = &found{disk: disk, first: w}
-				byID[disk.ID], all = f, append(all, f)
+			u := byID[disk.ID]
+			if u == nil {
+				u = &usedDisk{Disk: disk}
+				byID[disk.ID], all = u, append(all, u)
 			}
-			f.dirs = append(f.dirs, fmt.Sprintf("%s (%s)", dir, w.Holds))
+			u.add(dir, w)
 		}
 	}
 	var conditions []api.Condition
-	for _, f := range all {
-		if c, tight := f.disk.condition(strings.Join(f.dirs, ", "), f.first.Do); tight {
+	for _, u := range all {
+		if c, tight := u.condition(); tight {
 			conditions = append(conditions, c)
 		}
 	}
 	return conditions
 }
 
+// usedDisk is a file system with what lies on it.
+type usedDisk struct {
+	Disk
+	dirs, fails, do []string
+}
+
+func (u *usedDisk) add(dir string, w Watched) {
+	u.dirs = append(u.dirs, fmt.Sprintf("%s (%s)", dir, w.Holds))
+	if !slices.Contains(u.do, w.Do) {
+		u.fails, u.do = append(u.fails, w.Fails), append(u.do, w.Do)
+	}
+}
+
 // condition returns what is to be told of a file system, if anything is.
-func (d Disk) condition(dirs, do string) (api.Condition, bool) {
+func (u *usedDisk) condition() (api.Condition, bool) {
 	c := api.Condition{Type: "DiskNearlyFull", Severity: api.SeverityWarning}
+	least, fewFiles := blob.Reserve(u.Size), u.FilesInAll > 0 && u.FilesUnused < u.FilesInAll/nearlyFullFiles
 	switch {
-	case d.Free < min(d.Size/fullPart, full) || d.FilesInAll > 0 && d.FilesUnused < d.FilesInAll/fullPart || d.Size > 0 && d.Free == 0:
+	case u.Free < min(u.Size/fullPart, full) || u.FilesInAll > 0 && u.FilesUnused < u.FilesInAll/fullPart || u.Size > 0 && u.Free == 0:
 		c.Type, c.Severity = "DiskFull", api.SeverityError
-	case d.Free < min(d.Size/nearlyFullPart, nearlyFull) || d.FilesInAll > 0 && d.FilesUnused < d.FilesInAll/nearlyFullPart:
+	case u.Free < least || fewFiles:
 	default:
 		return c, false
 	}
-	c.Message = fmt.Sprintf("The file system of %s has %s free of %s", dirs, inMiB(d.Free), inMiB(d.Size))
-	if d.FilesInAll > 0 && d.FilesUnused < d.FilesInAll/nearlyFullPart {
-		c.Message += fmt.Sprintf(", and room for %d more files of %d", d.FilesUnused, d.FilesInAll)
+	c.Message = fmt.Sprintf("The file system of %s has %s free of %s", strings.Join(u.dirs, ", "), inMiB(u.Free), inMiB(u.Size))
+	if fewFiles {
+		c.Message += fmt.Sprintf(", and room for %d more files of %d", u.FilesUnused, u.FilesInAll)
 	}
-	c.Message += fmt.Sprintf("; below %s uploads are refused. To make room, %s.", inMiB(min(d.Size/nearlyFullPart, nearlyFull)), do)
+	c.Message += fmt.Sprintf("; it should have %s: %s. To make room, %s, or give the machine a larger disk.",
+		inMiB(least), strings.Join(u.fails, ", "), strings.Join(u.do, ", "))
 	return c, true
 }
 

@@ -1,10 +1,14 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 func TestAFullDiskIsACondition(t *testing.T) {
@@ -15,6 +19,7 @@ func TestAFullDiskIsACondition(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	const refused = "refuses uploads" // is said of the agent's file system alone
 	for name, test := range map[string]struct {
 		disks map[string]Disk // by directory; the others have room
 		want  []string        // type, severity and words, one line for each condition
@@ -42,7 +47,7 @@ func TestAFullDiskIsACondition(t *testing.T) {
 			map[string]Disk{
 				"/var/lib/foobar": {ID: "a", Size: gib}, "/var/lib/foobar-db/main": {ID: "a", Size: gib}, "/var/log/journal": {ID: "a", Size: gib},
 			},
-			[]string{"DiskFull error /var/lib/foobar /var/lib/foobar-db/main /var/log/journal has 0 MiB free"},
+			[]string{"DiskFull error /var/lib/foobar /var/lib/foobar-db/main /var/log/journal has 0 MiB free below that the agent refuses uploads, a full one stops the database's writes, a full one loses log lines."},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,6 +63,9 @@ func TestAFullDiskIsACondition(t *testing.T) {
 			}
 			for i, want := range test.want {
 				line := got[i].Type + " " + string(got[i].Severity) + " " + got[i].Message
+				if agents := strings.Contains(line, "/var/lib/foobar ("); strings.Contains(line, refused) != agents {
+					t.Errorf("what fails without room: %s", line)
+				}
 				for word := range strings.FieldsSeq(want) {
 					if !strings.Contains(line, word) {
 						t.Errorf("no %q in %s", word, line)
@@ -75,5 +83,33 @@ func TestTheDiskOfARealDirectory(t *testing.T) {
 	}
 	if got := diskConditions("", []Watched{{Pattern: "/proc/none"}}, diskOf); got != nil {
 		t.Errorf("a directory that is not there: %+v", got)
+	}
+}
+
+// replications is a machine's without a replication.
+type replications struct{ Replications }
+
+func (replications) Conditions(context.Context) []api.Condition { return nil }
+
+// A disk that does not answer holds up whoever asks, and not the agent.
+func TestNothingWaitsForADisk(t *testing.T) {
+	log, err := audit.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	a := &Agent{config: Config{State: t.TempDir(), Replications: replications{}}, audit: log}
+	looked := false
+	a.look = func(string) (Disk, error) {
+		looked = true
+		if !a.mu.TryLock() {
+			t.Fatal("the agent's lock is held while a disk is asked")
+		}
+		a.mu.Unlock()
+		return Disk{}, os.ErrNotExist
+	}
+	a.present(t.Context())
+	if !looked {
+		t.Error("no disk was asked")
 	}
 }

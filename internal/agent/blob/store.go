@@ -27,11 +27,11 @@ import (
 // releases of the largest size that a spec allows by default.
 const DefaultQuota = 10 << 30
 
-// reserve is how many bytes of a file system an upload leaves free, given its
+// Reserve is how many bytes of a file system an upload leaves free, given its
 // size: a twentieth, but not more than 512 MiB. The machine's journals, logs
 // and databases need them to go on, and so does an operation of the agent
 // itself. Whether a release has room once it is unpacked shows only then.
-func reserve(size int64) int64 { return min(size/20, 512<<20) }
+func Reserve(size int64) int64 { return min(size/20, 512<<20) }
 
 // Store is a directory of blobs. Each is a file named for its checksum; one
 // that is still arriving ends in ".part", the list of what an artifact holds in
@@ -179,7 +179,7 @@ func (s *Store) admit(rest int64) error {
 	if err != nil {
 		return err
 	}
-	if keep := reserve(d.size); rest > d.free-keep {
+	if keep := Reserve(d.size); rest > d.free-keep {
 		return noRoom("%d more bytes are needed, and %d are free on the file system of %s, of which %d must stay so for the machine itself; "+
 			"make the artifact smaller, remove what is no longer needed, or give the machine a larger disk", rest, d.free, s.dir, keep)
 	}
