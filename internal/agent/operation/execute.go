@@ -31,6 +31,8 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 	switch {
 	case record != nil && record.lost != nil && j.verb == api.VerbDelete: // its files and units are not known
 		return refused, recordLost(record)
+	case record != nil && record.lost != nil && j.creates(): // whose it is, is not known: it may be another's
+		return refused, recordLost(record)
 	case record != nil && record.lost != nil:
 		return change, nil //nolint:nilerr // what is lost is replaced
 	case record == nil && j.verb == api.VerbDelete:

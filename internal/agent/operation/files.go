@@ -88,7 +88,7 @@ func checkSecrets(_ string, held secrets) error {
 func recordLost(record *Record) error {
 	return &api.Problem{
 		Type: api.ProblemDamaged, Title: "The component's record is damaged", File: record.lost.Path,
-		Detail: fmt.Sprintf("what was applied to %s is not known: %v. It runs on as it is, and the file stays as it is. terraform apply restores it", record.ID, record.lost),
+		Detail: fmt.Sprintf("what was applied to %s is not known: %v. It runs on as it is, and the file stays as it is. terraform apply restores it from the state that holds it. If no state does, move the file away on the machine as root, and apply again", record.ID, record.lost),
 	}
 }
 

@@ -2,6 +2,8 @@ package operation_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -199,5 +201,47 @@ func TestAReplacementIsKnownUntilItIsApplied(t *testing.T) {
 	m.must(t, create)
 	if plan(api.Write{}) {
 		t.Error("a replacement is remembered after it was applied")
+	}
+}
+
+// What a damaged record says is not known, its owner neither: only a write of
+// who has seen the component goes on from it.
+func TestADamagedRecordMakesNobodyTheOwner(t *testing.T) {
+	m := start(t, t.TempDir())
+	first := spec(80, "one")
+	m.must(t, by(request("edge", 0, first), "a", ""))
+	path := filepath.Join(m.root, stateDir, "components/load-balancer/edge.json")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]operation.Request{
+		"a create of the same":       by(request("edge", 0, first), "b", ""),
+		"a create of something else": by(request("edge", 0, spec(80, "two")), "b", ""),
+		"a takeover":                 by(request("edge", 0, first), "b", "a"),
+	} {
+		t.Log(name)
+		wantProblem(t, m.do(t, r), api.ProblemDamaged, path, "the state that holds it", "move the file away")
+		if _, err := m.Plan(t.Context(), r.ID, 0, r.Write); !api.IsProblem(err, api.ProblemDamaged) {
+			t.Errorf("its plan is not refused: %v", err)
+		}
+	}
+	m.must(t, by(request("edge", 1, spec(80, "two")), "a", ""))
+	m.ownedBy(t, "edge", "a")
+}
+
+// A reader may ask for any name: none is kept.
+func TestReadsKeepNoNames(t *testing.T) {
+	m := start(t, t.TempDir())
+	before := m.Known()
+	for _, name := range []string{"one", "two", "three"} {
+		if _, err := m.Get(t.Context(), id(name)); !api.IsProblem(err, api.ProblemNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := m.Plan(t.Context(), id(name), 0, request(name, 0, spec(80, "one")).Write); err != nil {
+			t.Errorf("plan %s: %v", name, err)
+		}
+	}
+	if after := m.Known(); after != before {
+		t.Errorf("after reads the agent keeps %d names, before %d", after, before)
 	}
 }

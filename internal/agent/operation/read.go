@@ -87,7 +87,9 @@ func (r *Runner) recorded(id api.ID) (*Record, error) {
 func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	epoch = r.component(id).epoch
+	if c := r.components[id]; c != nil { // none is made here: readers may ask for any name
+		epoch = c.epoch
+	}
 	return epoch, epoch%2 == 1
 }
 
