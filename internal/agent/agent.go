@@ -202,10 +202,9 @@ func (a *Agent) disks() []api.Condition {
 	return diskConditions("/", watched(a.config.State), a.look)
 }
 
-// Files are all kinds of files that the agent keeps below its directory, but
-// for its identity: without that it serves nothing.
+// Files are all kinds of files that the agent keeps below its directory.
 func Files() []statefile.Kind {
-	return slices.Concat(operation.Files(), converge.Files(), blob.Files(), audit.Files(), dbreplication.Files())
+	return slices.Concat(identity.Files(), operation.Files(), converge.Files(), blob.Files(), audit.Files(), dbreplication.Files())
 }
 
 // reserved returns the port that the agent itself listens on, which no

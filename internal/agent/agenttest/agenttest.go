@@ -127,12 +127,7 @@ func shortDir(t testing.TB) string {
 // Boot starts the agent, which must not run. Its address stays the same.
 func (m *Machine) Boot() {
 	m.t.Helper()
-	bootstrap, err := pki.NewBootstrap(m.signer.Authority, m.config.Node, m.config.Incarnation, m.address)
-	must(m.t, err)
-	id, err := identity.Open(identity.Config{
-		Dir: m.Path("/var/lib/foobar/identity"), Bootstrap: &identity.Bootstrap{Bootstrap: bootstrap},
-		Now: time.Now, Random: rand.Reader,
-	})
+	id, err := m.OpenIdentity()
 	must(m.t, err)
 	m.id = id
 	m.openReplications()
@@ -157,6 +152,18 @@ func (m *Machine) Boot() {
 	go func() { l.ended <- a.Run(ctx, l.remote, local, func() { close(ready) }) }()
 	<-ready
 	m.life = l
+}
+
+// OpenIdentity opens the machine's identity as a start of the agent does, which
+// must not run.
+func (m *Machine) OpenIdentity() (*identity.Identity, error) {
+	m.t.Helper()
+	bootstrap, err := pki.NewBootstrap(m.signer.Authority, m.config.Node, m.config.Incarnation, m.address)
+	must(m.t, err)
+	return identity.Open(identity.Config{
+		Dir: m.Path("/var/lib/foobar/identity"), Bootstrap: &identity.Bootstrap{Bootstrap: bootstrap},
+		Now: time.Now, Random: rand.Reader,
+	})
 }
 
 // openReplications opens the machine's parts of replications anew.

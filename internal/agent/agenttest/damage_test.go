@@ -20,9 +20,11 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
 const stateDir = "/var/lib/foobar"
@@ -94,6 +96,7 @@ func newRack(t *testing.T) *rack {
 	} {
 		must(t, os.WriteFile(m.Path(path), []byte(content), 0o600))
 	}
+	must(t, m.Admin().EnsureLeaf(t.Context(), leafName(), pki.ServiceNames{}))
 	armed = true
 	ctx, cancel := context.WithCancel(t.Context())
 	asked := make(chan struct{})
@@ -105,6 +108,9 @@ func newRack(t *testing.T) *rack {
 	m.Kill()
 	cancel()
 	<-asked
+	b, err := pki.NewBootstrap(m.Signer().Authority, "web1", 1, ":9443") // of a reset that was carried out
+	must(t, err)
+	must(t, os.WriteFile(m.Path(stateDir+"/identity/reset.json"), b.JSON(), 0o600))
 	for _, kind := range agent.Files() {
 		found, err := filepath.Glob(m.Path(filepath.Join(stateDir, kind.Pattern)))
 		if err != nil || len(found) == 0 {
@@ -114,6 +120,8 @@ func newRack(t *testing.T) *rack {
 	}
 	return r
 }
+
+func leafName() string { return api.ID{Kind: api.KindDBServer, Name: "main"}.LeafName() }
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -217,6 +225,10 @@ func (r *rack) restore(pattern, file string) {
 	switch {
 	case strings.HasSuffix(pattern, "/membership.json") || pattern == "replications/*":
 		r.enlist()
+	case strings.HasPrefix(pattern, "identity/leaves/"):
+		must(r.t, r.m.Admin().EnsureLeaf(r.t.Context(), leafName(), pki.ServiceNames{}))
+	case pattern == "identity/reset.json":
+		must(r.t, os.RemoveAll(path))
 	case strings.HasSuffix(pattern, "/told.json"):
 		r.tell()
 	case strings.HasSuffix(pattern, "/record.json"): // "move it away and apply again"
@@ -249,6 +261,9 @@ func (r *rack) applyApp2(app client.Change) {
 // written beside it.
 func (r *rack) damage(pattern string, do func(string, []byte) error) {
 	r.t.Helper()
+	if pattern != "identity/reset.json" { // it would be carried out where the identity is damaged
+		must(r.t, os.RemoveAll(r.m.Path(stateDir+"/identity/reset.json")))
+	}
 	path := r.m.Path(filepath.Join(stateDir, r.files[pattern]))
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) { // set aside before, and nobody needed another
@@ -263,6 +278,23 @@ func (r *rack) damage(pattern string, do func(string, []byte) error) {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// lost opens a machine whose identity is damaged, which serves nothing but tells
+// why, and brings the identity back.
+func (r *rack) lost(damage, file string) {
+	r.t.Helper()
+	path := r.m.Path(filepath.Join(stateDir, file))
+	_, err := r.m.OpenIdentity()
+	if lost, ok := errors.AsType[*identity.Lost](err); !ok || !strings.Contains(lost.Error(), path) || !strings.Contains(lost.Error(), "restore the file") {
+		r.t.Errorf("%s: opened with %v", damage, err)
+	}
+	must(r.t, os.RemoveAll(path))
+	must(r.t, os.WriteFile(path, r.contents[file], 0o600))
+	r.m.Boot()
+	if told := r.status(); told != "" {
+		r.t.Errorf("%s: after the file was restored it is told:\n%s", damage, told)
+	}
 }
 
 // TestDamagedFilesStopNobody walks all kinds of files and all damages: the
@@ -283,8 +315,12 @@ func TestDamagedFilesStopNobody(t *testing.T) {
 					r.m.Stop()
 				}
 				r.damage(kind.Pattern, damage.do)
-				r.m.Boot()
 				file := r.files[kind.Pattern]
+				if kind.Pattern == "identity/identity.json" {
+					r.lost(name, file)
+					continue
+				}
+				r.m.Boot()
 				told := r.status()
 				if !strings.Contains(told, filepath.Base(file)) {
 					t.Errorf("%s: nothing tells of %s:\n%s", name, file, told)

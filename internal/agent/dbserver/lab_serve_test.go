@@ -167,6 +167,12 @@ func TestLabTakesANewCertificate(t *testing.T) {
 	s.app()
 	s.sql("SET GLOBAL read_only = OFF")
 	pid, position := s.pid(), s.query("SELECT @@gtid_binlog_pos")
+	if err := os.Remove(s.leaves(id.LeafName()) + "/cert.pem"); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.get().Drift) == 0 {
+		t.Error("a certificate that is gone is no drift")
+	}
 	signLeaf(t, s.leaves(id.LeafName()), "test.test.internal")
 	if len(s.get().Drift) == 0 {
 		t.Error("the former certificate is no drift")

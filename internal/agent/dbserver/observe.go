@@ -81,6 +81,9 @@ func (r *runner) drift(ctx context.Context, strange []difference) map[string]api
 	if r.formerCertificate() {
 		details = append(details, "the running server shows a former certificate, or accepts former CAs")
 	}
+	if err := r.hasLeaf(); err != nil {
+		details = append(details, "its certificate or key is not there any more, so that it would not start again")
+	}
 	if len(details) > 0 {
 		found[r.p.Unit] = api.Drift{Detail: strings.Join(details, "; ")}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -38,7 +39,8 @@ func ReadBootstrap(credentials, path string) (*Bootstrap, error) {
 }
 
 func readBootstrap(path string, check func(fs.FileInfo) error) (*Bootstrap, error) {
-	file, err := os.Open(path)
+	// Without waiting: there may be a pipe in the file's place.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}

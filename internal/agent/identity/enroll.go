@@ -149,13 +149,13 @@ func (id *Identity) adopt(s *state, c tls.ConnectionState, given api.Certificati
 		key: s.key, chain: chain, ca: ca,
 	}
 	if err := id.keepNames(next); err != nil {
-		return fmt.Errorf("store the machine's names: %w", err)
+		return err
 	}
-	if err := id.store.write(id.recordPath(), next.record()); err != nil {
+	if err := id.hold(id.recordPath(), next.record(), checkIdentity); err != nil {
 		return fmt.Errorf("store the identity: %w", err)
 	}
 	id.state.Store(next)
-	return id.renewLeafCAs(next)
+	return id.mend(next)
 }
 
 // admits refuses a list with a foreign CA.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -47,6 +48,10 @@ type Identity struct {
 
 	state   atomic.Pointer[state]
 	burning atomic.Pointer[error] // why the bootstrap could not be removed
+	// unmended is why what follows from the identity differs from it; see mend.
+	unmended atomic.Pointer[error]
+	// unreset tells that there was a reset that could not be read.
+	unreset bool
 
 	// writing is held by whoever changes the identity, and guards pending.
 	writing sync.Mutex
@@ -99,23 +104,37 @@ func Open(c Config) (*Identity, error) {
 		dir: c.Dir, bootstrap: c.Bootstrap, buildTime: c.BuildTime,
 		now: c.Now, random: c.Random, store: store{step: step},
 	}
-	if err := id.store.clean(c.Dir); err != nil {
-		return nil, fmt.Errorf("prepare the identity's directory: %w", err)
+	if err := errors.Join(os.MkdirAll(c.Dir, 0o700), id.sweep()); err != nil {
+		err = fmt.Errorf("prepare the identity's directory: %w", err)
+		if _, enrolledOnce, _ := readNames(c.Dir); enrolledOnce {
+			err = id.lost(err)
+		}
+		return nil, err
 	}
 	kept, damage := readRecord(id.recordPath())
-	reset, err := readReset(c.Dir)
-	if err != nil && kept == nil {
-		return nil, err // of an enrolled machine it stops nothing
+	reset, unread := readReset(c.Dir)
+	if unread != nil && kept == nil {
+		return nil, id.lost(both(damage, unread))
 	}
+	id.unreset = unread != nil // of an enrolled machine it stops nothing
 	s, err := id.choose(kept, damage, reset)
 	if err != nil {
 		return nil, err
 	}
 	id.state.Store(s)
 	if s.enrolled() {
-		id.burn() // an earlier run may have been killed before it could
+		id.burn()      // an earlier run may have been killed before it could
+		_ = id.mend(s) // a failure is a condition
 	}
 	return id, nil
+}
+
+// both returns two errors as one line; the first may be nil.
+func both(first, second error) error {
+	if first == nil {
+		return second
+	}
+	return fmt.Errorf("%w; and %w", first, second)
 }
 
 // choose decides between the identity on disk and the bootstrap. The
@@ -133,8 +152,10 @@ func (id *Identity) choose(kept *state, damage error, reset *Bootstrap) (*state,
 		return nil, id.lost(damage)
 	}
 	b := id.bootstrap
-	_, enrolledOnce := readNames(id.dir)
+	_, enrolledOnce, unknown := readNames(id.dir)
 	switch {
+	case b == nil && kept == nil && unknown != nil:
+		return nil, id.lost(both(errNoIdentity, unknown))
 	case b == nil && kept == nil && enrolledOnce:
 		return nil, id.lost(errNoIdentity)
 	case b == nil && kept == nil:
@@ -198,6 +219,20 @@ func (id *Identity) Conditions() []api.Condition {
 		found = append(found, api.Condition{
 			Type: "BootstrapNotRemoved", Severity: api.SeverityWarning,
 			Message: fmt.Sprintf("The used enrolment key could not be removed: %v. It is of no use any more, but remove it by hand.", *err),
+		})
+	}
+	if _, err := readReset(id.dir); id.unreset && err != nil {
+		found = append(found, api.Condition{
+			Type: "ResetNotDone", Severity: api.SeverityError,
+			Message: fmt.Sprintf("Root on the machine has reset its identity, which could not be carried out: %v. The machine is still enrolled as before, and trusts %s. "+
+				"Run again: foobar-agent identity reset --bootstrap FILE, or remove %s if that is no longer wanted.",
+				err, strings.Join(id.state.Load().ca.Pins(), ", "), filepath.Join(id.dir, resetFile)),
+		})
+	}
+	if err := id.notMended(); err != nil {
+		found = append(found, api.Condition{
+			Type: "ServiceCAsNotStored", Severity: api.SeverityError,
+			Message: fmt.Sprintf("The services of this machine may accept other CAs than it trusts: %v. It is tried again each time that the machine is asked how it is; make room on its disk.", err),
 		})
 	}
 	if s := id.state.Load(); id.reset && !s.enrolled() {

@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
@@ -25,7 +25,7 @@ const (
 )
 
 // LeafDir returns the directory of a service's leaf.
-func (id *Identity) LeafDir(name string) string { return filepath.Join(id.dir, "leaves", name) }
+func (id *Identity) LeafDir(name string) string { return filepath.Join(id.leavesDir(), name) }
 
 // Leaf returns the leaf of a service: its request, and its certificate if it
 // has one that this machine's CAs signed. Errors that a caller can act on are
@@ -36,7 +36,7 @@ func (id *Identity) Leaf(name string) (api.ServiceLeaf, error) {
 		return api.ServiceLeaf{}, err
 	}
 	key, err := readLeafKey(id.leafPath(name, leafKeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if noKey(err) {
 		return api.ServiceLeaf{}, &api.Problem{
 			Type: api.ProblemNotFound, Title: "There is no such service leaf",
 			Detail: fmt.Sprintf("nobody has asked for a leaf %q on this machine", name),
@@ -60,7 +60,7 @@ func (id *Identity) RequestLeaf(name string) (api.ServiceLeaf, error) {
 	}
 	path := id.leafPath(name, leafKeyFile)
 	key, err := readLeafKey(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if noKey(err) {
 		key, err = id.makeLeafKey(path)
 	}
 	if err != nil {
@@ -80,7 +80,7 @@ func (id *Identity) StoreLeaf(name string, signed api.ServiceLeaf) (api.ServiceL
 		return api.ServiceLeaf{}, err
 	}
 	key, err := readLeafKey(id.leafPath(name, leafKeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if noKey(err) {
 		return api.ServiceLeaf{}, leafProblem("there is no key for it yet: ask for the leaf with POST first")
 	}
 	if err != nil {
@@ -99,32 +99,10 @@ func (id *Identity) StoreLeaf(name string, signed api.ServiceLeaf) (api.ServiceL
 	if err := id.storeLeafCA(s, name); err != nil {
 		return api.ServiceLeaf{}, err
 	}
-	if err := id.store.write(id.leafPath(name, leafCertificateFile), []byte(pki.EncodeCertificate(certificate))); err != nil {
+	if err := id.hold(id.leafPath(name, leafCertificateFile), []byte(pki.EncodeCertificate(certificate)), checkCertificate); err != nil {
 		return api.ServiceLeaf{}, fmt.Errorf("store the service leaf %s: %w", name, err)
 	}
 	return id.describeLeaf(s, name, key)
-}
-
-// storeLeafCA gives a leaf the CAs that the machine accepts.
-func (id *Identity) storeLeafCA(s *state, name string) error {
-	if err := id.store.write(id.leafPath(name, leafCAFile), []byte(strings.Join(s.ca.PEM(), ""))); err != nil {
-		return fmt.Errorf("store the CAs of the service leaf %s: %w", name, err)
-	}
-	return nil
-}
-
-// renewLeafCAs gives every leaf the CAs that the machine accepts now.
-func (id *Identity) renewLeafCAs(s *state) error {
-	leaves, err := os.ReadDir(filepath.Dir(id.LeafDir("any")))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("list the service leaves: %w", err)
-	}
-	for _, leaf := range leaves {
-		if err := id.storeLeafCA(s, leaf.Name()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // forLeaf returns the state of a machine that may have a leaf of that name.
@@ -146,10 +124,10 @@ func (id *Identity) makeLeafKey(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a service's key: %w", err)
 	}
-	if err := id.store.clean(filepath.Dir(path)); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("prepare the service leaf's directory: %w", err)
 	}
-	return key, id.store.write(path, []byte(pki.EncodeKey(key).Reveal()))
+	return key, id.hold(path, []byte(pki.EncodeKey(key).Reveal()), checkKey)
 }
 
 func (id *Identity) describeLeaf(s *state, name string, key ed25519.PrivateKey) (api.ServiceLeaf, error) {
@@ -158,16 +136,13 @@ func (id *Identity) describeLeaf(s *state, name string, key ed25519.PrivateKey) 
 		return api.ServiceLeaf{}, err
 	}
 	leaf := api.ServiceLeaf{CSR: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))}
-	text, err := os.ReadFile(id.leafPath(name, leafCertificateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return leaf, nil
-	}
-	if err != nil {
-		return api.ServiceLeaf{}, fmt.Errorf("read the service leaf %s: %w", name, err)
+	text, err := statefile.Read(id.leafPath(name, leafCertificateFile))
+	if err != nil || text == nil {
+		return leaf, nil //nolint:nilerr // a damaged one makes way for another signature
 	}
 	certificate, err := pki.ParseCertificate(string(text))
 	if err != nil {
-		return api.ServiceLeaf{}, fmt.Errorf("read the service leaf %s: %w", name, err)
+		return leaf, nil //nolint:nilerr // as above
 	}
 	// A rebuilt machine, or one with a new CA, needs a new signature.
 	if pki.Matches(key, certificate) && s.ca.Signed(certificate, x509.ExtKeyUsageServerAuth) {
@@ -176,17 +151,26 @@ func (id *Identity) describeLeaf(s *state, name string, key ed25519.PrivateKey) 
 	return leaf, nil
 }
 
+// readLeafKey reads the key of a leaf. Its error is [fs.ErrNotExist] or a
+// [statefile.Damaged].
 func readLeafKey(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
+	text, err := statefile.Read(path)
 	if err != nil {
 		return nil, err
 	}
+	if text == nil {
+		return nil, fs.ErrNotExist
+	}
 	key, err := pki.ParseKey(api.Secret(text))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, &statefile.Damaged{Path: path, Err: err}
 	}
 	return key, nil
 }
+
+// noKey reports whether a key is to be made: there is none, or one that is of
+// no use to anybody.
+func noKey(err error) bool { return errors.Is(err, fs.ErrNotExist) || statefile.As(err) != nil }
 
 func leafProblem(detail string) error {
 	return &api.Problem{Type: api.ProblemInvalid, Title: "The service leaf is not valid", Detail: detail}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
@@ -33,7 +34,13 @@ func Reset(dir string, b api.Bootstrap) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("reset the identity: %w", err)
 	}
-	if err := s.write(filepath.Join(dir, resetFile), b.JSON()); err != nil {
+	path := filepath.Join(dir, resetFile)
+	if _, err := statefile.Read(path); err != nil { // something that no file can replace, such as a directory
+		if _, err := statefile.SetAside(filepath.Dir(dir), path); err != nil {
+			return fmt.Errorf("reset the identity: %w", err)
+		}
+	}
+	if err := s.write(path, b.JSON()); err != nil {
 		return fmt.Errorf("reset the identity: %w", err)
 	}
 	return nil
@@ -88,18 +95,31 @@ type Names struct {
 }
 
 // namesPath returns where the names are kept: outside the identity's directory.
-func namesPath(dir string) string { return filepath.Join(filepath.Dir(dir), "machine.json") }
+func namesPath(dir string) string { return filepath.Join(filepath.Dir(dir), namesFile) }
 
-func readNames(dir string) (Names, bool) {
-	data, err := os.ReadFile(namesPath(dir))
-	if err != nil {
-		return Names{}, false
+// readNames returns the names that a machine was enrolled with; enrolled is
+// whether it ever was. The error is a [statefile.Damaged].
+func readNames(dir string) (names Names, enrolled bool, err error) {
+	path := namesPath(dir)
+	data, err := statefile.Read(path)
+	if err != nil || data == nil {
+		return Names{}, err != nil, err
 	}
+	if names, err = parseNames(data); err != nil {
+		return Names{}, true, &statefile.Damaged{Path: path, Err: err}
+	}
+	return names, true, nil
+}
+
+func parseNames(data []byte) (Names, error) {
 	var names Names
-	if api.Decode(data, &names) != nil || api.CheckName(names.Node) != nil || api.CheckName(names.Deployment) != nil || api.CheckListen(names.Listen) != nil {
-		return Names{}, false
+	if api.Decode(data, &names) != nil {
+		return Names{}, errors.New("it does not hold the names of a machine")
 	}
-	return names, true
+	if err := errors.Join(api.CheckName(names.Node), api.CheckName(names.Deployment), api.CheckListen(names.Listen)); err != nil {
+		return Names{}, errors.New("it does not hold the names of a machine")
+	}
+	return names, nil
 }
 
 // Lost is the error of a machine that was enrolled and has no identity that
@@ -121,20 +141,15 @@ func (e *Lost) Unwrap() error { return e.Err }
 // lost gives a failure to find the identity the names of the machine, if they
 // are known.
 func (id *Identity) lost(cause error) error {
-	names, ok := readNames(id.dir)
+	names, enrolled, err := readNames(id.dir)
+	ok := enrolled && err == nil
 	if b := id.bootstrap; !ok && b != nil {
 		names, ok = Names{Deployment: b.Deployment, Node: b.Node, Incarnation: b.Incarnation, Listen: b.Listen}, true
 	}
 	if !ok {
-		return cause
+		return fmt.Errorf("%w. %s", cause, wayOut)
 	}
 	return &Lost{Names: names, Err: cause}
-}
-
-// keepNames writes down which machine this is.
-func (id *Identity) keepNames(s *state) error {
-	names := Names{Deployment: s.deployment, Node: s.node, Incarnation: s.incarnation, Listen: s.listen}
-	return id.store.write(namesPath(id.dir), append(api.Encode(names), '\n'))
 }
 
 // errNoIdentity is the cause of a [Lost] machine whose identity is gone.

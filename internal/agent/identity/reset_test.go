@@ -2,9 +2,11 @@ package identity_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
@@ -141,6 +143,55 @@ func TestLostIdentity(t *testing.T) {
 			again := newRun()
 			again.inc = 2
 			again.enroll(m)
+		})
+	}
+}
+
+// A reset that cannot be read is not silently none: an enrolled machine goes on
+// and tells of it, one without an identity is lost. To reset it again is the way
+// out of both.
+func TestDamagedResetIsTold(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"empty":          func(path string) error { return os.Truncate(path, 0) },
+		"cut off":        func(path string) error { return os.Truncate(path, 50) },
+		"a directory":    func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		"a pipe":         func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) },
+		"open to others": func(path string) error { return os.Chmod(path, 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := booted(t, bootstrap(t, 1))
+			newRun().enroll(m)
+			b := bootstrapOf(t, otherSeedText, "web1", 2)
+			if err := identity.Reset(m.dir, b); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(m.dir, "reset.json")
+			if err := damage(path); err != nil {
+				t.Fatal(err)
+			}
+			m.boot()
+			told := m.id.Conditions()
+			if len(told) != 1 || told[0].Type != "ResetNotDone" || !strings.Contains(told[0].Message, path) || !strings.Contains(told[0].Message, "identity reset --bootstrap FILE") {
+				t.Errorf("conditions %+v", told)
+			}
+			m.stop()
+			if err := os.Truncate(filepath.Join(m.dir, "identity.json"), 100); err != nil {
+				t.Fatal(err)
+			}
+			_, err := identity.Open(identity.Config{Dir: m.dir, Now: now, Random: rand.Reader})
+			if lost := as[*identity.Lost](t, err); lost.Node != "web1" || !strings.Contains(lost.Error(), path) || !strings.Contains(lost.Error(), "identity.json") {
+				t.Errorf("with a damaged identity besides: %v", lost)
+			}
+			if err := identity.Reset(m.dir, b); err != nil {
+				t.Fatal(err)
+			}
+			m.boot()
+			next := newRun()
+			next.seed, next.inc = otherSeedText, 2
+			next.enroll(m)
+			if told := m.id.Conditions(); len(told) != 0 {
+				t.Errorf("conditions %+v", told)
+			}
 		})
 	}
 }

@@ -28,6 +28,9 @@ func Sweep(dir string, kinds []Kind, log hclog.Logger) {
 		}
 		for _, pattern := range append(kind.Leftovers, kind.Pattern+NewSuffix) {
 			for _, path := range matches(dir, pattern) {
+				if info, err := os.Lstat(path); kind.Dir && err == nil && info.IsDir() {
+					continue // a directory of the kind whose name ends so
+				}
 				if err := os.RemoveAll(path); err != nil {
 					log.Warn("a file that was half written cannot be removed", "file", path, "error", err)
 				}

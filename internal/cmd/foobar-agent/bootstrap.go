@@ -33,6 +33,9 @@ func openIdentity(credentials, file, dir string, log hclog.Logger) (*identity.Id
 	if invalid != nil {
 		log.Warn("the bootstrap is not valid; the machine is enrolled and goes on without it", "reason", invalid)
 	}
+	for _, c := range id.Conditions() {
+		log.Warn("something is wrong with the machine's identity", "condition", c.Type, "detail", c.Message)
+	}
 	return id, nil
 }
 
