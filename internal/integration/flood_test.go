@@ -39,9 +39,9 @@ func open(conns []net.Conn) int {
 	return n
 }
 
-// Strangers hold as many connections as they can. There is a bound to that, and
+// Unauthenticated clients open as many connections as they can. There is a limit, and
 // it locks out nobody who has a certificate, from whatever address.
-func TestFloodOfStrangersLocksNobodyOut(t *testing.T) {
+func TestFloodOfUnauthenticatedConnectionsLocksNobodyOut(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})
 	m.Enroll()
 	var flood []net.Conn
@@ -62,7 +62,7 @@ func TestFloodOfStrangersLocksNobodyOut(t *testing.T) {
 	runs.Wait()
 	const most, perAddress = 256, 64
 	if n := open(flood); n > most {
-		t.Errorf("%d connections of strangers are open; at most %d may be", n, most)
+		t.Errorf("%d unauthenticated connections are open; at most %d may be", n, most)
 	}
 	for one := range slices.Chunk(flood, 100) {
 		if n := open(one); n > perAddress {

@@ -101,9 +101,10 @@ type Server struct {
 	routes []route
 	remote *http.Server
 	local  *http.Server
-	// doors bound the remote connections, quiet logs what strangers cause.
-	doors *doors
-	quiet *quiet
+	// limits limit the remote connections, connLog logs what those cause that are
+	// not authenticated.
+	limits  *connLimits
+	connLog *connLog
 	// dryRuns are those of readers.
 	dryRuns *queue
 	// stopping ends when the server is shut down; whoever waits for events
@@ -116,8 +117,8 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{Config: c, routes: routes(), dryRuns: newQueue()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.quiet = newQuiet(c.Log, c.Now)
-	s.doors = newDoors(func(address string) { s.quiet.tell("a connection gave way to another", "from "+address) })
+	s.connLog = newConnLog(c.Log, c.Now)
+	s.limits = newConnLimits(s.connLog.closed)
 	s.remote = s.httpServer(s.remoteCaller)
 	s.remote.ConnContext = withConn
 	s.local = s.httpServer(s.localCaller)
@@ -134,7 +135,7 @@ func (s *Server) httpServer(who func(*http.Request) (Caller, error)) *http.Serve
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          log.New(s.quiet, "", 0),
+		ErrorLog:          log.New(s.connLog, "", 0),
 	}
 }
 
@@ -142,7 +143,9 @@ func (s *Server) httpServer(who func(*http.Request) (Caller, error)) *http.Serve
 // until [Server.Shutdown] or until one of the two fails. It closes both.
 func (s *Server) Serve(remote, local net.Listener) error {
 	ended := make(chan error, 2)
-	go func() { ended <- s.remote.Serve(tls.NewListener(guarded{remote, s.doors}, s.Identity.TLSConfig())) }()
+	go func() {
+		ended <- s.remote.Serve(tls.NewListener(limitedListener{remote, s.limits}, s.Identity.TLSConfig()))
+	}()
 	go func() { ended <- s.local.Serve(local) }()
 	first := <-ended
 	_, _ = s.remote.Close(), s.local.Close() // ends the other one; after Shutdown both have ended
@@ -159,16 +162,16 @@ func (s *Server) Serve(remote, local net.Listener) error {
 // ends in a refusal, after the machine has shown which one it claims to be. It
 // returns when ctx ends, and closes the listener.
 func ServeLost(ctx context.Context, remote net.Listener, config *tls.Config, logger hclog.Logger) error {
-	q := newQuiet(logger, time.Now)
-	defer q.flush()
-	d := newDoors(func(address string) { q.tell("a connection gave way to another", "from "+address) })
+	connLog := newConnLog(logger, time.Now)
+	defer connLog.flush()
+	limits := newConnLimits(connLog.closed)
 	refusing := &http.Server{
 		Handler:           http.NotFoundHandler(), // no request gets past the handshake
 		ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: log.New(q, "", 0),
+		ErrorLog: log.New(connLog, "", 0),
 	}
 	defer context.AfterFunc(ctx, func() { _ = refusing.Close() })()
-	if err := refusing.Serve(tls.NewListener(guarded{remote, d}, config)); !errors.Is(err, http.ErrServerClosed) {
+	if err := refusing.Serve(tls.NewListener(limitedListener{remote, limits}, config)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("answer without an identity: %w", err)
 	}
 	return nil
@@ -178,7 +181,7 @@ func ServeLost(ctx context.Context, remote net.Listener, config *tls.Config, log
 // ctx does, and then cuts them off. Operations are none of its business.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
-	defer s.quiet.flush()
+	defer s.connLog.flush()
 	if err := errors.Join(s.remote.Shutdown(ctx), s.local.Shutdown(ctx)); err != nil {
 		return fmt.Errorf("shut the server down: %w", errors.Join(err, s.remote.Close(), s.local.Close()))
 	}

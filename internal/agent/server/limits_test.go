@@ -30,25 +30,25 @@ func (p *peer) Close() error {
 	return nil
 }
 
-// crowd is doors with who stands before them.
-type crowd struct {
-	*doors
-	gone []string
-	port uint16
+// testLimits are limits with the addresses of the connections that were closed.
+type testLimits struct {
+	*connLimits
+	closed []string
+	port   uint16
 }
 
-func newCrowd() *crowd {
-	c := &crowd{}
-	c.doors = newDoors(func(address string) { c.gone = append(c.gone, address) })
-	return c
+func newTestLimits() *testLimits {
+	l := &testLimits{}
+	l.connLimits = newConnLimits(func(address string) { l.closed = append(l.closed, address) })
+	return l
 }
 
-// come lets n connections from an address in.
-func (c *crowd) come(n int, address string) []*conn {
+// connect makes n connections from an address.
+func (l *testLimits) connect(n int, address string) []*conn {
 	conns := make([]*conn, n)
 	for i := range conns {
-		c.port++
-		conns[i] = c.enter(&peer{from: &net.TCPAddr{IP: net.ParseIP(address), Port: int(c.port)}})
+		l.port++
+		conns[i] = l.accept(&peer{from: &net.TCPAddr{IP: net.ParseIP(address), Port: int(l.port)}})
 	}
 	return conns
 }
@@ -58,76 +58,76 @@ func closed(c *conn) bool {
 	return ok && p.closed
 }
 
-func TestStrangersGiveWayToTheNextFromTheirOwnAddress(t *testing.T) {
-	c := newCrowd()
-	limit := strangers()
-	friend := c.come(1, "10.0.0.9")[0]
-	flood := c.come(limit.address+10, "10.0.0.66")
+func TestNewConnectionClosesTheOldestOfItsAddress(t *testing.T) {
+	l := newTestLimits()
+	limit := unauthenticatedLimit()
+	friend := l.connect(1, "10.0.0.9")[0]
+	flood := l.connect(limit.address+10, "10.0.0.66")
 	for i, one := range flood {
 		if want := i < 10; closed(one) != want {
 			t.Errorf("connection %d of the flood: closed %t", i, closed(one))
 		}
 	}
 	if closed(friend) {
-		t.Error("another address had to give way")
+		t.Error("a connection of another address was closed")
 	}
 }
 
-func TestFullHouseTakesPlacesFromWhoHasTheMost(t *testing.T) {
-	c := newCrowd()
-	limit := strangers()
-	friend := c.come(3, "10.0.0.9")
+func TestNewConnectionClosesOneOfTheAddressWithTheMost(t *testing.T) {
+	l := newTestLimits()
+	limit := unauthenticatedLimit()
+	friend := l.connect(3, "10.0.0.9")
 	for i := range limit.all / limit.address {
-		c.come(limit.address, fmt.Sprintf("10.0.1.%d", i))
+		l.connect(limit.address, fmt.Sprintf("10.0.1.%d", i))
 	}
-	late := c.come(5, "10.0.0.10")
+	late := l.connect(5, "10.0.0.10")
 	for _, one := range slices.Concat(friend, late) {
 		if closed(one) {
-			t.Error("one of few had to give way to many")
+			t.Error("a connection of an address with few was closed")
 		}
 	}
-	for _, address := range c.gone {
+	for _, address := range l.closed {
 		if address == "10.0.0.9" || address == "10.0.0.10" {
-			t.Errorf("%s gave way", address)
+			t.Errorf("a connection of %s was closed", address)
 		}
 	}
-	if n := c.rooms[stranger].conns.Len(); n != limit.all {
-		t.Errorf("%d strangers, want %d", n, limit.all)
+	if n := l.classes[unauthenticated].conns.Len(); n != limit.all {
+		t.Errorf("%d unauthenticated connections, want %d", n, limit.all)
 	}
 }
 
-func TestWhoIsKnownTakesNoPlaceOfAnotherRole(t *testing.T) {
-	for role, limit := range guests() {
-		c := newCrowd()
+func TestRoleUsesUpNoLimitOfAnother(t *testing.T) {
+	for role, limit := range roleLimits() {
+		l := newTestLimits()
 		var admitted []*conn
 		for i := 0; len(admitted) < limit.all; i++ {
 			for range limit.address {
-				one := c.come(1, fmt.Sprintf("10.0.2.%d", i))[0]
-				if !c.admit(one, role) {
-					t.Fatalf("%s: the place %d of %d was refused", role, len(admitted)+1, limit.all)
+				one := l.connect(1, fmt.Sprintf("10.0.2.%d", i))[0]
+				if !l.admit(one, role) {
+					t.Fatalf("%s: connection %d of %d was refused", role, len(admitted)+1, limit.all)
 				}
 				admitted = append(admitted, one)
 			}
-			if more := c.come(1, fmt.Sprintf("10.0.2.%d", i))[0]; c.admit(more, role) {
+			if more := l.connect(1, fmt.Sprintf("10.0.2.%d", i))[0]; l.admit(more, role) {
 				t.Errorf("%s: one too many from an address was admitted", role)
 			}
 		}
-		extra := c.come(1, "10.0.3.1")[0]
-		if c.admit(extra, role) {
+		extra := l.connect(1, "10.0.3.1")[0]
+		if l.admit(extra, role) {
 			t.Errorf("%s: one too many was admitted", role)
 		}
-		for other := range guests() {
-			if other != role && !c.admit(c.come(1, "10.0.3.2")[0], other) {
-				t.Errorf("a house full of %s refused a %s", role, other)
+		for other := range roleLimits() {
+			if other != role && !l.admit(l.connect(1, "10.0.3.2")[0], other) {
+				t.Errorf("the limit of %s refused a %s", role, other)
 			}
 		}
-		if !c.admit(admitted[0], role) {
+		if !l.admit(admitted[0], role) {
 			t.Error("the second request of a connection was refused")
 		}
 		_ = admitted[1].Close()
 		_ = admitted[1].Close() // counts once
-		if !c.admit(extra, role) || c.admit(c.come(1, "10.0.3.3")[0], role) {
-			t.Errorf("%s: one place became free, and not just one was taken", role)
+		if !l.admit(extra, role) || l.admit(l.connect(1, "10.0.3.3")[0], role) {
+			t.Errorf("%s: after one was closed, not just one was admitted", role)
 		}
 	}
 }
@@ -153,34 +153,34 @@ type named string
 func (named) Network() string  { return "tcp" }
 func (n named) String() string { return string(n) }
 
-func TestStrangersLinesAreBoundedAndCounted(t *testing.T) {
+func TestLogOfUnauthenticatedConnectionsIsLimited(t *testing.T) {
 	var log bytes.Buffer
 	lines := func() []string { return strings.Split(strings.TrimSpace(log.String()), "\n") }
 	clock := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	var due func()
-	q := newQuiet(hclog.New(&hclog.LoggerOptions{Output: &log, JSONFormat: true}), func() time.Time { return clock })
-	q.after = func(_ time.Duration, f func()) func() bool {
+	l := newConnLog(hclog.New(&hclog.LoggerOptions{Output: &log, JSONFormat: true}), func() time.Time { return clock })
+	l.after = func(_ time.Duration, f func()) func() bool {
 		due = f
 		return func() bool { return true }
 	}
 	for range 1000 {
-		_, _ = q.Write([]byte("http: TLS handshake error from 10.0.0.66:1: EOF\n"))
+		_, _ = l.Write([]byte("http: TLS handshake error from 10.0.0.66:1: EOF\n"))
 	}
-	if n := len(lines()); n != quietLines {
-		t.Errorf("%d lines, want %d", n, quietLines)
+	if n := len(lines()); n != connLogLines {
+		t.Errorf("%d lines, want %d", n, connLogLines)
 	}
 	due()
-	if all := lines(); len(all) != quietLines+1 || !strings.Contains(all[quietLines], fmt.Sprintf(`"lines":%d`, 1000-quietLines)) {
+	if all := lines(); len(all) != connLogLines+1 || !strings.Contains(all[connLogLines], fmt.Sprintf(`"lines":%d`, 1000-connLogLines)) {
 		t.Errorf("after the window: %v", all[len(all)-1])
 	}
-	clock = clock.Add(quietWindow)
-	_, _ = q.Write([]byte("again\n"))
-	if n := len(lines()); n != quietLines+2 {
-		t.Errorf("a new window begins with %d lines", n-quietLines-1)
+	clock = clock.Add(connLogWindow)
+	_, _ = l.Write([]byte("again\n"))
+	if n := len(lines()); n != connLogLines+2 {
+		t.Errorf("a new window begins with %d lines", n-connLogLines-1)
 	}
 }
 
-func TestFullHouseIsSaidAndNotAudited(t *testing.T) {
+func TestRefusalAtTheLimitIsNotAudited(t *testing.T) {
 	b := newBench(t, true)
 	answer := httptest.NewRecorder()
 	b.handler(func(*http.Request) (Caller, error) {
