@@ -24,6 +24,10 @@ type Write struct {
 	// because the plan showed it. A write is refused with [ProblemOwned] if the
 	// component belongs to anybody else than Owner and TakesOver.
 	TakesOver string `json:"takes_over,omitempty"`
+	// Held tells that Owner's state holds the component, as it was applied under
+	// an earlier incarnation of the machine. Such a write names no generation, as
+	// the machine may be a new one; what it finds and Owner owns, it changes.
+	Held bool `json:"held,omitempty"`
 	// Approved marks a dry run as the repetition of one whose answer was
 	// approved: the agent answers what it answered then, as far as it can.
 	Approved bool `json:"approved,omitempty"`
@@ -155,6 +159,9 @@ type Plan struct {
 	// Replaces tells of a create that a plan has asked for it as the second half
 	// of a replacement. Terraform tells nobody so when it applies that plan.
 	Replaces bool `json:"replaces,omitempty"`
+	// Forgotten tells of an approved dry run that the machine does not know what
+	// was approved: nobody asked it before, or it was booted since.
+	Forgotten bool `json:"forgotten,omitempty"`
 }
 
 // Adoption is what there is to know of a component before it is adopted.

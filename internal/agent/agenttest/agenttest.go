@@ -31,6 +31,14 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
+const (
+	// identityDir is where an agent keeps its identity.
+	identityDir = "/var/lib/foobar/identity"
+	// systemdFile is where the imitation of systemd keeps its state, in the
+	// runtime directory.
+	systemdFile = "systemd.json"
+)
+
 // Config says which machine a test wants. The zero Config is machine web1 of
 // deployment test, incarnation 1, with a seed of its own.
 type Config struct {
@@ -70,6 +78,9 @@ type Machine struct {
 
 	id   *identity.Identity
 	life *life
+	// boots counts the boots of the machine, and booted is when the last one was.
+	boots  int
+	booted time.Time
 }
 
 // life is one run of the agent.
@@ -91,8 +102,9 @@ func Start(t testing.TB, c Config) *Machine {
 	m := &Machine{
 		t: t, config: c, signer: pki.Signer{Authority: authority, Now: time.Now, Random: rand.Reader},
 		root: t.TempDir(), runtime: shortDir(t), address: "127.0.0.1:0",
+		boots: 1, booted: time.Now(),
 	}
-	m.Units = systemdtest.New(m.root, filepath.Join(m.runtime, "systemd.json"))
+	m.Units = systemdtest.New(m.root, filepath.Join(m.runtime, systemdFile))
 	m.DBServers, m.DBReplications, m.LoadBalancers, m.AppServers = newKinds(m.Units)
 	m.Boot()
 	t.Cleanup(m.Stop)
@@ -136,7 +148,7 @@ func (m *Machine) Boot() {
 		Root: m.root, State: "/var/lib/foobar", Runtime: m.runtime, Identity: id,
 		Kinds: []operation.Kind{m.DBServers, m.DBReplications, m.AppServers, m.LoadBalancers},
 		Units: m.Units, Accounts: ownAccounts{}, Journal: noJournal{}, Replications: m.Replications,
-		Facts: server.Facts{Version: "0.0.0-test", ImageID: "test", BootID: "boot-1", BootedAt: time.Now().UTC()},
+		Facts: server.Facts{Version: "0.0.0-test", ImageID: "test", BootID: fmt.Sprintf("boot-%d", m.boots), BootedAt: m.booted.UTC()},
 		Log:   hclog.NewNullLogger(), Now: time.Now, Hook: func(step string) error { return m.step(l, step) },
 	})
 	must(m.t, err)
@@ -161,7 +173,7 @@ func (m *Machine) OpenIdentity() (*identity.Identity, error) {
 	bootstrap, err := pki.NewBootstrap(m.signer.Authority, m.config.Node, m.config.Incarnation, m.address)
 	must(m.t, err)
 	return identity.Open(identity.Config{
-		Dir: m.Path("/var/lib/foobar/identity"), Bootstrap: &identity.Bootstrap{Bootstrap: bootstrap},
+		Dir: m.Path(identityDir), Bootstrap: &identity.Bootstrap{Bootstrap: bootstrap},
 		Now: time.Now, Random: rand.Reader,
 	})
 }
@@ -227,13 +239,40 @@ func (m *Machine) Kill() {
 	m.life = nil
 }
 
+// Reboot boots the machine: its runtime directory is empty afterwards. Units
+// run on, as if the agent had started them again.
+func (m *Machine) Reboot() {
+	m.t.Helper()
+	m.Stop()
+	m.boots++
+	m.booted = time.Now()
+	entries, err := os.ReadDir(m.runtime)
+	must(m.t, err)
+	for _, e := range entries {
+		if e.Name() != systemdFile {
+			must(m.t, os.RemoveAll(filepath.Join(m.runtime, e.Name())))
+		}
+	}
+	m.Boot()
+}
+
+// Reset gives the machine the identity of its next incarnation, as root does
+// whose seed is lost: it is not enrolled, and everything else stays.
+func (m *Machine) Reset() {
+	m.t.Helper()
+	m.Stop()
+	m.config.Incarnation++
+	must(m.t, os.RemoveAll(m.Path(identityDir)))
+	m.Boot()
+}
+
 // Rebuild replaces the machine by a new one of the next incarnation, which has
 // an empty disk and is not enrolled.
 func (m *Machine) Rebuild() {
 	m.t.Helper()
 	m.Stop()
 	m.config.Incarnation++
-	for _, path := range []string{m.root, filepath.Join(m.runtime, "systemd.json")} {
+	for _, path := range []string{m.root, filepath.Join(m.runtime, systemdFile)} {
 		must(m.t, os.RemoveAll(path))
 	}
 	must(m.t, os.Mkdir(m.root, 0o755))

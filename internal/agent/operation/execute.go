@@ -31,7 +31,7 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 	switch {
 	case record != nil && record.lost != nil && j.verb == api.VerbDelete: // its files and units are not known
 		return refused, recordLost(record)
-	case record != nil && record.lost != nil && j.creates(): // whose it is, is not known: it may be another's
+	case record != nil && record.lost != nil && j.creates() && !j.Write.Held: // whose it is, is not known: it may be another's
 		return refused, recordLost(record)
 	case record != nil && record.lost != nil:
 		return change, nil //nolint:nilerr // what is lost is replaced
@@ -42,20 +42,27 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 	case record == nil:
 		return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
 			Detail: fmt.Sprintf("generation %d of %s is expected, but there is none on this machine: it was removed, or the machine was rebuilt", j.Base, j.ID)}
-	case j.creates() && !sameSpec(j.kind, j.spec, record.Spec):
-		return refused, &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
-			Detail: fmt.Sprintf("another spec of %s was applied by %s; import it to manage it here", j.ID, record.by())}
+	case j.creates() && !j.Write.Held && !sameSpec(j.kind, j.spec, record.Spec):
+		return refused, exists(j.ID, record)
 	case !j.mayWrite(record.Ownership.Owner):
 		return refused, owned(j.ID, record)
 	case j.Base == record.Generation && j.verb == api.VerbDelete:
 		return change, nil
 	case j.verb == api.VerbApply && sameSpec(j.kind, j.spec, record.Spec) && (j.Base == 0 || j.Base == record.Generation):
 		return adopt, nil
-	case j.Base == record.Generation:
+	case j.Base == record.Generation || j.changesOwn(record):
 		return change, nil
+	case j.creates():
+		return refused, exists(j.ID, record)
 	}
 	return refused, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
 		Detail: fmt.Sprintf("generation %d of %s is expected, but generation %d was applied by %s; plan again", j.Base, j.ID, record.Generation, record.by())}
+}
+
+// exists is the problem of a create of what stands with another spec.
+func exists(id api.ID, record *Record) error {
+	return &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
+		Detail: fmt.Sprintf("another spec of %s was applied by %s; import it to manage it here", id, record.by())}
 }
 
 func (r *Record) by() string {

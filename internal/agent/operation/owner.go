@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sync"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -13,6 +12,23 @@ import (
 // nobody's, and what it says that it takes over.
 func (j job) mayWrite(owner string) bool {
 	return owner == "" || owner == j.Write.Owner || owner == j.Write.TakesOver
+}
+
+// changesOwn reports whether a create is a change of what its own state holds:
+// the machine got another incarnation and kept its disk, as after a reset of its
+// identity, and what follows from its key or its CA changes with it. The write
+// names no generation, since a rebuilt machine has none.
+//
+// Nobody else gets in this way. Held is said by an update alone, of a resource
+// that is in a state. The create of a tainted resource, either order of a
+// replacement, and the one that follows a create that was killed are creates of
+// resources that are in no state: they never say it, also where they write as
+// the owner whose operation they join, and on another spec they are refused as
+// before. What somebody else has taken over is not the owner's any more. And
+// who holds the same lineage holds the same state, which Terraform locks: the
+// state has the new incarnation after this write, and names a generation again.
+func (j job) changesOwn(record *Record) bool {
+	return j.creates() && j.Write.Held && j.Write.Owner != "" && j.Write.Owner == record.Ownership.Owner
 }
 
 // owned is the problem of a write to what belongs to another owner.
@@ -97,66 +113,4 @@ func (r *Runner) adopts(j job, record *Record) *api.Adoption {
 		return &api.Adoption{Ownership: creator, Applied: api.Ownership{Actor: op.Actor, Time: op.Created}}
 	}
 	return nil
-}
-
-// keepAnswers bounds how many answers to dry runs are remembered.
-const keepAnswers = 1024
-
-// answers remembers what dry runs were told, so that the one with which an
-// apply begins says what the approved plan said: Terraform takes another answer
-// for a bug of the provider. It is in memory alone, as a dry run writes nothing.
-type answers struct {
-	mu    sync.Mutex
-	last  map[string]api.Plan
-	order []string
-}
-
-func (j job) answerKey() string {
-	return api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, "")
-}
-
-// settle returns what a dry run is answered. A takeover that the approved plan
-// did not show is refused: somebody was faster.
-func (a *answers) settle(j job, plan api.Plan) (api.Plan, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	key := j.answerKey()
-	before, known := a.last[key]
-	plan.Replaces = j.creates() && (j.Write.Replaces || before.Replaces) // until it is applied
-	if j.Write.Approved && known {
-		if plan.Adopts != nil && (before.Adopts == nil || before.Adopts.Owner != plan.Adopts.Owner) {
-			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
-				Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
-		}
-		plan.Impact = before.Impact
-	}
-	if !j.Write.Approved {
-		a.remember(key, plan)
-	}
-	return plan, nil
-}
-
-func (a *answers) remember(key string, plan api.Plan) {
-	if _, known := a.last[key]; !known {
-		a.order = append(a.order, key)
-	}
-	if a.last == nil {
-		a.last = map[string]api.Plan{}
-	}
-	a.last[key] = plan
-	if len(a.order) > keepAnswers {
-		delete(a.last, a.order[0])
-		a.order = a.order[1:]
-	}
-}
-
-// applied notes that what was planned was done.
-func (a *answers) applied(j job) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	key := j.answerKey()
-	if plan, known := a.last[key]; known {
-		plan.Replaces = false
-		a.last[key] = plan
-	}
 }

@@ -2,9 +2,12 @@ package operation_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -74,6 +77,50 @@ func TestWhatNobodyOwnsIsAnybodys(t *testing.T) {
 	}
 	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
 	m.ownedBy(t, "edge", "a")
+}
+
+// A reset machine keeps its disk: an update of what its own state holds names
+// no generation, and changes what stands. Nobody else gets in this way.
+func TestAnUpdateOfAnotherIncarnationChangesItsOwn(t *testing.T) {
+	m := start(t, t.TempDir())
+	held := func(r operation.Request) operation.Request {
+		r.Write.Held = true
+		return r
+	}
+	first, second := spec(80, "one"), spec(80, "two")
+	if op := m.must(t, held(by(request("edge", 0, first), "a", ""))); op.Generation != 1 {
+		t.Errorf("on a rebuilt machine it made generation %d", op.Generation)
+	}
+	if op := m.must(t, held(by(request("edge", 0, first), "a", ""))); op.Generation != 1 {
+		t.Errorf("the same again made generation %d", op.Generation)
+	}
+	if op := m.must(t, held(by(request("edge", 0, second), "a", ""))); op.Generation != 2 {
+		t.Errorf("the change made generation %d", op.Generation)
+	}
+	// Whose run was killed, before the state knew, goes on.
+	if op := m.must(t, held(by(request("edge", 0, spec(80, "three")), "a", ""))); op.Generation != 3 {
+		t.Errorf("the next change made generation %d", op.Generation)
+	}
+	m.must(t, by(request("edge", 3, second), "a", ""))
+	m.ownedBy(t, "edge", "a")
+
+	for name, r := range map[string]operation.Request{
+		"a create, also as the owner whose operation it joins": by(request("edge", 0, first), "a", ""),
+		"the create of a replacement":                          by(request("edge", 0, first), "c", "a"),
+		"an update of another's that takes it over":            held(by(request("edge", 0, first), "b", "a")),
+	} {
+		t.Log(name)
+		wantProblem(t, m.do(t, r), api.ProblemExists, "a's run", "import")
+	}
+	wantProblem(t, m.do(t, held(by(request("edge", 0, first), "b", ""))), api.ProblemOwned, "a's run")
+	wantProblem(t, m.do(t, held(request("edge", 0, first))), api.ProblemOwned, "a's run")
+	m.must(t, by(request("edge", 0, second), "b", "a"))
+	wantProblem(t, m.do(t, held(by(request("edge", 0, first), "a", ""))), api.ProblemOwned, "b's run")
+	m.must(t, request("free", 0, spec(81, "one")))
+	wantProblem(t, m.do(t, held(by(request("free", 0, spec(81, "two")), "a", ""))), api.ProblemExists, "import")
+	if op := m.remove(t, held(by(deletion("edge", 0), "b", ""))); op.State == api.OperationApplied {
+		t.Error("a deletion needs no generation")
+	}
 }
 
 func TestOwnershipIsHandedOverWithNothingElse(t *testing.T) {
@@ -227,6 +274,13 @@ func TestADamagedRecordMakesNobodyTheOwner(t *testing.T) {
 	}
 	m.must(t, by(request("edge", 1, spec(80, "two")), "a", ""))
 	m.ownedBy(t, "edge", "a")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reset := by(request("edge", 0, spec(80, "three")), "a", "") // an update after a reset of the machine's identity
+	reset.Write.Held = true
+	m.must(t, reset)
+	m.ownedBy(t, "edge", "a")
 }
 
 // A reader may ask for any name: none is kept.
@@ -243,5 +297,100 @@ func TestReadsKeepNoNames(t *testing.T) {
 	}
 	if after := m.Known(); after != before {
 		t.Errorf("after reads the agent keeps %d names, before %d", after, before)
+	}
+}
+
+// An agent restarts between a plan and its apply; its machine may boot.
+func TestAnswersOutliveTheAgentAndNotTheBoot(t *testing.T) {
+	root := t.TempDir()
+	m := start(t, root)
+	now := api.ImpactReload
+	foresee := func() {
+		m.kind.Foresee = func(converge.Change) (api.Plan, error) { return api.Plan{Impact: now}, nil }
+	}
+	restart := func() {
+		m.stop()
+		m.Wait()
+		m = start(t, root)
+		foresee()
+	}
+	foresee()
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	plan := func(name string, base int64, w api.Write) (api.Plan, error) {
+		w.Spec = api.Encode(operationtest.Spec{Port: 81 - int(base), Text: "one", Weight: 7})
+		return m.Plan(t.Context(), id(name), base, w)
+	}
+	want := func(name string, base int64, w api.Write, impact api.Impact, replaces, forgotten bool) {
+		t.Helper()
+		p, err := plan(name, base, w)
+		if err != nil || p.Impact != impact || p.Replaces != replaces || p.Forgotten != forgotten {
+			t.Errorf("the plan is %+v, %v", p, err)
+		}
+	}
+	own, approved := api.Write{Owner: "a"}, api.Write{Owner: "a", Approved: true}
+	want("edge", 1, own, api.ImpactReload, false, false)
+	want("new", 0, api.Write{Replaces: true}, api.ImpactReload, true, false)
+	now = api.ImpactRestart
+	restart()
+	want("edge", 1, approved, api.ImpactReload, false, false)
+	want("new", 0, api.Write{Approved: true}, api.ImpactReload, true, false)
+
+	answers := filepath.Join(root, "run", "foobar", "answers")
+	kept, err := os.ReadDir(answers)
+	if err != nil || len(kept) != 2 {
+		t.Fatalf("kept are %v, %v", kept, err)
+	}
+	if info, err := os.Stat(answers); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("their directory is %v, %v", info, err)
+	}
+	for _, content := range []string{"", `{"impact":"re`, `{"impact":"much"}`, `[]`} { // damaged is unknown
+		for _, e := range kept {
+			if err := os.WriteFile(filepath.Join(answers, e.Name()), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("edge", 1, approved, api.ImpactRestart, false, true)
+		want("edge", 1, approved, api.ImpactRestart, false, false) // which stands from then on
+	}
+	if err := os.RemoveAll(answers); err != nil { // a boot
+		t.Fatal(err)
+	}
+	restart()
+	want("edge", 1, approved, api.ImpactRestart, false, true)
+	want("new", 0, api.Write{Approved: true}, api.ImpactRestart, false, true)
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	root := t.TempDir()
+	m := start(t, root)
+	answers := filepath.Join(root, "run", "foobar", "answers")
+	if err := os.MkdirAll(answers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-time.Hour)
+	for i := range 1100 {
+		path := filepath.Join(answers, fmt.Sprintf("%032d.json", i))
+		if i%2 == 0 {
+			path += ".new" // a kill left it
+		}
+		if err := errors.Join(os.WriteFile(path, []byte(`{"impact":"none"}`), 0o600), os.Chtimes(path, long, long.Add(time.Duration(i)*time.Second))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(spec(80, "one"))}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadDir(answers)
+	if err != nil || len(kept) != 1024 {
+		t.Fatalf("kept are %d, %v", len(kept), err)
+	}
+	for _, e := range kept { // ReadDir sorts by name, as they were written
+		if e.Name() < fmt.Sprintf("%032d", 1100-1023) {
+			t.Errorf("%s is kept, and is one of the oldest", e.Name())
+			break
+		}
+	}
+	if p, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(spec(80, "one")), Approved: true}); err != nil || p.Forgotten {
+		t.Errorf("the newest is forgotten: %+v, %v", p, err)
 	}
 }

@@ -173,7 +173,7 @@ func merge(a, b api.Drift) api.Drift {
 }
 
 // Plan tells what an apply would do, and refuses what it would refuse. It
-// leaves nothing behind.
+// leaves nothing behind on the disk; see [answers].
 func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
 	kind, err := r.kind(id)
 	if err != nil {
@@ -201,7 +201,11 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 		return api.Plan{}, err
 	}
 	plan.Adopts = adopts
-	return r.answered.settle(j, plan)
+	plan, kept, err := r.answered.settle(j, plan)
+	if kept != nil {
+		r.Logger.Warn("the answer to a dry run is not kept", "error", kept)
+	}
+	return plan, err
 }
 
 // foresee returns what an apply that is admitted would do.

@@ -27,8 +27,9 @@ type Config struct {
 	// Dir holds what outlives the agent, below the engine's root:
 	// /var/lib/foobar on a machine.
 	Dir string
-	// Runtime is an existing root-only directory for what is checked before it
-	// is put in place: /run/foobar on a machine.
+	// Runtime is an existing directory that root alone writes to, for what is
+	// checked before it is put in place, and for what was answered to dry runs:
+	// /run/foobar on a machine. It is in memory and outlives the agent.
 	Runtime string
 	// Kinds are the kinds of components that this agent knows.
 	Kinds  []Kind
@@ -103,6 +104,7 @@ func New(c Config) (*Runner, error) {
 		kinds:      map[api.Kind]Kind{},
 		store:      store{root: c.Engine.Root, dir: c.Dir},
 		components: map[api.ID]*component{},
+		answered:   answers{dir: filepath.Join(c.Runtime, answersDir)},
 	}
 	for _, k := range c.Kinds {
 		r.kinds[k.Kind()] = k
@@ -361,7 +363,9 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 		return
 	}
 	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
-	r.answered.applied(j)
+	if err := r.answered.applied(j); err != nil {
+		r.Logger.Warn("the answer to a dry run is not kept", "error", err)
+	}
 	r.Logger.Info("operation applied", append(fields, "generation", generation)...)
 }
 

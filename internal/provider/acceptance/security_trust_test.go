@@ -10,8 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -139,62 +137,6 @@ func (s *stack) plantAsRoot(machine string, theirs pki.Signer) {
 	list, _ := record["ca"].([]any)
 	record["ca"] = append(list, pki.EncodeCertificate(theirs.Certificate()))
 	s.lab.Exec(machine, "sh", "-c", `printf %s "$1" >`+path+` && systemctl restart foobar-agent`, "sh", string(api.Encode(record)))
-}
-
-// The seed is lost: root resets one machine at a time, data and services stay,
-// and an apply with another seed enrols them. The same is the way out of an
-// identity that is gone.
-func TestLostSeedAndLostIdentityHaveAWayOut(t *testing.T) {
-	newStack(t).loseTheSeed("foobar-app-notes-nginx.service", "foobar-app-notes@blue.service")
-}
-
-// loseTheSeed applies the stack, loses web1's identity and the seed, and gets
-// out of it, while these units of web1 run on.
-func (s *stack) loseTheSeed(services ...string) {
-	t := s.t
-	t.Helper()
-	s.apply()
-	units := append([]string{"systemctl", "show", "-p", "MainPID", "--value"}, services...)
-	before := s.lab.Exec("web1", units...)
-
-	s.lab.Exec("web1", "sh", "-c", "rm -r /var/lib/foobar/identity && systemctl restart foobar-agent")
-	refused := s.refused("plan")
-	if !strings.Contains(refused, `Machine "web1" has lost its identity`) || !strings.Contains(refused, "foobar-agent identity reset --bootstrap FILE") {
-		t.Errorf("the plan says: %s", refused)
-	}
-	t.Log(refused)
-
-	seed := strings.Repeat("5a", pki.SeedSize)
-	s.env = append(s.env, "FOOBAR_CA_SEED="+seed)
-	incarnations := map[string]int{}
-	for machine := range agentOf {
-		incarnations[machine] = s.lab.Incarnation(machine) + 1
-		b, err := pki.NewBootstrap(s.signerOf(seed).Authority, machine, int64(incarnations[machine]), ":9443")
-		if err != nil {
-			t.Fatal(err)
-		}
-		said := s.lab.Exec(machine, "sh", "-c", `umask 077; printf %s "$1" >/root/bootstrap.json; foobar-agent identity reset --bootstrap /root/bootstrap.json`, "sh", string(b.JSON()))
-		if !strings.Contains(said, "root has reset the identity of this machine") {
-			t.Errorf("%s said %s", machine, said)
-		}
-		if log := s.lab.Exec(machine, "tail", "-n1", "/var/lib/foobar/audit.log"); !strings.Contains(log, "foobar-agent identity reset") {
-			t.Errorf("the audit log of %s says %s", machine, log)
-		}
-	}
-	s.serves()
-	text, err := json.Marshal(map[string]any{"release": s.release, "incarnations": incarnations})
-	if err == nil {
-		err = os.WriteFile(filepath.Join(s.directory, "test.auto.tfvars.json"), text, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.apply()
-	s.serves()
-	s.plan().empty()
-	if after := s.lab.Exec("web1", units...); after != before {
-		t.Errorf("the services' processes were %q and are %q", before, after)
-	}
 }
 
 // Unauthenticated clients on the private network open all the connections that they

@@ -73,7 +73,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 			resource: r, model: &model, config: config,
 			base:    base(r.kind.Shared(&before), shared),
 			timeout: timeout(ctx, shared.Timeouts.Update, &resp.Diagnostics),
-			owner:   lineage(ctx, req.Private), takesOver: tfutil.GetTaking(ctx, req.Private).From,
+			owner:   lineage(ctx, req.Private), takesOver: tfutil.GetTaking(ctx, req.Private).From, held: true,
 		}
 		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
@@ -295,6 +295,7 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		_, err = agent.Delete(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
 	}
 	if err == nil || api.IsProblem(err, api.ProblemNotFound) {
+		r.data.Walk.Deleted(shared.Machine.Name.ValueString(), r.id(shared))
 		return
 	}
 	if problem := api.AsProblem(err); problem.Type == api.ProblemOwned {

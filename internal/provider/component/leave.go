@@ -125,7 +125,7 @@ func (r *Resource[M, S]) adopt(shared *Model, plan api.Plan, approved bool, resp
 		from = plan.Adopts.Owner
 	}
 	r.data.Walk.Adopt(machine, id, from)
-	if plan.Adopts == nil || approved || r.data.Walk.IsOwn(from) {
+	if plan.Adopts == nil || approved && !plan.Forgotten || r.data.Walk.IsOwn(from) {
 		return // nothing to adopt, shown before, or what this state is about to replace
 	}
 	tfutil.Warning(&resp.Diagnostics, path.Empty(), "The create takes a component over", "%s", r.takeover(id, *plan.Adopts))

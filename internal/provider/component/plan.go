@@ -298,6 +298,9 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		call.PlanFailed(r.yielded(name, spec.Claims(), err), &resp.Diagnostics)
 		return
 	}
+	if update && plan.Forgotten && r.booted(ctx, req, shared, &resp.Diagnostics) {
+		return
+	}
 	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
 	if len(plan.Missing) > 0 {
 		if err := r.lacks(ctx, req.Config, spec, &resp.Diagnostics); err != nil {
@@ -308,10 +311,30 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
 		return
 	}
-	if plan.Replaces {
+	if plan.Replaces || plan.Forgotten && r.data.Walk.WasDeleted(name, r.id(shared)) {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(api.ImpactRestart))...)
 	}
 	r.adopt(shared, plan, approved, resp)
+}
+
+// booted refuses an update whose approved plan the machine does not know, as it
+// was booted since: what was approved is not known to anybody but Terraform,
+// which would take another impact for a bug. Where the machine runs on, nobody
+// asked it before, as not all was known, and any impact is the first.
+func (r *Resource[M, S]) booted(ctx context.Context, req resource.ModifyPlanRequest, shared *Model, diags *diag.Diagnostics) bool {
+	seen := tfutil.Seen(ctx, req.Private) // by the refresh of the plan
+	agent, err := r.data.Agents.Agent(shared.Machine)
+	if err != nil || seen.IsZero() || !applies(req) {
+		return false
+	}
+	info, err := agent.Info(ctx)
+	if err != nil || !info.BootedAt.After(seen) {
+		return false
+	}
+	tfutil.Error(diags, machinePath, "The machine was booted after the plan",
+		"Machine %q was booted at %s, after this plan was made. It no longer knows which impact the plan has shown for %s, and the change may cost more by now. Nothing was changed there. Plan again.",
+		shared.Machine.Name.ValueString(), info.BootedAt.UTC().Format("2006-01-02 15:04:05 UTC"), r.id(shared))
+	return true
 }
 
 // isProblem reports whether an agent has answered.

@@ -24,6 +24,8 @@ type write[M any, S Spec] struct {
 	// owner is the resource's lineage, takesOver whom the component belongs to
 	// as the plan showed; empty for nobody.
 	owner, takesOver string
+	// held tells that the state holds the component: it is an update.
+	held bool
 	// unsettled tells, after a failure, that the operation had begun and its
 	// end is not known.
 	unsettled bool
@@ -94,7 +96,10 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 			return api.Operation{}, err
 		}
 	}
-	body := api.Write{Spec: api.Encode(spec), Owner: w.owner, TakesOver: w.takesOver, TimeoutSeconds: seconds(w.timeout)}
+	body := api.Write{
+		Spec: api.Encode(spec), Owner: w.owner, TakesOver: w.takesOver, TimeoutSeconds: seconds(w.timeout),
+		Held: w.held && w.base == 0 && w.takesOver == "",
+	}
 	if w.adopts() {
 		body.Owner, body.TakesOver = w.takesOver, ""
 	}

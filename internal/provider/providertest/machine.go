@@ -294,6 +294,7 @@ func (m *Machine) settle(plan api.Plan, id api.ID, base int64, write api.Write) 
 		plan.Impact = before.Impact
 	} else {
 		m.answered[key] = plan
+		plan.Forgotten = write.Approved
 	}
 	return plan, nil
 }
@@ -341,12 +342,14 @@ func (m *Machine) check(id api.ID, base int64, write api.Write) error {
 	if m.failure != nil {
 		return m.failure
 	}
-	if c, ok := m.components[id]; ok && base == 0 && !bytes.Equal(c.Spec, write.Spec) {
+	c, ok := m.components[id]
+	own := ok && base == 0 && write.Held && write.Owner != "" && write.Owner == c.Ownership.Owner
+	if ok && base == 0 && !own && !bytes.Equal(c.Spec, write.Spec) {
 		return raced(c, base)
 	} else if ok && !mayWrite(c, write.Owner, write.TakesOver) {
 		return owned(id, c)
 	}
-	if c, ok := m.components[id]; ok && base != c.Generation && (base != 0 || !bytes.Equal(c.Spec, write.Spec)) {
+	if ok && !own && base != c.Generation && (base != 0 || !bytes.Equal(c.Spec, write.Spec)) {
 		return raced(c, base)
 	}
 	if err := m.claimed(id, write); err != nil {

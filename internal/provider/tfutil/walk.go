@@ -19,6 +19,7 @@ type Walk struct {
 	silent  map[string]bool
 	taking  map[claimant]string
 	created map[claimant]*creation
+	deleted map[claimant]bool
 }
 
 // creation is one component's on this walk; made is set before done is closed.
@@ -59,6 +60,24 @@ func (w *Walk) WasCreated(ctx context.Context, machine string, id api.ID) bool {
 	case <-ctx.Done():
 		return true // whatever came of it, nothing is removed any more
 	}
+}
+
+// Deleted notes that a component was removed on this walk.
+func (w *Walk) Deleted(machine string, id api.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deleted == nil {
+		w.deleted = map[claimant]bool{}
+	}
+	w.deleted[claimant{machine, id}] = true
+}
+
+// WasDeleted reports whether the component was removed on this walk: what is
+// created in its place is the second half of a replacement.
+func (w *Walk) WasDeleted(machine string, id api.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.deleted[claimant{machine, id}]
 }
 
 // Read notes that a component was refreshed on this walk: it is one for a plan.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -22,8 +23,18 @@ func (b *bench) planWritesNothing(t *testing.T) {
 		t.Error("the plan of a creation names no change")
 	}
 	equal(t, "after a plan", before, b.snapshot(t))
-	if left, err := os.ReadDir(b.runtime); err != nil || len(left) > 0 {
-		t.Errorf("the plan left %v, %v", left, err)
+	// In memory it leaves its answer, and nothing of what was checked.
+	left, err := filepath.Glob(filepath.Join(b.runtime, "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "answers" {
+		t.Fatalf("the plan left %v, %v", left, err)
+	}
+	answers, err := os.ReadDir(left[0])
+	if err != nil || len(answers) != 1 {
+		t.Fatalf("the plan left the answers %v, %v", answers, err)
+	}
+	want := fmt.Sprintf(`{"impact":%q}`, plan.Impact)
+	if got, err := os.ReadFile(filepath.Join(left[0], answers[0].Name())); err != nil || string(got) != want {
+		t.Errorf("the answer is kept as %s, %v", got, err)
 	}
 }
 

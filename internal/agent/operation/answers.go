@@ -1,0 +1,137 @@
+package operation
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	// answersDir is where answers are kept, below the agent's runtime directory.
+	answersDir = "answers"
+	// keepAnswers bounds how many are kept.
+	keepAnswers = 1024
+)
+
+// answers keeps what dry runs were answered, so that the one with which an
+// apply begins is answered as the approved plan was: Terraform takes another
+// answer for a bug of the provider. An answer is needed for as long as a plan
+// may be applied, which is longer than an agent runs. So each is a small file in
+// the runtime directory, which is in memory: it outlives the agent and not the
+// boot, and a dry run still writes nothing to the disk. After a boot no answer
+// is known, and the provider is told so.
+type answers struct {
+	dir string
+	// mu makes a change of an answer one, and the count of the files right.
+	mu sync.Mutex
+}
+
+// answer is what is compared of an answer.
+type answer struct {
+	Impact api.Impact `json:"impact"`
+	// Adopts is whose component would be adopted, nil if none would.
+	Adopts   *string `json:"adopts,omitempty"`
+	Replaces bool    `json:"replaces,omitempty"`
+}
+
+func answerOf(plan api.Plan) answer {
+	a := answer{Impact: plan.Impact, Replaces: plan.Replaces}
+	if plan.Adopts != nil {
+		a.Adopts = &plan.Adopts.Owner
+	}
+	return a
+}
+
+func (j job) answerKey() string {
+	return api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, "")
+}
+
+// settle returns what a dry run is answered. A takeover that the approved plan
+// did not show is refused: somebody was faster. An error of keeping is no reason
+// to refuse a plan; what is not kept is not known, and the answer says so.
+func (a *answers) settle(j job, plan api.Plan) (settled api.Plan, kept error, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before, known := a.get(j.answerKey())
+	plan.Replaces = j.creates() && (j.Write.Replaces || before.Replaces) // until it is applied
+	if j.Write.Approved && known {
+		if plan.Adopts != nil && (before.Adopts == nil || *before.Adopts != plan.Adopts.Owner) {
+			return api.Plan{}, nil, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
+				Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
+		}
+		plan.Impact = before.Impact
+		return plan, nil, nil
+	}
+	plan.Forgotten = j.Write.Approved
+	return plan, a.put(j.answerKey(), answerOf(plan)), nil
+}
+
+// applied notes that what was planned was done.
+func (a *answers) applied(j job) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before, known := a.get(j.answerKey())
+	if !known || !before.Replaces {
+		return nil
+	}
+	before.Replaces = false
+	return a.put(j.answerKey(), before)
+}
+
+func (a *answers) path(key string) string { return filepath.Join(a.dir, key+".json") }
+
+// get returns an answer. A damaged one is not known.
+func (a *answers) get(key string) (answer, bool) {
+	var kept answer
+	found, err := statefile.ReadJSON(a.path(key), &kept, func() error {
+		if !slices.Contains(api.Impacts(), kept.Impact) {
+			return fmt.Errorf("%q is no impact", kept.Impact)
+		}
+		return nil
+	})
+	if !found || err != nil {
+		return answer{}, false
+	}
+	return kept, true
+}
+
+func (a *answers) put(key string, kept answer) error {
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		return fmt.Errorf("keep the answer to a dry run: %w", err)
+	}
+	if err := replaceFile(a.path(key), api.Encode(kept)); err != nil {
+		return fmt.Errorf("keep the answer to a dry run: %w", err)
+	}
+	return a.prune()
+}
+
+// prune removes the oldest files, also what a kill has left of one.
+func (a *answers) prune() error {
+	entries, err := os.ReadDir(a.dir)
+	if err != nil || len(entries) <= keepAnswers {
+		return err
+	}
+	written := make(map[string]time.Time, len(entries))
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			written[e.Name()] = info.ModTime()
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int {
+		return cmp.Or(written[a.Name()].Compare(written[b.Name()]), cmp.Compare(a.Name(), b.Name()))
+	})
+	var failures []error
+	for _, e := range entries[:len(entries)-keepAnswers] {
+		failures = append(failures, os.RemoveAll(filepath.Join(a.dir, e.Name())))
+	}
+	return errors.Join(failures...)
+}

@@ -1,0 +1,94 @@
+package integration_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	testresource "github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+)
+
+// restarts is a plan check of the load balancer's impact, after which its agent
+// restarts before the saved plan is applied; boots is one after which its
+// machine boots.
+func restarts(m *agenttest.Machine, impact string) testresource.ConfigPlanChecks {
+	return planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact(impact)),
+		between(func() { m.Stop(); m.Boot() }))
+}
+
+func boots(m *agenttest.Machine, impact string) testresource.ConfigPlanChecks {
+	return planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact(impact)), between(m.Reboot))
+}
+
+// replaced returns a load balancer that is replaced when text is another one.
+func replaced(text string) string {
+	return fmt.Sprintf("resource \"terraform_data\" \"text\" { input = %q }\n", text) +
+		strings.Replace(balancer(100), "\n}\n", "\n  lifecycle { replace_triggered_by = [terraform_data.text] }\n}\n", 1)
+}
+
+// wasWritten returns a state check of how often the load balancer was written.
+func wasWritten(generation int64) []statecheck.StateCheck {
+	return []statecheck.StateCheck{statecheck.ExpectKnownValue(www, tfjsonpath.New("generation"), knownvalue.Int64Exact(generation))}
+}
+
+// What a plan has shown holds for its apply, also where the agent restarts in
+// between and the same change would cost something else by then.
+func TestAgentThatRestartsBetweenPlanAndApplyKeepsItsWord(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	config := block(m) + machine(m.Address(), 1)
+	light := strings.Replace(replaced("two"), "weight = 100", "weight = 50", 1)
+	edit := func() { // which a reload would have to undo
+		if err := os.WriteFile(m.Path("/etc/foobar/load-balancer/www/haproxy.cfg"), []byte("# by hand\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t,
+		testresource.TestStep{Config: config + replaced("one"), ConfigPlanChecks: restarts(m, "none")},
+		testresource.TestStep{Config: config + replaced("two"), ConfigPlanChecks: restarts(m, "restart")},
+		testresource.TestStep{
+			Config: config + light,
+			ConfigPlanChecks: planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact("runtime")),
+				between(func() { m.Stop(); edit(); m.Boot() })),
+			ConfigStateChecks: wasWritten(2),
+		},
+	)
+}
+
+// After a boot the machine does not know what was approved, and says so. A
+// replacement is known by its destroy.
+func TestMachineThatBootsBetweenPlanAndApplyAsksForAnotherPlan(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	config := block(m) + machine(m.Address(), 1)
+	light := strings.Replace(replaced("two"), "weight = 100", "weight = 50", 1)
+	run(t,
+		testresource.TestStep{Config: config + replaced("one"), ConfigPlanChecks: boots(m, "none")},
+		testresource.TestStep{Config: config + replaced("two"), ConfigPlanChecks: boots(m, "restart")},
+		testresource.TestStep{
+			Config: config + light, ConfigPlanChecks: boots(m, "runtime"),
+			ExpectError: loosely(`The machine was booted after the plan`),
+		},
+		testresource.TestStep{Config: config + light, ConfigPlanChecks: planned(), ConfigStateChecks: wasWritten(2)},
+	)
+}
+
+// A reset machine has everything, and a configuration that follows from its key
+// or from the CA is another one by then. One apply is enough.
+func TestResetMachineTakesAnotherConfiguration(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	run(t,
+		testresource.TestStep{Config: block(m) + machine(m.Address(), 1) + balancer(100)},
+		testresource.TestStep{
+			PreConfig:         m.Reset,
+			Config:            block(m) + machine(m.Address(), 2) + balancer(50),
+			ConfigPlanChecks:  planned(plancheck.ExpectResourceAction(www, plancheck.ResourceActionUpdate)),
+			ConfigStateChecks: wasWritten(2),
+		},
+	)
+}
