@@ -90,6 +90,13 @@ type Agent struct {
 
 // Others returns the way to the agents of other machines, to which the agent
 // shows the machine's own certificate. The pool has to be closed.
+//
+// Unlike the provider's, it repeats no call while another agent restarts. Who asks
+// here decides by who is silent, within seconds: whether a majority knows of another
+// primary, whether a switchover may go on in its write pause. A call that waits
+// would spend that time. The reconcile loop asks again by itself, and an operation
+// that meets an agent that restarts ends with an error that names the machine, so
+// that the next apply continues it.
 func Others(id *identity.Identity) *client.Pool {
 	return client.NewPool(client.Node(id.Facts().Deployment, id.AsClient), client.Options{})
 }

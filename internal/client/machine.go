@@ -126,7 +126,7 @@ func (m *Machine) do(ctx context.Context, c call, out any) (http.Header, error) 
 		if sent = sent || lost.Sent; sent && !lost.Sent {
 			err = &Unreachable{Machine: lost.Machine, Address: lost.Address, Sent: true, Err: lost.Err}
 		}
-		if !repeatable(c, lost) || !m.patience.left(m.options.RestartPatience) || pause.wait(ctx) != nil {
+		if !repeatable(c, lost) || !m.patience.left(m.options.Now(), m.options.RestartPatience) || pause.wait(ctx) != nil {
 			return header, err
 		}
 	}

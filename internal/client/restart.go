@@ -40,13 +40,13 @@ type patience struct {
 
 // left reports whether there is any of the given patience left. The first call
 // that finds the agent away begins it.
-func (p *patience) left(given time.Duration) bool {
+func (p *patience) left(now time.Time, given time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lost.IsZero() {
-		p.lost = time.Now()
+		p.lost = now
 	}
-	return time.Since(p.lost) < given
+	return now.Sub(p.lost) < given
 }
 
 // reset notes that the agent is there.

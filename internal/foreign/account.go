@@ -41,10 +41,19 @@ func Lookup(name string) (Account, error) {
 // grace is how long the output of a program is waited for that was killed.
 const grace = 5 * time.Second
 
-// Command returns a program to run as the account, without any further groups.
-// Everything that it started ends with it when ctx does.
+// environment is what a program is given that runs as another account. The agent's
+// own names its credentials and its socket to systemd, and sets how it logs.
+func environment() []string {
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LANG=C.UTF-8"}
+}
+
+// Command returns a program to run as the account, without any further groups and
+// with an environment of its own. When ctx ends, its process group is killed:
+// the program and all that it started, but for what has begun a group or session
+// of its own. That runs on, as the account, until the agent's unit stops.
 func (a Account) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if a.UID != os.Geteuid() {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)} //nolint:gosec // ids of Linux have 32 bits

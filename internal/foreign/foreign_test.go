@@ -164,7 +164,19 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// What a program has started ends with it.
+// A program learns nothing of what the agent was started with.
+func TestCommandHasAnEnvironmentOfItsOwn(t *testing.T) {
+	for _, name := range []string{"FOOBAR_LOG", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "LD_PRELOAD", "HOME"} {
+		t.Setenv(name, "/of/the/agent")
+	}
+	out, err := Root().Command(t.Context(), "/usr/bin/env").Output()
+	must(t, err)
+	if strings.Contains(string(out), "/of/the/agent") || !strings.Contains(string(out), "PATH=/usr/") {
+		t.Errorf("its environment:\n%s", out)
+	}
+}
+
+// What a program has started ends with it, unless it has left its process group.
 func TestCommand(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := Root().Command(ctx, "sh", "-c", "sleep 600 & echo ready; wait")

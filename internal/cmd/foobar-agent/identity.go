@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/journal"
+
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
@@ -24,6 +26,8 @@ type reset struct {
 	console string
 	stop    func(ctx context.Context) error // of the agent, which has the audit log open
 	start   func(ctx context.Context) error
+	// journal writes a line to the machine's journal.
+	journal func(notice string) error
 	now     func() time.Time
 }
 
@@ -43,7 +47,7 @@ func changeIdentity(ctx context.Context, args []string, out io.Writer) error {
 	units := systemd.New()
 	defer units.Close()
 	return reset{
-		state: stateDir, console: console, now: time.Now,
+		state: stateDir, console: console, journal: toJournal, now: time.Now,
 		stop:  func(ctx context.Context) error { return units.Stop(ctx, agentUnit) },
 		start: func(ctx context.Context) error { return units.Start(ctx, agentUnit) },
 	}.run(ctx, *file, out)
@@ -73,7 +77,9 @@ func (r reset) run(ctx context.Context, file string, out io.Writer) (err error) 
 	}
 	notice := fmt.Sprintf("foobar-agent: root has reset the identity of this machine: it is %s of deployment %s, incarnation %d, and trusts %s. "+
 		"An apply of its foobar_machine enrols it.", b.Node, b.Deployment, b.Incarnation, strings.Join(identity.PinsOf(b), ", "))
-	r.announce(notice)
+	if err := r.announce(notice); err != nil {
+		_, _ = fmt.Fprintf(out, "warning: the reset could not be announced in the journal: %v\n", err)
+	}
 	_, err = fmt.Fprintln(out, notice)
 	return err
 }
@@ -101,12 +107,17 @@ func (r reset) audit(b api.Bootstrap, before []string, problem api.ProblemType) 
 	}), log.Close())
 }
 
-// announce tells who watches the console. A machine may have none.
-func (r reset) announce(notice string) {
-	file, err := os.OpenFile(r.console, os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return
+// announce tells who watches the journal, and the console if the machine has one: a
+// container has none.
+func (r reset) announce(notice string) error {
+	if file, err := os.OpenFile(r.console, os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY, 0); err == nil {
+		_, _ = fmt.Fprintln(file, notice)
+		_ = file.Close()
 	}
-	_, _ = fmt.Fprintln(file, notice)
-	_ = file.Close()
+	return r.journal(notice)
+}
+
+// toJournal writes a line to the journal, where journalctl -t foobar-agent shows it.
+func toJournal(notice string) error {
+	return journal.Send(notice, journal.PriWarning, map[string]string{"SYSLOG_IDENTIFIER": "foobar-agent"})
 }
