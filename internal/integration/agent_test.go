@@ -133,7 +133,7 @@ func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
 		testresource.TestStep{
 			PreConfig: func() { m.Rebuild() },
 			Config:    block(m) + machine(m.Address(), 1) + balancer(100), PlanOnly: true,
-			ExpectError: loosely(`Machine "web1" has lost its identity`),
+			ExpectError: loosely(`Machine "web1" is not enrolled any more`),
 		},
 		testresource.TestStep{
 			Config: block(m) + machine(m.Address(), 2) + balancer(100),
@@ -193,7 +193,7 @@ func TestAnotherMachineAtTheAddressIsRefused(t *testing.T) {
 			Config: block(m) + machine(stranger.Address(), 1) + balancer(100), ExpectError: loosely(`Machine "web1" trusts another CA`),
 		},
 		testresource.TestStep{
-			Config: block(m) + machine(fresh.Address(), 1) + balancer(100), ExpectError: loosely(`Machine "web1" has lost its identity`),
+			Config: block(m) + machine(fresh.Address(), 1) + balancer(100), ExpectError: loosely(`Machine "web1" is not enrolled any more`),
 		},
 		testresource.TestStep{Config: block(m) + machine(m.Address(), 1) + balancer(100), PlanOnly: true},
 	)

@@ -25,7 +25,7 @@ func (s *stack) loseIdentity(machine string) {
 	s.t.Helper()
 	s.lab.Exec(machine, "sh", "-c", "rm -r /var/lib/foobar/identity && systemctl restart foobar-agent")
 	refused := s.refused("plan")
-	if !strings.Contains(refused, `Machine "`+machine+`" has lost its identity`) || !strings.Contains(refused, "foobar-agent identity reset --bootstrap FILE") {
+	if !strings.Contains(refused, `Machine "`+machine+`" is not enrolled any more`) || !strings.Contains(refused, "foobar-agent identity reset --bootstrap FILE") {
 		s.t.Errorf("the plan says: %s", refused)
 	}
 	s.t.Log(refused)

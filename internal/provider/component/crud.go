@@ -168,11 +168,14 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	if err == nil {
 		unrecorded, err = r.show(ctx, component, &model)
 	}
-	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, call.Refusal(err))...)
+	refusal := call.Refusal(err)
+	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, refusal)...)
 	switch {
 	case err != nil && imported:
 		call.WriteFailed(err, &resp.Diagnostics) // there is nothing yet to be kept
 		return
+	case refusal != tfutil.Refusal{} && r.data.Walk.Changes(shared.Machine):
+		return // the plan of the machine has what to do about it
 	case err != nil:
 		call.ReadFailed(err, &resp.Diagnostics)
 		return

@@ -44,7 +44,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		change = changeRemote
 	}
 	if change == changeNothing {
-		tfutil.Refuse(ctx, req.Private, machinePath, &resp.Diagnostics)
+		tfutil.Refused(ctx, req.Private).Refuse(machinePath, &resp.Diagnostics)
 	}
 	if change >= changeRemote {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -50,10 +51,22 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 			m.CertificateExpires = types.StringUnknown() // the repair signs it again
 		}
 		if m.Address.Equal(before.Address) {
-			tfutil.Refuse(ctx, req.Private, addressPath, &resp.Diagnostics)
+			refuse(tfutil.Refused(ctx, req.Private), &resp.Diagnostics)
 		}
 	}
+	if r.data != nil {
+		r.data.Walk.Mean(m.machine())
+	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, m)...)
+}
+
+// refuse adds the error that the last read left, at the attribute to change.
+func refuse(refusal tfutil.Refusal, diags *diag.Diagnostics) {
+	if refusal.Rebuilt {
+		refusal.Refuse(incarnationPath, diags)
+		return
+	}
+	refusal.Refuse(addressPath, diags)
 }
 
 // identify enters which machine the resource is.

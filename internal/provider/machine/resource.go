@@ -227,11 +227,14 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	call := m.call()
 	call.Seen, call.Now = tfutil.Seen(ctx, req.Private), r.data.Now()
 	info, err := r.meet(ctx, m.machine())
-	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, call.Refusal(err))...)
+	refusal := call.Refusal(err)
+	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, refusal)...)
 	switch {
 	case err != nil && m.imported():
 		call.WriteFailed(err, &resp.Diagnostics) // there is nothing yet to be kept
 		return
+	case refusal != tfutil.Refusal{}:
+		return // the plan is refused, unless it changes what was wrong
 	case err != nil:
 		call.ReadFailed(err, &resp.Diagnostics)
 		return

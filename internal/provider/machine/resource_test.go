@@ -150,7 +150,7 @@ func TestRebuiltMachineIsRestoredByOneApply(t *testing.T) {
 		testresource.TestStep{
 			PreConfig: func() { machines["lb1"].Rebuild(2) },
 			Config:    balanced(), PlanOnly: true, // before anybody says so nothing can be planned, and nothing leaves the state
-			ExpectError: loosely(`Machine "lb1" has lost its identity`),
+			ExpectError: loosely(`Machine "lb1" is not enrolled any more`),
 		},
 		testresource.TestStep{
 			Config:           balanced(`incarnation = 1`, `incarnation = 2`),

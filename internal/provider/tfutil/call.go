@@ -116,7 +116,7 @@ func (c Call) Refusal(err error) Refusal {
 	if !ok || !reason.wrong || IsMissing(err) {
 		return Refusal{}
 	}
-	return Refusal{Summary: reason.summary, Detail: reason.detail}
+	return Refusal{Summary: reason.summary, Detail: reason.detail, Rebuilt: c.lost(err)}
 }
 
 // explain adds what a problem alone cannot know.

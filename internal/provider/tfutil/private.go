@@ -75,22 +75,29 @@ func Source(ctx context.Context, from PrivateReader) string {
 type Refusal struct {
 	Summary string `json:"summary"`
 	Detail  string `json:"detail"`
+	// Rebuilt tells that another incarnation is the usual way out.
+	Rebuilt bool `json:"rebuilt"`
 }
 
 // SetRefusal notes what a read found, for the plan that follows it. A read
-// itself only warns: the configuration may hold the way out already, such as
-// the machine's new address.
+// itself is no error: the configuration may hold the way out already, such as
+// the machine's new address or incarnation.
 func SetRefusal(ctx context.Context, to PrivateWriter, refusal Refusal) diag.Diagnostics {
 	return set(ctx, to, refusedKey, refusal)
 }
 
-// Refuse adds the error that the last read left for a plan which changes
-// nothing about it.
-func Refuse(ctx context.Context, from PrivateReader, at path.Path, diags *diag.Diagnostics) {
+// Refused returns the refusal that the last read left.
+func Refused(ctx context.Context, from PrivateReader) Refusal {
 	var refusal Refusal
 	get(ctx, from, refusedKey, &refusal)
-	if refusal != (Refusal{}) {
-		Error(diags, at, refusal.Summary, "%s", refusal.Detail)
+	return refusal
+}
+
+// Refuse adds the refusal, if it is one, as the error of a plan which changes
+// nothing about it.
+func (r Refusal) Refuse(at path.Path, diags *diag.Diagnostics) {
+	if r != (Refusal{}) {
+		Error(diags, at, r.Summary, "%s", r.Detail)
 	}
 }
 

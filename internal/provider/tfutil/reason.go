@@ -24,7 +24,7 @@ func (c Call) reason(err error) (reason, bool) {
 		wrong   bool
 	}{
 		{is[*client.Unreachable](err), "Machine %q is unreachable", false},
-		{c.lost(err), "Machine %q has lost its identity", true},
+		{c.lost(err), "Machine %q is not enrolled any more", true},
 		{is[*client.NotEnrolled](err), "Machine %q is not enrolled", false},
 		{is[*client.ClockMismatch](err), "The clock of machine %q does not fit", false},
 		{is[*client.WrongMachine](err), "Another machine than %q answers", true},
@@ -51,9 +51,9 @@ func (c Call) lost(err error) bool {
 func (c Call) detail(err error) string {
 	incarnation := c.Machine.Incarnation.ValueInt64()
 	if fresh, ok := errors.AsType[*client.NotEnrolled](err); ok && c.lost(err) {
-		return fmt.Sprintf("Whoever answers at %s as machine %s is not enrolled, and incarnation %d of it was. If its VM was rebuilt, "+
-			"raise the incarnation of its foobar_machine and foobar_bootstrap to %d: the next apply enrols the new VM and restores everything on it. "+
-			"If it is the same VM, and the files of its identity are gone or damaged, raise both as well, write the json of the foobar_bootstrap to a file on the machine, "+
+		return fmt.Sprintf("The VM that answers at %s as machine %s is not enrolled, and incarnation %d of the machine was. If the VM was rebuilt, "+
+			"raise the incarnation of its foobar_machine to %d, and that of its foobar_bootstrap if the configuration has one: the next apply enrols the new VM and restores everything on it. "+
+			"If it is the same VM, and the files of its identity are gone or damaged, raise the incarnation as well, write the json of the foobar_bootstrap to a file on the machine, "+
 			"and run there as root: foobar-agent identity reset --bootstrap FILE. Its data and services stay.",
 			fresh.Address, fresh.Machine, incarnation, incarnation+1)
 	}

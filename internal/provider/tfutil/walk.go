@@ -17,6 +17,7 @@ type Walk struct {
 	leaving map[claimant]string
 	coming  map[claimant]string
 	silent  map[string]bool
+	meant   map[string]Machine
 	taking  map[claimant]string
 	created map[claimant]*creation
 	deleted map[claimant]bool
@@ -146,6 +147,26 @@ func (w *Walk) Leaves(machine, component string) bool {
 		}
 	}
 	return false
+}
+
+// Mean notes what the plan of a machine's own resource says of it.
+func (w *Walk) Mean(machine Machine) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.meant == nil {
+		w.meant = map[string]Machine{}
+	}
+	w.meant[machine.Name.ValueString()] = machine
+}
+
+// Changes reports whether this walk plans another VM or address for a machine
+// than a state knows: what is wrong with that one is of no interest any more.
+func (w *Walk) Changes(known Machine) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	machine, planned := w.meant[known.Name.ValueString()]
+	same := machine.Same(known) && sameAddress(machine.Address.ValueString(), known.Address.ValueString())
+	return planned && !same
 }
 
 // Silent notes that a machine which is still to be created does not answer: it
