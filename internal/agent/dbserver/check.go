@@ -8,18 +8,26 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
+
+// checkTimeout bounds one Check with all its runs of MariaDB, which take some
+// tenths of a second each: others wait for it meanwhile.
+const checkTimeout = 20 * time.Second
 
 // maxDetail bounds the engine's message in a violation, in bytes.
 const maxDetail = 400
 
 // Check has MariaDB read the staged configuration, and refuses what it would not
 // take as it is given: MariaDB itself changes most values that are out of its
-// bounds and only warns, or not even that. All that is wrong is told at once.
+// bounds and only warns, or not even that. What is wrong is told at once, as far as
+// [maxTries] and [checkTimeout] go.
 func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	spec, err := specOf(staged.Version.Spec)
 	if err != nil {
 		return err

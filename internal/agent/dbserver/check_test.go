@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -85,6 +86,58 @@ func TestCheck(t *testing.T) {
 	}
 	if err := f.Check(t.Context(), stage(t, plain())); err == nil || api.IsProblem(err, api.ProblemEngineRefused) {
 		t.Errorf("a checker that is not there: %v", err)
+	}
+}
+
+// One check has an end, however many settings are wrong and however slow MariaDB
+// is; what was found by then is told.
+func TestCheckIsBounded(t *testing.T) {
+	names := []string{"back_log", "max_connections", "table_open_cache", "table_definition_cache", "long_query_time", "wait_timeout",
+		"interactive_timeout", "max_allowed_packet", "tmp_table_size", "max_heap_table_size", "sort_buffer_size", "join_buffer_size"}
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, name, "1")
+	}
+	for name, test := range map[string]struct{ slowAfter, wantRuns, wantFaults int }{
+		"many are wrong":   {len(names) + 1, maxTries + 3, maxTries}, // and what it allows
+		"MariaDB is slow":  {3, 4 + 2, 3},
+		"and never begins": {0, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, plain())
+			var end time.Time
+			runs := 0
+			f.check = func(ctx context.Context, config []byte, _ ...string) (verdict, error) {
+				deadline, bounded := ctx.Deadline()
+				if runs++; !bounded || !end.IsZero() && deadline != end {
+					t.Fatalf("run %d ends at %v, those before at %v", runs, deadline, end)
+				}
+				end = deadline
+				if runs > test.slowAfter {
+					return verdict{}, context.DeadlineExceeded
+				}
+				for _, name := range names {
+					if strings.Contains(string(config), "\n"+name+"=") {
+						return verdict{refused: true, output: "2026-11-22  8:58:01 0 [ERROR] mariadbd: Error while setting value '1' to '" + name + "'\n"}, nil
+					}
+				}
+				return verdict{}, nil
+			}
+			err := f.Check(t.Context(), stage(t, set(pairs...)))
+			if runs != test.wantRuns {
+				t.Errorf("MariaDB was run %d times, want %d: %v", runs, test.wantRuns, err)
+			}
+			if test.wantFaults == 0 {
+				if api.IsProblem(err, api.ProblemEngineRefused) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("it ends with %v", err)
+				}
+				return
+			}
+			violationAt(t, err, "/settings", "more of them may be wrong")
+			if got := len(api.AsProblem(err).Violations) - 1; got != test.wantFaults {
+				t.Errorf("%d settings are told of, want %d: %v", got, test.wantFaults, err)
+			}
+		})
 	}
 }
 

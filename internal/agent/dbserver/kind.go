@@ -18,12 +18,13 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Where Debian's packages put their programs, and the account they make.
+// Where Debian's packages put their programs, and the account they make; agent is
+// where the image has the agent's.
 const (
 	program    = "/usr/sbin/mariadbd"
 	installer  = "/usr/bin/mariadb-install-db"
-	client     = "/usr/bin/mariadb"
 	filter     = "/usr/sbin/nft"
+	agent      = "/usr/lib/foobar/foobar-agent"
 	account    = "mysql"
 	dataParent = "/var/lib/foobar-db"
 	logParent  = "/var/log"

@@ -13,6 +13,12 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
+// maxTries bounds how often MariaDB is asked again without what it has refused. It
+// names one setting at a time.
+const maxTries = 8
+
+const notAll = "more of them may be wrong: MariaDB names one at a time, and the check ended before it had read all. Correct those that are named and plan again"
+
 // fault is one setting that the server does not take as it is given.
 type fault struct {
 	variable
@@ -45,10 +51,7 @@ func (k *Kind) checkSettings(ctx context.Context, staged converge.Staged, spec a
 	if version == "" || version == v.version {
 		version = v.version
 	}
-	known, err := k.known(ctx, config, faults, v, running)
-	if err != nil {
-		return err
-	}
+	known := k.known(ctx, config, faults, v, running)
 	for _, f := range faults {
 		problem.Violations = append(problem.Violations, api.Violation{Pointer: f.pointer, Detail: f.explain(strings.TrimSpace("MariaDB "+version), known[f.Name])})
 	}
@@ -56,13 +59,17 @@ func (k *Kind) checkSettings(ctx context.Context, staged converge.Staged, spec a
 }
 
 // try has MariaDB read a configuration. It stops at the first value that it
-// cannot read, so it is asked again without that, until it has read all. What
-// it refuses and what is no setting's goes to the problem itself. The first
-// result is the configuration that it has read in the end.
+// cannot read, so it is asked again without that, until it has read all, or
+// [maxTries] times. What it refuses and what is no setting's goes to the problem
+// itself. The first result is the configuration that it has read in the end.
 func (k *Kind) try(ctx context.Context, config []byte, lines []variable, spec api.DBServer, problem *api.Problem) ([]byte, []fault, verdict, error) {
 	var faults []fault
-	for {
+	for tries := 1; ; tries++ {
 		v, err := k.check(ctx, config)
+		if err != nil && len(faults) > 0 {
+			problem.Violations = append(problem.Violations, api.Violation{Pointer: "/settings", Detail: notAll})
+			return config, faults, v, nil // what was found stands
+		}
 		if err != nil {
 			return nil, nil, v, fmt.Errorf("check the configuration with mariadbd --help: %w", err)
 		}
@@ -89,6 +96,10 @@ func (k *Kind) try(ctx context.Context, config []byte, lines []variable, spec ap
 			return config, faults, v, nil
 		}
 		faults = append(faults, wrong...)
+		if tries == maxTries {
+			problem.Violations = append(problem.Violations, api.Violation{Pointer: "/settings", Detail: notAll})
+			lines = nil // the next run tells of its version and words
+		}
 		config = configText(lines)
 	}
 }
@@ -159,7 +170,7 @@ func (k *Kind) running(ctx context.Context, name string) (map[string]bounds, str
 // known returns what is allowed of the settings that are at fault. A server that
 // runs says it; else the program's help has the words, and its bounds are what it
 // makes of the least and the greatest number.
-func (k *Kind) known(ctx context.Context, config []byte, faults []fault, v verdict, running map[string]bounds) (map[string]bounds, error) {
+func (k *Kind) known(ctx context.Context, config []byte, faults []fault, v verdict, running map[string]bounds) map[string]bounds {
 	known := map[string]bounds{}
 	var low, high []string
 	for _, f := range faults {
@@ -174,15 +185,12 @@ func (k *Kind) known(ctx context.Context, config []byte, faults []fault, v verdi
 		}
 	}
 	if len(low) == 0 {
-		return known, nil
+		return known
 	}
 	least, errLow := k.check(ctx, config, low...)
 	most, errHigh := k.check(ctx, config, high...)
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("ask MariaDB for its bounds: %w", err)
-	}
 	if errLow != nil || errHigh != nil {
-		return known, nil //nolint:nilerr // what it would use instead is known
+		return known // what it would use instead is known
 	}
 	for _, f := range faults {
 		if _, found := known[f.Name]; !found {
@@ -191,7 +199,7 @@ func (k *Kind) known(ctx context.Context, config []byte, faults []fault, v verdi
 			}
 		}
 	}
-	return known, nil
+	return known
 }
 
 // explain says what is wrong with a setting, what the server allows and what to do.

@@ -5,12 +5,6 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// purges is the statement that has a server without a replication purge its
-// binary logs once it runs. Data that have taken part in one keep them until
-// the agent says what the member needs, as the statement itself purges. No
-// server ends because it cannot be told.
-const purges = "SET GLOBAL slave_connections_needed_for_purge = (SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'foobar')"
-
 // renderUnit returns a unit that gives MariaDB what it needs and no more.
 //
 // Key and certificates are handed on at the start and at each reload, which
@@ -43,12 +37,11 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"ExecStartPre=+"+handOn,
 		"ExecStartPre=+"+filter+" -f "+p.Clients,
 		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
-		"ExecStartPost=-+"+superuserRuns(p, purges),
+		// No server ends because it cannot be told.
+		"ExecStartPost=-+"+agentRuns("started", name),
 		"ExecReload=+"+filter+" -f "+p.Clients,
 		"ExecReload=+"+handOn,
-		// LOCAL keeps it out of the binary log, where it would be a
-		// transaction that no other member has.
-		"ExecReload=+"+superuserRuns(p, "FLUSH LOCAL SSL"),
+		"ExecReload=+"+agentRuns("reloaded", name),
 		"ExecStopPost=-+"+filter+" delete table inet "+p.Table,
 		"ExecStopPost=-+/bin/rm -rf "+p.TLS,
 		"RuntimeDirectory="+p.runtime,
@@ -100,12 +93,10 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 	return t
 }
 
-// superuserRuns is the command that runs a statement as the superuser, who is root on the socket. The socket
-// lies in a directory of the engine's account: whoever answers there must not be
-// able to ask the client for files of root's.
-func superuserRuns(p Paths, statement string) string {
-	return client + " --no-defaults --local-infile=0 --socket=" + p.Socket + ` --execute="` + statement + `"`
-}
+// agentRuns is the command that has the agent's program do something in a server,
+// as its superuser, who is root on the socket. The engine's own client would follow
+// a link that the engine's account has put in the socket's place.
+func agentRuns(what, name string) string { return agent + " db-server " + what + " " + name }
 
 // minFiles is the least limit of open files; it suffices for the engine's
 // defaults. maxFiles is more than Linux gives to any process (fs.nr_open).

@@ -23,6 +23,8 @@ func TestCommandLine(t *testing.T) {
 		"status www":      `status has an argument too many: "www"`,
 		"logs":            "an argument of logs is missing",
 		"logs a b":        `logs has an argument too many: "b"`,
+		"db-server main":  "an argument of db-server is missing",
+		"db-server a b":   "it is: db-server started|reloaded NAME",
 		"logs -n x agent": `invalid value "x" for flag -n: parse error`,
 	} {
 		err := run(t.Context(), strings.Fields(line), new(strings.Builder))
