@@ -75,7 +75,8 @@ func checkExpression(text string) (rest, wrong string) {
 			return "", fmt.Sprintf("the expression at %q cannot be read: write it as %%[FETCH(ARGUMENTS),CONVERTER(ARGUMENTS)] without spaces, quote arguments with double quotes, and use no brackets or backslashes in them", shortened(text))
 		}
 		if !slices.Contains(allowed, sample[1]) {
-			return "", fmt.Sprintf("the %s %q is not allowed, because it could open files or is not known to be harmless; allowed are: %s", sort, sample[1], strings.Join(allowed, ", "))
+			return "", fmt.Sprintf("the %s %q is not allowed, because it could open files or is not known to be harmless; the nearest that are allowed: %s. The documentation of log_format lists all",
+				sort, sample[1], strings.Join(Nearest(sample[1], allowed, 3), ", "))
 		}
 		text = text[len(sample[0]):]
 		if sample[3] == "]" {

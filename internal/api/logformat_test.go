@@ -25,6 +25,7 @@ func TestLogFormatHoldsNoExpressionThatOpensFiles(t *testing.T) {
 		`%%%[src,map(/x)]`:                                                                 `the converter "map" is not allowed`,
 		`%[env(HOME)]`:                                                                     `the sample fetch "env" is not allowed`,
 		`%[ssl_fc_session_key,hex]`:                                                        `the sample fetch "ssl_fc_session_key" is not allowed`,
+		`%[fc_rtx]`:                                                                        `the nearest that are allowed: fc_rtt, fc_dst, fc_err. The documentation of log_format lists all`,
 		`%[lua.x]`:                                                                         `the sample fetch "lua.x" is not allowed`,
 		`%[str(a\),map(/etc/x)]`:                                                           "cannot be read",
 		`%[str('),map(/etc/x)]`:                                                            "cannot be read",

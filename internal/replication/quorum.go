@@ -86,7 +86,7 @@ func (v Verdict) String() string {
 // first was asked for.
 //
 // A voter that has recorded nothing is no support: it may be a rebuilt machine
-// that has forgotten a higher epoch. The next apply tells it again.
+// that has forgotten a higher epoch. The next apply records it again.
 func MayOpen(self NodeID, own Record, voters []NodeID, answers map[NodeID]Answer, age time.Duration) Verdict {
 	switch {
 	case own.Epoch == 0:
@@ -141,7 +141,7 @@ func judge(self NodeID, own Record, voter NodeID, record Record) (supports bool,
 	case record.Epoch == own.Epoch && record.Primary != self:
 		return false, fmt.Sprintf("%s has recorded %s as primary of the same epoch %d: that must not be, ask for help before opening either", voter, record.Primary, record.Epoch)
 	case record.Epoch == 0:
-		return false, fmt.Sprintf("%s has recorded nothing and may have forgotten (rebuilt?): terraform apply tells it again", voter)
+		return false, fmt.Sprintf("%s has recorded nothing and may have forgotten (rebuilt?): terraform apply records it again", voter)
 	}
 	return true, ""
 }

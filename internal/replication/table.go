@@ -78,7 +78,7 @@ func table() []rule {
 		{VersionDirection, fault, false, versionDirection, "rebuild the replica's machine from the primary's image"},
 
 		{PrimaryDiffers, warning, false, primaryDiffers, "another configuration has made it so, and nothing is changed by itself: to take it over, remove the replication from the state, write that member as primary, and import it"},
-		{RecordBehind, warning, true, recordBehind, nextApply + " tells it again"},
+		{RecordBehind, warning, true, recordBehind, nextApply + " records it again"},
 		{ReplicaWritable, warning, true, each(sight.replicas, replicaWritable), "an apply sets it read-only; afterwards the plan tells if it holds writes of its own"},
 		{WrongSource, warning, true, wrongSource, "an apply points it at the primary"},
 		{ReplicationStopped, warning, true, eachSource(stopped), "an apply starts it"},

@@ -50,7 +50,7 @@ func verdicts(kind string) (severity api.Severity, then string) {
 	case conditionRecord:
 		return api.SeverityError, "It neither votes nor opens its database. If the file is lost for good, move it away and apply again: the others tell it then."
 	case conditionMembership, conditionTold:
-		return api.SeverityError, "terraform apply tells it again."
+		return api.SeverityError, "terraform apply sends it again."
 	case conditionSeed:
 		return api.SeverityWarning, "The database stays read-only until terraform apply receives the copy again."
 	}

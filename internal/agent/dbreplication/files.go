@@ -38,7 +38,7 @@ func Files() []statefile.Kind {
 			"Which consents were used up is not known. terraform apply takes those that it is given as used up; give another token where one is needed."),
 		{
 			Pattern: "replications/*", Holds: "the machine's part in a replication", Dir: true, Severity: api.SeverityError,
-			Then:    "The machine neither votes nor opens its database. terraform apply tells it again.",
+			Then:    "The machine neither votes nor opens its database. terraform apply sends it again.",
 			Settled: isDir,
 		},
 	}

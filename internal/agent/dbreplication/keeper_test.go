@@ -461,7 +461,7 @@ func TestToldIsGone(t *testing.T) {
 	if b.db.open() {
 		t.Fatal("it was opened without knowing who votes")
 	}
-	b.says(conditionTold, "terraform apply tells it again")
+	b.says(conditionTold, "terraform apply sends it again")
 	view, err := b.View(t.Context(), notes, caller("web2"))
 	if err != nil || view.Unobservable == nil || view.Record.Epoch != 1 {
 		t.Errorf("its view is %+v, %v", view, err)

@@ -210,7 +210,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`SOURCE`, `/nonexistent.tar.gz`}, `release.source`, `There is no file /nonexistent.tar.gz. Build the release, then plan again.`,
 		},
 		"neither source nor checksum": {
-			[]string{`{ source = "SOURCE" }`, `{}`}, ``, `At least one attribute out of [release.source,release.sha256]`,
+			[]string{`{ source = "SOURCE" }`, `{}`}, `release`, `neither source nor sha256`,
 		},
 		"port out of range": {
 			[]string{`= 80`, `= 70000`}, `port`, `70000 is not a port`,

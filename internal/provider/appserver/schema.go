@@ -94,7 +94,8 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 	return schema.SingleNestedAttribute{
 		MarkdownDescription: "The artifact that runs: a `.tar.gz` file, known by its checksum. " +
 			"The guide *Artifacts* says what it may hold, and where the app may write.",
-		Required: true,
+		Required:   true,
+		Validators: []validator.Object{hasArtifact{}},
 		Attributes: map[string]schema.Attribute{
 			"source": schema.StringAttribute{
 				MarkdownDescription: "Path of the artifact where Terraform runs. The plan reads, hashes and checks it; the apply uploads it where the machine lacks it. " +
@@ -107,9 +108,6 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 				MarkdownDescription: "SHA-256 of the artifact, in lower-case hexadecimal. Default: that of `source`; where both are given and differ, the plan fails.",
 				Optional:            true,
 				Computed:            true,
-				Validators: []validator.String{
-					stringvalidator.AtLeastOneOf(path.MatchRoot("release").AtName("source")),
-				},
 			},
 			"max_bytes": bytesAttribute("How large the release may be when it is unpacked.", defaults.MaxBytes),
 		},

@@ -71,7 +71,7 @@ func changesHands(machine string, id api.ID, diags *diag.Diagnostics) {
 	tfutil.Warning(diags, path.Empty(), "Destroyed by one resource, created by another",
 		"%s on machine %q is destroyed by one resource of this plan and created by another, in no certain order, so that it may stop in between. "+
 			"If a resource, a key of its for_each or a module only got another name, say so, and nothing changes on the machine: moved { from = <old address>, to = <new address> }. "+
-			"Else destroy the old one in an apply of its own.", id, machine)
+			"Otherwise destroy the old one first, in a separate apply.", id, machine)
 }
 
 // identify enters which component the resource is, on every machine that has a

@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectdefault"
@@ -66,7 +67,9 @@ func frontendAttributes() map[string]schema.Attribute {
 			Required:            true,
 		},
 		"log_format": tfutil.OptionalText("Access log format in the engine's own language, which the engine checks at plan. " + engineText() + " " +
-			"Expressions may use sample fetches and converters that open no files, such as `%[capture.req.hdr(0),lower]`. Default: JSON lines without the query string."),
+			"Expressions may use sample fetches and converters that open no files, such as `%[capture.req.hdr(0),lower]`. " +
+			"Default: JSON lines without the query string. Sample fetches: `" + strings.Join(api.LogFormatFetches(), "`, `") + "`. " +
+			"Converters: `" + strings.Join(api.LogFormatConverters(), "`, `") + "`."),
 	}
 }
 

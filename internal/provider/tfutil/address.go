@@ -48,7 +48,7 @@ type ImportID struct {
 // ParseImportID reads the import id of a component.
 func ParseImportID(text string) (ImportID, error) {
 	slash := strings.LastIndexByte(text, '/')
-	if slash < 0 {
+	if slash < 0 || !strings.Contains(text[:slash], "@") {
 		return ImportID{}, fmt.Errorf("%q is not <machine>@<address>/<name>, such as \"web1@10.0.0.1/shop\"", text)
 	}
 	id, err := ParseMachineImportID(text[:slash])

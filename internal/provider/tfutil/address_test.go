@@ -48,7 +48,7 @@ func TestImportIDs(t *testing.T) {
 	}
 	for text, reason := range map[string]string{
 		"shop":              "is not <machine>@<address>/<name>",
-		"10.0.0.1/shop":     "is not <machine>@<address>",
+		"10.0.0.1/shop":     `"10.0.0.1/shop" is not <machine>@<address>/<name>`,
 		"Web1@10.0.0.1/x":   "the machine before the @",
 		"web1@/shop":        "the address after the @",
 		"web1@10.0.0.1/":    "the name after the slash",

@@ -19,9 +19,10 @@ type framework interface {
 	tfprotov6.StateStoreServer
 }
 
-// server is the edge of the provider, where every diagnostic leaves it:
-// validators of the framework's, refusals of an agent's, and our own. What
-// holds for all of them is done here:
+// server is the edge of the provider, where every diagnostic about a configuration,
+// a state or an ephemeral value leaves it: validators of the framework's, refusals
+// of an agent's, and our own. What this provider does not offer (functions, lists,
+// actions, state stores) passes as it is. What holds for all diagnostics is done here:
 //   - [placeable] cuts each path to what Terraform can place, and the text
 //     names the attribute exactly.
 //   - [distinct] leaves out what is said already.
@@ -179,6 +180,51 @@ func (s *server) ValidateEphemeralResourceConfig(ctx context.Context, req *tfpro
 // OpenEphemeralResource implements [tfprotov6.EphemeralResourceServer].
 func (s *server) OpenEphemeralResource(ctx context.Context, req *tfprotov6.OpenEphemeralResourceRequest) (*tfprotov6.OpenEphemeralResourceResponse, error) {
 	resp, err := s.framework.OpenEphemeralResource(ctx, req)
+	if resp != nil {
+		resp.Diagnostics = configuration{}.placed(resp.Diagnostics)
+	}
+	return resp, err
+}
+
+// UpgradeResourceState implements [tfprotov6.ResourceServer].
+func (s *server) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	resp, err := s.framework.UpgradeResourceState(ctx, req)
+	if resp != nil {
+		resp.Diagnostics = configuration{}.placed(resp.Diagnostics)
+	}
+	return resp, err
+}
+
+// UpgradeResourceIdentity implements [tfprotov6.ResourceServer].
+func (s *server) UpgradeResourceIdentity(ctx context.Context, req *tfprotov6.UpgradeResourceIdentityRequest) (*tfprotov6.UpgradeResourceIdentityResponse, error) {
+	resp, err := s.framework.UpgradeResourceIdentity(ctx, req)
+	if resp != nil {
+		resp.Diagnostics = configuration{}.placed(resp.Diagnostics)
+	}
+	return resp, err
+}
+
+// MoveResourceState implements [tfprotov6.ResourceServer].
+func (s *server) MoveResourceState(ctx context.Context, req *tfprotov6.MoveResourceStateRequest) (*tfprotov6.MoveResourceStateResponse, error) {
+	resp, err := s.framework.MoveResourceState(ctx, req)
+	if resp != nil {
+		resp.Diagnostics = configuration{}.placed(resp.Diagnostics)
+	}
+	return resp, err
+}
+
+// RenewEphemeralResource implements [tfprotov6.EphemeralResourceServer].
+func (s *server) RenewEphemeralResource(ctx context.Context, req *tfprotov6.RenewEphemeralResourceRequest) (*tfprotov6.RenewEphemeralResourceResponse, error) {
+	resp, err := s.framework.RenewEphemeralResource(ctx, req)
+	if resp != nil {
+		resp.Diagnostics = configuration{}.placed(resp.Diagnostics)
+	}
+	return resp, err
+}
+
+// CloseEphemeralResource implements [tfprotov6.EphemeralResourceServer].
+func (s *server) CloseEphemeralResource(ctx context.Context, req *tfprotov6.CloseEphemeralResourceRequest) (*tfprotov6.CloseEphemeralResourceResponse, error) {
+	resp, err := s.framework.CloseEphemeralResource(ctx, req)
 	if resp != nil {
 		resp.Diagnostics = configuration{}.placed(resp.Diagnostics)
 	}

@@ -2,6 +2,9 @@ package tfutil
 
 import (
 	"math/big"
+	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -127,5 +130,23 @@ func TestValuesThatNoModelHoldsAreRefused(t *testing.T) {
 				t.Errorf("what the framework is given is refused too: %v", misfits)
 			}
 		})
+	}
+}
+
+// Every call with diagnostics that Terraform makes of this provider passes the
+// edge. One that is only promoted from the framework's server does not.
+func TestEveryDiagnosticPassesTheEdge(t *testing.T) {
+	edge := reflect.TypeFor[*server]()
+	// These describe the provider, or are not offered.
+	passes := []string{"GetMetadata", "GetProviderSchema", "GetResourceIdentitySchemas", "GetFunctions", "GenerateResourceConfig"}
+	of := reflect.TypeFor[tfprotov6.ProviderServer]()
+	for i := range of.NumMethod() {
+		method := of.Method(i)
+		_, diagnoses := method.Type.Out(0).Elem().FieldByName("Diagnostics")
+		own, _ := edge.MethodByName(method.Name)
+		file, _ := runtime.FuncForPC(own.Func.Pointer()).FileLine(own.Func.Pointer())
+		if promoted := filepath.Base(file) != "server.go"; diagnoses && promoted != slices.Contains(passes, method.Name) {
+			t.Errorf("%s: promoted from the framework's server: %t", method.Name, promoted)
+		}
 	}
 }

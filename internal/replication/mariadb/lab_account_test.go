@@ -43,16 +43,15 @@ func TestReplicaAccountTakesItsCertificate(t *testing.T) {
 		certificate    []tls.Certificate
 		in             bool
 	}{
-		"the member":                              {"foobar_repl_b", "repl", "yes", []tls.Certificate{right}, true},
-		"the member with a renewed certificate":   {"foobar_repl_b", "repl", "yes", []tls.Certificate{shown(mine, "server2")}, true},
-		"the password alone":                      {"foobar_repl_b", "repl", "yes", nil, false},
-		"the password without TLS":                {"foobar_repl_b", "repl", "", nil, false},
-		"an app's certificate":                    {"foobar_repl_b", "repl", "yes", []tls.Certificate{shown(mine, "app")}, false},
-		"another member's":                        {"foobar_repl_b", "repl", "yes", []tls.Certificate{pair(t, filepath.Dir(other.Source.Certificate))}, false},
-		"one of another CA with the same names":   {"foobar_repl_b", "repl", "yes", []tls.Certificate{shown(foreign, "server2")}, false},
-		"the certificate without the password":    {"foobar_repl_b", "wrong", "yes", []tls.Certificate{right}, false},
-		"the member, with another one's account":  {"foobar_repl_c", "repl", "yes", []tls.Certificate{right}, false},
-		"the account that was one for all before": {"foobar_repl", "repl", "yes", []tls.Certificate{right}, false},
+		"the member":                             {"foobar_repl_b", "repl", "yes", []tls.Certificate{right}, true},
+		"the member with a renewed certificate":  {"foobar_repl_b", "repl", "yes", []tls.Certificate{shown(mine, "server2")}, true},
+		"the password alone":                     {"foobar_repl_b", "repl", "yes", nil, false},
+		"the password without TLS":               {"foobar_repl_b", "repl", "", nil, false},
+		"an app's certificate":                   {"foobar_repl_b", "repl", "yes", []tls.Certificate{shown(mine, "app")}, false},
+		"another member's":                       {"foobar_repl_b", "repl", "yes", []tls.Certificate{pair(t, filepath.Dir(other.Source.Certificate))}, false},
+		"one of another CA with the same names":  {"foobar_repl_b", "repl", "yes", []tls.Certificate{shown(foreign, "server2")}, false},
+		"the certificate without the password":   {"foobar_repl_b", "wrong", "yes", []tls.Certificate{right}, false},
+		"the member, with another one's account": {"foobar_repl_c", "repl", "yes", []tls.Certificate{right}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := logIn(t, primary.Source.Port, test.user, test.password, test.tls != "", test.certificate); (err == nil) != test.in {

@@ -272,7 +272,7 @@ func TestConvergeRefuses(t *testing.T) {
 		"a database of the server":       database("MySQL", ""),
 		"the replication's own":          database("foobar", ""),
 		"an account of the server":       user("root", nil),
-		"an account of the replication":  user("foobar_repl", nil),
+		"an account of the replication":  user("foobar_repl_b", nil),
 		"a charset with SQL in it":       database("shop", "utf8; DROP DATABASE x"),
 		"a name with a NUL":              database("a\x00", ""),
 		"a privilege that is none":       user("app", map[string][]string{"shop": {"SELECT ON *.* TO root; --"}}),
