@@ -130,7 +130,7 @@ func undecided(told api.DBReplication, err error) api.Condition {
 		}
 	}
 	c.Severity = api.SeverityInfo
-	c.Message = fmt.Sprintf("The steps of an apply are not known yet: %s is new to the replication, and the apply tells it. A new member gets a copy of the primary's data.", joined(refusal.Nodes))
+	c.Message = fmt.Sprintf("The steps of an apply are not known yet: %s is new to the replication and gets its configuration from the apply. A new member gets a copy of the primary's data.", joined(refusal.Nodes))
 	return c
 }
 

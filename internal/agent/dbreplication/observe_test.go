@@ -1,0 +1,41 @@
+package dbreplication
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// A machine that does not answer is a warning, but for one that this very apply
+// may make.
+func TestUndecided(t *testing.T) {
+	told := api.DBReplication{
+		Primary: "web1", Members: map[string]api.DBMember{"web1": {}, "web2": {}}, Witnesses: map[string]api.DBPeer{"lb1": {}},
+	}
+	silent := func(nodes ...replication.NodeID) error {
+		return &replication.Refusal{Reason: replication.RefusedUnobservable, Nodes: nodes, Detail: "no answer", Next: "bring it back"}
+	}
+	for name, test := range map[string]struct {
+		err      error
+		severity api.Severity
+		says     string
+	}{
+		"a new member":                 {silent("web3"), api.SeverityInfo, "web3 is new to the replication"},
+		"two new ones":                 {silent("web3", "web4"), api.SeverityInfo, "web3, web4 is new"},
+		"a member":                     {silent("web2"), api.SeverityWarning, "no answer"},
+		"a witness":                    {silent("lb1"), api.SeverityWarning, "no answer"},
+		"a new member and another one": {silent("web3", "web2"), api.SeverityWarning, "no answer"},
+		"nobody in particular":         {silent(), api.SeverityWarning, "no answer"},
+		"no refusal":                   {errors.New("a timeout"), api.SeverityWarning, "a timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := undecided(told, test.err)
+			if c.Type != conditionUnknown || c.Severity != test.severity || !strings.Contains(c.Message, test.says) {
+				t.Errorf("it is %+v", c)
+			}
+		})
+	}
+}
