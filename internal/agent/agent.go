@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -134,7 +135,7 @@ func Open(c Config) (*Agent, error) {
 	}
 	a.server = server.New(server.Config{
 		Identity: c.Identity, Runner: a.runner, Blobs: blobs, Journal: c.Journal, Audit: a.audit,
-		Replications: c.Replications, Facts: c.Facts, Conditions: a.present, Log: c.Log, Now: c.Now,
+		Replications: c.Replications, LeafStored: a.leafStored, Facts: c.Facts, Conditions: a.present, Log: c.Log, Now: c.Now,
 	})
 	return a, nil
 }
@@ -169,6 +170,25 @@ func (a *Agent) shutdown(over context.Context, ended <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(over), stopTimeout)
 	defer cancel()
 	return errors.Join(a.server.Shutdown(ctx), <-ended)
+}
+
+// certified is what a kind implements whose components have a service leaf.
+type certified interface {
+	// TakeLeaf has a component that runs use the present certificate of its leaf.
+	TakeLeaf(ctx context.Context, name string) error
+}
+
+// leafStored has the component whose leaf it is use the new certificate at once, so
+// that a name which the former one had is gone. One that fails shows as drift.
+func (a *Agent) leafStored(ctx context.Context, leaf string) {
+	for _, kind := range a.config.Kinds {
+		name, ok := strings.CutPrefix(leaf, string(kind.Kind())+".")
+		if taker, takes := kind.(certified); ok && takes {
+			if err := taker.TakeLeaf(ctx, name); err != nil {
+				a.config.Log.Warn("a component does not use its new certificate yet", "kind", kind.Kind(), "name", name, "error", err)
+			}
+		}
+	}
 }
 
 // startRecorded starts what was applied before the boot. It takes as long as

@@ -63,8 +63,7 @@ func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.Servi
 	if err != nil && !api.IsProblem(err, api.ProblemNotFound) {
 		return fmt.Errorf("look at the leaf of service %s: %w", name, err)
 	}
-	machine := []string{pki.NodeDNSName(m.pool.credentials.deployment, m.target.Name), m.target.Name}
-	wanted := pki.ServiceNames{Service: name, DNS: append(machine, besides.DNS...), IP: besides.IP}
+	wanted := pki.ServiceNames{Service: name, DNS: append(m.ownNames(), besides.DNS...), IP: besides.IP}
 	if !leafDue(present, wanted, m.pool.credentials.signer, m.options.Now()) {
 		return nil
 	}
@@ -72,6 +71,33 @@ func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.Servi
 		return fmt.Errorf("issue the leaf of service %s: %w", name, err)
 	}
 	return nil
+}
+
+// TrimLeaf takes the DNS names out of a service's leaf that are not the machine's
+// own, such as that of a replication which its server has left. It changes nothing
+// else: where there is no leaf, or none of this CA, it is a later write that has it
+// signed.
+func (m *Machine) TrimLeaf(ctx context.Context, name string) error {
+	if !m.pool.credentials.CanWrite() {
+		return m.cannotSign(name)
+	}
+	present, err := m.Leaf(ctx, name)
+	if api.IsProblem(err, api.ProblemNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the leaf of service %s: %w", name, err)
+	}
+	certificate, ok := signedLeaf(present, m.pool.credentials.signer)
+	if !ok || sameNames(certificate.DNSNames, m.ownNames()) {
+		return nil
+	}
+	return m.EnsureLeaf(ctx, name, pki.ServiceNames{IP: certificate.IPAddresses})
+}
+
+// ownNames returns the names of the machine: in the deployment, and the bare one.
+func (m *Machine) ownNames() []string {
+	return []string{pki.NodeDNSName(m.pool.credentials.deployment, m.target.Name), m.target.Name}
 }
 
 // leafDue reports whether a service's leaf has to make way for one with the

@@ -138,6 +138,45 @@ func TestLeafIsIssuedOnlyWhenDue(t *testing.T) {
 	}
 }
 
+// A membership that ends takes its names out of the leaf, and nothing else.
+func TestTrimLeaf(t *testing.T) {
+	shop, foreign := signer(t, seedText, "shop"), signer(t, otherSeedText, "shop")
+	node, bare, extra, one := "web1.shop.internal", "web1", "notes.shop.internal", net.IPv4(10, 0, 0, 1)
+	signed := func(by pki.Signer, dns ...string) func(s *service) {
+		return func(s *service) {
+			s.request()
+			s.sign(by, s.key, pki.ServiceNames{Service: "db", DNS: dns, IP: []net.IP{one}})
+		}
+	}
+	for name, c := range map[string]struct {
+		before func(s *service)
+		want   []string // nil: it is not touched
+	}{
+		"with the replication's name": {signed(shop, node, bare, extra), []string{node, bare, "10.0.0.1"}},
+		"with its own names":          {signed(shop, node, bare), nil},
+		"of another CA":               {signed(foreign, node, bare, extra), nil},
+		"none":                        {func(*service) {}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := newFake(t), &service{t: t}
+			c.before(s)
+			s.serve(f)
+			for range 2 {
+				if err := call(t, f.target(), options()).TrimLeaf(t.Context(), "db"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			puts, _ := f.requests(http.MethodPut)
+			if (len(puts) == 1) != (c.want != nil) || len(puts) > 1 {
+				t.Errorf("it was signed %d times", len(puts))
+			}
+			if c.want != nil && !slices.Equal(s.names(), c.want) {
+				t.Errorf("it names %v, not %v", s.names(), c.want)
+			}
+		})
+	}
+}
+
 // someoneElses gives a service the certificate that another key has.
 func someoneElses(by pki.Signer, name string) func(*service) {
 	return func(s *service) {

@@ -126,6 +126,23 @@ func (r *runner) activate(ctx context.Context, change converge.Change) error {
 	return nil
 }
 
+// TakeLeaf reloads a server that runs and shows another certificate than its leaf
+// has: no connection ends.
+func (k *Kind) TakeLeaf(ctx context.Context, name string) error {
+	r := &runner{Kind: k, name: name, p: PathsOf(name)}
+	if !r.formerCertificate() {
+		return nil
+	}
+	status, err := k.Units.Status(ctx, r.p.Unit)
+	if err != nil || !status.Active() {
+		return err
+	}
+	if err := k.Units.Reload(ctx, r.p.Unit); err != nil {
+		return fmt.Errorf("reload %s: %w", r.p.Unit, err)
+	}
+	return nil
+}
+
 func (r *runner) restart(ctx context.Context) error {
 	r.progress(api.PhaseActivate, "restarting %s", r.p.Unit)
 	r.restarted = true

@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -176,6 +177,10 @@ func TestLabTakesANewCertificate(t *testing.T) {
 	signLeaf(t, s.leaves(id.LeafName()), "test.test.internal")
 	if len(s.get().Drift) == 0 {
 		t.Error("the former certificate is no drift")
+	}
+	kind := dbserver.New(dbserver.Deps{Units: s.units, LeafDir: s.leaves})
+	if err := kind.TakeLeaf(t.Context(), id.Name); err != nil || len(s.get().Drift) != 0 {
+		t.Errorf("the server did not take its certificate: %v, %v", err, s.get().Drift)
 	}
 	s.apply(small())
 	if now := s.query("SELECT @@gtid_binlog_pos"); now != position || s.pid() != pid {

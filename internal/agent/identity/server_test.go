@@ -45,6 +45,7 @@ func serveAgentOf(t *testing.T, m *machine, parts server.Replications) *bytes.Bu
 		Identity: m.id, Blobs: blobs, Audit: record, Replications: parts, Now: time.Now,
 		Facts:      server.Facts{Version: "1.2.3", ImageID: "image"},
 		Conditions: func(context.Context) []api.Condition { return nil },
+		LeafStored: func(context.Context, string) {},
 		Log:        hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace}),
 	})
 	remote, err := net.Listen("tcp", "127.0.0.1:0")

@@ -198,6 +198,7 @@ func newBench(t *testing.T, enrolled bool) *bench {
 			Identity: fakeIdentity{enrolled}, Runner: runner, Blobs: blobs, Journal: fakeJournal{}, Audit: record, Replications: parts,
 			Facts:      Facts{Version: "1.2.3", ImageID: "2026.5", BootID: "b", BootedAt: now()},
 			Conditions: func(context.Context) []api.Condition { return nil },
+			LeafStored: func(context.Context, string) {},
 			Log:        hclog.NewNullLogger(), Now: now,
 		}),
 		t: t, runner: runner, parts: parts, record: record, dir: dir, role: api.RoleAdmin,

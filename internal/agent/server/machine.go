@@ -92,5 +92,8 @@ func (s *Server) leafStore(c *call) (answer, error) {
 		return answer{}, err
 	}
 	leaf, err := s.Identity.StoreLeaf(c.params["name"], signed)
+	if err == nil {
+		s.LeafStored(c.Context(), c.params["name"])
+	}
 	return ok(leaf), err
 }

@@ -72,6 +72,8 @@ type Config struct {
 	Replications Replications
 	// Facts are what GET /v1/info adds to what the identity knows.
 	Facts Facts
+	// LeafStored is called when a service's leaf has another certificate.
+	LeafStored func(ctx context.Context, leaf string)
 	// Conditions tells what is wrong with the machine beside its identity.
 	Conditions func(ctx context.Context) []api.Condition
 	Log        hclog.Logger

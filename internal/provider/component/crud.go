@@ -78,6 +78,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 			resp.Diagnostics.Append(w.keep(ctx, resp.Private)...)
+			resp.Diagnostics.Append(r.left(ctx, before, &model)...)
 			rebuilt := !shared.Machine.Same(r.kind.Shared(&before).Machine)
 			resp.Diagnostics.Append(r.keepSecrets(ctx, config, tfutil.ReadFingerprints(ctx, req.Private), rebuilt, resp.Private)...)
 		}
@@ -299,6 +300,7 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 	}
 	if err == nil || api.IsProblem(err, api.ProblemNotFound) {
 		r.data.Walk.Deleted(shared.Machine.Name.ValueString(), r.id(shared))
+		resp.Diagnostics.Append(r.left(ctx, model, nil)...)
 		return
 	}
 	if problem := api.AsProblem(err); problem.Type == api.ProblemOwned {
@@ -306,6 +308,14 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		return
 	}
 	call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)
+}
+
+// left takes away what only a part in the component was good for.
+func (r *Resource[M, S]) left(ctx context.Context, before M, after *M) diag.Diagnostics {
+	if r.kind.Left == nil {
+		return nil
+	}
+	return r.kind.Left(ctx, r.data, before, after)
 }
 
 // forgotten names the other machines that have a part in a component and are

@@ -119,6 +119,10 @@ type Kind[M any, S Spec] struct {
 	// certificate. The configuration has the write-only values. The error is
 	// one of the component's own machine; of others the diagnostics tell.
 	Prepare func(ctx context.Context, data *tfutil.Data, planned, config M) (diag.Diagnostics, error)
+	// Left, if there is one, takes away what only a part in the component was
+	// good for, once an update or a destroy has succeeded. After is nil for a
+	// destroy. It only warns: the component itself is as planned.
+	Left func(ctx context.Context, data *tfutil.Data, before M, after *M) diag.Diagnostics
 	// Lacks, if there is one, says why Prepare will not bring an artifact that
 	// the machine lacks; nil if it will.
 	Lacks func(config M, spec S) error

@@ -54,6 +54,36 @@ func enlistOne(ctx context.Context, agents tfutil.Agents, machine tfutil.Machine
 	return agent.Enlist(ctx, replication, membership)
 }
 
+// trimLeaves has the certificates of servers that are members no more name the
+// replication no more. It takes the CA's seed, and the servers' own resources are
+// not written when a replication changes. A machine that is given up, or does not
+// answer, is left as it is.
+func trimLeaves(ctx context.Context, data *tfutil.Data, before model, after *model) diag.Diagnostics {
+	var diags diag.Diagnostics
+	for _, name := range slices.Sorted(maps.Keys(before.Members)) {
+		left := before.Members[name]
+		if left.Server == nil || left.Server.Name == nil || data.Forget[name] || after != nil && sameServer(left, after.Members[name]) {
+			continue
+		}
+		leaf := api.ID{Kind: api.KindDBServer, Name: *left.Server.Name}.LeafName()
+		agent, err := data.Agents.Agent(left.machine())
+		if err == nil {
+			err = agent.TrimLeaf(ctx, leaf)
+		}
+		if err != nil {
+			tfutil.Warning(&diags, path.Empty(), "A former member keeps its certificate",
+				"The certificate of database server %q on machine %q may still name the replication: %v. The next change of that foobar_db_server signs it again.",
+				*left.Server.Name, name, err)
+		}
+	}
+	return diags
+}
+
+// sameServer reports whether a member is on the server that it was on.
+func sameServer(before, after member) bool {
+	return after.Server != nil && after.Server.Name != nil && *after.Server.Name == *before.Server.Name
+}
+
 // participants returns the machines of members and witnesses, by name; the
 // coordinator as it was met.
 func participants(m model) map[string]tfutil.Machine {

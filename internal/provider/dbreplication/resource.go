@@ -63,6 +63,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		Secrets:     passwords,
 		SecretSets:  passwordSets,
 		Prepare:     enlist,
+		Left:        trimLeaves,
 		Others:      others,
 	}
 }

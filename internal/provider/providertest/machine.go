@@ -524,6 +524,19 @@ func (m *Machine) EnsureLeaf(_ context.Context, service string, besides pki.Serv
 	return nil
 }
 
+// TrimLeaf implements [tfutil.Agent].
+func (m *Machine) TrimLeaf(_ context.Context, service string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return m.failure
+	}
+	if besides, ok := m.leaves[service]; ok {
+		m.leaves[service] = pki.ServiceNames{IP: besides.IP}
+	}
+	return nil
+}
+
 // Enlist implements [tfutil.Agent].
 func (m *Machine) Enlist(_ context.Context, replication string, membership api.DBMembership) error {
 	m.mu.Lock()

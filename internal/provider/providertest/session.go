@@ -149,6 +149,14 @@ func (s session) EnsureLeaf(ctx context.Context, service string, besides pki.Ser
 	return s.machine.EnsureLeaf(ctx, service, besides)
 }
 
+// TrimLeaf implements [tfutil.Agent].
+func (s session) TrimLeaf(ctx context.Context, service string) error {
+	if err := s.meet(); err != nil {
+		return err
+	}
+	return s.machine.TrimLeaf(ctx, service)
+}
+
 // Enlist implements [tfutil.Agent].
 func (s session) Enlist(ctx context.Context, replication string, membership api.DBMembership) error {
 	if err := s.meet(); err != nil {

@@ -72,6 +72,9 @@ type Agent interface {
 	// EnsureLeaf makes sure that a service of the machine has a certificate
 	// that names the machine and what is wanted besides.
 	EnsureLeaf(ctx context.Context, service string, besides pki.ServiceNames) error
+	// TrimLeaf takes the names out of a service's certificate that are not the
+	// machine's own.
+	TrimLeaf(ctx context.Context, service string) error
 	// Enlist tells the machine which machines it takes part in a replication with.
 	Enlist(ctx context.Context, replication string, membership api.DBMembership) error
 }
