@@ -209,6 +209,28 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// Who writes utf9 or utf8mb5 means the character set of all of Unicode first.
+func TestNearestCharset(t *testing.T) {
+	known := []string{"ascii", "binary", "cp1251", "koi8u", "latin1", "latin2", "ucs2", "utf16", "utf16le", "utf32", "utf8mb3", "utf8mb4"}
+	collations := []string{"latin1_bin", "ucs2_bin", "utf16_bin", "utf8mb3_bin", "utf8mb4_bin", "utf8mb4_uca1400_ai_ci"}
+	for word, want := range map[string]string{
+		"utf9": "utf8mb4", "utf8": "utf8mb4", "utf": "utf8mb4", "utf8mb5": "utf8mb4", "utf8m4": "utf8mb4", "UTF7": "utf8mb4", "utf_8": "utf8mb4",
+		"utf16e": "utf16", "latin": "latin1", "latin3": "latin1", "utf33": "utf32",
+	} {
+		if got := NearestCharset(word, known, 3); len(got) != 3 || got[0] != want || got[0] == got[1] || got[1] == got[2] {
+			t.Errorf("%q: got %q, want %q first", word, got, want)
+		}
+	}
+	for word, want := range map[string]string{"utf9_bin": "utf8mb4_bin", "utf8mb4_binn": "utf8mb4_bin", "latin1_bim": "latin1_bin", "utf8mb4_uca1400": "utf8mb4_uca1400_ai_ci"} {
+		if got := NearestCharset(word, collations, 3); got[0] != want {
+			t.Errorf("%q: got %q, want %q first", word, got, want)
+		}
+	}
+	if got := NearestCharset("utf9", []string{"latin1", "utf16"}, 3); len(got) != 2 || got[0] != "utf16" {
+		t.Errorf("of a server without it there are %q", got)
+	}
+}
+
 // All settings that are wrong are told at once.
 func TestDBServerValidateTellsAllSettings(t *testing.T) {
 	s := testDBServer()

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -36,6 +37,28 @@ func Nearest(word string, names []string, n int) []string {
 	var nearest []string
 	for _, c := range all[:min(n, len(all))] {
 		nearest = append(nearest, c.name)
+	}
+	return nearest
+}
+
+// NearestCharset is [Nearest] for names of character sets and of collations,
+// in any case. For who writes them, utf8 and what looks like it is the character set
+// that has all of Unicode.
+func NearestCharset(word string, names []string, n int) []string {
+	meant := map[string]string{} // by what it is looked for as
+	for _, name := range names {
+		meant[name] = name
+	}
+	for _, name := range names {
+		if rest, ok := strings.CutPrefix(name, dbCharset); ok {
+			meant[dbCharsetAlias+rest] = name
+		}
+	}
+	var nearest []string
+	for _, alias := range Nearest(strings.ToLower(word), slices.Sorted(maps.Keys(meant)), len(meant)) {
+		if name := meant[alias]; len(nearest) < n && !slices.Contains(nearest, name) {
+			nearest = append(nearest, name)
+		}
 	}
 	return nearest
 }

@@ -1,6 +1,7 @@
 package dbserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -87,19 +88,24 @@ type message struct {
 	level, text string
 }
 
-var messagePattern = regexp.MustCompile(`(?m)^(?:\d{4}-\d\d-\d\d +\d{1,2}:\d\d:\d\d \d+ )?\[(ERROR|Warning)\] (?:mariadbd: |\S*/mariadbd: )?(.+)$`)
+// messagePattern matches a message with its level, and one without: MariaDB
+// writes what is wrong with a character set behind a bell and its own path.
+var messagePattern = regexp.MustCompile(`(?m)^(?:(?:\d{4}-\d\d-\d\d +\d{1,2}:\d\d:\d\d \d+ )?\[(ERROR|Warning)\] (?:mariadbd: |\S*/mariadbd: )?|\a?/\S*/mariadbd: )(.+)$`)
 
 // ownLimits returns how MariaDB begins what it says of the process that it
-// runs in, which for its checker has the agent's limits, and no data.
+// runs in, which for its checker has the agent's limits, no data and no network.
 func ownLimits() []string {
-	return []string{"Could not increase number of max_open_files", "Changed limits", "Could not open mysql.plugin table"}
+	return []string{
+		"Could not increase number of max_open_files", "Changed limits", "Could not open mysql.plugin table",
+		"failed to retrieve the MAC address", "WSREP: Failed to guess base node address", "WSREP: Guessing address for incoming client connections failed",
+	}
 }
 
 // parseMessages returns the errors and warnings in what MariaDB wrote.
 func parseMessages(output string) []message {
 	var found []message
 	for _, match := range messagePattern.FindAllStringSubmatch(output, -1) {
-		m := message{level: match[1], text: strings.TrimSpace(match[2])}
+		m := message{level: cmp.Or(match[1], levelError), text: strings.TrimSpace(match[2])}
 		own := slices.ContainsFunc(ownLimits(), func(start string) bool { return strings.HasPrefix(m.text, start) })
 		if !own && !slices.Contains(found, m) { // a unit that was restarted says it again
 			found = append(found, m)

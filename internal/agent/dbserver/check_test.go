@@ -3,6 +3,7 @@ package dbserver
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,16 @@ func stage(t *testing.T, spec api.DBServer) converge.Staged {
 		t.Fatal(err)
 	}
 	return staged
+}
+
+// wrote returns what "mariadbd --help --verbose" of 11.8.6 wrote in the sandbox.
+func wrote(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // What MariaDB 11.8.6 says is word for word what it said on a machine.
@@ -52,6 +63,17 @@ func TestCheck(t *testing.T) {
 		"an unknown collation": {
 			spec: set("collation_server", "zork"), refused: true, output: "2026-11-22  9:15:31 0 [ERROR] Unknown collation: 'zork'\n",
 			pointer: "/settings/collation_server", says: "zork",
+		},
+		"an unknown character set": {
+			spec: set("character_set_server", "utf9"), refused: true, output: wrote(t, "unknown-charset.txt"),
+			pointer: "/settings/character_set_server", says: `MariaDB refuses "utf9": Character set 'utf9' is not a compiled character set`,
+		},
+		"an unknown collation, in full": {
+			spec: set("collation_server", "zork"), refused: true, output: wrote(t, "unknown-collation.txt"),
+			pointer: "/settings/collation_server", says: `MariaDB refuses "zork": Unknown collation: 'zork'`,
+		},
+		"a refusal of which the sandbox is no reason": {
+			spec: plain(), refused: true, output: "2026-11-30 14:26:46 0 [Warning] failed to retrieve the MAC address\n", says: "no reason",
 		},
 		"a collation of another set": {
 			spec: set("character_set_server", "latin1"), refused: true,

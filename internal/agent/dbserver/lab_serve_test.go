@@ -130,7 +130,8 @@ func TestLabRefuses(t *testing.T) {
 		edit func(*api.DBServer)
 		want api.Pointer
 	}{
-		"a collation that the engine does not know": {func(d *api.DBServer) { d.Settings["collation_server"] = "zork" }, "/settings/collation_server"},
+		"a collation that the engine does not know":     {func(d *api.DBServer) { d.Settings["collation_server"] = "zork" }, "/settings/collation_server"},
+		"a character set that the engine does not know": {func(d *api.DBServer) { d.Settings["character_set_server"] = "utf9" }, "/settings/character_set_server"},
 		"a collation of another character set": {func(d *api.DBServer) {
 			d.Settings["character_set_server"], d.Settings["collation_server"] = "latin1", "utf8mb4_bin"
 		}, "/settings/collation_server"},
@@ -148,6 +149,14 @@ func TestLabRefuses(t *testing.T) {
 				t.Errorf("got %v, want a violation at %s\n%s", op.Problem, test.want, strings.Join(op.Problem.Log, "\n"))
 			}
 		})
+	}
+	s.apply(small()) // one that runs is asked for the names that it knows
+	for setting, value := range map[string]string{"character_set_server": "utf9", "collation_server": "utf8mb4_binn"} {
+		spec := small()
+		spec.Settings[setting] = value
+		if op := s.try(spec); op.Problem == nil || len(op.Problem.Violations) != 1 || !strings.Contains(op.Problem.Violations[0].Detail, "the nearest that it knows are \"utf8mb4") {
+			t.Errorf("%s = %q: %v", setting, value, op.Problem)
+		}
 	}
 }
 

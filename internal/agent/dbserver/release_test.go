@@ -27,7 +27,9 @@ func today() release {
 		"innodb_buffer_pool_size": number(2<<20, 1<<62, 1<<20), "max_connections": number(10, 100000, 1),
 		"transaction_isolation": {words: []string{"READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"}},
 		"sql_mode":              {words: []string{"ANSI_QUOTES", "STRICT_TRANS_TABLES", "NO_ZERO_DATE", "TRADITIONAL"}},
-		"slow_query_log":        {}, "character_set_server": {}, "collation_server": {},
+		"slow_query_log":        {},
+		"character_set_server":  {words: []string{"utf8mb3", "ucs2", "utf8mb4", "latin1", "utf16", "utf32"}},
+		"collation_server":      {words: []string{"latin1_bin", "utf8mb4_bin", "utf8mb4_uca1400_ai_ci"}},
 	}}
 }
 
@@ -53,6 +55,9 @@ func (r release) check(_ context.Context, config []byte, options ...string) (ver
 	}
 	var help, table, output strings.Builder
 	fmt.Fprintf(&help, "/usr/sbin/mariadbd  Ver %s-MariaDB-deb13u1 from Debian for debian-linux-gnu on x86_64 ()\n", r.version)
+	if _, ok := given["character_set_server"]; !ok {
+		table.WriteString("character-set-server                                         utf8mb4\n")
+	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		b, known := r.known[name]
 		_, isSetting := api.DBSettingNamed(api.EngineMariaDB, name)
@@ -62,6 +67,12 @@ func (r release) check(_ context.Context, config []byte, options ...string) (ver
 		case !known:
 			continue
 		}
+		if of, isName := map[string]string{"character_set_server": "/usr/sbin/mariadbd: Character set '%s' is not a compiled character set and is not specified in the '/usr/share/mariadb/charsets/Index.xml' file", "collation_server": "2026-11-30 12:26:18 0 [ERROR] Unknown collation: '%s'"}[name]; isName {
+			if !slices.Contains(append(b.words, "utf8"), given[name]) {
+				return verdict{refused: true, output: "2026-11-30 12:26:18 0 [Warning] failed to retrieve the MAC address\n" + fmt.Sprintf(of, given[name])}, nil
+			}
+			b.words = nil // the help has no list of them
+		}
 		value, ok := r.adopt(b, name, given[name], &output)
 		if !ok {
 			return verdict{refused: true, output: fmt.Sprintf("2026-11-30 12:26:18 0 [ERROR] mariadbd: Error while setting value '%s' to '%s'\n2026-11-30 12:26:18 0 [ERROR] Aborting\n", given[name], name)}, nil
@@ -69,7 +80,7 @@ func (r release) check(_ context.Context, config []byte, options ...string) (ver
 		fmt.Fprintf(&table, "%-60s %s\n", strings.ReplaceAll(name, "_", "-"), value)
 	}
 	for name, b := range r.known {
-		if len(b.words) > 0 {
+		if s, _ := api.DBSettingNamed(api.EngineMariaDB, name); len(b.words) > 0 && s.Type != api.DBSettingName {
 			fmt.Fprintf(&help, "  --%s=name \n                      It is what it is. One of: %s\n", strings.ReplaceAll(name, "_", "-"), strings.Join(b.words, ",\n                      "))
 		}
 	}
@@ -148,6 +159,9 @@ func TestAnotherPointRelease(t *testing.T) {
 		"a variable that is gone":               {"back_log", "100", &gone, &gone, []string{"MariaDB 11.8.10 refuses 100: unknown variable"}},
 		"updated, but not started yet":          {"group_concat_max_len", "4294967296", &wider, &now, []string{"MariaDB 11.8.9 does not allow 4294967296", "allows 4 to 1073741824"}},
 		"updated, read at a start":              {"back_log", "65535", &narrower, &now, nil},
+		"an unknown character set":              {"character_set_server", "utf9", &now, &now, []string{`MariaDB 11.8.9 does not know "utf9"; the nearest that it knows are "utf8mb4", "utf16", "utf32". Write one that it knows`}},
+		"that of a stopped server":              {"character_set_server", "utf9", &now, nil, []string{`MariaDB 11.8.9 refuses "utf9": Character set 'utf9' is not`, `Write one that it knows, such as "utf8mb4"`}},
+		"an unknown collation":                  {"collation_server", "utf9_bin", &now, &now, []string{`MariaDB 11.8.9 does not know "utf9_bin"; the nearest that it knows are "utf8mb4_bin", `}},
 		"a name that the server spells other":   {"character_set_server", "utf8", &now, &now, []string{`would use "utf8mb3" instead of "utf8"`, `Write "utf8mb3"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -99,12 +99,15 @@ func readVariables(ctx context.Context, db *sql.DB, into map[string]shown) error
 	return rows.Err()
 }
 
-// Bounds reads what the server allows of its variables.
+// Bounds reads what the server allows of its variables, and which names it has
+// for those that are a name.
 func (l local) Bounds(ctx context.Context) (map[string]bounds, string, error) {
 	all, version := map[string]bounds{}, ""
 	err := l.with(ctx, answerTimeout, func(ctx context.Context, db *sql.DB) error {
 		const query = `SELECT VERSION(), VARIABLE_NAME, COALESCE(NUMERIC_MIN_VALUE, ''), COALESCE(NUMERIC_MAX_VALUE, ''),
-			COALESCE(NUMERIC_BLOCK_SIZE, ''), COALESCE(ENUM_VALUE_LIST, '') FROM information_schema.SYSTEM_VARIABLES`
+			COALESCE(NUMERIC_BLOCK_SIZE, ''), COALESCE(ENUM_VALUE_LIST, '') FROM information_schema.SYSTEM_VARIABLES
+			UNION ALL SELECT VERSION(), 'character_set_server', '', '', '', character_set_name FROM information_schema.character_sets
+			UNION ALL SELECT VERSION(), 'collation_server', '', '', '', full_collation_name FROM information_schema.collation_character_set_applicability`
 		rows, err := db.QueryContext(ctx, query)
 		if err != nil {
 			return fmt.Errorf("ask MariaDB for its bounds: %w", err)
@@ -115,7 +118,10 @@ func (l local) Bounds(ctx context.Context) (map[string]bounds, string, error) {
 			if err := rows.Scan(&version, &name, &low, &high, &step, &words); err != nil {
 				return fmt.Errorf("read MariaDB's bounds: %w", err)
 			}
-			all[strings.ToLower(name)] = parseBounds(low, high, step, words)
+			name = strings.ToLower(name)
+			b := parseBounds(low, high, step, words)
+			b.words = append(all[name].words, b.words...) // of a name there is a row for each
+			all[name] = b
 		}
 		return rows.Err()
 	})

@@ -53,7 +53,12 @@ func (k *Kind) checkSettings(ctx context.Context, staged converge.Staged, spec a
 	}
 	known := k.known(ctx, config, faults, v, running)
 	for _, f := range faults {
-		problem.Violations = append(problem.Violations, api.Violation{Pointer: f.pointer, Detail: f.explain(strings.TrimSpace("MariaDB "+version), known[f.Name])})
+		server := strings.TrimSpace("MariaDB " + version)
+		detail := f.explain(server, known[f.Name])
+		if f.Type == api.DBSettingName && f.adopts == "" {
+			detail = f.explainName(server, known[f.Name].words, v.adopted[f.Name])
+		}
+		problem.Violations = append(problem.Violations, api.Violation{Pointer: f.pointer, Detail: detail})
 	}
 	return nil
 }
@@ -207,7 +212,7 @@ func (f fault) explain(server string, allowed bounds) string {
 	text := fmt.Sprintf("%s would use %s instead of %s", server, f.show(f.adopts), f.show(f.value))
 	unknown := f.unknown(allowed.words)
 	switch {
-	case len(unknown) > 0:
+	case len(unknown) > 0 && f.Type != api.DBSettingName: // a name may be another's alias
 		text = fmt.Sprintf("%s does not know %s", server, strings.Join(unknown, ", "))
 	case f.adopts == "" && f.says != "":
 		text = fmt.Sprintf("%s refuses %s: %s", server, f.show(f.value), strings.TrimSuffix(f.says, "."))
@@ -228,6 +233,27 @@ func (f fault) explain(server string, allowed bounds) string {
 	}
 	return fmt.Sprintf("%s; it allows %s. %s", text, what, write)
 }
+
+// explainName is explain for a name that the server refuses, as it does not know
+// it or as it does not fit another setting. A server that runs has the names
+// that it knows; of one that does not, the name that it starts with otherwise is known.
+func (f fault) explainName(server string, known []string, fallback string) string {
+	refuses := fmt.Sprintf("%s refuses %q: %s", server, f.value, strings.TrimSuffix(f.says, "."))
+	switch {
+	case len(f.unknown(known)) > 0:
+		nearest := api.NearestCharset(f.value, known, nearestNames)
+		for i, name := range nearest {
+			nearest[i] = strconv.Quote(name)
+		}
+		return fmt.Sprintf("%s does not know %q; the nearest that it knows are %s. Write one that it knows", server, f.value, strings.Join(nearest, ", "))
+	case len(known) == 0 && fallback != "" && !strings.HasPrefix(fallback, "("): // "(No default value)"
+		return fmt.Sprintf("%s. Write one that it knows, such as %q", refuses, fallback)
+	}
+	return refuses
+}
+
+// nearestNames is how many names that the server knows are offered for one that it does not.
+const nearestNames = 3
 
 // unknown returns the words of a value that are not among those that are known.
 func (f fault) unknown(known []string) []string {

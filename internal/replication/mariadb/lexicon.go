@@ -54,5 +54,5 @@ func unknownName(version, name string, known []string) *replication.UnknownName 
 	if name = strings.ToLower(name); name == "" || slices.Contains(known, name) {
 		return nil
 	}
-	return &replication.UnknownName{Version: "MariaDB " + version, Nearest: api.Nearest(name, known, nearestNames)}
+	return &replication.UnknownName{Version: "MariaDB " + version, Nearest: api.NearestCharset(name, known, nearestNames)}
 }
