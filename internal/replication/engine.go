@@ -5,6 +5,8 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/gtid"
@@ -135,6 +137,34 @@ type Drop struct {
 
 // Empty reports whether nothing is to be dropped.
 func (d Drop) Empty() bool { return len(d.Databases) == 0 && len(d.Users) == 0 }
+
+// words says what is dropped, to follow what else is done.
+func (d Drop) words() string {
+	text := ""
+	switch len(d.Databases) {
+	case 0:
+	case 1:
+		text = fmt.Sprintf("; drop the database %q with all its data", d.Databases[0])
+	default:
+		text = "; drop the databases " + quoted(d.Databases) + " with all their data"
+	}
+	switch len(d.Users) {
+	case 0:
+	case 1:
+		text += fmt.Sprintf("; drop the user %q", d.Users[0])
+	default:
+		text += "; drop the users " + quoted(d.Users)
+	}
+	return text
+}
+
+func quoted(names []string) string {
+	all := make([]string, 0, len(names))
+	for _, name := range names {
+		all = append(all, strconv.Quote(name))
+	}
+	return strings.Join(all, ", ")
+}
 
 // Secrets are the passwords of a replication. They are in no snapshot, plan or journal.
 type Secrets struct {

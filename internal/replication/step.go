@@ -85,10 +85,7 @@ func (a Action) String() string {
 	case DoClaim:
 		return "claim its data and create the replication's accounts"
 	case DoProvision:
-		if a.Drop.Empty() {
-			return "create and change databases, users and grants"
-		}
-		return "create and change databases, users and grants; drop " + strings.Join(append(slices.Clone(a.Drop.Databases), a.Drop.Users...), ", ")
+		return "create and change databases, users and grants" + a.Drop.words()
 	case DoSeed:
 		return "replace its data by a copy of " + string(a.Source)
 	case DoFollow:

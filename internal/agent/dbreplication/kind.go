@@ -184,8 +184,9 @@ func (k *Kind) coordinates(spec api.DBReplication) error {
 }
 
 // Impact tells what a change costs the clients. Forming a replication costs
-// nothing, as nobody used it; limits and consents are only noted. All else is
-// done while the primary serves.
+// nothing, as nobody used it; limits and consents are only noted, but that a new
+// one to drop takes databases from whoever uses them. All else is done while
+// the primary serves.
 func (*Kind) Impact(change converge.Change) api.Impact {
 	switch {
 	case change.To == nil:
@@ -198,7 +199,8 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 	if errFrom != nil || errTo != nil || string(api.Encode(from)) == string(api.Encode(to)) {
 		return api.ImpactRuntime // the same again repairs a drift
 	}
-	if string(api.Encode(unlimited(from))) == string(api.Encode(unlimited(to))) {
+	drops := to.Drop != nil && len(to.Drop.Databases)+len(to.Drop.Users) > 0 && (from.Drop == nil || from.Drop.Token != to.Drop.Token)
+	if !drops && string(api.Encode(unlimited(from))) == string(api.Encode(unlimited(to))) {
 		return api.ImpactNone
 	}
 	return api.ImpactRuntime

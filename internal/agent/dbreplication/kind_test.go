@@ -566,6 +566,9 @@ func TestImpact(t *testing.T) {
 	limits := spec
 	limits.MaxLag, limits.LagHold, limits.MinBinlogRetention = 1, 2, 3
 	limits.Reseed, limits.Drop = &api.DBReseed{Node: "web2", Token: "a"}, &api.DBDrop{Token: "a"}
+	dropping, again := limits, limits
+	dropping.Drop = &api.DBDrop{Databases: []string{"old"}, Token: "b"}
+	again.Drop = &api.DBDrop{Databases: []string{"old"}, Token: "a"}
 	other := r.spec()
 	for name, test := range map[string]struct {
 		from, to *api.DBReplication
@@ -574,6 +577,10 @@ func TestImpact(t *testing.T) {
 		"a creation":            {nil, &spec, api.ImpactNone},
 		"a deletion":            {&spec, nil, api.ImpactRuntime},
 		"limits and consents":   {&spec, &limits, api.ImpactNone},
+		"a new consent to drop": {&limits, &dropping, api.ImpactRuntime},
+		"the first":             {&spec, &dropping, api.ImpactRuntime},
+		"one that was used":     {&limits, &again, api.ImpactNone},
+		"it is taken back":      {&dropping, &spec, api.ImpactNone},
 		"a member less":         {&spec, &other, api.ImpactRuntime},
 		"a drift, to be mended": {&spec, &spec, api.ImpactRuntime},
 	} {
@@ -667,5 +674,34 @@ func TestCheckAsksTheServerForNames(t *testing.T) {
 	r.machines["web1"].silent = true
 	if err := check("utf7"); err != nil {
 		t.Errorf("a server that is still to be made: %v", err)
+	}
+}
+
+// What a step deletes is said by its kind, on the line of its consent.
+func TestForetoldDataLoss(t *testing.T) {
+	spec := api.DefaultDBReplication()
+	spec.Members = map[string]api.DBMember{"web1": {}, "web2": {}}
+	spec.Reseed = &api.DBReseed{Node: "web2", Token: "a"}
+	step := func(node replication.NodeID, do replication.Action) replication.Step {
+		return replication.Step{Node: node, Do: do}
+	}
+	drop := func(databases, users []string) replication.Action {
+		return replication.Action{Verb: replication.DoProvision, Drop: replication.Drop{Databases: databases, Users: users}}
+	}
+	for name, test := range map[string]struct {
+		step replication.Step
+		at   api.Pointer
+		says string
+	}{
+		"both":              {step("web1", drop([]string{"notes"}, []string{"notes"})), "/drop", `drop the database "notes" with all its data; drop the user "notes"`},
+		"several databases": {step("web1", drop([]string{"a", "b"}, nil)), "/drop", `drop the databases "a", "b" with all their data.`},
+		"several users":     {step("web1", drop(nil, []string{"a", "b"})), "/drop", `drop the users "a", "b".`},
+		"a seed by consent": {step("web2", replication.Action{Verb: replication.DoSeed, Source: "web1", Consent: "a"}), "/reseed", "replace its data by a copy of web1"},
+		"a seed without":    {step("web2", replication.Action{Verb: replication.DoSeed, Source: "web1"}), "/members/web2", "replace its data by a copy of web1"},
+	} {
+		got := foretell(spec, replication.Steps{test.step})
+		if len(got) != 1 || got[0].Severity != api.SeverityWarning || got[0].Pointer != test.at || !strings.Contains(got[0].Message, test.says) {
+			t.Errorf("%s: got %+v, want %q at %s", name, got, test.says, test.at)
+		}
 	}
 }

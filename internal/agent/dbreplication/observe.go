@@ -153,7 +153,8 @@ func foresee(s *replication.Snapshot, told replication.Topology) {
 	s.Nodes[s.Desired.Primary] = primary
 }
 
-// foretell makes conditions of steps. Those side by side that do the same on
+// foretell makes conditions of steps, on the consent that a step rests on or
+// else on its machine. Those side by side that do the same on
 // several machines become one.
 func foretell(spec api.DBReplication, steps replication.Steps) []api.Condition {
 	var conditions []api.Condition
@@ -174,7 +175,12 @@ func foretell(spec api.DBReplication, steps replication.Steps) []api.Condition {
 		if first.Do.Verb == replication.DoSeed || !first.Do.Drop.Empty() {
 			c.Severity = api.SeverityWarning // data go
 		}
-		if end == 1 {
+		switch {
+		case !first.Do.Drop.Empty():
+			c.Pointer = "/drop"
+		case first.Do.Consent != "":
+			c.Pointer = "/reseed"
+		case end == 1:
 			c.Pointer = placeOf(spec, first.Node)
 		}
 		conditions, steps = append(conditions, c), steps[end:]

@@ -50,7 +50,7 @@ func TestGrantOnAnUndeclaredDatabaseIsAWarning(t *testing.T) {
 		says             string
 	}{
 		"declared":               {declared("shop", "notes"), granted("shop"), ""},
-		"a slip":                 {declared("shop", "notes"), granted("shpo"), `"shpo" is not in databases; the nearest is "shop"`},
+		"a slip":                 {declared("shop", "notes"), granted("shpo"), `"shpo" is not in databases; the nearest is "shop". The grant is made, but an apply creates no such database`},
 		"none are declared":      {declared(), granted("shop"), `"shop" is not in databases; there are none`},
 		"databases are open yet": {unknown(database), granted("shop"), ""},
 		"users are open yet":     {declared("shop"), unknown(user), ""},

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,4 +170,50 @@ func throughState(t *testing.T, in settings) (out settings) {
 		t.Fatal(diags)
 	}
 	return out
+}
+
+// What is taken out and not dropped stays on the servers, which nobody would
+// notice: a user goes on to log in.
+func TestTakenOutIsAWarning(t *testing.T) {
+	both := everything()
+	both.Databases = map[string]api.DBDatabase{"notes": {}, "shop": {}}
+	both.Users = map[string]api.DBUser{"ann": {}, "bob": {}}
+	both.Drop = &api.DBDrop{Databases: []string{"old"}, Token: "used"}
+	without := func(drop *api.DBDrop) api.DBReplication {
+		spec := both
+		spec.Databases, spec.Users, spec.Drop = map[string]api.DBDatabase{"shop": {}}, nil, drop
+		return spec
+	}
+	database := []string{`"notes" is no longer in databases`, "stays on the servers with all data", `drop = { databases = ["notes"]`}
+	users := []string{`"ann", "bob" are no longer in users`, "stay on the servers", "apps can still log in", `drop = { users = ["ann", "bob"]`}
+	used := append(slices.Clone(database), `token is "used" as before`)
+	for name, test := range map[string]struct {
+		after           api.DBReplication
+		database, users []string
+	}{
+		"nothing":                       {after: both},
+		"both":                          {without(nil), database, users},
+		"with a consent to other names": {without(&api.DBDrop{Databases: []string{"older"}, Token: "new"}), database, users},
+		"with a consent":                {after: without(&api.DBDrop{Databases: []string{"notes"}, Users: []string{"ann", "bob"}, Token: "new"})},
+		"with one that was used":        {without(&api.DBDrop{Databases: []string{"notes"}, Users: []string{"bob", "ann"}, Token: "used"}), used, users},
+		"of the databases alone":        {without(&api.DBDrop{Databases: []string{"notes"}, Token: "new"}), nil, users},
+	} {
+		want := map[api.Pointer][]string{"/databases": test.database, "/users": test.users}
+		for _, c := range foresee(both, test.after).Conditions {
+			for _, says := range want[c.Pointer] {
+				if c.Severity != api.SeverityWarning || !strings.Contains(c.Message, says) {
+					t.Errorf("%s: %+v does not say %q", name, c, says)
+				}
+			}
+			if want[c.Pointer] == nil {
+				t.Errorf("%s: got %+v", name, c)
+			}
+			delete(want, c.Pointer)
+		}
+		for at, says := range want {
+			if says != nil {
+				t.Errorf("%s: no warning on %s", name, at)
+			}
+		}
+	}
 }

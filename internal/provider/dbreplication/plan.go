@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -76,7 +78,7 @@ func warnOfGrants(ctx context.Context, config tfsdk.Config) diag.Diagnostics {
 				hint = fmt.Sprintf("the nearest is %q", nearest[0])
 			}
 			tfutil.Warning(&diags, at.AtMapKey(database), "Grant on an undeclared database",
-				"%q is not in databases; %s. The grant is made, but nothing creates that database. Add it to databases, or correct the name.", database, hint)
+				"%q is not in databases; %s. The grant is made, but an apply creates no such database: without one that is there already it serves nobody. Add it to databases, or correct the name.", database, hint)
 		}
 	}
 	return diags
@@ -90,7 +92,58 @@ func foresee(before, after api.DBReplication) api.Plan {
 	if string(api.Encode(before)) == string(api.Encode(after)) {
 		return api.Plan{Impact: api.ImpactRuntime}
 	}
-	return api.Plan{Impact: api.ImpactNone}
+	return api.Plan{Impact: api.ImpactNone, Conditions: kept(before, after)}
+}
+
+// kept warns of the databases and users that a change takes out and does not
+// drop: they stay on the servers, and no later plan knows of them.
+func kept(before, after api.DBReplication) []api.Condition {
+	var dropped api.DBDrop
+	used := ""
+	if after.Drop != nil {
+		dropped = *after.Drop
+		if before.Drop != nil && before.Drop.Token == dropped.Token {
+			used = fmt.Sprintf(" The token is %q as before, and each counts once: write another.", dropped.Token)
+			dropped = api.DBDrop{}
+		}
+	}
+	var conditions []api.Condition
+	warn := func(kind string, in api.Pointer, names []string, stays string) {
+		if len(names) == 0 {
+			return
+		}
+		list, be, verb := quoted(names), "is", "s"
+		if len(names) > 1 {
+			be, verb = "are", ""
+		}
+		conditions = append(conditions, api.Condition{
+			Type: kind, Severity: api.SeverityWarning, Pointer: in,
+			Message: fmt.Sprintf("%s %s no longer in %s, and stay%s on the servers %s. To drop, write drop = { %s = [%s], token = \"<new text>\" }.%s",
+				list, be, in.Steps()[0], verb, stays, in.Steps()[0], list, used),
+		})
+	}
+	warn("DatabaseKept", "/databases", takenOut(before.Databases, after.Databases, dropped.Databases), "with all data")
+	warn("UserKept", "/users", takenOut(before.Users, after.Users, dropped.Users), "with password and grants, so that apps can still log in")
+	return conditions
+}
+
+// takenOut returns the names that are not there any more and are not dropped.
+func takenOut[V any](before, after map[string]V, dropped []string) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, still := after[name]; !still && !slices.Contains(dropped, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func quoted(names []string) string {
+	all := make([]string, 0, len(names))
+	for _, name := range names {
+		all = append(all, strconv.Quote(name))
+	}
+	return strings.Join(all, ", ")
 }
 
 // samePrimary is a plan modifier that refuses another primary.

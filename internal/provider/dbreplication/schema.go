@@ -167,7 +167,7 @@ func noneOf(attributes map[string]attr.Type) types.Map {
 func databasesAttribute() schema.Attribute {
 	return schema.MapNestedAttribute{
 		MarkdownDescription: "The apps' databases, by name. They are made on the primary and copied with the data. " +
-			"One that is taken out stays, with a warning, until `drop` names it. " + objectsText(),
+			"One that is taken out stays on the servers until `drop` names it; the plan that takes it out warns. " + objectsText(),
 		Optional: true,
 		Computed: true,
 		Default:  mapdefault.StaticValue(noneOf(map[string]attr.Type{"charset": types.StringType, "collation": types.StringType})),
@@ -186,7 +186,7 @@ func objectsText() string {
 func usersAttribute(engine api.DBEngine) schema.Attribute {
 	return schema.MapNestedAttribute{
 		MarkdownDescription: "The apps' users, by name. They may connect from wherever the servers' `allowed_clients` are. " +
-			"One that is taken out stays, with a warning, until `drop` names it. " + objectsText(),
+			"One that is taken out stays on the servers until `drop` names it; the plan that takes it out warns. " + objectsText(),
 		Optional: true,
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 			"password_wo": schema.StringAttribute{
