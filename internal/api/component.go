@@ -124,6 +124,8 @@ type Condition struct {
 	Message string `json:"message"`
 	// Pointer is the place in the spec that it concerns, if any.
 	Pointer Pointer `json:"pointer,omitempty"`
+	// Machine is the machine that it concerns, if not the one that reports it.
+	Machine string `json:"machine,omitempty"`
 }
 
 // Impact is what a change costs the traffic through a component.

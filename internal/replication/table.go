@@ -100,7 +100,7 @@ func table() []rule {
 		{PrivilegedAppAccount, warning, false, each(everybody, privileged), "REVOKE these privileges, or drop the account: it can write to a replica in spite of read-only"},
 		{ClockSkewed, warning, false, each(sight.replicas, skewed), "set the clocks of both machines right (timedatectl tells of them): the lag is measured with them"},
 		{LagHigh, warning, false, lagHigh, "reads go elsewhere until it has caught up; a long transaction or a slow disk is the usual cause"},
-		{UnobservableNode, warning, false, unobservable, "foobar-agent status on the machine; its data and role are not known, and nothing is taken for fine"},
+		{UnobservableNode, warning, false, unobservable, "run foobar-agent status on the machine to see why; until it answers, its data and role are not known, and nothing is assumed about them"},
 
 		{SerialApply, info, true, each(sight.replicas, strays("slave_parallel_threads", "2")), nextApply + " sets it; a backlog takes long to apply otherwise"},
 		{Delayed, info, true, eachSource(delayed), nextApply + " sets the delay"},

@@ -3,8 +3,6 @@ package dbreplication
 import (
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
@@ -18,7 +16,7 @@ func judge(spec api.DBReplication, findings []replication.Finding) (map[string]a
 	for _, f := range findings {
 		at := placesOf(spec, f)
 		if !f.Repaired {
-			c := api.Condition{Type: string(f.Code), Severity: f.Severity, Message: messageOf(f)}
+			c := api.Condition{Type: string(f.Code), Severity: f.Severity, Message: messageOf(f), Machine: string(f.Node)}
 			if len(at) > 0 {
 				c.Pointer = at[0]
 			}
@@ -78,20 +76,9 @@ func messageOf(f replication.Finding) string {
 		message = node + ": " + message
 	}
 	if f.Next != "" {
-		message = strings.TrimSuffix(message, ".") + ". " + capital(f.Next)
+		message = strings.TrimSuffix(message, ".") + ". " + api.Capital(f.Next)
 	}
 	return message + "."
-}
-
-// capital begins a text as a sentence, unless it begins with a command or an
-// attribute, which are written as they are.
-func capital(text string) string {
-	first, rest, _ := strings.Cut(text, " ")
-	if first == "foobar-agent" || first == "terraform" || strings.HasPrefix(rest, "= ") {
-		return text
-	}
-	letter, size := utf8.DecodeRuneInString(text)
-	return string(unicode.ToUpper(letter)) + text[size:]
 }
 
 // problemOf returns a refusal as a problem with the places that it is about,

@@ -1,12 +1,11 @@
 package tfutil
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -49,7 +48,7 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 		return
 	}
 	if len(problem.Violations) == 0 {
-		Error(diags, path.Empty(), problem.Title, "%s", withLog(problem, capital(problem.Detail)))
+		Error(diags, path.Empty(), problem.Title, "%s", withLog(problem, api.Capital(problem.Detail)))
 		return
 	}
 	for i, v := range problem.Violations {
@@ -59,7 +58,7 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 			detail = fmt.Sprintf("%s: %s", v.Pointer, detail) // nothing in the model has this place
 		}
 		if i == 0 {
-			detail = withLog(problem, joined(capital(problem.Detail), detail))
+			detail = withLog(problem, joined(api.Capital(problem.Detail), detail))
 		}
 		Error(diags, at, problem.Title, "%s", detail)
 	}
@@ -108,16 +107,7 @@ func sentence(text string) string {
 
 // Sentence returns an error's text as a sentence, for a person.
 func Sentence(err error) string {
-	return capital(sentence(err.Error()))
-}
-
-// capital makes a text begin as a sentence does.
-func capital(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
-	if size == 0 {
-		return text
-	}
-	return string(unicode.ToUpper(first)) + text[size:]
+	return api.Capital(sentence(err.Error()))
 }
 
 // Warn adds a warning for each condition that is worse than information.
@@ -126,7 +116,7 @@ func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.
 		if c.Severity == api.SeverityInfo {
 			continue
 		}
-		summary := fmt.Sprintf("%s on machine %s", c.Type, machine.Name.ValueString())
+		summary := fmt.Sprintf("%s on machine %s", c.Type, cmp.Or(c.Machine, machine.Name.ValueString()))
 		Warning(diags, paths.Path(c.Pointer), summary, "%s", sentence(api.Visible(c.Message)))
 	}
 }

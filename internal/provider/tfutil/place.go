@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // configuration is what is written in a resource, a data source or a provider
@@ -60,7 +62,7 @@ func (c configuration) placed(diags []*tfprotov6.Diagnostic) []*tfprotov6.Diagno
 		if name := attributeName(steps); len(steps) > 1 && !names(moved.Detail, name) || len(steps) == 1 && c.leavesOut(steps[0]) {
 			moved.Detail = name + ": " + moved.Detail
 		} else if len(steps) == 1 {
-			moved.Detail = capital(moved.Detail)
+			moved.Detail = api.Capital(moved.Detail)
 		}
 		all[i] = &moved
 	}
