@@ -29,7 +29,11 @@ func showLogs(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	lines, err := readLogs(ctx, newLocal(socketPath), names, *n)
+	agent := newLocal(socketPath)
+	lines, err := readLogs(ctx, agent, names, *n)
+	if err == nil && len(lines) == 0 {
+		err = exists(ctx, agent, rest[0])
+	}
 	if err != nil {
 		return err
 	}
@@ -46,9 +50,12 @@ func units(component string) ([]string, error) {
 	if component == "agent" {
 		return []string{agentUnit}, nil
 	}
-	kind, name, _ := strings.Cut(component, "/")
+	kind, name, both := strings.Cut(component, "/")
+	if !both {
+		return nil, fmt.Errorf("%q is no component: write agent, or a kind and a name, such as load-balancer/www; foobar-agent status lists those of this machine", component)
+	}
 	if err := api.CheckName(name); err != nil {
-		return nil, fmt.Errorf("%q is no component, such as \"load-balancer/www\": %w", component, err)
+		return nil, fmt.Errorf("%q is no component: %w", component, err)
 	}
 	switch api.Kind(kind) {
 	case api.KindDBServer:
@@ -62,6 +69,26 @@ func units(component string) ([]string, error) {
 		return []string{app + "@blue.service", app + "@green.service", app + "-nginx.service"}, nil
 	}
 	return nil, fmt.Errorf("%q is no kind of component; there are %q", kind, api.Kinds())
+}
+
+// exists returns an error if the machine has no such component. One that was
+// removed may have logs still.
+func exists(ctx context.Context, agent local, component string) error {
+	if component == "agent" {
+		return nil
+	}
+	var listing api.Listing
+	if err := agent.get(ctx, "/v1/components", &listing); err != nil {
+		return err
+	}
+	names := []string{"agent"}
+	for _, listed := range listing.Components {
+		if listed.String() == component {
+			return nil
+		}
+		names = append(names, listed.String())
+	}
+	return fmt.Errorf("this machine has no component %s, and no logs of one; it has logs of: %s", component, strings.Join(names, ", "))
 }
 
 // readLogs returns the last n lines of some units together, oldest first.

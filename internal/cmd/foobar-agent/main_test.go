@@ -61,7 +61,7 @@ func TestUnits(t *testing.T) {
 		{"db-server/main", "foobar-db-main.service", ""},
 		{"db-replication/main", "foobar-agent.service", ""},
 		{"app-server/shop", "foobar-app-shop@blue.service foobar-app-shop@green.service foobar-app-shop-nginx.service", ""},
-		{"www", "", `"www" is no component`},
+		{"www", "", `"www" is no component: write agent, or a kind and a name, such as load-balancer/www`},
 		{"load-balancer/W", "", `"load-balancer/W" is no component`},
 		{"mail/www", "", `"mail" is no kind`},
 	}

@@ -125,6 +125,14 @@ func TestAgainstAnAgent(t *testing.T) {
 	if _, err := readLogs(t.Context(), local, []string{"foobar-lb-www.service"}, 5); err != nil {
 		t.Errorf("logs: %v", err)
 	}
+	for component, want := range map[string]string{
+		"agent": "", "load-balancer/www": "",
+		"app-server/shop": "this machine has no component app-server/shop, and no logs of one; it has logs of: agent, load-balancer/www",
+	} {
+		if err := exists(t.Context(), local, component); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%s exists: %v, want %q", component, err, want)
+		}
+	}
 	if err := local.get(t.Context(), "/v1/nothing", new(any)); !api.IsProblem(err, api.ProblemForbidden) {
 		t.Errorf("a route that is not there: %v", err)
 	}
