@@ -63,6 +63,35 @@ func TestMissingFileOfThePresentRelease(t *testing.T) {
 	}
 }
 
+// A file that no machine can use is an error, which says how to do without it.
+func TestDamagedFileOfThePresentRelease(t *testing.T) {
+	machines := providertest.New("web1")
+	source, _ := archive(t, "one.tar.gz", "release one")
+	damage := func() {
+		if err := os.Truncate(source, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	directory := func() {
+		remove(t, source)()
+		if err := os.Mkdir(source, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, machines,
+		testresource.TestStep{Config: configuration(source)},
+		testresource.TestStep{
+			PreConfig: damage, Config: configuration(source), PlanOnly: true,
+			ExpectError: says("release.source:", "The file "+source+" is empty (0 bytes)", "To keep the release", "To destroy the app server without the file, run terraform destroy -refresh=false."),
+		},
+		testresource.TestStep{
+			PreConfig: directory, Config: configuration(source), PlanOnly: true,
+			ExpectError: says("release.source: "+source+" is a directory", "terraform destroy -refresh=false."),
+		},
+		testresource.TestStep{PreConfig: remove(t, source), Config: configuration(source), ConfigPlanChecks: emptyPlan()},
+	)
+}
+
 func TestMissingFileThatIsNeeded(t *testing.T) {
 	machines := providertest.New("web1")
 	web1 := machines["web1"]

@@ -70,12 +70,12 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 		r.missing(ctx, req, plan, &diags)
 		return diags
 	case err != nil:
-		tfutil.Error(&diags, sourcePath, "The artifact cannot be read", "%s", tfutil.Sentence(err))
+		tfutil.Error(&diags, sourcePath, "The artifact cannot be read", "%s%s", tfutil.Sentence(err), r.withoutDamaged())
 		return diags
 	}
 	defer func() { _ = file.Close() }() // nothing was written
 	if file.Bad != nil {
-		tfutil.Error(&diags, sourcePath, "Invalid artifact", "%s", tfutil.Sentence(errors.New(file.Bad.Of("the file "+r.source.ValueString()))))
+		tfutil.Error(&diags, sourcePath, "Invalid artifact", "%s%s", tfutil.Sentence(errors.New(file.Bad.Of("the file "+r.source.ValueString()))), r.withoutDamaged())
 	}
 	switch {
 	case r.given.IsNull():
@@ -113,6 +113,16 @@ func (r resolving) withoutFile() string {
 		return ""
 	}
 	return fmt.Sprintf("\n\nTo keep the release that the app server has, set sha256 = %q. To destroy without the file, run terraform destroy -refresh=false.", r.present.ValueString())
+}
+
+// withoutDamaged says what can be done to an app server while the file is
+// damaged, which is an error, as a missing one need not be.
+func (r resolving) withoutDamaged() string {
+	if r.present.IsNull() {
+		return ""
+	}
+	return fmt.Sprintf("\n\nTo keep the release that the app server has, remove the file, and set sha256 = %q. "+
+		"To destroy the app server without the file, run terraform destroy -refresh=false.", r.present.ValueString())
 }
 
 // freshMachine reports whether the machine surely has no artifact yet: it is
