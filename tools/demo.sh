@@ -14,6 +14,10 @@ usage() { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
 up() {
     # A state of machines that are gone would have Terraform look for them.
     if bin/lab status | grep -q 'has no machines'; then
+        if grep -qs '^ *incarnations *=' "$stack"/*.tfvars; then
+            echo "$stack/*.tfvars sets incarnations, those of an earlier demo. This one makes new machines, of incarnation 1: remove the line, then run it again." >&2
+            return 1
+        fi
         forget
         mkdir -p "$state_dir"
         host | sed "/^file /d" >"$state_dir/host-before"

@@ -108,8 +108,8 @@ type ProofFailed struct {
 
 // Error says what can be the case.
 func (e *ProofFailed) Error() string {
-	return fmt.Sprintf("whoever answers at %s could not prove to be machine %s, incarnation %d: it was given another bootstrap, or somebody is between it and here; nothing was sent to it. "+
-		"Compare the VM's user_data with its foobar_bootstrap", e.Address, e.Machine, e.Incarnation)
+	return fmt.Sprintf("whoever answers at %s could not prove to be machine %s, incarnation %d: it was given another bootstrap, such as that of another incarnation, or somebody is between it and here; nothing was sent to it. "+
+		"Compare the VM's user_data with its foobar_bootstrap: both have to be of incarnation %[3]d. A VM of a new deployment begins with incarnation 1", e.Address, e.Machine, e.Incarnation)
 }
 
 // TooOld means that the agent lacks what a call or a spec needs.
