@@ -31,8 +31,9 @@ type Write struct {
 	// Approved marks a dry run as the repetition of one whose answer was
 	// approved: the agent answers what it answered then, as far as it can.
 	Approved bool `json:"approved,omitempty"`
-	// Replaces marks a dry run of a create as the second half of a replacement.
-	Replaces bool `json:"replaces,omitempty"`
+	// Basis tells the dry runs of one plan from those of other plans: a hash of
+	// the state that the plan rests on. It says nothing to the agent.
+	Basis string `json:"basis,omitempty"`
 	// Forget names machines that are gone for good: a deletion does not wait
 	// for their part in it. Only a deletion takes it.
 	Forget []string `json:"forget,omitempty"`
@@ -137,11 +138,15 @@ const (
 	ImpactRuntime Impact = "runtime"
 	ImpactReload  Impact = "reload"
 	ImpactRestart Impact = "restart"
+	// ImpactStart is that of every create: the component is started, unless it
+	// runs already. In a replacement the old one stops before. No provider knows
+	// at apply that a create was planned as half of a replacement, so both say it.
+	ImpactStart Impact = "start"
 )
 
 // Impacts lists every impact, cheapest first.
 func Impacts() []Impact {
-	return []Impact{ImpactNone, ImpactRuntime, ImpactReload, ImpactRestart}
+	return []Impact{ImpactNone, ImpactRuntime, ImpactReload, ImpactRestart, ImpactStart}
 }
 
 // Plan is what a dry run answers: what an apply of the spec would do. A spec
@@ -158,9 +163,6 @@ type Plan struct {
 	// Adopts is set if the write would adopt a component that another owner has,
 	// or is creating right now.
 	Adopts *Adoption `json:"adopts,omitempty"`
-	// Replaces tells of a create that a plan has asked for it as the second half
-	// of a replacement. Terraform tells nobody so when it applies that plan.
-	Replaces bool `json:"replaces,omitempty"`
 	// Forgotten tells of an approved dry run that the machine does not know what
 	// was approved: nobody asked it before, or it was booted since.
 	Forgotten bool `json:"forgotten,omitempty"`

@@ -96,7 +96,7 @@ func TestMachineIsEnrolledAndFilled(t *testing.T) {
 	run(t,
 		testresource.TestStep{
 			Config:           config,
-			ConfigPlanChecks: planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact("none"))),
+			ConfigPlanChecks: planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact("start"))),
 			ConfigStateChecks: []statecheck.StateCheck{
 				statecheck.ExpectKnownValue(web1, tfjsonpath.New("agent_version"), knownvalue.StringExact("0.0.0-test")),
 				statecheck.ExpectKnownValue(www, tfjsonpath.New("generation"), knownvalue.Int64Exact(1)),

@@ -50,8 +50,8 @@ func TestAgentThatRestartsBetweenPlanAndApplyKeepsItsWord(t *testing.T) {
 		}
 	}
 	run(t,
-		testresource.TestStep{Config: config + replaced("one"), ConfigPlanChecks: restarts(m, "none")},
-		testresource.TestStep{Config: config + replaced("two"), ConfigPlanChecks: restarts(m, "restart")},
+		testresource.TestStep{Config: config + replaced("one"), ConfigPlanChecks: restarts(m, "start")},
+		testresource.TestStep{Config: config + replaced("two"), ConfigPlanChecks: restarts(m, "start")},
 		testresource.TestStep{
 			Config: config + light,
 			ConfigPlanChecks: planned(plancheck.ExpectKnownValue(www, tfjsonpath.New("impact"), knownvalue.StringExact("runtime")),
@@ -61,15 +61,15 @@ func TestAgentThatRestartsBetweenPlanAndApplyKeepsItsWord(t *testing.T) {
 	)
 }
 
-// After a boot the machine does not know what was approved, and says so. A
-// replacement is known by its destroy.
+// After a boot the machine does not know what was approved, and says so. What is
+// created costs the same, known or not.
 func TestMachineThatBootsBetweenPlanAndApplyAsksForAnotherPlan(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})
 	config := block(m) + machine(m.Address(), 1)
 	light := strings.Replace(replaced("two"), "weight = 100", "weight = 50", 1)
 	run(t,
-		testresource.TestStep{Config: config + replaced("one"), ConfigPlanChecks: boots(m, "none")},
-		testresource.TestStep{Config: config + replaced("two"), ConfigPlanChecks: boots(m, "restart")},
+		testresource.TestStep{Config: config + replaced("one"), ConfigPlanChecks: boots(m, "start")},
+		testresource.TestStep{Config: config + replaced("two"), ConfigPlanChecks: boots(m, "start")},
 		testresource.TestStep{
 			Config: config + light, ConfigPlanChecks: boots(m, "runtime"),
 			ExpectError: loosely(`The machine was booted after the plan`),

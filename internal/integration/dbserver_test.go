@@ -77,7 +77,7 @@ func TestDatabaseServerIsMadeWithItsCertificate(t *testing.T) {
 		testresource.TestStep{ // the machine is asked while it has no certificate yet
 			Config: before + dbServer(settings),
 			ConfigPlanChecks: planned(
-				plancheck.ExpectKnownValue(notes, tfjsonpath.New("impact"), knownvalue.StringExact("none")),
+				plancheck.ExpectKnownValue(notes, tfjsonpath.New("impact"), knownvalue.StringExact("start")),
 				between(func() {
 					if names, _ := leafOf(t, m); names != nil {
 						t.Errorf("a plan has signed a certificate for %v", names)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +17,11 @@ import (
 )
 
 const (
-	// answersDir is where answers are kept, below the agent's runtime directory.
+	// answersDir is where answers are kept, below the agent's runtime directory,
+	// and readersDir where those to readers are.
 	answersDir = "answers"
-	// keepAnswers bounds how many are kept.
+	readersDir = "readers-answers"
+	// keepAnswers bounds how many are kept in each of them.
 	keepAnswers = 1024
 )
 
@@ -31,7 +34,7 @@ const (
 // is known, and the provider is told so.
 type answers struct {
 	dir string
-	// mu makes a change of an answer one, and the count of the files right.
+	// mu makes the count of the files right.
 	mu sync.Mutex
 }
 
@@ -39,52 +42,67 @@ type answers struct {
 type answer struct {
 	Impact api.Impact `json:"impact"`
 	// Adopts is whose component would be adopted, nil if none would.
-	Adopts   *string `json:"adopts,omitempty"`
-	Replaces bool    `json:"replaces,omitempty"`
+	Adopts *string `json:"adopts,omitempty"`
 }
 
 func answerOf(plan api.Plan) answer {
-	a := answer{Impact: plan.Impact, Replaces: plan.Replaces}
+	a := answer{Impact: plan.Impact}
 	if plan.Adopts != nil {
 		a.Adopts = &plan.Adopts.Owner
 	}
 	return a
 }
 
+// answerKey names the answers to a job of one plan. It begins with the
+// component, whose answers are forgotten together.
 func (j job) answerKey() string {
-	return api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, "")
+	return j.answerPrefix() + api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, j.Write.Basis)
 }
+
+func (j job) answerPrefix() string { return j.ID.LeafName() + "." }
 
 // settle returns what a dry run is answered. A takeover that the approved plan
 // did not show is refused: somebody was faster. An error of keeping is no reason
-// to refuse a plan; what is not kept is not known, and the answer says so.
-func (a *answers) settle(j job, plan api.Plan) (settled api.Plan, kept error, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	before, known := a.get(j.answerKey())
-	plan.Replaces = j.creates() && (j.Write.Replaces || before.Replaces) // until it is applied
-	if j.Write.Approved && known {
-		if plan.Adopts != nil && (before.Adopts == nil || *before.Adopts != plan.Adopts.Owner) {
-			return api.Plan{}, nil, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
-				Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
+// to refuse a plan; what is not kept is not known, and the answer says so. What
+// readers are told is kept apart, so that they displace nobody's answers.
+func (r *Runner) settle(j job, plan api.Plan, reader bool) (settled api.Plan, kept error, err error) {
+	if !j.Write.Approved {
+		if reader {
+			return plan, r.readers.put(j.answerKey(), answerOf(plan)), nil
 		}
-		plan.Impact = before.Impact
-		return plan, nil, nil
+		return plan, r.answered.put(j.answerKey(), answerOf(plan)), nil
 	}
-	plan.Forgotten = j.Write.Approved
-	return plan, a.put(j.answerKey(), answerOf(plan)), nil
+	before, known := r.answered.get(j.answerKey())
+	if !known {
+		before, known = r.readers.get(j.answerKey())
+	}
+	if !known {
+		plan.Forgotten = true
+		return plan, r.answered.put(j.answerKey(), answerOf(plan)), nil
+	}
+	if plan.Adopts != nil && (before.Adopts == nil || *before.Adopts != plan.Adopts.Owner) {
+		return api.Plan{}, nil, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
+			Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
+	}
+	plan.Impact = before.Impact
+	return plan, nil, nil
 }
 
-// applied notes that what was planned was done.
-func (a *answers) applied(j job) error {
+// forget removes what was answered about a component: it has changed since.
+func (a *answers) forget(j job) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	before, known := a.get(j.answerKey())
-	if !known || !before.Replaces {
+	entries, err := os.ReadDir(a.dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	before.Replaces = false
-	return a.put(j.answerKey(), before)
+	failures := []error{err}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), j.answerPrefix()) {
+			failures = append(failures, os.RemoveAll(filepath.Join(a.dir, e.Name())))
+		}
+	}
+	return errors.Join(failures...)
 }
 
 func (a *answers) path(key string) string { return filepath.Join(a.dir, key+".json") }
@@ -105,6 +123,8 @@ func (a *answers) get(key string) (answer, bool) {
 }
 
 func (a *answers) put(key string, kept answer) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return fmt.Errorf("keep the answer to a dry run: %w", err)
 	}

@@ -192,10 +192,16 @@ func TestAPlanTellsWhatItWouldAdopt(t *testing.T) {
 	if p, err := plan(api.Write{Approved: true}); err != nil || p.Adopts == nil {
 		t.Errorf("what the plan showed: %+v, %v", p, err)
 	}
-	m.must(t, by(create, "b", "a")) // somebody was faster
+	if _, err := m.Own(t.Context(), id("edge"), api.Claiming{Owner: "b", TakesOver: "a"}, "b's run"); err != nil { // somebody was faster
+		t.Fatal(err)
+	}
 	_, err := plan(api.Write{Approved: true})
 	wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemOwned, "b's run", "plan again")
 	adopts("b")
+	m.must(t, by(create, "b", "")) // what was answered before an apply is not what it changed
+	if p, err := plan(api.Write{Approved: true}); err != nil || !p.Forgotten || p.Adopts == nil {
+		t.Errorf("after another apply: %+v, %v", p, err)
+	}
 }
 
 func TestAnApprovedPlanKeepsItsImpact(t *testing.T) {
@@ -227,27 +233,45 @@ func TestAnApprovedPlanKeepsItsImpact(t *testing.T) {
 	}
 }
 
-func TestAReplacementIsKnownUntilItIsApplied(t *testing.T) {
+// Another plan that found another drift is told what that costs, and takes
+// nothing from the one that is approved; nor does a reader's.
+func TestAnAnswerIsOfOnePlan(t *testing.T) {
 	m := start(t, t.TempDir())
-	create := by(request("edge", 0, spec(80, "one")), "a", "")
-	plan := func(w api.Write) bool {
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	now := api.ImpactRestart
+	m.kind.Foresee = func(converge.Change) (api.Plan, error) { return api.Plan{Impact: now}, nil }
+	type planner func(context.Context, api.ID, int64, api.Write) (api.Plan, error)
+	plan := func(ask planner, basis string, approved bool) api.Plan {
 		t.Helper()
-		w.Spec = create.Write.Spec
-		p, err := m.Plan(t.Context(), id("edge"), 0, w)
+		p, err := ask(t.Context(), id("edge"), 1, api.Write{
+			Spec: api.Encode(operationtest.Spec{Port: 80, Text: "one", Weight: 7}), Owner: "a", Basis: basis, Approved: approved,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.Replaces
+		return p
 	}
-	if plan(api.Write{}) {
-		t.Error("a create is taken for a replacement")
+	plan(m.Plan, "edited", false)
+	now = api.ImpactReload
+	plan(m.Plan, "put back", false)
+	now = api.ImpactRuntime
+	for i := range 1100 {
+		plan(m.PlanForReader, fmt.Sprint(i), false)
 	}
-	if !plan(api.Write{Replaces: true}) || !plan(api.Write{Approved: true}) || !plan(api.Write{}) {
-		t.Error("a replacement is forgotten before it is applied")
+	plan(m.PlanForReader, "a reader's", false)
+	now = api.ImpactNone
+	for basis, want := range map[string]api.Impact{"edited": api.ImpactRestart, "put back": api.ImpactReload, "a reader's": api.ImpactRuntime} {
+		if p := plan(m.Plan, basis, true); p.Impact != want || p.Forgotten {
+			t.Errorf("the plan that is based on %s is %+v, approved was %s", basis, p, want)
+		}
 	}
-	m.must(t, create)
-	if plan(api.Write{}) {
-		t.Error("a replacement is remembered after it was applied")
+	if p := plan(m.Plan, "nothing", true); !p.Forgotten {
+		t.Errorf("a plan that was never made is %+v", p)
+	}
+	m.must(t, by(request("edge", 1, spec(80, "two")), "a", ""))
+	m.kind.Foresee = nil
+	if p, err := m.Plan(t.Context(), id("edge"), 2, api.Write{Spec: api.Encode(spec(80, "one")), Owner: "a", Basis: "edited", Approved: true}); err != nil || !p.Forgotten {
+		t.Errorf("after an apply: %+v, %v", p, err)
 	}
 }
 
@@ -320,20 +344,20 @@ func TestAnswersOutliveTheAgentAndNotTheBoot(t *testing.T) {
 		w.Spec = api.Encode(operationtest.Spec{Port: 81 - int(base), Text: "one", Weight: 7})
 		return m.Plan(t.Context(), id(name), base, w)
 	}
-	want := func(name string, base int64, w api.Write, impact api.Impact, replaces, forgotten bool) {
+	want := func(name string, base int64, w api.Write, impact api.Impact, forgotten bool) {
 		t.Helper()
 		p, err := plan(name, base, w)
-		if err != nil || p.Impact != impact || p.Replaces != replaces || p.Forgotten != forgotten {
+		if err != nil || p.Impact != impact || p.Forgotten != forgotten {
 			t.Errorf("the plan is %+v, %v", p, err)
 		}
 	}
 	own, approved := api.Write{Owner: "a"}, api.Write{Owner: "a", Approved: true}
-	want("edge", 1, own, api.ImpactReload, false, false)
-	want("new", 0, api.Write{Replaces: true}, api.ImpactReload, true, false)
+	want("edge", 1, own, api.ImpactReload, false)
+	want("new", 0, api.Write{}, api.ImpactReload, false)
 	now = api.ImpactRestart
 	restart()
-	want("edge", 1, approved, api.ImpactReload, false, false)
-	want("new", 0, api.Write{Approved: true}, api.ImpactReload, true, false)
+	want("edge", 1, approved, api.ImpactReload, false)
+	want("new", 0, api.Write{Approved: true}, api.ImpactReload, false)
 
 	answers := filepath.Join(root, "run", "foobar", "answers")
 	kept, err := os.ReadDir(answers)
@@ -349,15 +373,15 @@ func TestAnswersOutliveTheAgentAndNotTheBoot(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want("edge", 1, approved, api.ImpactRestart, false, true)
-		want("edge", 1, approved, api.ImpactRestart, false, false) // which stands from then on
+		want("edge", 1, approved, api.ImpactRestart, true)
+		want("edge", 1, approved, api.ImpactRestart, false) // which stands from then on
 	}
 	if err := os.RemoveAll(answers); err != nil { // a boot
 		t.Fatal(err)
 	}
 	restart()
-	want("edge", 1, approved, api.ImpactRestart, false, true)
-	want("new", 0, api.Write{Approved: true}, api.ImpactRestart, false, true)
+	want("edge", 1, approved, api.ImpactRestart, true)
+	want("new", 0, api.Write{Approved: true}, api.ImpactRestart, true)
 }
 
 func TestAnswersAreBounded(t *testing.T) {

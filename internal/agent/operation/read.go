@@ -175,6 +175,15 @@ func merge(a, b api.Drift) api.Drift {
 // Plan tells what an apply would do, and refuses what it would refuse. It
 // leaves nothing behind on the disk; see [answers].
 func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
+	return r.plan(ctx, id, base, write, false)
+}
+
+// PlanForReader is [Runner.Plan] for who may only look.
+func (r *Runner) PlanForReader(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
+	return r.plan(ctx, id, base, write, true)
+}
+
+func (r *Runner) plan(ctx context.Context, id api.ID, base int64, write api.Write, reader bool) (api.Plan, error) {
 	kind, err := r.kind(id)
 	if err != nil {
 		return api.Plan{}, err
@@ -201,7 +210,7 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 		return api.Plan{}, err
 	}
 	plan.Adopts = adopts
-	plan, kept, err := r.answered.settle(j, plan)
+	plan, kept, err := r.settle(j, plan, reader)
 	if kept != nil {
 		r.Logger.Warn("the answer to a dry run is not kept", "error", kept)
 	}

@@ -66,7 +66,9 @@ type Runner struct {
 	// components holds what is going on with each component.
 	components map[api.ID]*component
 	answered   answers
-	running    sync.WaitGroup
+	// readers are the answers to readers.
+	readers answers
+	running sync.WaitGroup
 }
 
 // component is what goes on with one component.
@@ -105,6 +107,7 @@ func New(c Config) (*Runner, error) {
 		store:      store{root: c.Engine.Root, dir: c.Dir},
 		components: map[api.ID]*component{},
 		answered:   answers{dir: filepath.Join(c.Runtime, answersDir)},
+		readers:    answers{dir: filepath.Join(c.Runtime, readersDir)},
 	}
 	for _, k := range c.Kinds {
 		r.kinds[k.Kind()] = k
@@ -363,8 +366,10 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 		return
 	}
 	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
-	if err := r.answered.applied(j); err != nil {
-		r.Logger.Warn("the answer to a dry run is not kept", "error", err)
+	if j.verb == api.VerbApply {
+		if err := errors.Join(r.answered.forget(j), r.readers.forget(j)); err != nil {
+			r.Logger.Warn("answers to dry runs are not removed", "error", err)
+		}
 	}
 	r.Logger.Info("operation applied", append(fields, "generation", generation)...)
 }

@@ -46,6 +46,8 @@ func (s *Server) plan(c *call) (answer, error) {
 			return answer{}, err
 		}
 		defer leave()
+		plan, err := s.Runner.PlanForReader(c.Context(), id, base, write)
+		return ok(plan), err
 	}
 	plan, err := s.Runner.Plan(c.Context(), id, base, write)
 	return ok(plan), err

@@ -43,6 +43,7 @@ type Runner interface {
 	Get(ctx context.Context, id api.ID) (api.Component, error)
 	List(ctx context.Context) (api.Listing, error)
 	Plan(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error)
+	PlanForReader(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error)
 	Apply(ctx context.Context, r operation.Request) (api.Operation, error)
 	Delete(ctx context.Context, r operation.Request) (api.Operation, error)
 	Own(ctx context.Context, id api.ID, claiming api.Claiming, actor string) (api.Ownership, error)

@@ -125,7 +125,7 @@ func (r *Resource) identify(ctx context.Context, m model, req resource.ModifyPla
 	if resp.Diagnostics.HasError() || r.data == nil {
 		return
 	}
-	instance, _ := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
+	instance := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
 	if !m.Name.IsUnknown() {
 		r.data.ClaimIdentity(m.Name.ValueString(), api.ID{Kind: "bootstrap of machine"}, instance, path.Root("name"), &resp.Diagnostics)
 	}

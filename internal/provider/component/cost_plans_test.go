@@ -60,7 +60,7 @@ func TestTheCostOfEachKind(t *testing.T) {
 			s.does(apply)
 			component := strings.ReplaceAll(strings.TrimPrefix(kind, "foobar_"), "_", "-") + "/www on machine"
 			s.does("plan -destroy", "Warning: Destroys a", component)
-			s.does("plan -replace="+kind+".www", "will be replaced, as requested", `impact = "none" -> "restart"`)
+			s.does("plan -replace="+kind+".www", "will be replaced, as requested", `impact = "none" -> "start"`)
 			s.does(apply+" -replace="+kind+".www", "1 added, 0 changed, 1 destroyed")
 			s.silent(s.does("plan", nothing), "another")
 
@@ -70,7 +70,7 @@ func TestTheCostOfEachKind(t *testing.T) {
 			renamed := strings.NewReplacer(`= "www"`, `= "other"`).Replace(configuration)
 			s.write(renamed)
 			if kind == "foobar_db_replication" { // it holds no port
-				s.does("plan", "Warning: Replaces a", `impact = "none" -> "restart"`)
+				s.does("plan", "Warning: Replaces a", `impact = "none" -> "start"`)
 				s.does(apply, "1 added, 0 changed, 1 destroyed")
 				s.does("plan", nothing)
 				return
@@ -90,7 +90,7 @@ func TestAnotherMachineIsAReplacement(t *testing.T) {
 	s := newState(t, machines, balancer("www", "www", "80"))
 	s.does(apply)
 	s.write(strings.Replace(balancer("www", "www", "80"), `"lb1"`, `"lb2"`, 1))
-	s.does("plan", "Warning: Replaces a", `impact = "none" -> "restart"`, `"lb1"`, "Nothing answers at tcp *:80")
+	s.does("plan", "Warning: Replaces a", `impact = "none" -> "start"`, `"lb1"`, "Nothing answers at tcp *:80")
 	s.does(apply, "1 added, 0 changed, 1 destroyed")
 	s.does("plan", nothing)
 }
@@ -203,7 +203,7 @@ func TestASavedPlanThatCreatesTakesNothingOver(t *testing.T) {
 	b.does("plan -out=saved", "will be created")
 	a.does(apply)
 	owner := machines["lb1"].Owner(www())
-	b.silent(b.fails("apply saved", "Another state was faster", "terraform at 2026-01-02"), "inconsistent")
+	b.silent(b.fails("apply saved", "The plan did not show a takeover", "terraform at 2026-01-02"), "inconsistent")
 	if got := machines["lb1"].Owner(www()); got != owner {
 		t.Errorf("the owner is %q, and was %q", got, owner)
 	}

@@ -299,7 +299,6 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		_, err = agent.Delete(ctx, change, tfutil.Progress(ctx, shared.Machine, change.ID))
 	}
 	if err == nil || api.IsProblem(err, api.ProblemNotFound) {
-		r.data.Walk.Deleted(shared.Machine.Name.ValueString(), r.id(shared))
 		resp.Diagnostics.Append(r.left(ctx, model, nil)...)
 		return
 	}

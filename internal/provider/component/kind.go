@@ -171,7 +171,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 		},
 		"impact": schema.StringAttribute{
 			MarkdownDescription: "What a planned change costs the traffic: " + tfutil.Choices(api.Impacts()) +
-				". A replacement costs a `restart`. A plan shows it when the machine can be asked; it is unknown otherwise.",
+				". Everything that is created says `start`: the component is started, unless it runs already; in a replacement the old one stops before. A plan shows the impact of a change when the machine can be asked; it is unknown otherwise.",
 			Computed: true,
 		},
 		"drift": schema.MapNestedAttribute{

@@ -125,8 +125,14 @@ func (r *Resource[M, S]) adopt(shared *Model, plan api.Plan, approved bool, resp
 		from = plan.Adopts.Owner
 	}
 	r.data.Walk.Adopt(machine, id, from)
-	if plan.Adopts == nil || approved && !plan.Forgotten || r.data.Walk.IsOwn(from) {
+	switch {
+	case plan.Adopts == nil || approved && !plan.Forgotten || r.data.Walk.IsOwn(from):
 		return // nothing to adopt, shown before, or what this state is about to replace
+	case approved && !r.data.Walk.HasWritten(): // else the plan may have had no machine to ask
+		tfutil.Error(&resp.Diagnostics, path.Empty(), "The plan did not show a takeover",
+			"%s on machine %q belongs to another resource since %s, in this Terraform state or another, and nothing tells that the plan has shown it. Nothing was changed there. Plan again.",
+			id, machine, plan.Adopts.By())
+		return
 	}
 	tfutil.Warning(&resp.Diagnostics, path.Empty(), "The create takes a component over", "%s", r.takeover(id, *plan.Adopts))
 }

@@ -2,6 +2,8 @@ package component
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,7 +25,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if r.data == nil {
 		return
 	}
-	instance, replaces := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
+	instance := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
 	if r.leaves(ctx, req, &resp.Diagnostics) {
 		r.leave(ctx, req, instance, &resp.Diagnostics)
 		return // what takes its place is planned by itself
@@ -48,7 +50,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	if change >= changeRemote {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change, replaces))...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change))...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
 		r.moves(&resp.Plan)
 	}
@@ -58,7 +60,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	r.compareSecrets(ctx, req, resp)
 	r.identify(ctx, resp, instance, change == changeCreate)
 	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
-		r.judge(ctx, req, resp, change >= changeRemote, replaces)
+		r.judge(ctx, req, resp, change >= changeRemote)
 	}
 }
 
@@ -110,16 +112,22 @@ func (r *Resource[M, S]) configured(ctx context.Context, config tfsdk.Config, di
 	return machineIn(ctx, config, at, diags)
 }
 
-// impactOf returns the impact that is planned before the machine was asked. A
-// create costs no traffic, whatever the machine finds in place: so that the
-// plan of an apply cannot differ from the one that was approved. That of a
-// replacement is open until the machine remembers that it is one, as Terraform
-// does not tell the apply.
-func impactOf(change change, replaces bool) types.String {
-	if change == changeCreate && !replaces {
-		return types.StringValue(string(api.ImpactNone))
+// impactOf returns the impact that is planned before the machine was asked.
+// That of a create is always the same: Terraform plans it again when it applies
+// it, does not say then whether it was half of a replacement, and takes another
+// answer for a bug of the provider.
+func impactOf(change change) types.String {
+	if change == changeCreate {
+		return types.StringValue(string(api.ImpactStart))
 	}
 	return types.StringUnknown()
+}
+
+// basis is the same for the dry runs of one plan and its apply, and for no plan
+// that found another state: a drift that came or went costs something else.
+func basis(state tftypes.Value) string {
+	sum := sha256.Sum256([]byte(state.String()))
+	return hex.EncodeToString(sum[:])
 }
 
 // change is how far a planned change reaches, nearest first.
@@ -206,7 +214,7 @@ func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 
 // judge looks for what is wrong with a known plan: by the rules of the spec,
 // among the components of this plan, and on the machine.
-func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes, replaces bool) {
+func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes bool) {
 	var model M
 	resp.Diagnostics.Append(resp.Plan.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
@@ -228,7 +236,7 @@ func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanReque
 	if changes && !resp.Diagnostics.HasError() {
 		foreseen := r.foresee(ctx, req.State, shared, spec, &resp.Diagnostics)
 		tfutil.Warn(foreseen.Conditions, paths, shared.Machine, &resp.Diagnostics)
-		r.dryRun(ctx, req, resp, shared, spec, foreseen.Impact, replaces)
+		r.dryRun(ctx, req, resp, shared, spec, foreseen.Impact)
 	}
 }
 
@@ -262,7 +270,7 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 
 // dryRun asks the machine what an apply would do. It is left out for a machine
 // that is being rebuilt. The impact is at least the one that was foreseen.
-func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact, replaces bool) {
+func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact) {
 	configured := r.configured(ctx, req.Config, &resp.Diagnostics)
 	unmet := configured.Key.IsUnknown() || configured.Incarnation.IsUnknown()
 	update, name := !req.State.Raw.IsNull(), shared.Machine.Name.ValueString()
@@ -284,7 +292,7 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	}
 	write := api.Write{
 		Spec: api.Encode(spec), Owner: tfutil.Lineage(ctx, req.Private), TakesOver: tfutil.GetTaking(ctx, req.Private).From,
-		Approved: approved, Replaces: replaces,
+		Approved: approved, Basis: basis(req.State.Raw),
 	}
 	if !update {
 		write.Owner, write.TakesOver = "", "" // the answer says whose it is
@@ -310,9 +318,6 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	if update {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
 		return
-	}
-	if plan.Replaces || plan.Forgotten && r.data.Walk.WasDeleted(name, r.id(shared)) {
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(api.ImpactRestart))...)
 	}
 	r.adopt(shared, plan, approved, resp)
 }

@@ -68,7 +68,7 @@ func TestLifeOfALoadBalancer(t *testing.T) {
 			Config: configuration(),
 			ConfigStateChecks: []statecheck.StateCheck{
 				statecheck.ExpectKnownValue(address, tfjsonpath.New("generation"), knownvalue.Int64Exact(1)),
-				statecheck.ExpectKnownValue(address, tfjsonpath.New("impact"), knownvalue.StringExact("none")),
+				statecheck.ExpectKnownValue(address, tfjsonpath.New("impact"), knownvalue.StringExact("start")),
 				statecheck.ExpectKnownValue(address, tfjsonpath.New("drift"), knownvalue.MapSizeExact(0)),
 				statecheck.ExpectKnownValue(address, web1.AtMapKey("weight"), knownvalue.Int64Exact(100)),
 				statecheck.ExpectKnownValue(address, tfjsonpath.New("traffic_timeouts").AtMapKey("tunnel"), knownvalue.StringExact("1h")),

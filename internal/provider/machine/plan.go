@@ -74,7 +74,7 @@ func (r *Resource) identify(ctx context.Context, req resource.ModifyPlanRequest,
 	if r.data == nil {
 		return
 	}
-	instance, _ := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
+	instance := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
 	var name types.String
 	resp.Diagnostics.Append(resp.Plan.GetAttribute(ctx, path.Root("name"), &name)...)
 	if !name.IsUnknown() && !resp.Diagnostics.HasError() {

@@ -118,6 +118,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		return
 	}
 	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
+	r.data.Walk.Write()
 	if err := r.enroll(ctx, &m, limit); err != nil {
 		m.call().WriteFailed(err, &resp.Diagnostics)
 		return
@@ -138,6 +139,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		return
 	}
 	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
+	r.data.Walk.Write()
 	var err error
 	met := true
 	switch {

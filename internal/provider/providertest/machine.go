@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -282,11 +284,15 @@ func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write
 	return m.settle(plan, id, base, write)
 }
 
+// answerKey names the answers to the dry runs of one plan.
+func answerKey(id api.ID, base int64, write api.Write) string {
+	return id.String() + " " + api.OperationID(api.VerbApply, id, base, write.Spec, write.Basis)
+}
+
 // settle has the plan of an apply answer as the one that was approved.
 func (m *Machine) settle(plan api.Plan, id api.ID, base int64, write api.Write) (api.Plan, error) {
-	key := api.OperationID(api.VerbApply, id, base, write.Spec, "")
+	key := answerKey(id, base, write)
 	before, known := m.answered[key]
-	plan.Replaces = base == 0 && (write.Replaces || before.Replaces)
 	if write.Approved && known {
 		if plan.Adopts != nil && before.Adopts == nil {
 			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster", Detail: "By " + plan.Adopts.By() + "."}
@@ -328,11 +334,7 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	}
 	m.components[id].Ownership = ownership
 	m.applied++
-	key := api.OperationID(api.VerbApply, id, base, write.Spec, "")
-	if plan, known := m.answered[key]; known {
-		plan.Replaces = false
-		m.answered[key] = plan
-	}
+	maps.DeleteFunc(m.answered, func(key string, _ api.Plan) bool { return strings.HasPrefix(key, id.String()+" ") })
 	progress(api.Event{Seq: 1, Phase: api.PhaseCommit, Message: "applied"})
 	return api.Operation{State: api.OperationApplied, Generation: generation}, nil
 }

@@ -42,18 +42,17 @@ func SetLineage(ctx context.Context, to PrivateWriter, lineage string) diag.Diag
 }
 
 // Instance tells which resource a plan is about, as Terraform names none:
-// the text is the same whenever it plans the same resource. Replaces tells that
-// it is the second half of a replacement, which Terraform asks for without a
-// state but with what the first half left.
-func Instance(ctx context.Context, hasState bool, before PrivateReader, planned PrivateWriter, diags *diag.Diagnostics) (instance string, replaces bool) {
+// the text is the same whenever it plans the same resource. For the second half
+// of a replacement Terraform asks without a state, but with what the first half left.
+func Instance(ctx context.Context, hasState bool, before PrivateReader, planned PrivateWriter, diags *diag.Diagnostics) string {
 	if lineage := Lineage(ctx, before); lineage != "" {
-		return lineage, !hasState
+		return lineage
 	}
-	instance = NewLineage()
+	instance := NewLineage()
 	if hasState {
 		diags.Append(SetLineage(ctx, planned, instance)...)
 	}
-	return instance, false
+	return instance
 }
 
 // Taking is a component that is taken over, and was not yet.

@@ -20,7 +20,7 @@ type Walk struct {
 	meant   map[string]Machine
 	taking  map[claimant]string
 	created map[claimant]*creation
-	deleted map[claimant]bool
+	written bool
 }
 
 // creation is one component's on this walk; made is set before done is closed.
@@ -63,22 +63,19 @@ func (w *Walk) WasCreated(ctx context.Context, machine string, id api.ID) bool {
 	}
 }
 
-// Deleted notes that a component was removed on this walk.
-func (w *Walk) Deleted(machine string, id api.ID) {
+// Write notes that a machine is written on this walk, so that it is an apply
+// whose plan may not have known the machine.
+func (w *Walk) Write() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.deleted == nil {
-		w.deleted = map[claimant]bool{}
-	}
-	w.deleted[claimant{machine, id}] = true
+	w.written = true
 }
 
-// WasDeleted reports whether the component was removed on this walk: what is
-// created in its place is the second half of a replacement.
-func (w *Walk) WasDeleted(machine string, id api.ID) bool {
+// HasWritten reports whether any machine was written on this walk.
+func (w *Walk) HasWritten() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.deleted[claimant{machine, id}]
+	return w.written
 }
 
 // Read notes that a component was refreshed on this walk: it is one for a plan.
