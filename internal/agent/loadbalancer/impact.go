@@ -2,10 +2,13 @@ package loadbalancer
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -19,6 +22,43 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 		return api.ImpactNone
 	}
 	return impact(change)
+}
+
+// The compiler says it first if the kind and its contract part.
+var _ operation.Previewer = (*Kind)(nil)
+
+// Preview adds to the impact of a change what the running HAProxy needs beyond
+// it: weights and drains of its own are set back by commands, all else that
+// differs goes with a reload, and a unit that is down is started. It asks what
+// Apply asks, so that a repair costs what its plan says.
+func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
+	if change.From == nil || change.To == nil {
+		return api.Plan{}, nil
+	}
+	spec, err := specOf(change.To.Spec)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	p := pathsOf(name)
+	status, err := k.units.Status(ctx, p.unit)
+	if err != nil {
+		return api.Plan{}, fmt.Errorf("look at %s: %w", p.unit, err)
+	}
+	if !status.Active() {
+		return api.Plan{Impact: api.ImpactRestart}, nil
+	}
+	now, err := readRuntime(ctx, k.engine(name))
+	if err != nil {
+		return api.Plan{}, ctx.Err() //nolint:nilerr // that HAProxy does not answer is a condition
+	}
+	found := compare(spec, revisionOf(contentOf(change.To.State, p.config)), now)
+	switch {
+	case !found.reload && len(found.commands) == 0:
+		return api.Plan{Impact: api.ImpactNone}, nil
+	case found.reload:
+		return api.Plan{Impact: api.ImpactReload}, nil
+	}
+	return api.Plan{Impact: api.ImpactRuntime}, nil
 }
 
 // impact tells what a running HAProxy needs to follow a change. It compares the

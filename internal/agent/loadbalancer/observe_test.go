@@ -184,3 +184,36 @@ func TestFewFilesAreAWarningWhereTheyMatter(t *testing.T) {
 		}
 	}
 }
+
+// The repair of a drift costs what it does: a change of the configuration to
+// the same end says no more.
+func TestPreviewOfARepair(t *testing.T) {
+	spec := pair()
+	for name, test := range map[string]struct {
+		byHand func(*fake, *fakeServer)
+		to     api.LoadBalancer
+		want   api.Impact
+	}{
+		"nothing":           {func(*fake, *fakeServer) {}, spec, api.ImpactNone},
+		"weight":            {func(_ *fake, s *fakeServer) { s.weight = 3 }, spec, api.ImpactRuntime},
+		"drain":             {func(_ *fake, s *fakeServer) { s.admin = 8 }, spec, api.ImpactRuntime},
+		"maintenance":       {func(_ *fake, s *fakeServer) { s.admin = 1 }, spec, api.ImpactRuntime},
+		"address":           {func(_ *fake, s *fakeServer) { s.address = "10.0.0.9" }, spec, api.ImpactReload},
+		"a configured one":  {func(*fake, *fakeServer) {}, with(spec, "web1", weigh(3)), api.ImpactRuntime},
+		"it is there":       {func(_ *fake, s *fakeServer) { s.weight = 3 }, with(spec, "web1", weigh(3)), api.ImpactNone},
+		"a unit that stops": {func(f *fake, _ *fakeServer) { f.stop() }, spec, api.ImpactRestart},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, spec)
+			test.byHand(f, f.servers[member{"web", "web1"}])
+			previewer, ok := any(f.Kind).(operation.Previewer)
+			if !ok {
+				t.Fatal("a load balancer foresees nothing")
+			}
+			plan, err := previewer.Preview(t.Context(), "lb", changeOf(t, spec, test.to))
+			if err != nil || plan.Impact != test.want {
+				t.Errorf("got %+v, %v; want %s", plan, err, test.want)
+			}
+		})
+	}
+}
