@@ -700,7 +700,7 @@ func TestForetoldDataLoss(t *testing.T) {
 		"a seed without":    {step("web2", replication.Action{Verb: replication.DoSeed, Source: "web1"}), "/members/web2", "replace its data by a copy of web1"},
 	} {
 		got := foretell(spec, replication.Steps{test.step})
-		if len(got) != 1 || got[0].Severity != api.SeverityWarning || got[0].Pointer != test.at || !strings.Contains(got[0].Message, test.says) {
+		if len(got) != 1 || got[0].Severity != api.SeverityWarning || got[0].Pointer != test.at || got[0].Machine != string(test.step.Node) || !strings.Contains(got[0].Message, test.says) {
 			t.Errorf("%s: got %+v, want %q at %s", name, got, test.says, test.at)
 		}
 	}

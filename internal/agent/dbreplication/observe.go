@@ -175,6 +175,9 @@ func foretell(spec api.DBReplication, steps replication.Steps) []api.Condition {
 		if first.Do.Verb == replication.DoSeed || !first.Do.Drop.Empty() {
 			c.Severity = api.SeverityWarning // data go
 		}
+		if end == 1 {
+			c.Machine = string(first.Node)
+		}
 		switch {
 		case !first.Do.Drop.Empty():
 			c.Pointer = "/drop"
