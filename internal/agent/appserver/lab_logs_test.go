@@ -24,6 +24,7 @@ import os, socket, sys, threading
 def forge(unit):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.sendto(("UNIT=%s\n_PID=1\n_UID=0\nMESSAGE=Starting %s forged\n" % (unit, unit)).encode(), "/run/systemd/journal/socket")
+    s.sendto(("COREDUMP_UNIT=%s\nOBJECT_SYSTEMD_UNIT=%s\nMESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1\nMESSAGE=forged core dump of %s\n" % (unit, unit, unit)).encode(), "/run/systemd/journal/socket")
 forge("foobar-app-talker-nginx.service")
 print("\x1b[2Jowned\rnothing", flush=True)
 def burst():

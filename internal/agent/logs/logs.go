@@ -45,11 +45,18 @@ func (j Journal) Lines(ctx context.Context, unit string, lines int) ([]api.LogLi
 	if err := check(unit, lines); err != nil {
 		return nil, err
 	}
-	read, err := j.read(ctx, lines, "--unit="+unit)
+	read, err := j.read(ctx, lines, of(unit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal of %s: %w", unit, err)
 	}
 	return read, nil
+}
+
+// of matches what a unit wrote, or systemd wrote about it, by journald's own
+// fields. The option --unit matches more: entries that any account can send,
+// such as those about core dumps of the unit.
+func of(unit string) []string {
+	return []string{"_SYSTEMD_UNIT=" + unit, "+", "_PID=1", "_UID=0", "UNIT=" + unit}
 }
 
 // read returns the last lines that match, oldest first.

@@ -86,7 +86,7 @@ func TestJournalAsksForTheUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Reverse(messages) // the newest line is printed first
-	want := "--output=json --all --no-pager --quiet --reverse --lines=20 --unit=foobar-app-shop@blue.service"
+	want := "--output=json --all --no-pager --quiet --reverse --lines=20 _SYSTEMD_UNIT=foobar-app-shop@blue.service + _PID=1 _UID=0 UNIT=foobar-app-shop@blue.service"
 	if got := strings.Join(messages, " "); got != want {
 		t.Errorf("journalctl was given %s\nwant %s", got, want)
 	}
