@@ -199,6 +199,27 @@ func TestAnotherMachineAtTheAddressIsRefused(t *testing.T) {
 	)
 }
 
+// A machine that answers under another name is found before anything on it is
+// destroyed for a name that it does not have, or for a machine's new address.
+func TestAnotherNameOrAddressIsRefusedAtPlan(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	other := agenttest.Start(t, agenttest.Config{Node: "web2", Seed: m.Seed()})
+	other.Enroll()
+	config := block(m) + machine(m.Address(), 1)
+	run(t,
+		testresource.TestStep{Config: config + balancer(100)},
+		testresource.TestStep{
+			Config: strings.Replace(config, `name = "web1"`, `name = "web3"`, 1) + balancer(100), PlanOnly: true,
+			ExpectError: loosely(`Another machine than "web3" answers`),
+		},
+		testresource.TestStep{ // without anything on it
+			Config: block(m) + machine(other.Address(), 1), PlanOnly: true,
+			ExpectError: loosely(`Another machine than "web1" answers`),
+		},
+		testresource.TestStep{Config: config + balancer(100), PlanOnly: true},
+	)
+}
+
 func TestImpostorAtTheKnownAddressIsAnErrorAtPlan(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})
 	config := block(m) + machine(m.Address(), 1)

@@ -2,6 +2,9 @@ package machine
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -9,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -28,11 +32,15 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	r.identify(ctx, req, resp)
 	// What is applied ends without a drift, so that one in the state is an update.
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
-	if req.State.Raw.IsNull() || resp.Diagnostics.HasError() {
-		return
-	}
 	var m, before model
 	resp.Diagnostics.Append(resp.Plan.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		r.refuseOther(ctx, req, m, &resp.Diagnostics)
+		return
+	}
 	resp.Diagnostics.Append(req.State.Get(ctx, &before)...)
 	if resp.Diagnostics.HasError() || !m.Name.Equal(before.Name) {
 		return
@@ -52,12 +60,36 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		}
 		if m.Address.Equal(before.Address) {
 			refuse(tfutil.Refused(ctx, req.Private), &resp.Diagnostics)
+		} else {
+			r.refuseOther(ctx, req, m, &resp.Diagnostics)
 		}
 	}
 	if r.data != nil {
 		r.data.Walk.Mean(m.machine())
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, m)...)
+}
+
+// refuseOther refuses a new name or address at which a machine of another name
+// answers: an apply would destroy what is there first, and fail then. Nobody
+// answers yet for a VM that is still to be created; which VM of that name it
+// is, only the apply can know.
+func (r *Resource) refuseOther(ctx context.Context, req resource.ModifyPlanRequest, m model, diags *diag.Diagnostics) {
+	named := tfutil.Machine{Name: m.Name, Address: m.Address}
+	if r.data == nil || !named.Known() || req.ClientCapabilities.DeferralAllowed { // an apply, which meets it anyway
+		return
+	}
+	_, err := r.meet(ctx, named)
+	other, ok := errors.AsType[*client.WrongMachine](err)
+	switch {
+	case ok:
+		tfutil.Error(diags, addressPath, fmt.Sprintf("Another machine than %q answers", m.Name.ValueString()),
+			"%s. Nothing was changed. A machine keeps its name: write the name that it has, or the address of machine %q. "+
+				"If a VM of the new name is to take the place of this one, make it first, in an apply of its own.",
+			strings.TrimSuffix(tfutil.Sentence(other), "."), m.Name.ValueString())
+	case err != nil && req.State.Raw.IsNull():
+		r.data.Walk.Silent(m.Name.ValueString())
+	}
 }
 
 // refuse adds the error that the last read left, at the attribute to change.
