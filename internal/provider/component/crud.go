@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
@@ -279,8 +280,7 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 	}
 	shared := r.kind.Shared(&model)
 	if name := shared.Machine.Name.ValueString(); r.data.Walk.WasCreated(ctx, name, r.id(shared)) {
-		resp.Diagnostics.AddWarning("Component kept", fmt.Sprintf(
-			"%s on machine %q belongs to another object since this apply has created that, so that the destroyed one leaves it in place.", r.id(shared), name))
+		tflog.Info(ctx, "The component stays: it belongs to the object that this apply has created", map[string]any{"machine": name, "component": r.id(shared).String()})
 		return
 	}
 	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}

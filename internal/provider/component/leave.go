@@ -14,9 +14,14 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-// leave says what a destroy, or the first half of a replacement, ends.
+// leave says what a destroy, or the first half of a replacement, ends. An apply
+// asks again for what create_before_destroy has replaced, of which nothing ends;
+// of all else the plan has said it.
 func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanRequest, instance string, diags *diag.Diagnostics) {
 	var name types.String
+	if applies(req) {
+		return
+	}
 	diags.Append(req.State.GetAttribute(ctx, namePath, &name)...)
 	machine, id := machineAt(ctx, req.State, diags).Name.ValueString(), api.ID{Kind: r.kind.Kind, Name: name.ValueString()}
 	if !r.data.Walk.Leave(machine, id, instance) {
