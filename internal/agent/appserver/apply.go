@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -39,6 +40,41 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 		return api.ImpactReload
 	}
 	return api.ImpactNone
+}
+
+// The compiler says it first if the kind and its contract part.
+var _ operation.Previewer = (*Kind)(nil)
+
+// Preview adds to the impact of a change what the running app and nginx need
+// beyond it: one that is down is started, an app that runs with other settings
+// or another release is started again, an nginx that does is reloaded. A change
+// of the spec has its own impact; what runs is compared where that stays.
+func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
+	if change.From == nil || change.To == nil {
+		return api.Plan{}, nil
+	}
+	l := layout{name: name}
+	app, err := k.systemd.Status(ctx, l.appUnit(slotBlue))
+	if err != nil {
+		return api.Plan{}, err
+	}
+	nginx, err := k.systemd.Status(ctx, l.nginxUnit())
+	if err != nil {
+		return api.Plan{}, err
+	}
+	if !app.Active() || !nginx.Active() {
+		return api.Plan{Impact: api.ImpactRestart}, nil
+	}
+	if string(api.Encode(change.From.Spec)) != string(api.Encode(change.To.Spec)) {
+		return api.Plan{}, nil
+	}
+	if other, _ := k.runsOther(l, *change.From, app.MainPID); other != "" {
+		return api.Plan{Impact: api.ImpactRestart}, nil
+	}
+	if k.revisionInForce(ctx, l) != recordedRevision(l, change.From.State) {
+		return api.Plan{Impact: api.ImpactReload}, nil
+	}
+	return api.Plan{Impact: api.ImpactNone}, nil
 }
 
 // nginxRestarts reports whether a reload is not enough for nginx: its unit

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -154,6 +155,16 @@ func TestApplyRepairsWhatRuns(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, v)
 			c.upset(f)
+			foreseen := api.ImpactNone
+			if len(c.calls) > 0 {
+				verb, _, _ := strings.Cut(c.calls[0], " ")
+				foreseen = api.Impact(verb)
+			}
+			if previewer, ok := any(f.kind()).(operation.Previewer); !ok {
+				t.Error("nothing is foreseen")
+			} else if plan, err := previewer.Preview(t.Context(), "notes", change(v, v)); err != nil || plan.Impact != foreseen {
+				t.Errorf("a plan says %+v, %v; an apply does %q", plan, err, c.calls)
+			}
 			if err := f.kind().Apply(t.Context(), change(v, v), silent); err != nil {
 				t.Fatal(err)
 			}

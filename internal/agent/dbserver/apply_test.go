@@ -2,13 +2,31 @@ package dbserver
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
+
+// foresees returns the impact that a dry run of a change shows.
+func (f *fake) foresees(change converge.Change) api.Impact {
+	f.t.Helper()
+	impact := f.Impact(change)
+	if previewer, ok := any(f.Kind).(operation.Previewer); ok {
+		plan, err := previewer.Preview(f.t.Context(), "main", change)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if slices.Index(api.Impacts(), plan.Impact) > slices.Index(api.Impacts(), impact) {
+			return plan.Impact
+		}
+	}
+	return impact
+}
 
 func TestApply(t *testing.T) {
 	p := PathsOf("main")
@@ -73,13 +91,23 @@ func TestApply(t *testing.T) {
 			if got := f.Impact(change); got != test.impact {
 				t.Errorf("the impact is %s, want %s", got, test.impact)
 			}
+			restarted := strings.Contains(test.want, "start")
+			foreseen := test.impact
+			switch {
+			case restarted:
+				foreseen = api.ImpactRestart
+			case test.want != "":
+				foreseen = api.ImpactRuntime
+			}
+			if got := f.foresees(change); got != foreseen {
+				t.Errorf("a plan says %s, and an apply does %q", got, test.want)
+			}
 			if err := f.apply(change); err != nil {
 				t.Fatal(err)
 			}
 			if got := f.took(); got != test.want {
 				t.Errorf("it took %q, want %q", got, test.want)
 			}
-			restarted := strings.Contains(test.want, "start")
 			if fenced := f.variables["read_only"].value == "ON"; fenced != restarted {
 				t.Errorf("fenced is %v", fenced)
 			}

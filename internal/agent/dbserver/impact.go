@@ -2,10 +2,13 @@ package dbserver
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"maps"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -24,6 +27,47 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 		return api.ImpactRestart
 	}
 	return impact(change, p)
+}
+
+// The compiler says it first if the kind and its contract part.
+var _ operation.Previewer = (*Kind)(nil)
+
+// Preview adds to the impact of a change what the running server needs beyond
+// it: one that is down is started, a variable that somebody has set is set back,
+// with a restart where the server takes it at a start only, and a packet filter or a
+// certificate that it does not have is loaded.
+func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
+	if change.From == nil || change.To == nil {
+		return api.Plan{}, nil
+	}
+	spec, err := specOf(change.To.Spec)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	p := PathsOf(name)
+	status, err := k.Units.Status(ctx, p.Unit)
+	if err != nil {
+		return api.Plan{}, fmt.Errorf("look at %s: %w", p.Unit, err)
+	}
+	if !status.Active() {
+		return api.Plan{Impact: api.ImpactRestart}, nil
+	}
+	variables, _, err := k.connect(k.root + p.Socket).Show(ctx)
+	if err != nil {
+		return api.Plan{}, ctx.Err() //nolint:nilerr // that MariaDB does not answer is a condition
+	}
+	plan := api.Plan{Impact: api.ImpactNone}
+	run := runner{Kind: k, name: name, p: p, spec: spec, state: change.To.State}
+	if run.strangeClients(ctx) != "" || run.formerCertificate() {
+		plan.Impact = api.ImpactRuntime
+	}
+	for _, d := range compare(name, spec, variables) {
+		if !d.Runtime {
+			return api.Plan{Impact: api.ImpactRestart}, nil
+		}
+		plan.Impact = api.ImpactRuntime
+	}
+	return plan, nil
 }
 
 // impact is Impact for a change of what stands, where the running server can
