@@ -102,6 +102,7 @@ func (a *answers) forget(j job) error {
 			failures = append(failures, os.RemoveAll(filepath.Join(a.dir, e.Name())))
 		}
 	}
+	_ = os.Remove(a.dir) // which fails where answers about others are left
 	return errors.Join(failures...)
 }
 

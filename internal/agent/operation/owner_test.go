@@ -273,6 +273,12 @@ func TestAnAnswerIsOfOnePlan(t *testing.T) {
 	if p, err := m.Plan(t.Context(), id("edge"), 2, api.Write{Spec: api.Encode(spec(80, "one")), Owner: "a", Basis: "edited", Approved: true}); err != nil || !p.Forgotten {
 		t.Errorf("after an apply: %+v, %v", p, err)
 	}
+	if op := m.remove(t, by(deletion("edge", 2), "a", "")); op.Problem != nil {
+		t.Fatal(op.Problem)
+	}
+	if left, err := os.ReadDir(filepath.Join(m.root, "run", "foobar")); err != nil || len(left) != 0 {
+		t.Errorf("after a deletion there are %v, %v", left, err)
+	}
 }
 
 // What a damaged record says is not known, its owner neither: only a write of
