@@ -177,6 +177,11 @@ func TestOpenPrimaryStaysOpen(t *testing.T) {
 	if now := strings.Count(b.log.String(), "not all is well"); now != said {
 		t.Error("the same was logged twice")
 	}
+	// A replication that takes the database again is the end of the reason, for who looks before the keeper does.
+	again := replication.Record{Epoch: 2, Primary: "web1"}
+	_, err := b.Order(t.Context(), notes, caller("web1"), order("again", replication.Action{Verb: replication.DoRecord, Record: &again}), time.Minute)
+	b.must(err)
+	b.says(conditionFenced)
 }
 
 func TestFenceIsTriedUntilItHolds(t *testing.T) {

@@ -163,13 +163,12 @@ func (p *part) run(ctx context.Context, j *job, order replication.Order) {
 	select {
 	case hands <- struct{}{}:
 		p.log.Info("an order begins", "operation", order.Operation, "step", order.Step, "do", order.Action.String())
-		err = p.local().Do(limited, order)
+		if err = p.local().Do(limited, order); err == nil {
+			p.repaired(order.Action.Verb)
+		}
 		<-hands
 	case <-limited.Done():
 		err = context.Cause(limited)
-	}
-	if err == nil && order.Action.Verb == replication.DoFollow {
-		p.condition(conditionNotFollowing, nil) // before anybody looks at what was repaired
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,6 +178,19 @@ func (p *part) run(ctx context.Context, j *job, order replication.Order) {
 		j.err = p.explain(err)
 	}
 	close(j.done)
+}
+
+// repaired takes back what was wrong before an order, before anybody looks at
+// what it repaired. The keeper says again what is still the case.
+func (p *part) repaired(verb replication.Verb) {
+	switch verb {
+	case replication.DoRecord, replication.DoOpen:
+		p.fenced()
+	case replication.DoFollow:
+		p.fenced()
+		p.condition(conditionNotFollowing, nil)
+	default: // repairs nothing that is told of
+	}
 }
 
 // explain makes a problem of why an order failed. One that only the agent's end
