@@ -115,6 +115,9 @@ func (p *part) present() []api.Condition {
 	p.condition(conditionRecord, unread)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if unread == nil && record.Epoch != p.fencedIn { // the keeper said it of an epoch that is over
+		delete(p.conditions, conditionFenced)
+	}
 	var all []api.Condition
 	for _, kind := range slices.Sorted(maps.Keys(p.conditions)) {
 		all = append(all, p.conditions[kind])

@@ -358,7 +358,11 @@ func (p *part) fenced(reasons ...string) {
 		p.condition(conditionFenced, nil)
 		return
 	}
+	record, _ := p.store.recorded()
 	p.condition(conditionFenced, fmt.Errorf("%s stays fenced: %s", p.node.Self(), strings.Join(reasons, "; ")))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fencedIn = record.Epoch
 }
 
 // beat writes the heartbeat of a primary that was opened.

@@ -51,6 +51,8 @@ type part struct {
 	// donor is whose copy arrives, "" if none does.
 	donor      replication.NodeID
 	conditions map[string]api.Condition
+	// fencedIn is the epoch that was recorded when conditionFenced was noted.
+	fencedIn uint64
 }
 
 // loadPart returns the part as the disk has it. What cannot be read is a
