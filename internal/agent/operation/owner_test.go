@@ -281,6 +281,32 @@ func TestAnAnswerIsOfOnePlan(t *testing.T) {
 	}
 }
 
+// TestADryRunSeesWhatARemovalLeaves removes the component while the create that
+// begins an apply asks for it: a resource that was renamed is destroyed and
+// created together, and the removal takes the answers with it.
+func TestADryRunSeesWhatARemovalLeaves(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	create := api.Write{Spec: api.Encode(spec(80, "one"))}
+	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || p.Adopts == nil {
+		t.Fatalf("the plan: %+v, %v", p, err)
+	}
+	if err := os.WriteFile(m.kind.Weight("edge"), []byte("3"), 0o600); err != nil { // so that there is something to be foreseen
+		t.Fatal(err)
+	}
+	m.kind.Foresee = func(converge.Change) (api.Plan, error) {
+		m.kind.Foresee = nil
+		if op := m.remove(t, by(deletion("edge", 1), "a", "")); op.Problem != nil {
+			t.Error(op.Problem)
+		}
+		return api.Plan{}, nil
+	}
+	create.Approved = true
+	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || p.Adopts != nil {
+		t.Errorf("the plan of the apply: %+v, %v", p, err)
+	}
+}
+
 // What a damaged record says is not known, its owner neither: only a write of
 // who has seen the component goes on from it.
 func TestADamagedRecordMakesNobodyTheOwner(t *testing.T) {

@@ -184,6 +184,15 @@ func (r *Runner) PlanForReader(ctx context.Context, id api.ID, base int64, write
 }
 
 func (r *Runner) plan(ctx context.Context, id api.ID, base int64, write api.Write, reader bool) (api.Plan, error) {
+	plan, err := r.planOnce(ctx, id, base, write, reader)
+	if plan.Forgotten && plan.Adopts != nil && r.store.read(id) == nil {
+		// It was removed meanwhile, and what was answered about it went along.
+		return r.planOnce(ctx, id, base, write, reader)
+	}
+	return plan, err
+}
+
+func (r *Runner) planOnce(ctx context.Context, id api.ID, base int64, write api.Write, reader bool) (api.Plan, error) {
 	kind, err := r.kind(id)
 	if err != nil {
 		return api.Plan{}, err

@@ -36,7 +36,11 @@ func (r *Resource[M, S]) Create(ctx context.Context, req resource.CreateRequest,
 		timeout: timeout(ctx, shared.Timeouts.Create, &resp.Diagnostics),
 		owner:   tfutil.NewLineage(), takesOver: r.data.Walk.Adopts(shared.Machine.Name.ValueString(), r.id(shared)),
 	}
-	ended := r.data.Walk.Create(shared.Machine.Name.ValueString(), r.id(shared))
+	ended, err := r.data.Walk.Create(ctx, shared.Machine.Name.ValueString(), r.id(shared))
+	if err != nil {
+		tfutil.Call{Machine: shared.Machine}.WriteFailed(err, &resp.Diagnostics)
+		return
+	}
 	w.do(ctx, &resp.Diagnostics)
 	made := !resp.Diagnostics.HasError() || w.unsettled
 	ended(made)
@@ -279,11 +283,18 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		return
 	}
 	shared := r.kind.Shared(&model)
-	if name := shared.Machine.Name.ValueString(); r.data.Walk.WasCreated(ctx, name, r.id(shared)) {
+	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}
+	name := shared.Machine.Name.ValueString()
+	stays, ended, err := r.data.Walk.Delete(ctx, name, r.id(shared))
+	if err != nil {
+		call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)
+		return
+	}
+	defer ended()
+	if stays {
 		tflog.Info(ctx, "The component stays: it belongs to the object that this apply has created", map[string]any{"machine": name, "component": r.id(shared).String()})
 		return
 	}
-	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}
 	agent, err := r.data.Agents.Agent(shared.Machine)
 	if err == nil {
 		limit := timeout(ctx, shared.Timeouts.Delete, &resp.Diagnostics)

@@ -19,48 +19,65 @@ type Walk struct {
 	silent  map[string]bool
 	meant   map[string]Machine
 	taking  map[claimant]string
-	created map[claimant]*creation
+	turns   map[claimant]*turn
 	written bool
 }
 
-// creation is one component's on this walk; made is set before done is closed.
-type creation struct {
-	done chan struct{}
+// turn is a component's on this walk. Its slot is held by the create or the
+// delete that runs, and guards made.
+type turn struct {
+	slot chan struct{}
 	made bool
 }
 
-// Create notes that an object of a component is being created. The function
-// that it returns is to be called in the end, with whether there is one now.
-func (w *Walk) Create(machine string, id api.ID) (ended func(made bool)) {
+// turn returns that of a component.
+func (w *Walk) turn(machine string, id api.ID) *turn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.created == nil {
-		w.created = map[claimant]*creation{}
+	self := claimant{machine, id}
+	if w.turns == nil {
+		w.turns = map[claimant]*turn{}
 	}
-	c := &creation{done: make(chan struct{})}
-	w.created[claimant{machine, id}] = c
-	return func(made bool) {
-		c.made = made
-		close(c.done)
+	if w.turns[self] == nil {
+		w.turns[self] = &turn{slot: make(chan struct{}, 1)}
+	}
+	return w.turns[self]
+}
+
+// take waits until no other object of the component is created or destroyed.
+func (t *turn) take(ctx context.Context) error {
+	select {
+	case t.slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
-// WasCreated reports whether an object of the component was created on this
-// walk, as soon as that is known: then the component is that one's, and not
-// what another object that is destroyed was.
-func (w *Walk) WasCreated(ctx context.Context, machine string, id api.ID) bool {
-	w.mu.Lock()
-	c := w.created[claimant{machine, id}]
-	w.mu.Unlock()
-	if c == nil {
-		return false
+// Create begins to create an object of a component, once no other object of it
+// is created or destroyed on this walk. The function that it returns is to be
+// called in the end, with whether there is one now. The error is the context's.
+func (w *Walk) Create(ctx context.Context, machine string, id api.ID) (ended func(made bool), err error) {
+	t := w.turn(machine, id)
+	if err := t.take(ctx); err != nil {
+		return nil, err
 	}
-	select {
-	case <-c.done:
-		return c.made
-	case <-ctx.Done():
-		return true // whatever came of it, nothing is removed any more
+	return func(made bool) {
+		t.made = t.made || made
+		<-t.slot
+	}, nil
+}
+
+// Delete begins to destroy an object of a component, once no other object of it
+// is created or destroyed on this walk. The component stays if one was created:
+// then it is that one's. The function that Delete returns is to be called in the
+// end. The error is the context's.
+func (w *Walk) Delete(ctx context.Context, machine string, id api.ID) (stays bool, ended func(), err error) {
+	t := w.turn(machine, id)
+	if err := t.take(ctx); err != nil {
+		return false, nil, err
 	}
+	return t.made, func() { <-t.slot }, nil
 }
 
 // Write notes that a machine is written on this walk, so that it is an apply
