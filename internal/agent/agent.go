@@ -23,6 +23,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
@@ -83,7 +84,7 @@ type Agent struct {
 	operate context.Context
 	stop    context.CancelFunc
 	// look tells of the file system that a directory lies on.
-	look func(dir string) (Disk, error)
+	look func(dir string) (host.Room, error)
 
 	mu         sync.Mutex
 	conditions []api.Condition
@@ -111,7 +112,7 @@ func Open(c Config) (*Agent, error) {
 			return nil, fmt.Errorf("open the agent: %w", err)
 		}
 	}
-	a := &Agent{config: c, look: diskOf}
+	a := &Agent{config: c, look: host.RoomOf}
 	statefile.Sweep(filepath.Join(c.Root, c.State), Files(), c.Log)
 	a.operate, a.stop = context.WithCancel(context.Background())
 	blobs, err := blob.Open(filepath.Join(c.Root, c.State, "blobs"), blob.DefaultQuota, c.Now)

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -20,15 +19,6 @@ const (
 	fullPart, full  = 100, 64 << 20
 	nearlyFullFiles = 20
 )
-
-// Disk is what a file system has, in bytes and in files. Those that it keeps
-// back for root are not free.
-type Disk struct {
-	// ID is the same for directories of one file system.
-	ID                      string
-	Size, Free              int64
-	FilesInAll, FilesUnused int64
-}
 
 // Watched is a directory whose file system must not become full.
 type Watched struct {
@@ -51,22 +41,9 @@ func watched(state string) []Watched {
 	}
 }
 
-// diskOf looks at the file system of a directory.
-func diskOf(dir string) (Disk, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return Disk{}, err
-	}
-	return Disk{
-		ID:   fmt.Sprint(s.Fsid),
-		Size: int64(s.Blocks) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, //nolint:gosec // no disk has so many
-		FilesInAll: int64(s.Files), FilesUnused: int64(s.Ffree), //nolint:gosec // likewise
-	}, nil
-}
-
 // diskConditions tells of each file system that is full or nearly so, once,
 // with the directories that lie on it.
-func diskConditions(root string, dirs []Watched, look func(dir string) (Disk, error)) []api.Condition {
+func diskConditions(root string, dirs []Watched, look func(dir string) (host.Room, error)) []api.Condition {
 	var all []*usedDisk
 	byID := map[string]*usedDisk{}
 	for _, w := range dirs {
@@ -81,7 +58,7 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (Disk, er
 			}
 			u := byID[disk.ID]
 			if u == nil {
-				u = &usedDisk{Disk: disk}
+				u = &usedDisk{Room: disk}
 				byID[disk.ID], all = u, append(all, u)
 			}
 			u.add(dir, w)
@@ -98,7 +75,7 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (Disk, er
 
 // usedDisk is a file system with what lies on it.
 type usedDisk struct {
-	Disk
+	host.Room
 	dirs, fails, do []string
 }
 
@@ -120,13 +97,11 @@ func (u *usedDisk) condition() (api.Condition, bool) {
 	default:
 		return c, false
 	}
-	c.Message = fmt.Sprintf("The file system of %s has %s free of %s", strings.Join(u.dirs, ", "), inMiB(u.Free), inMiB(u.Size))
+	c.Message = fmt.Sprintf("The file system of %s has %s free of %s", strings.Join(u.dirs, ", "), host.MiB(u.Free), host.MiB(u.Size))
 	if fewFiles {
 		c.Message += fmt.Sprintf(", and room for %d more files of %d", u.FilesUnused, u.FilesInAll)
 	}
 	c.Message += fmt.Sprintf("; it should have %s: %s. To make room, %s, or give the machine a larger disk.",
-		inMiB(least), strings.Join(u.fails, ", "), strings.Join(u.do, ", "))
+		host.MiB(least), strings.Join(u.fails, ", "), strings.Join(u.do, ", "))
 	return c, true
 }
-
-func inMiB(bytes int64) string { return fmt.Sprintf("%d MiB", bytes>>20) }

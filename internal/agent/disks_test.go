@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -21,41 +22,41 @@ func TestAFullDiskIsACondition(t *testing.T) {
 	}
 	const refused = "refuses uploads" // is said of the agent's file system alone
 	for name, test := range map[string]struct {
-		disks map[string]Disk // by directory; the others have room
-		want  []string        // type, severity and words, one line for each condition
+		disks map[string]host.Room // by directory; the others have room
+		want  []string             // type, severity and words, one line for each condition
 	}{
 		"room everywhere": {},
 		"the agent's is nearly full": {
-			map[string]Disk{"/var/lib/foobar": {ID: "a", Size: 100 * gib, Free: 512<<20 - 1}},
+			map[string]host.Room{"/var/lib/foobar": {ID: "a", Size: 100 * gib, Free: 512<<20 - 1}},
 			[]string{"DiskNearlyFull warning /var/lib/foobar has 511 MiB free of 102400 MiB"},
 		},
-		"just enough": {map[string]Disk{"/var/lib/foobar": {ID: "a", Size: 100 * gib, Free: 512 << 20}}, nil},
-		"a small one": {map[string]Disk{"/var/lib/foobar": {ID: "a", Size: 64 << 20, Free: 4 << 20}}, nil},
+		"just enough": {map[string]host.Room{"/var/lib/foobar": {ID: "a", Size: 100 * gib, Free: 512 << 20}}, nil},
+		"a small one": {map[string]host.Room{"/var/lib/foobar": {ID: "a", Size: 64 << 20, Free: 4 << 20}}, nil},
 		"a small one that is nearly full": {
-			map[string]Disk{"/var/log/journal": {ID: "a", Size: 64 << 20, Free: 3 << 20}},
+			map[string]host.Room{"/var/log/journal": {ID: "a", Size: 64 << 20, Free: 3 << 20}},
 			[]string{"DiskNearlyFull warning /var/log/journal the log journalctl --vacuum-size"},
 		},
 		"the database's is full": {
-			map[string]Disk{"/var/lib/foobar-db/main": {ID: "a", Size: 10 * gib, Free: 1 << 20}},
+			map[string]host.Room{"/var/lib/foobar-db/main": {ID: "a", Size: 10 * gib, Free: 1 << 20}},
 			[]string{"DiskFull error /var/lib/foobar-db/main a database's data has 1 MiB free of 10240 MiB stops the database's writes"},
 		},
 		"full of files": {
-			map[string]Disk{"/var/lib/foobar": {ID: "a", Size: gib, Free: gib / 2, FilesInAll: 1000, FilesUnused: 9}},
+			map[string]host.Room{"/var/lib/foobar": {ID: "a", Size: gib, Free: gib / 2, FilesInAll: 1000, FilesUnused: 9}},
 			[]string{"DiskFull error room for 9 more files of 1000"},
 		},
 		"one for all": {
-			map[string]Disk{
+			map[string]host.Room{
 				"/var/lib/foobar": {ID: "a", Size: gib}, "/var/lib/foobar-db/main": {ID: "a", Size: gib}, "/var/log/journal": {ID: "a", Size: gib},
 			},
 			[]string{"DiskFull error /var/lib/foobar /var/lib/foobar-db/main /var/log/journal has 0 MiB free below that the agent refuses uploads, a full one stops the database's writes, a full one loses log lines."},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			look := func(dir string) (Disk, error) {
+			look := func(dir string) (host.Room, error) {
 				if disk, ok := test.disks[strings.TrimPrefix(dir, root)]; ok {
 					return disk, nil
 				}
-				return Disk{ID: dir, Size: gib, Free: gib, FilesInAll: 100, FilesUnused: 100}, nil
+				return host.Room{ID: dir, Size: gib, Free: gib, FilesInAll: 100, FilesUnused: 100}, nil
 			}
 			got := diskConditions(root, watched("/var/lib/foobar"), look)
 			if len(got) != len(test.want) {
@@ -77,11 +78,11 @@ func TestAFullDiskIsACondition(t *testing.T) {
 }
 
 func TestTheDiskOfARealDirectory(t *testing.T) {
-	disk, err := diskOf(t.TempDir())
+	disk, err := host.RoomOf(t.TempDir())
 	if err != nil || disk.Size == 0 || disk.Free > disk.Size || disk.ID == "" {
 		t.Errorf("it is %+v, %v", disk, err)
 	}
-	if got := diskConditions("", []Watched{{Pattern: "/proc/none"}}, diskOf); got != nil {
+	if got := diskConditions("", []Watched{{Pattern: "/proc/none"}}, host.RoomOf); got != nil {
 		t.Errorf("a directory that is not there: %+v", got)
 	}
 }
@@ -100,13 +101,13 @@ func TestNothingWaitsForADisk(t *testing.T) {
 	defer func() { _ = log.Close() }()
 	a := &Agent{config: Config{State: t.TempDir(), Replications: replications{}}, audit: log}
 	looked := false
-	a.look = func(string) (Disk, error) {
+	a.look = func(string) (host.Room, error) {
 		looked = true
 		if !a.mu.TryLock() {
 			t.Fatal("the agent's lock is held while a disk is asked")
 		}
 		a.mu.Unlock()
-		return Disk{}, os.ErrNotExist
+		return host.Room{}, os.ErrNotExist
 	}
 	a.present(t.Context())
 	if !looked {

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -40,8 +41,8 @@ type Store struct {
 	dir   string
 	quota int64
 	now   func() time.Time
-	// disk tells of the file system that a directory lies on.
-	disk func(dir string) (disk, error)
+	// room tells of the file system that a directory lies on.
+	room func(dir string) (host.Room, error)
 	// makeRoom is called before an upload is refused for want of room.
 	makeRoom func()
 
@@ -55,19 +56,7 @@ func Open(dir string, quota int64, now func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the blob store: %w", err)
 	}
-	return &Store{dir: dir, quota: quota, now: now, disk: diskOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}}, nil
-}
-
-// disk is a file system, in bytes. Those that it keeps back for root are not
-// free.
-type disk struct{ size, free int64 }
-
-func diskOf(dir string) (disk, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return disk{}, fmt.Errorf("look how much room is on the file system of %s: %w", dir, err)
-	}
-	return disk{size: int64(s.Blocks) * s.Bsize, free: int64(s.Bavail) * s.Bsize}, nil //nolint:gosec // no disk has so many
+	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}}, nil
 }
 
 // WhenFull sets what calls [Store.Collect] with what is referred to. It is
@@ -175,13 +164,13 @@ func (s *Store) admit(rest int64) error {
 			"make the artifact smaller, remove app servers that are no longer needed, or wait: an artifact that none of them uses is removed %d hours after it was last asked for",
 			rest, left, s.quota, int(Grace.Hours()))
 	}
-	d, err := s.disk(s.dir)
+	room, err := s.room(s.dir)
 	if err != nil {
 		return err
 	}
-	if keep := Reserve(d.size); rest > d.free-keep {
+	if keep := Reserve(room.Size); rest > room.Free-keep {
 		return noRoom("%d more bytes are needed, and %d are free on the file system of %s, of which %d must stay so for the machine itself; "+
-			"make the artifact smaller, remove what is no longer needed, or give the machine a larger disk", rest, d.free, s.dir, keep)
+			"make the artifact smaller, remove what is no longer needed, or give the machine a larger disk", rest, room.Free, s.dir, keep)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact/artifacttest"
 )
@@ -118,7 +119,7 @@ func TestAnUploadWithoutRoomIsRefusedBeforeItsFirstByte(t *testing.T) {
 			if _, err := s.Append(t.Context(), other, 0, 4, strings.NewReader("here")); err != nil {
 				t.Fatal(err)
 			}
-			s.quota, s.disk = test.quota, func(string) (disk, error) { return disk{2000, test.free}, nil }
+			s.quota, s.room = test.quota, func(string) (host.Room, error) { return host.Room{Size: 2000, Free: test.free}, nil }
 			content := strings.NewReader("0123456789")
 			_, err := s.Append(t.Context(), sum, 0, test.total, content)
 			if test.want == "" {
@@ -149,7 +150,7 @@ func TestAnUploadThatLosesItsRoomIsRemoved(t *testing.T) {
 			if _, err := s.Append(t.Context(), sum, 0, 10, strings.NewReader("01234")); err != nil {
 				t.Fatal(err)
 			}
-			s.disk = func(string) (disk, error) { return disk{2000, test.free}, nil }
+			s.room = func(string) (host.Room, error) { return host.Room{Size: 2000, Free: test.free}, nil }
 			if got, err := s.Append(t.Context(), sum, 5, 10, test.content); !api.IsProblem(err, api.ProblemQuota) || got != (api.BlobStatus{}) {
 				t.Errorf("it ends with %+v, %v", got, err)
 			}

@@ -14,9 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -179,11 +178,10 @@ func (r *runner) certificateEnd() (time.Time, bool) {
 
 // usedDisk returns how full, in percent, the file system below a path is for
 // those who are not root.
-func usedDisk(path string) (percent uint64, ok bool) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err != nil || s.Blocks == 0 {
+func usedDisk(path string) (percent int64, ok bool) {
+	room, err := host.RoomOf(path)
+	if err != nil || room.Size == 0 {
 		return 0, false
 	}
-	used := s.Blocks - s.Bfree
-	return used * 100 / max(1, used+s.Bavail), true
+	return room.Used * 100 / max(1, room.Used+room.Free), true
 }

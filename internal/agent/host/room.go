@@ -1,0 +1,76 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Room is what a file system has, in bytes and in files. What it keeps back for
+// root is neither free nor used.
+type Room struct {
+	// ID is the same for directories of one file system.
+	ID                      string
+	Size, Used, Free        int64
+	FilesInAll, FilesUnused int64
+}
+
+// RoomOf returns what the file system of a path has.
+func RoomOf(path string) (Room, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return Room{}, fmt.Errorf("look how much room is on the file system of %s: %w", path, err)
+	}
+	return Room{
+		ID:   fmt.Sprint(s.Fsid),
+		Size: int64(s.Blocks) * s.Bsize, Used: int64(s.Blocks-s.Bfree) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, //nolint:gosec // no disk has so many
+		FilesInAll: int64(s.Files), FilesUnused: int64(s.Ffree), //nolint:gosec // likewise
+	}, nil
+}
+
+// IsFull reports whether a write failed for want of room.
+func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// Full returns the problem of a write that failed for want of room: on which file
+// system, how much it has left and what to do; nil if err is of another kind. It
+// takes the file from err, or path where err names none.
+func Full(err error, path string) *api.Problem {
+	if !IsFull(err) {
+		return nil
+	}
+	if at, ok := errors.AsType[*fs.PathError](err); ok && filepath.IsAbs(at.Path) {
+		path = at.Path
+	} else if at, ok := errors.AsType[*os.LinkError](err); ok && filepath.IsAbs(at.New) {
+		path = at.New
+	}
+	dir := existing(path)
+	left := ""
+	if room, err := RoomOf(dir); err == nil {
+		left = fmt.Sprintf(": %s of %s are free now", MiB(room.Free), MiB(room.Size))
+		if room.FilesInAll > 0 && room.FilesUnused < room.FilesInAll/100 {
+			left += fmt.Sprintf(", and %d more files have room", room.FilesUnused)
+		}
+	}
+	return &api.Problem{
+		Type: api.ProblemQuota, Title: "A disk of the machine is full",
+		Detail: fmt.Sprintf("the file system of %s on the machine is full%s. Delete files there, destroy resources that are no longer needed, or give the machine a larger disk; then apply again", dir, left),
+	}
+}
+
+// existing returns the nearest directory above a path that is there.
+func existing(path string) string {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() || dir == filepath.Dir(dir) {
+			return dir
+		}
+	}
+}
+
+// MiB writes a number of bytes for a person.
+func MiB(bytes int64) string { return fmt.Sprintf("%d MiB", bytes>>20) }
