@@ -48,6 +48,9 @@ type DBSetting struct {
 	// Computed tells that the engine works its default out at a start: what it
 	// calls the default while it runs is another value.
 	Computed bool
+	// Memory tells that a value is an amount of the machine's memory, Shared that
+	// the server takes it once, for all its clients.
+	Memory, Shared bool
 	// Doc says what the setting does, in one sentence.
 	Doc string
 }

@@ -40,6 +40,19 @@ func runtimeSize(name, doc string) DBSetting {
 	return DBSetting{Name: name, Type: DBSettingSize, Runtime: true, Doc: doc}
 }
 
+// memory is a size in the machine's memory.
+func memory(name, doc string) DBSetting {
+	s := runtimeSize(name, doc)
+	s.Memory = true
+	return s
+}
+
+// shared makes a size in memory one that the server takes once.
+func shared(s DBSetting) DBSetting {
+	s.Shared = true
+	return s
+}
+
 func runtimeBool(name, doc string) DBSetting {
 	return DBSetting{Name: name, Type: DBSettingBool, Runtime: true, Doc: doc}
 }
@@ -82,26 +95,26 @@ func mariadbConnections() []DBSetting {
 func mariadbMemory() []DBSetting {
 	return []DBSetting{
 		runtimeSize("max_allowed_packet", "The longest row or statement; for new connections. The same on every member."),
-		runtimeSize("tmp_table_size", "How large a temporary table may grow in memory."),
-		runtimeSize("max_heap_table_size", "How large a table of the engine MEMORY may grow."),
-		runtimeSize("sort_buffer_size", "Memory of one sort."),
-		runtimeSize("join_buffer_size", "Memory of one join without an index."),
-		runtimeSize("read_buffer_size", "Memory of one sequential read."),
-		runtimeSize("read_rnd_buffer_size", "Memory of one read in sorted order."),
-		runtimeSize("key_buffer_size", "Memory for the indexes of MyISAM tables."),
-		runtimeSize("binlog_cache_size", "Memory of one transaction's part of the binary log."),
+		memory("tmp_table_size", "How large a temporary table may grow in memory."),
+		memory("max_heap_table_size", "How large a table of the engine MEMORY may grow."),
+		memory("sort_buffer_size", "Memory of one sort."),
+		memory("join_buffer_size", "Memory of one join without an index."),
+		memory("read_buffer_size", "Memory of one sequential read."),
+		memory("read_rnd_buffer_size", "Memory of one read in sorted order."),
+		shared(memory("key_buffer_size", "Memory for the indexes of MyISAM tables.")),
+		memory("binlog_cache_size", "Memory of one transaction's part of the binary log."),
 		runtimeInt("table_open_cache", "How many tables all clients may hold open together."),
 		runtimeInt("table_definition_cache", "How many table definitions are kept."),
-		atStart(runtimeSize("aria_pagecache_buffer_size", "Memory for Aria tables, which temporary tables on disk are.")),
+		atStart(shared(memory("aria_pagecache_buffer_size", "Memory for Aria tables, which temporary tables on disk are."))),
 		atStart(runtimeBool("performance_schema", "Whether the server measures itself in detail, at a cost of memory.")),
 	}
 }
 
 func mariadbInnoDB() []DBSetting {
 	return []DBSetting{
-		atStart(runtimeSize("innodb_buffer_pool_size", "Memory for data and indexes: the setting that matters most.")),
+		atStart(shared(memory("innodb_buffer_pool_size", "Memory for data and indexes: the setting that matters most."))),
 		runtimeSize("innodb_log_file_size", "Size of the redo log; larger is faster writing and slower recovery."),
-		atStart(runtimeSize("innodb_log_buffer_size", "Memory for the redo log of transactions under way.")),
+		atStart(shared(memory("innodb_log_buffer_size", "Memory for the redo log of transactions under way."))),
 		runtimeInt("innodb_io_capacity", "How many writes a second the disk takes in the background."),
 		computed(runtimeInt("innodb_io_capacity_max", "How many it takes when it has to.")),
 		runtimeInt("innodb_read_io_threads", "How many threads read."),

@@ -24,6 +24,13 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	if err != nil {
 		return err
 	}
+	addresses, err := k.addresses()
+	if err != nil {
+		return err
+	}
+	if lacks := addresses.Lacks(s.Address); lacks != "" {
+		return &api.Problem{Type: api.ProblemEngineRefused, Title: "The app server cannot run like this", Violations: api.Violations{{Pointer: "/address", Detail: lacks}}}
+	}
 	l := layout{name: staged.Name}
 	release := l.release(s.Release.SHA256)
 	if ofRelease := programPath(l, slotBlue, s.Command[0]) != s.Command[0]; !ofRelease || k.machine.exists(release) {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
@@ -64,6 +65,8 @@ type Deps struct {
 	// Nginx tests a configuration of nginx and returns what it printed; it
 	// fails with a [checker.Refusal] if nginx refuses it.
 	Nginx func(ctx context.Context, config []byte) (string, error)
+	// Addresses returns the machine's addresses.
+	Addresses func() (host.Addresses, error)
 	// Root is the directory that paths of the machine are taken from; "/" if empty.
 	Root string
 }
@@ -75,7 +78,9 @@ type Kind struct {
 	prober  Prober
 	clock   Clock
 	nginx   func(ctx context.Context, config []byte) (string, error)
-	machine machine
+	// addresses returns the machine's addresses.
+	addresses func() (host.Addresses, error)
+	machine   machine
 }
 
 var _ operation.Kind = (*Kind)(nil)
@@ -84,7 +89,7 @@ var _ operation.Kind = (*Kind)(nil)
 func New(deps Deps) *Kind {
 	k := &Kind{
 		systemd: deps.Systemd, journal: deps.Journal, prober: deps.Prober, clock: deps.Clock,
-		nginx: deps.Nginx, machine: machine{root: deps.Root},
+		nginx: deps.Nginx, addresses: deps.Addresses, machine: machine{root: deps.Root},
 	}
 	if k.prober == nil {
 		k.prober = httpProber{}
@@ -94,6 +99,9 @@ func New(deps Deps) *Kind {
 	}
 	if k.nginx == nil {
 		k.nginx = testNginx
+	}
+	if k.addresses == nil {
+		k.addresses = host.ReadAddresses
 	}
 	return k
 }

@@ -93,7 +93,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		{
 			name:   "the machine has no such address",
 			change: func(a *api.AppServer) { a.Address = "192.0.2.1" },
-			detail: "no such address", pointer: "/address", untouched: true,
+			detail: "192.0.2.1 is not an address of this machine", pointer: "/address", untouched: true,
 		},
 	}
 	for _, c := range cases {

@@ -3,9 +3,6 @@ package dbserver
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"net"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,6 +37,9 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	if err := k.checkSettings(ctx, staged, spec, problem); err != nil {
 		return err
 	}
+	if err := k.checkMemory(spec, problem); err != nil {
+		return err
+	}
 	if len(problem.Violations) > 0 || problem.Detail != "" {
 		return problem
 	}
@@ -51,30 +51,12 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 func (k *Kind) listens(spec api.DBServer) (api.Violations, error) {
 	addresses, err := k.addresses()
 	if err != nil {
-		return nil, fmt.Errorf("list the machine's addresses: %w", err)
+		return nil, err
 	}
 	var found api.Violations
 	for i, text := range spec.ListenAddresses {
-		address, err := netip.ParseAddr(text)
-		if err != nil || address.IsLoopback() || slices.Contains(addresses, address) {
-			continue // "*", or there
-		}
-		found.Add(api.Pointer("/listen_addresses").At(i), "%s is not an address of this machine, which has %v", address, addresses)
-	}
-	return found, nil
-}
-
-// machineAddresses returns the machine's own addresses but those of loopback.
-func machineAddresses() ([]netip.Addr, error) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, err
-	}
-	var found []netip.Addr
-	for _, one := range all {
-		prefix, err := netip.ParsePrefix(one.String())
-		if err == nil && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
-			found = append(found, prefix.Addr())
+		if lacks := addresses.Lacks(text); lacks != "" {
+			found.Add(api.Pointer("/listen_addresses").At(i), "%s", lacks)
 		}
 	}
 	return found, nil

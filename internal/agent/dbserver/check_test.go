@@ -84,6 +84,14 @@ func TestCheck(t *testing.T) {
 		"a warning as the only reason":     {spec: plain(), refused: true, output: "2026-11-22  8:58:02 0 [Warning] Failed to normalize the argument\n", says: "normalize"},
 		"an address of another machine":    {spec: elsewhere, pointer: "/listen_addresses/1", says: "10.0.0.1"},
 		"no address of the machine needed": {spec: alone()},
+		"more than the machine's memory": {
+			spec: set("innodb_buffer_pool_size", "500G"), pointer: "/settings/innodb_buffer_pool_size",
+			says: "500G is more memory than this machine has, which is 2G; write at most 1433M",
+		},
+		"more than the memory, of one client":             {spec: set("sort_buffer_size", "3G"), pointer: "/settings/sort_buffer_size", says: "3G is more memory than this machine has"},
+		"all of the memory":                               {spec: set("innodb_buffer_pool_size", "2G")},
+		"more than the memory, of what is no memory":      {spec: set("max_binlog_total_size", "500G")},
+		"more than the memory, in what a row may be long": {spec: set("max_allowed_packet", "3G")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, plain())

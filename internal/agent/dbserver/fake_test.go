@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -45,7 +46,8 @@ func newFake(t *testing.T, spec api.DBServer) *fake {
 	f.Kind = New(Deps{Units: f, Journal: f, LeafDir: func(leaf string) string { return filepath.Join(root, "leaves", leaf) }})
 	f.machine = machine{
 		root:      root,
-		addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil },
+		addresses: func() (host.Addresses, error) { return host.Addresses{netip.MustParseAddr("10.0.0.1")}, nil },
+		memory:    func() (int64, error) { return 2 << 30, nil },
 		check:     func(context.Context, []byte, ...string) (verdict, error) { return verdict{}, nil },
 		initialise: func(_ context.Context, p Paths) error {
 			f.calls = append(f.calls, "initialise")

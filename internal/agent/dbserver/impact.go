@@ -35,15 +35,28 @@ var _ operation.Previewer = (*Kind)(nil)
 // Preview adds to the impact of a change what the running server needs beyond
 // it: one that is down is started, a variable that somebody has set is set back,
 // with a restart where the server takes it at a start only, and a packet filter or a
-// certificate that it does not have is loaded.
+// certificate that it does not have is loaded. It warns of settings that leave the
+// machine too little memory.
 func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
-	if change.From == nil || change.To == nil {
+	if change.To == nil {
 		return api.Plan{}, nil
 	}
 	spec, err := specOf(change.To.Spec)
 	if err != nil {
 		return api.Plan{}, err
 	}
+	plan := api.Plan{}
+	if change.From != nil {
+		if plan, err = k.repair(ctx, name, spec, change.To.State); err != nil {
+			return api.Plan{}, err
+		}
+	}
+	plan.Conditions, err = k.tight(spec)
+	return plan, err
+}
+
+// repair returns what the running server needs to be as it is recorded.
+func (k *Kind) repair(ctx context.Context, name string, spec api.DBServer, state converge.State) (api.Plan, error) {
 	p := PathsOf(name)
 	status, err := k.Units.Status(ctx, p.Unit)
 	if err != nil {
@@ -57,7 +70,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 		return api.Plan{}, ctx.Err() //nolint:nilerr // that MariaDB does not answer is a condition
 	}
 	plan := api.Plan{Impact: api.ImpactNone}
-	run := runner{Kind: k, name: name, p: p, spec: spec, state: change.To.State}
+	run := runner{Kind: k, name: name, p: p, spec: spec, state: state}
 	if run.strangeClients(ctx) != "" || run.formerCertificate() {
 		plan.Impact = api.ImpactRuntime
 	}

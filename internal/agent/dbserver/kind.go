@@ -10,9 +10,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"path"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -69,8 +69,9 @@ type machine struct {
 	initialise func(ctx context.Context, p Paths) error
 	// clients returns the table of the packet filter as the kernel has it.
 	clients func(ctx context.Context, table string) (string, error)
-	// addresses returns the machine's addresses.
-	addresses func() ([]netip.Addr, error)
+	// addresses returns the machine's addresses, memory its memory in bytes.
+	addresses func() (host.Addresses, error)
+	memory    func() (int64, error)
 	// connect returns a connection to the server behind a socket.
 	connect func(socket string) server
 }
@@ -82,7 +83,7 @@ var _ operation.Kind = (*Kind)(nil)
 func New(deps Deps) *Kind {
 	return &Kind{Deps: deps, machine: machine{
 		check: runChecker, initialise: initialise, clients: listTable,
-		addresses: machineAddresses, connect: connect,
+		addresses: host.ReadAddresses, memory: func() (int64, error) { return host.Memory("/") }, connect: connect,
 	}}
 }
 

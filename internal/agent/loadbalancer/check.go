@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -21,21 +22,50 @@ const account = "haproxy"
 const maxDetail = 400
 
 // Check runs HAProxy's own checker over the staged configuration. A warning is
-// an error too.
+// an error too. It sees by itself that the machine has the addresses to listen on,
+// which the checker does not bind.
 func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
+	spec, err := specOf(staged.Version.Spec)
+	if err != nil {
+		return err
+	}
+	elsewhere, err := k.elsewhere(spec)
+	if err != nil {
+		return err
+	}
 	path := pathsOf(staged.Name).config
 	config, err := os.ReadFile(staged.Path(path))
 	if err != nil {
 		return fmt.Errorf("read the staged configuration: %w", err)
 	}
 	output, err := k.check(ctx, config)
+	if err == nil && len(elsewhere) > 0 {
+		return &api.Problem{Type: api.ProblemEngineRefused, Title: "The load balancer cannot run like this", Violations: elsewhere}
+	}
 	if err == nil {
 		return nil
 	}
 	if _, refused := errors.AsType[*checker.Refusal](err); !refused {
 		return fmt.Errorf("check the configuration with haproxy -c: %w", err)
 	}
-	return refusal("HAProxy refuses the configuration", haproxy.ParseMessages(output), sourcesOf(staged.Version.State, path))
+	problem := refusal("HAProxy refuses the configuration", haproxy.ParseMessages(output), sourcesOf(staged.Version.State, path))
+	problem.Violations = append(elsewhere, problem.Violations...)
+	return problem
+}
+
+// elsewhere returns the frontends whose address the machine does not have.
+func (k *Kind) elsewhere(spec api.LoadBalancer) (api.Violations, error) {
+	addresses, err := k.addresses()
+	if err != nil {
+		return nil, err
+	}
+	var found api.Violations
+	for _, name := range slices.Sorted(maps.Keys(spec.Frontends)) {
+		if lacks := addresses.Lacks(spec.Frontends[name].Address); lacks != "" {
+			found.Add(api.Pointer("/frontends").At(name, "address"), "%s", lacks)
+		}
+	}
+	return found, nil
 }
 
 // runChecker checks a configuration in a sandbox. HAProxy's state file is not

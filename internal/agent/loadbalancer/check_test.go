@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -43,6 +45,38 @@ func lineOf(t *testing.T, spec api.LoadBalancer, text string) string {
 	return itoa(strings.Count(before, "\n") + 1)
 }
 
+// checked returns a kind on a machine that has the addresses of the specs.
+func checked() *Kind {
+	kind := New(nil, nil)
+	kind.addresses = func() (host.Addresses, error) {
+		return host.Addresses{netip.MustParseAddr("10.0.0.10"), netip.MustParseAddr("fd00::10")}, nil
+	}
+	return kind
+}
+
+func TestCheckRefusesAddressesOfOtherMachines(t *testing.T) {
+	spec := rich()
+	for name, address := range map[string]string{"elsewhere": "10.0.0.99", "elsewhere-six": "fd00::99", "every": "*", "every-four": "0.0.0.0", "here": "10.0.0.10", "loopback": "127.0.0.2"} {
+		spec.Frontends[name] = api.Frontend{Address: address, Port: 9000 + len(spec.Frontends), Backend: "web"}
+	}
+	kind := checked()
+	for name, check := range map[string]func(context.Context, []byte) (string, error){
+		"and HAProxy takes the rest":           func(context.Context, []byte) (string, error) { return "", nil },
+		"and HAProxy refuses something itself": refusing("[ALERT]    (7) : config : parsing [CFG:1] : hm.\n"),
+	} {
+		kind.check = check
+		problem := api.AsProblem(kind.Check(t.Context(), stage(t, spec)))
+		if problem == nil || problem.Type != api.ProblemEngineRefused || len(problem.Violations) != 2 {
+			t.Fatalf("%s: the problem is %#v", name, problem)
+		}
+		for i, want := range []string{"elsewhere", "elsewhere-six"} {
+			if v := problem.Violations[i]; v.Pointer != api.Pointer("/frontends").At(want, "address") || !strings.Contains(v.Detail, "which has [10.0.0.10 fd00::10]") {
+				t.Errorf("%s: the violation is %+v", name, v)
+			}
+		}
+	}
+}
+
 func TestCheckPointsAtTheSpec(t *testing.T) {
 	for name, test := range map[string]struct {
 		output  string
@@ -65,7 +99,7 @@ func TestCheckPointsAtTheSpec(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kind := New(nil, nil)
+			kind := checked()
 			kind.check = refusing(test.output)
 			problem := api.AsProblem(kind.Check(t.Context(), stage(t, rich())))
 			if problem == nil || problem.Type != api.ProblemEngineRefused || len(problem.Violations) != 1 {
@@ -85,7 +119,7 @@ func TestCheckTellsWhatHasNoPlace(t *testing.T) {
 		"Killed\n":                                                "it gave no reason",
 		"[ALERT]    (7) : " + strings.Repeat("é", 300) + "\n":     strings.Repeat("é", 200) + " …",
 	} {
-		kind := New(nil, nil)
+		kind := checked()
 		kind.check = refusing(output)
 		problem := api.AsProblem(kind.Check(t.Context(), stage(t, pair())))
 		if problem == nil || problem.Type != api.ProblemEngineRefused || problem.Detail != want || len(problem.Violations) > 0 {
@@ -95,7 +129,7 @@ func TestCheckTellsWhatHasNoPlace(t *testing.T) {
 }
 
 func TestCheckTellsAMissingEngineFromARefusal(t *testing.T) {
-	kind := New(nil, nil)
+	kind := checked()
 	kind.check = func(context.Context, []byte) (string, error) { return "", exec.ErrNotFound }
 	err := kind.Check(t.Context(), stage(t, pair()))
 	if !errors.Is(err, exec.ErrNotFound) || api.IsProblem(err, api.ProblemEngineRefused) {
@@ -108,7 +142,7 @@ func TestCheckTellsAMissingEngineFromARefusal(t *testing.T) {
 }
 
 func TestValidateDecodesStrictly(t *testing.T) {
-	kind := New(nil, nil)
+	kind := checked()
 	good, err := kind.Validate(api.Encode(pair()))
 	if err != nil {
 		t.Fatal(err)

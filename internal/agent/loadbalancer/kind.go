@@ -13,6 +13,7 @@ import (
 	"fmt"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -42,6 +43,8 @@ type Kind struct {
 	// check runs HAProxy's checker on a configuration and returns what it
 	// printed; it fails with a [checker.Refusal] if the checker refused.
 	check func(ctx context.Context, config []byte) (string, error)
+	// addresses returns the machine's addresses.
+	addresses func() (host.Addresses, error)
 }
 
 // The compiler says it first if the kind and its contract part.
@@ -49,7 +52,7 @@ var _ operation.Kind = (*Kind)(nil)
 
 // New returns the kind on top of the machine's units and journal.
 func New(units Units, journal Journal) *Kind {
-	return &Kind{units: units, journal: journal, run: "/run", check: runChecker}
+	return &Kind{units: units, journal: journal, run: "/run", check: runChecker, addresses: host.ReadAddresses}
 }
 
 // Kind returns [api.KindLoadBalancer].
