@@ -77,9 +77,10 @@ type Config struct {
 // Agent is an agent with all its parts.
 type Agent struct {
 	config Config
-	audit  *audit.Log
-	runner *operation.Runner
-	server *server.Server
+	// audit has what was changed, refused the calls that were denied.
+	audit, refused *audit.Log
+	runner         *operation.Runner
+	server         *server.Server
 	// operate ends with the agent; operations run under it.
 	operate context.Context
 	stop    context.CancelFunc
@@ -134,8 +135,11 @@ func Open(c Config) (*Agent, error) {
 	if a.audit, err = audit.Open(filepath.Join(c.Root, c.State)); err != nil {
 		return nil, err
 	}
+	if a.refused, err = audit.OpenRefused(filepath.Join(c.Root, c.State)); err != nil {
+		return nil, errors.Join(err, a.audit.Close())
+	}
 	a.server = server.New(server.Config{
-		Identity: c.Identity, Runner: a.runner, Blobs: blobs, Journal: c.Journal, Audit: a.audit,
+		Identity: c.Identity, Runner: a.runner, Blobs: blobs, Journal: c.Journal, Audit: a.audit, Refused: a.refused,
 		Replications: c.Replications, LeafStored: a.leafStored, Facts: c.Facts, Conditions: a.present, Log: c.Log, Now: c.Now,
 	})
 	return a, nil
@@ -162,7 +166,7 @@ func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func(
 	}
 	boot.Wait()
 	a.runner.Wait()
-	return errors.Join(err, a.audit.Close())
+	return errors.Join(err, a.audit.Close(), a.refused.Close())
 }
 
 // shutdown breaks off what runs, which is undone, and lets the calls end.
@@ -217,7 +221,7 @@ func (a *Agent) present(ctx context.Context) []api.Condition {
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
 		a.disks(),
-		a.config.Facts.Conditions(), a.audit.Conditions(), told, replications,
+		a.config.Facts.Conditions(), a.audit.Conditions(), a.refused.Conditions(), told, replications,
 	)
 }
 

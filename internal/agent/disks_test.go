@@ -99,7 +99,7 @@ func TestNothingWaitsForADisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	a := &Agent{config: Config{State: t.TempDir(), Replications: replications{}}, audit: log}
+	a := &Agent{config: Config{State: t.TempDir(), Replications: replications{}}, audit: log, refused: log}
 	looked := false
 	a.look = func(string) (host.Room, error) {
 		looked = true

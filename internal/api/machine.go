@@ -91,15 +91,17 @@ type Logs struct {
 	Lines []LogLine `json:"lines"`
 }
 
-// Audit is what GET /v1/audit?after=SEQ answers: the entries after that one,
-// oldest first, at most a thousand at a time.
+// Audit is what GET /v1/audit?after=SEQ answers, and of refused calls GET
+// /v1/audit/refused?after=SEQ: the entries after that one, oldest first, at most a
+// thousand at a time.
 type Audit struct {
 	Entries []AuditEntry `json:"entries"`
 }
 
-// AuditEntry is one mutating call, or one that was denied.
+// AuditEntry is one mutating call, or one that was denied, or how many more of a
+// caller were denied. Long texts of the caller are cut.
 type AuditEntry struct {
-	// Seq numbers the entries of a machine from 1 without gaps.
+	// Seq numbers the entries of a log from 1 without gaps.
 	Seq  int64     `json:"seq"`
 	Time time.Time `json:"time"`
 	// Actor is the subject of the client's certificate, Role its role, Peer

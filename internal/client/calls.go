@@ -50,8 +50,17 @@ func (m *Machine) Logs(ctx context.Context, unit string, lines int) ([]api.LogLi
 // Audit returns the audit entries after the one with number seq, oldest
 // first, at most a thousand.
 func (m *Machine) Audit(ctx context.Context, seq int64) ([]api.AuditEntry, error) {
-	query := url.Values{"after": {strconv.FormatInt(seq, 10)}}
-	audit, err := get[api.Audit](ctx, m, "/v1/audit", query)
+	return m.auditOf(ctx, "/v1/audit", seq)
+}
+
+// Refused returns the entries of refused calls after the one with number seq, as
+// Audit does.
+func (m *Machine) Refused(ctx context.Context, seq int64) ([]api.AuditEntry, error) {
+	return m.auditOf(ctx, "/v1/audit/refused", seq)
+}
+
+func (m *Machine) auditOf(ctx context.Context, path string, seq int64) ([]api.AuditEntry, error) {
+	audit, err := get[api.Audit](ctx, m, path, url.Values{"after": {strconv.FormatInt(seq, 10)}})
 	return audit.Entries, err
 }
 

@@ -93,6 +93,7 @@ func newRack(t *testing.T) *rack {
 	for path, content := range map[string]string{
 		dir + "/seeded.json": `{"order":"a"}`, dir + "/followed.json": `{"password":"a"}`,
 		dir + "/journal.json": `{"operation":{"id":"a"}}`, dir + "/tokens.json": `{"drop":["a"]}`, stateDir + "/audit.log.1": "",
+		stateDir + "/audit-refused.log.1": "",
 	} {
 		must(t, os.WriteFile(m.Path(path), []byte(content), 0o600))
 	}

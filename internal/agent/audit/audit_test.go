@@ -36,7 +36,7 @@ func filled(t *testing.T, n int, maxBytes int64) string {
 
 func mustOpen(t *testing.T, dir string, maxBytes int64) *Log {
 	t.Helper()
-	log, err := open(dir, maxBytes)
+	log, err := open(filepath.Join(dir, FileName), maxBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ import (
 const (
 	// FileName is the name of the log in the agent's state directory.
 	FileName = "audit.log"
+	// RefusedName is that of the log of refused calls, see [OpenRefused].
+	RefusedName = "audit-refused.log"
 	// OldSuffix ends the name of the older file, which rotation leaves.
 	OldSuffix = ".1"
 	// MaxBytes is the size, in bytes, at which a file is rotated: some 20,000
@@ -49,10 +51,15 @@ type Log struct {
 // line that was torn by a power loss is cut off. A log that does not verify is
 // still appended to, because losing the record of what comes next would be
 // worse; [Log.Faults] tells of it.
-func Open(dir string) (*Log, error) { return open(dir, MaxBytes) }
+func Open(dir string) (*Log, error) { return open(filepath.Join(dir, FileName), MaxBytes) }
 
-func open(dir string, maxBytes int64) (*Log, error) {
-	l := &Log{path: filepath.Join(dir, FileName), maxBytes: maxBytes}
+// OpenRefused opens the log of refused calls in a directory, as [Open] does. It is
+// a log of its own because anybody with a certificate can have a call refused: so
+// no number of refusals rotates away who changed what.
+func OpenRefused(dir string) (*Log, error) { return open(filepath.Join(dir, RefusedName), MaxBytes) }
+
+func open(path string, maxBytes int64) (*Log, error) {
+	l := &Log{path: path, maxBytes: maxBytes}
 	file, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the audit log: %w", err)
@@ -82,7 +89,7 @@ func (l *Log) recover() error {
 		return err
 	}
 	l.size = whole
-	report, err := Verify(filepath.Dir(l.path))
+	report, err := verifyLog(l.path)
 	if err != nil {
 		return err
 	}
@@ -166,16 +173,22 @@ func Files() []statefile.Kind {
 	return []statefile.Kind{
 		{Pattern: FileName, Holds: "the audit log", Severity: api.SeverityWarning, Then: then},
 		{Pattern: FileName + OldSuffix, Holds: "the older part of the audit log", Severity: api.SeverityWarning, Then: then},
+		{Pattern: RefusedName, Holds: "the log of refused calls", Severity: api.SeverityWarning, Then: then},
+		{Pattern: RefusedName + OldSuffix, Holds: "the older part of the log of refused calls", Severity: api.SeverityWarning, Then: then},
 	}
 }
 
 // After returns the entries that follow number seq, oldest first, at most
-// [MaxRead].
+// [MaxRead]. Reading keeps no entry from being appended.
 func (l *Log) After(seq int64) ([]api.AuditEntry, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	files, err := openFiles(l.path)
+	l.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("read the audit log: %w", err)
+	}
 	entries := []api.AuditEntry{}
-	err := each(filepath.Dir(l.path), func(_ string, _ int, line []byte) bool {
+	err = each(files, func(_ string, _ int, line []byte) bool {
 		if e, err := decode(line); err == nil && e.Seq > seq {
 			entries = append(entries, e)
 		}
@@ -196,36 +209,53 @@ func (l *Log) Close() error {
 
 // wholeLines returns the length of a file up to and including its last newline.
 func wholeLines(path string) (int64, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
 	var length int64
-	_, err := eachLine(path, func(_ string, _ int, line []byte) bool {
+	err = each([]*os.File{file}, func(_ string, _ int, line []byte) bool {
 		length += int64(len(line)) + 1
 		return true
 	})
 	return length, err
 }
 
-// each gives every whole line of the older and then the present file to
-// visit, with its file and number, until visit returns false.
-func each(dir string, visit func(path string, number int, line []byte) bool) error {
-	path := filepath.Join(dir, FileName)
+// openFiles opens the older and the present file of a log, those that exist.
+func openFiles(path string) ([]*os.File, error) {
+	var files []*os.File
 	for _, p := range []string{path + OldSuffix, path} {
-		more, err := eachLine(p, visit)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		file, err := os.Open(p)
+		if err == nil {
+			files = append(files, file)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			closeAll(files)
+			return nil, err
 		}
-		if err == nil && !more {
-			return nil
+	}
+	return files, nil
+}
+
+// closeAll closes files that were only read.
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		_ = file.Close()
+	}
+}
+
+// each gives every whole line of the files to visit, with its file and number,
+// until visit returns false, and closes the files.
+func each(files []*os.File, visit func(path string, number int, line []byte) bool) error {
+	defer closeAll(files)
+	for _, file := range files {
+		if more, err := eachLine(file, visit); err != nil || !more {
+			return err
 		}
 	}
 	return nil
 }
 
-func eachLine(path string, visit func(path string, number int, line []byte) bool) (more bool, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = file.Close() }() // only read
+func eachLine(file *os.File, visit func(path string, number int, line []byte) bool) (more bool, err error) {
 	lines := bufio.NewReader(file)
 	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')
@@ -235,7 +265,7 @@ func eachLine(path string, visit func(path string, number int, line []byte) bool
 		if err != nil {
 			return false, err
 		}
-		if !visit(path, number, bytes.TrimSuffix(line, []byte("\n"))) {
+		if !visit(file.Name(), number, bytes.TrimSuffix(line, []byte("\n"))) {
 			return false, nil
 		}
 	}

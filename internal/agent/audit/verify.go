@@ -20,10 +20,16 @@ type Report struct {
 // Verify reads the log in a directory and checks every hash and every link of
 // the chain, from the older file into the present one. A torn last line is no
 // fault. The error tells that the log cannot be read.
-func Verify(dir string) (Report, error) {
+func Verify(dir string) (Report, error) { return verifyLog(filepath.Join(dir, FileName)) }
+
+func verifyLog(path string) (Report, error) {
+	files, err := openFiles(path)
+	if err != nil {
+		return Report{}, fmt.Errorf("verify the audit log: %w", err)
+	}
 	var report Report
 	var links chain
-	err := each(dir, func(path string, number int, line []byte) bool {
+	err = each(files, func(path string, number int, line []byte) bool {
 		report.Entries++
 		entry, fault := decode(line)
 		if entry.Seq > 0 {

@@ -32,7 +32,12 @@ func serveAgent(t *testing.T, m *machine) *bytes.Buffer {
 func serveAgentOf(t *testing.T, m *machine, parts server.Replications) *bytes.Buffer {
 	t.Helper()
 	m.stop()
-	record, err := audit.Open(t.TempDir())
+	dir := t.TempDir()
+	record, err := audit.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, err := audit.OpenRefused(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +47,7 @@ func serveAgentOf(t *testing.T, m *machine, parts server.Replications) *bytes.Bu
 	}
 	log := new(bytes.Buffer)
 	s := server.New(server.Config{
-		Identity: m.id, Blobs: blobs, Audit: record, Replications: parts, Now: time.Now,
+		Identity: m.id, Blobs: blobs, Audit: record, Refused: refused, Replications: parts, Now: time.Now,
 		Facts:      server.Facts{Version: "1.2.3", ImageID: "image"},
 		Conditions: func(context.Context) []api.Condition { return nil },
 		LeafStored: func(context.Context, string) {},

@@ -2,7 +2,6 @@ package server
 
 import (
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,20 +19,15 @@ const (
 // in connLogWindow, and then how many lines it dropped. It is what [http.Server]
 // writes to.
 type connLog struct {
-	log hclog.Logger
-	now func() time.Time
-	// after calls f after d; it returns how to cancel that.
-	after func(d time.Duration, f func()) (stop func() bool)
+	*throttle[struct{}]
 
-	mu      sync.Mutex
-	ends    time.Time // of the present window
-	lines   int
-	dropped int
-	stop    func() bool // cancels the next report; nil if there is none
+	log hclog.Logger
 }
 
 func newConnLog(log hclog.Logger, now func() time.Time) *connLog {
-	return &connLog{log: log, now: now, after: func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }}
+	return &connLog{log: log, throttle: newThrottle(connLogWindow, connLogLines, now, func(_ struct{}, dropped int) {
+		log.Warn("log lines about connections were dropped", "lines", dropped, "within", connLogWindow.String())
+	})}
 }
 
 // Write implements [io.Writer]; each call is one line.
@@ -48,37 +42,7 @@ func (l *connLog) closed(address string) {
 }
 
 func (l *connLog) info(message, detail string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	if !now.Before(l.ends) {
-		l.report()
-		l.ends, l.lines = now.Add(connLogWindow), 0
-	}
-	if l.lines < connLogLines {
-		l.lines++
-		l.log.Info(message, "detail", detail)
-		return
-	}
-	if l.dropped++; l.stop == nil {
-		l.stop = l.after(l.ends.Sub(now), l.flush)
-	}
-}
-
-// flush reports how many lines were dropped.
-func (l *connLog) flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.report()
-}
-
-func (l *connLog) report() {
-	if l.stop != nil {
-		l.stop()
-		l.stop = nil
-	}
-	if l.dropped > 0 {
-		l.log.Warn("log lines about connections were dropped", "lines", l.dropped, "within", connLogWindow.String())
-		l.dropped = 0
+	if l.pass(struct{}{}) {
+		l.log.Info(message, "detail", short(detail, maxDetail))
 	}
 }

@@ -179,6 +179,7 @@ type bench struct {
 	runner *fakeRunner
 	parts  *fakeReplications
 	record *audit.Log
+	denied *audit.Log
 	dir    string
 	role   api.Role
 }
@@ -191,6 +192,11 @@ func newBench(t *testing.T, enrolled bool) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = record.Close() })
+	denied, err := audit.OpenRefused(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = denied.Close() })
 	now := func() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 	blobs, err := blob.Open(t.TempDir(), blob.DefaultQuota, now)
 	if err != nil {
@@ -199,13 +205,13 @@ func newBench(t *testing.T, enrolled bool) *bench {
 	runner, parts := &fakeRunner{state: api.OperationQueued}, &fakeReplications{}
 	return &bench{
 		Server: New(Config{
-			Identity: fakeIdentity{enrolled}, Runner: runner, Blobs: blobs, Journal: fakeJournal{}, Audit: record, Replications: parts,
+			Identity: fakeIdentity{enrolled}, Runner: runner, Blobs: blobs, Journal: fakeJournal{}, Audit: record, Refused: denied, Replications: parts,
 			Facts:      Facts{Version: "1.2.3", ImageID: "2026.5", BootID: "b", BootedAt: now()},
 			Conditions: func(context.Context) []api.Condition { return nil },
 			LeafStored: func(context.Context, string) {},
 			Log:        hclog.NewNullLogger(), Now: now,
 		}),
-		t: t, runner: runner, parts: parts, record: record, dir: dir, role: api.RoleAdmin,
+		t: t, runner: runner, parts: parts, record: record, denied: denied, dir: dir, role: api.RoleAdmin,
 	}
 }
 
@@ -236,10 +242,13 @@ func (b *bench) change(method, path, body string, headers ...string) *httptest.R
 	return b.call(method, path, body, slices.Concat(headers, []string{api.HeaderMachine, "web1"})...)
 }
 
-// entries returns the audit log.
-func (b *bench) entries() []api.AuditEntry {
+// entries returns the audit log, refused that of refused calls.
+func (b *bench) entries() []api.AuditEntry { return b.all(b.record) }
+func (b *bench) refused() []api.AuditEntry { return b.all(b.denied) }
+
+func (b *bench) all(log *audit.Log) []api.AuditEntry {
 	b.t.Helper()
-	entries, err := b.record.After(0)
+	entries, err := log.After(0)
 	if err != nil {
 		b.t.Fatal(err)
 	}

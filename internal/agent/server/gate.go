@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -21,24 +19,35 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 		began, c := s.Now(), &call{Request: r}
 		found, err := s.gate(c, w, who)
 		busy := api.IsProblem(err, api.ProblemBusy) // nothing was judged, and a flood must not fill the audit log
-		audited := err != nil && !busy || found.mutates
+		denied := err != nil && !busy
 		var a answer
 		if err == nil {
 			a, err = s.guarded(found, c)
 		}
 		if err != nil {
-			a, audited = problemAnswer(err), audited || refuses(err)
+			a, denied = problemAnswer(err), denied || refuses(err)
 		}
 		if a.stream != nil {
 			s.stream(w, c, a, began)
 			return
 		}
-		s.record(c, a, began, audited)
+		s.record(c, a, began, weigh(found, denied))
 		if busy {
 			w.Header().Set("Connection", "close")
 		}
 		send(w, a)
 	})
+}
+
+// weigh says which log a call belongs in.
+func weigh(r route, denied bool) weight {
+	switch {
+	case denied:
+		return refusal
+	case r.mutates:
+		return change
+	}
+	return harmless
 }
 
 // gate lets a call through to its route or says why not. What stands in no
@@ -90,45 +99,6 @@ func (s *Server) guarded(r route, c *call) (a answer, err error) {
 	return r.handle(s, c)
 }
 
-// record logs a call, and audits it where that is due. A call that cannot be
-// audited is still answered: a full disk must not keep an administrator from
-// making room on it. The log tells of it.
-func (s *Server) record(c *call, a answer, began time.Time, audited bool) {
-	problem, _ := a.body.(*api.Problem)
-	level := hclog.Debug
-	if audited {
-		level = hclog.Info
-	}
-	fields := []any{
-		"method", c.Method, "path", c.URL.Path, "status", a.status,
-		"actor", c.caller.Actor, "role", c.caller.Role, "peer", c.RemoteAddr, "took", s.Now().Sub(began).String(),
-	}
-	if c.detail != "" {
-		fields = append(fields, "about", c.detail)
-	}
-	if a.operation != "" {
-		fields = append(fields, "op", a.operation)
-	}
-	if problem != nil {
-		fields = append(fields, "problem", problem.Type, "detail", problem.Error())
-	}
-	s.Log.Log(level, "call", fields...)
-	if !audited {
-		return
-	}
-	entry := api.AuditEntry{
-		Time: s.Now().UTC(), Actor: c.caller.Actor, Role: c.caller.Role, Peer: c.RemoteAddr,
-		Method: c.Method, Path: c.URL.Path, Status: a.status, Operation: a.operation,
-		Detail: c.detail,
-	}
-	if problem != nil {
-		entry.Problem = problem.Type
-	}
-	if err := s.Audit.Append(entry); err != nil {
-		s.Log.Error("a call could not be audited", "error", err)
-	}
-}
-
 // survive, deferred, makes a panic of a handler a problem that tells nothing of
 // it, because its text may hold anything; the log has it.
 func (s *Server) survive(c *call, err *error) {
@@ -136,7 +106,7 @@ func (s *Server) survive(c *call, err *error) {
 	if p == nil {
 		return
 	}
-	s.Log.Error("a handler panicked", "method", c.Method, "path", c.URL.Path, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	s.Log.Error("a handler panicked", "method", short(c.Method, maxText), "path", short(c.URL.Path, maxText), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 	*err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its journal has the details"}
 }
 

@@ -128,7 +128,7 @@ func TestAudit(t *testing.T) {
 				body = string(api.Encode(api.Certification{CA: bundle.PEM()}))
 			}
 			b.call(test.method, test.path, body, test.headers...)
-			entries := b.entries()
+			entries := append(b.entries(), b.refused()...)
 			if test.want == nil {
 				if len(entries) != 0 {
 					t.Errorf("audited: %+v", entries)
@@ -137,6 +137,9 @@ func TestAudit(t *testing.T) {
 			}
 			if len(entries) != 1 {
 				t.Fatalf("%d entries, want one", len(entries))
+			}
+			if denied := test.want.Status == 403 || test.want.Status == 421; denied != (len(b.refused()) == 1) {
+				t.Errorf("denied: %t, and it is in the other log", denied)
 			}
 			want := *test.want
 			want.Actor, want.Role, want.Method, want.Path = "terraform@ci", test.role, test.method, test.path
@@ -154,7 +157,7 @@ func TestAudit(t *testing.T) {
 func TestDeniedBeforeEnrolmentIsAudited(t *testing.T) {
 	b := newBench(t, false)
 	b.call("GET", "/v1/components", "")
-	if entries := b.entries(); len(entries) != 1 || entries[0].Problem != api.ProblemNotEnrolled {
+	if entries := b.refused(); len(entries) != 1 || entries[0].Problem != api.ProblemNotEnrolled {
 		t.Errorf("audited %+v, want one refusal", entries)
 	}
 }
@@ -192,7 +195,7 @@ func TestCallerThatIsNobodyIsDeniedAndNamed(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	b.handler(who).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/health", nil))
 	wantProblem(t, recorder, api.ProblemForbidden, "certificate has ended")
-	if entries := b.entries(); len(entries) != 1 || entries[0].Actor != "old@ci" {
+	if entries := b.refused(); len(entries) != 1 || entries[0].Actor != "old@ci" {
 		t.Errorf("audited %+v", entries)
 	}
 }

@@ -190,7 +190,7 @@ func TestRefusalAtTheLimitIsNotAudited(t *testing.T) {
 	if answer.Header().Get("Connection") != "close" {
 		t.Error("the connection is kept")
 	}
-	if entries := b.entries(); len(entries) != 0 {
+	if entries := append(b.entries(), b.refused()...); len(entries) != 0 {
 		t.Errorf("audited: %+v", entries)
 	}
 }

@@ -47,11 +47,15 @@ func (s *Server) logs(c *call) (answer, error) {
 	return ok(api.Logs{Lines: read}), err
 }
 
-func (s *Server) auditLog(c *call) (answer, error) {
+func (s *Server) auditLog(c *call) (answer, error) { return auditOf(c, s.Audit) }
+
+func (s *Server) refusedLog(c *call) (answer, error) { return auditOf(c, s.Refused) }
+
+func auditOf(c *call, log Audit) (answer, error) {
 	after, err := c.query("after", 0, 0)
 	if err != nil {
 		return answer{}, err
 	}
-	entries, err := s.Audit.After(after)
+	entries, err := log.After(after)
 	return ok(api.Audit{Entries: entries}), err
 }

@@ -136,7 +136,7 @@ func TestStrangersAreRefusedByThePartsAndAudited(t *testing.T) {
 			notes: string(api.Encode(toldOfNotes())), notes + "/orders": string(api.Encode(followOrder())), notes + "/lock": `{"operation":"o"}`,
 		}[path]
 		wantProblem(t, b.change(method, path, body), api.ProblemForbidden, "takes no part")
-		if entries := b.entries(); len(entries) != 1 || entries[0].Problem != api.ProblemForbidden || entries[0].Actor != "web2" {
+		if entries := b.refused(); len(entries) != 1 || entries[0].Problem != api.ProblemForbidden || entries[0].Actor != "web2" {
 			t.Errorf("%s: audited %+v, want one refusal", request, entries)
 		}
 	}

@@ -58,6 +58,7 @@ func routes() []route {
 		// What an app writes is not redacted here, as it is in its component.
 		{"GET", "/v1/logs", admins, false, false, none, (*Server).logs},
 		{"GET", "/v1/audit", readers, false, false, none, (*Server).auditLog},
+		{"GET", "/v1/audit/refused", readers, false, false, none, (*Server).refusedLog},
 
 		{"HEAD", "/v1/blobs/sha256:{sha256}", admin, false, false, none, (*Server).blobStatus},
 		{"PATCH", "/v1/blobs/sha256:{sha256}", admin, false, true, chunk, (*Server).blobAppend},

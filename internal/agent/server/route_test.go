@@ -37,6 +37,7 @@ func expected() map[string]struct {
 		"GET /v1/operations/1/events":            {readers, false, false},
 		"GET /v1/logs":                           {"admin local", false, false},
 		"GET /v1/audit":                          {readers, false, false},
+		"GET /v1/audit/refused":                  {readers, false, false},
 		"HEAD /v1/blobs/sha256:" + sumOfNothing:  {"admin", false, false},
 		"PATCH /v1/blobs/sha256:" + sumOfNothing: {"admin", false, true},
 		"PUT /v1/blobs/sha256:" + sumOfNothing:   {"admin", false, true},

@@ -56,7 +56,7 @@ type Journal interface {
 	Lines(ctx context.Context, unit string, lines int) ([]api.LogLine, error)
 }
 
-// Audit keeps the record of mutating and denied calls.
+// Audit keeps a record of calls.
 type Audit interface {
 	Append(e api.AuditEntry) error
 	After(seq int64) ([]api.AuditEntry, error)
@@ -68,7 +68,8 @@ type Config struct {
 	Runner   Runner
 	Blobs    Blobs
 	Journal  Journal
-	Audit    Audit
+	// Audit has the calls that change something, Refused those that were denied.
+	Audit, Refused Audit
 	// Replications are the machine's parts of replications.
 	Replications Replications
 	// Facts are what GET /v1/info adds to what the identity knows.
@@ -108,6 +109,8 @@ type Server struct {
 	// not authenticated.
 	limits  *connLimits
 	connLog *connLog
+	// refusals bounds what is written of denied calls.
+	refusals *throttle[refuser]
 	// dryRuns are those of readers.
 	dryRuns *queue
 	// stopping ends when the server is shut down; whoever waits for events
@@ -121,6 +124,7 @@ func New(c Config) *Server {
 	s := &Server{Config: c, routes: routes(), dryRuns: newQueue()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.connLog = newConnLog(c.Log, c.Now)
+	s.refusals = newThrottle(refusalWindow, refusalLines, c.Now, s.countRefusals)
 	s.limits = newConnLimits(s.connLog.closed)
 	s.remote = s.httpServer(s.remoteCaller)
 	s.remote.ConnContext = withConn
@@ -185,6 +189,7 @@ func ServeLost(ctx context.Context, remote net.Listener, config *tls.Config, log
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	defer s.connLog.flush()
+	defer s.refusals.flush()
 	if err := errors.Join(s.remote.Shutdown(ctx), s.local.Shutdown(ctx)); err != nil {
 		return fmt.Errorf("shut the server down: %w", errors.Join(err, s.remote.Close(), s.local.Close()))
 	}

@@ -18,7 +18,7 @@ const stalled = 2 * time.Minute
 // then on it breaks the connection off, so that nobody takes a part for the whole.
 func (s *Server) stream(w http.ResponseWriter, c *call, a answer, began time.Time) {
 	f := &framer{to: w, control: http.NewResponseController(w), begin: func() {
-		s.record(c, a, began, true) // whoever gets all data is noted, though nothing changes
+		s.record(c, a, began, change) // whoever gets all data is noted, though nothing changes
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("Content-Type", "application/octet-stream")
@@ -36,10 +36,10 @@ func (s *Server) stream(w http.ResponseWriter, c *call, a answer, began time.Tim
 	case err == nil:
 	case !f.begun:
 		problem := problemAnswer(err)
-		s.record(c, problem, began, refuses(err))
+		s.record(c, problem, began, weigh(route{}, refuses(err)))
 		send(w, problem)
 	default:
-		s.Log.Error("an answer broke off", "method", c.Method, "path", c.URL.Path, "actor", c.caller.Actor, "peer", c.RemoteAddr, "error", err)
+		s.Log.Error("an answer broke off", "method", c.Method, "path", short(c.URL.Path, maxText), "actor", short(c.caller.Actor, maxText), "peer", c.RemoteAddr, "error", err)
 		panic(http.ErrAbortHandler) // the way to tell net/http
 	}
 }

@@ -102,7 +102,7 @@ func TestStolenCertificateCannotPlantACA(t *testing.T) {
 		t.Errorf("the machine answered %q, %v", answer, err)
 	}
 	t.Log(answer)
-	if log := s.lab.Exec("web1", "tail", "-n1", "/var/lib/foobar/audit.log"); !strings.Contains(log, pin) || !strings.Contains(log, `"actor":"thief"`) {
+	if log := s.lab.Exec("web1", "tail", "-n1", "/var/lib/foobar/audit-refused.log"); !strings.Contains(log, pin) || !strings.Contains(log, `"actor":"thief"`) {
 		t.Errorf("the audit log says %s", log)
 	}
 	if status := s.lab.Exec("web1", "foobar-agent", "status"); strings.Contains(status, pin) || !strings.Contains(status, "trusts CA "+pki.KeyPin(s.authority().Certificate())) {
