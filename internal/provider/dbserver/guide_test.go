@@ -39,6 +39,9 @@ or not start with. The error names what this version allows:
 settings["group_concat_max_len"]: MariaDB 11.8.9 would use 1073741824 instead of 4294967295; it allows 4 to 1073741824. Write a value of that range.
 ` + "```" + `
 
+Sizes in memory are compared with the machine's own memory: one that is more than all of it is refused, and a warning says when the memory for all clients together (the buffer pool
+and its like) is more than four fifths.
+
 If the machine does not exist yet or does not answer, the apply refuses the same way, before it changes anything. After an update of MariaDB's package the server that runs is still
 the former one: until its restart, what changes at run time has to be allowed by both.
 
