@@ -88,7 +88,8 @@ func (r *Runner) settle(j job, plan api.Plan, reader bool) (settled api.Plan, ke
 	return plan, nil, nil
 }
 
-// forget removes what was answered about a component: it has changed since.
+// forget removes what was answered about a component that was removed: a new one
+// begins at the first generation again.
 func (a *answers) forget(j job) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
