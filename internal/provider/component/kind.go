@@ -106,6 +106,10 @@ type Kind[M any, S Spec] struct {
 	// values make it a costly one. The machine compares with what was applied,
 	// and does not count what somebody has changed at run time since.
 	Foresee func(before, after S) api.Plan
+	// Lost, if there is one, says of an update what of the component's data was on
+	// rebuilt machines alone, and what becomes of it, in whole sentences; "" if
+	// nothing was.
+	Lost func(before, after M) string
 	// Ends says what a destroy ends beyond the ports that are closed, and what
 	// stays, in whole sentences.
 	Ends string

@@ -58,6 +58,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		return
 	}
 	r.compareSecrets(ctx, req, resp)
+	r.warnOfLoss(ctx, req, resp)
 	r.identify(ctx, resp, instance, change == changeCreate && !applies(req))
 	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
 		r.judge(ctx, req, resp, change >= changeRemote)

@@ -1,6 +1,8 @@
 package component_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,4 +39,72 @@ func TestRebuiltMachineIsToldOnceAndNotAfterTheRaise(t *testing.T) {
 	s.write(onMachine("2"))
 	s.silent(s.does(apply, "Apply complete!"), "Warning", what)
 	s.silent(s.does("plan", nothing), "Warning")
+}
+
+// database returns machines with a database server on each, and a replication of them.
+func database(incarnations map[string]string, databases string) string {
+	text, members := "", ""
+	for _, name := range slices.Sorted(maps.Keys(incarnations)) {
+		address := map[string]string{"web1": "10.0.0.1", "web2": "10.0.0.2"}[name]
+		text += strings.NewReplacer("NAME", name, "ADDRESS", address, "INCARNATION", incarnations[name]).Replace(`
+resource "foobar_machine" "NAME" {
+  name        = "NAME"
+  address     = "ADDRESS"
+  incarnation = INCARNATION
+}
+
+resource "foobar_db_server" "NAME" {
+  machine         = foobar_machine.NAME
+  name            = "notes"
+  engine          = "mariadb"
+  allowed_clients = ["10.0.0.1", "10.0.0.2"]
+}
+`)
+		members += name + " = { server = foobar_db_server." + name + " }\n"
+	}
+	if strings.Contains(text, "terraform_data.new") { // what is known after the apply
+		text += "resource \"terraform_data\" \"new\" {\n  input = 2\n}\n"
+	}
+	return text + `
+resource "foobar_db_replication" "notes" {
+  name      = "notes"
+  primary   = "web1"
+  members   = { ` + members + ` }
+  databases = { ` + databases + ` }
+}
+`
+}
+
+// The data of a rebuilt machine are gone with the former VM: the plan says so,
+// and names the databases that no other member has.
+func TestAPlanWarnsOfDataThatARebuiltMachineLost(t *testing.T) {
+	const (
+		server  = `the database server "notes" starts with an empty data directory`
+		every   = `Every member of the replication "notes" is another VM now`
+		summary = "starts without its data"
+	)
+	for name, test := range map[string]struct {
+		before, after map[string]string
+		says, silent  []string
+	}{
+		"the sole primary":               {map[string]string{"web1": "1"}, map[string]string{"web1": "2"}, []string{`db-server/notes on machine "web1" starts without its data`, `db-replication/notes on machine "web1" starts without its data`, server, every, `"web1"`, `Its databases ("notes", "shop")`}, nil},
+		"one that the apply makes known": {map[string]string{"web1": "1"}, map[string]string{"web1": "terraform_data.new.output"}, []string{server, every}, nil},
+		"every member":                   {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "2", "web2": "2"}, []string{`db-server/notes on machine "web1" starts without`, `db-server/notes on machine "web2" starts without`, every, `"web1", "web2"`}, nil},
+		"a replica":                      {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "1", "web2": "2"}, []string{server, "A member of a replication gets a copy of the primary's data"}, []string{every}},
+		"nothing":                        {map[string]string{"web1": "1"}, map[string]string{"web1": "1"}, []string{nothing}, []string{summary}},
+		"a member with data":             {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "2", "web2": "1"}, []string{server}, []string{every}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			machines := providertest.New("web1", "web2")
+			s := newState(t, machines, database(test.before, "notes = {}, shop = {}"))
+			s.does(apply)
+			for machine, incarnation := range test.after {
+				if incarnation != test.before[machine] {
+					machines[machine].Rebuild(2)
+				}
+			}
+			s.write(database(test.after, "notes = {}, shop = {}"))
+			s.silent(s.does("plan", test.says...), test.silent...)
+		})
+	}
 }

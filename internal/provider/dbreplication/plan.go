@@ -127,6 +127,30 @@ func kept(before, after api.DBReplication) []api.Condition {
 	return conditions
 }
 
+// lost names the databases of a replication all of whose members are on rebuilt
+// machines. One that stays has the data, and is not overwritten without a consent.
+func lost(before, after model) string {
+	var rebuilt []string
+	for _, name := range slices.Sorted(maps.Keys(before.Members)) {
+		m, stays := after.Members[name]
+		switch {
+		case stays && m.machine().Rebuilt(before.Members[name].machine()):
+			rebuilt = append(rebuilt, name)
+		case stays:
+			return ""
+		}
+	}
+	if len(rebuilt) == 0 {
+		return "" // the members are others, which the agents judge
+	}
+	databases := "It has no declared databases; others"
+	if len(before.Databases) > 0 {
+		databases = fmt.Sprintf("Its databases (%s)", quoted(slices.Sorted(maps.Keys(before.Databases))))
+	}
+	return fmt.Sprintf("Every member of the replication %q is another VM now: %s. %s were on the former VMs alone and are not moved. "+
+		"The apply makes those that are declared again, empty: restore the data from a backup after it.", after.Name.ValueString(), quoted(rebuilt), databases)
+}
+
 // takenOut returns the names that are not there any more and are not dropped.
 func takenOut[V any](before, after map[string]V, dropped []string) []string {
 	var names []string

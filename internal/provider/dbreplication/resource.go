@@ -60,6 +60,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		Check:       check,
 		Guess:       guess,
 		Foresee:     foresee,
+		Lost:        lost,
 		Secrets:     passwords,
 		SecretSets:  passwordSets,
 		Prepare:     enlist,

@@ -2,6 +2,8 @@
 package dbserver
 
 import (
+	"fmt"
+
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -29,6 +31,17 @@ func New() resource.Resource {
 	return component.New(kind())
 }
 
+// lost says what a server on a rebuilt machine starts without. Which databases it
+// had, and whether other members of a replication have them, its state does not know.
+func lost(before, after model) string {
+	if !after.Machine.Rebuilt(before.Machine) {
+		return ""
+	}
+	return fmt.Sprintf("Machine %q is another VM now, on which the database server %q starts with an empty data directory. "+
+		"Data that were on the former VM alone are not moved: restore them from a backup after the apply. A member of a replication gets a copy of the primary's data.",
+		after.Machine.Name.ValueString(), after.Name.ValueString())
+}
+
 func kind() component.Kind[model, api.DBServer] {
 	return component.Kind[model, api.DBServer]{
 		Kind:        api.KindDBServer,
@@ -43,6 +56,7 @@ func kind() component.Kind[model, api.DBServer] {
 		Resolve:     resolve,
 		Guess:       guess,
 		Foresee:     foresee,
+		Lost:        lost,
 		Prepare:     certify,
 	}
 }

@@ -38,6 +38,12 @@ func (m Machine) Same(other Machine) bool {
 		!m.Name.IsUnknown() && !m.Incarnation.IsUnknown()
 }
 
+// Rebuilt reports whether it is another VM than before of the same name, or may be
+// one, as its incarnation is not known yet.
+func (m Machine) Rebuilt(before Machine) bool {
+	return m.Name.Equal(before.Name) && !m.Name.IsUnknown() && !m.Incarnation.IsNull() && !before.Incarnation.IsNull() && !m.Same(before)
+}
+
 // Since returns the machine with what is known from before filled in where a
 // configuration leaves it open: the incarnation as long as it has the same
 // name, the key as long as it is the same VM. The address keeps its spelling.
