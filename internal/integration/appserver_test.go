@@ -90,6 +90,14 @@ func TestReleaseTravelsAndItsDriftIsRepaired(t *testing.T) {
 			},
 			Config: before + appServer(two, ``), ConfigPlanChecks: update,
 		},
+		testresource.TestStep{ // its artifact damaged as well, which the same apply uploads again
+			PreConfig: func() {
+				if err := errors.Join(os.RemoveAll(m.Path("/srv/shop/releases")), damageBlobs(m)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config: before + appServer(two, ``), ConfigPlanChecks: update,
+		},
 		testresource.TestStep{ // a unit stopped, and seen on its place
 			PreConfig: func() {
 				if err := m.Units.Stop(context.Background(), unit); err != nil { //nolint:usetesting // the machine outlives the step
@@ -109,6 +117,21 @@ func TestReleaseTravelsAndItsDriftIsRepaired(t *testing.T) {
 	if _, err := m.Admin().Get(t.Context(), api.ID{Kind: api.KindAppServer, Name: "shop"}); !api.IsProblem(err, api.ProblemNotFound) {
 		t.Errorf("after the destroy the app server: %v", err)
 	}
+}
+
+// damageBlobs cuts off the end of all artifacts that a machine has.
+func damageBlobs(m *agenttest.Machine) error {
+	blobs, err := filepath.Glob(m.Path("/var/lib/foobar/blobs/" + strings.Repeat("[0-9a-f]", 64)))
+	if err == nil && len(blobs) == 0 {
+		err = errors.New("the machine has no artifact")
+	}
+	for _, path := range blobs {
+		info, found := os.Stat(path)
+		if err = errors.Join(err, found); found == nil {
+			err = errors.Join(err, os.Truncate(path, info.Size()-1))
+		}
+	}
+	return err
 }
 
 // appendTo adds a line to a file, as a hand would.

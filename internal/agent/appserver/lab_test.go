@@ -225,7 +225,7 @@ func pack(t *testing.T, files map[string]entry) (string, []byte) {
 func (s *stand) upload(files map[string]entry) string {
 	s.Helper()
 	sum, archive := pack(s.T, files)
-	status, err := s.blobs.Status(sum)
+	status, err := s.blobs.Status(context.Background(), sum)
 	if err == nil && !status.Complete {
 		if _, err = s.blobs.Append(context.Background(), sum, 0, int64(len(archive)), bytes.NewReader(archive)); err == nil {
 			err = s.blobs.Finish(context.Background(), sum)

@@ -2,9 +2,16 @@ package blob
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"hash"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -33,22 +40,98 @@ func settled(path string) bool {
 	return err == nil && content != nil
 }
 
-// explain says what an archive that cannot be unpacked means: one that is not
-// what was uploaded any more is set aside, so that it is uploaded again.
-func (s *Store) explain(ctx context.Context, sum string, err error) error {
-	if _, bad := errors.AsType[*artifact.Error](err); !bad {
+// stamp is what changes with a file. Its time of change cannot be set back.
+type stamp struct {
+	inode         uint64
+	size          int64
+	modified, set time.Time
+}
+
+func stampOf(info fs.FileInfo) stamp {
+	s := stamp{size: info.Size(), modified: info.ModTime()}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.inode, s.set = stat.Ino, time.Unix(stat.Ctim.Unix())
+	}
+	return s
+}
+
+// verify reports whether a blob is here and has its checksum, and how large it is.
+// It reads one that it has not read since the file was last changed.
+func (s *Store) verify(ctx context.Context, sum string) (size int64, whole bool, err error) {
+	s.verifying.Lock()
+	defer s.verifying.Unlock()
+	info, err := os.Lstat(s.path(sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("look for the blob %s: %w", sum, err)
+	}
+	if s.verified[sum] != stampOf(info) {
+		found, err := s.read(ctx, sum, info)
+		if ctx.Err() != nil {
+			return 0, false, fmt.Errorf("read the blob %s: %w", sum, err)
+		}
+		if err != nil || found != sum {
+			return 0, false, nil //nolint:nilerr // what cannot be read is damaged
+		}
+	}
+	return info.Size(), true, s.trust(sum)
+}
+
+// read returns the checksum of what is in a blob's place.
+func (s *Store) read(ctx context.Context, sum string, info fs.FileInfo) (string, error) {
+	if !info.Mode().IsRegular() { // a pipe would wait for a writer
+		return "", errors.New("it is no file")
+	}
+	content, err := os.Open(s.path(sum))
+	if err != nil {
+		return "", err
+	}
+	found, err := checksum(ctx, content)
+	return found, errors.Join(err, content.Close())
+}
+
+// trust notes that a blob has its checksum. The caller holds s.verifying.
+func (s *Store) trust(sum string) error {
+	info, err := s.touch(s.path(sum))
+	if err != nil {
+		return fmt.Errorf("look for the blob %s: %w", sum, err)
+	}
+	s.verified[sum] = stampOf(info)
+	return nil
+}
+
+// replace makes a file that has the checksum the blob. What was there is damaged
+// and set aside.
+func (s *Store) replace(sum, with string) error {
+	s.verifying.Lock()
+	defer s.verifying.Unlock()
+	if _, err := os.Lstat(s.path(sum)); err == nil {
+		if _, err := statefile.SetAside(filepath.Dir(s.dir), s.path(sum)); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(with, s.path(sum)); err != nil {
 		return err
 	}
-	f, opened := s.Open(sum)
-	if opened != nil {
-		return err
+	return s.trust(sum)
+}
+
+// unless returns how an unpacking ended, unless what it has read, and what is
+// still to be read, has another checksum: then the blob is damaged, and set aside,
+// so that it is uploaded again.
+func (s *Store) unless(ctx context.Context, sum string, rest io.Reader, read hash.Hash, ended error) error {
+	if _, bad := errors.AsType[*artifact.Error](ended); ended != nil && !bad {
+		return ended
 	}
-	found, hashed := hash(ctx, f)
-	if errors.Join(hashed, f.Close()) != nil || found == sum {
-		return err
+	if _, err := io.Copy(io.Discard, reader{ctx, rest}); err != nil && ended == nil {
+		return fmt.Errorf("read the blob %s: %w", sum, err)
+	} else if err != nil || hex.EncodeToString(read.Sum(nil)) == sum {
+		return ended
 	}
-	if _, aside := statefile.SetAside(filepath.Dir(s.dir), s.path(sum)); aside != nil {
-		return errors.Join(err, aside)
+	if _, err := statefile.SetAside(filepath.Dir(s.dir), s.path(sum)); err != nil {
+		return errors.Join(ended, err)
 	}
 	return Missing(sum)
 }

@@ -133,6 +133,6 @@ func (e Entry) sameContent(ctx context.Context, root *os.Root) bool {
 		return false
 	}
 	defer f.Close() //nolint:errcheck // only read
-	sum, err := hash(ctx, f)
+	sum, err := checksum(ctx, f)
 	return err == nil && sum == e.SHA256
 }

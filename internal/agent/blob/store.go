@@ -48,6 +48,10 @@ type Store struct {
 
 	mu      sync.Mutex
 	uploads map[string]*sync.Mutex
+
+	// verifying guards verified, and is held while a blob is read: one at a time.
+	verifying sync.Mutex
+	verified  map[string]stamp
 }
 
 // Open returns the store in dir, which is made if it is missing. The quota is
@@ -56,7 +60,7 @@ func Open(dir string, quota int64, now func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the blob store: %w", err)
 	}
-	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}}, nil
+	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}, verified: map[string]stamp{}}, nil
 }
 
 // WhenFull sets what calls [Store.Collect] with what is referred to. It is
@@ -97,27 +101,34 @@ func (s *Store) lock(sum string) (unlock func()) {
 	return m.Unlock
 }
 
-// Status tells how much of a blob is here. Asking for one keeps it from being
-// collected for a while, since it is about to be used, or continued.
-func (s *Store) Status(sum string) (api.BlobStatus, error) {
+// Status tells how much of a blob is here. One that is damaged is not: it is to be
+// uploaded again. Asking for a blob keeps it from being collected for a while, since
+// it is about to be used, or continued.
+func (s *Store) Status(ctx context.Context, sum string) (api.BlobStatus, error) {
 	if err := checkSum(sum); err != nil {
 		return api.BlobStatus{}, err
 	}
-	for _, path := range []string{s.path(sum), s.path(sum) + partSuffix} {
-		info, err := os.Stat(path)
-		if err == nil {
-			now := s.now()
-			err = os.Chtimes(path, now, now)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return api.BlobStatus{}, fmt.Errorf("look for the blob %s: %w", sum, err)
-		}
-		return api.BlobStatus{Complete: path == s.path(sum), Offset: info.Size()}, nil
+	size, whole, err := s.verify(ctx, sum)
+	if err != nil || whole {
+		return api.BlobStatus{Complete: whole, Offset: size}, err
 	}
-	return api.BlobStatus{}, nil
+	info, err := s.touch(s.path(sum) + partSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return api.BlobStatus{}, nil
+	}
+	if err != nil {
+		return api.BlobStatus{}, fmt.Errorf("look for the blob %s: %w", sum, err)
+	}
+	return api.BlobStatus{Offset: info.Size()}, nil
+}
+
+// touch notes that a file is asked for.
+func (s *Store) touch(path string) (fs.FileInfo, error) {
+	now := s.now()
+	if err := os.Chtimes(path, now, now); err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
 }
 
 // Append adds what r gives to an unfinished upload, which must be offset bytes
@@ -130,7 +141,7 @@ func (s *Store) Append(ctx context.Context, sum string, offset, total int64, r i
 		return api.BlobStatus{}, err
 	}
 	defer s.lock(sum)()
-	status, err := s.Status(sum)
+	status, err := s.Status(ctx, sum)
 	if err != nil || status.Complete {
 		return status, err
 	}
@@ -218,7 +229,7 @@ func (s *Store) Finish(ctx context.Context, sum string) error {
 		return err
 	}
 	defer s.lock(sum)()
-	if status, err := s.Status(sum); err != nil || status.Complete {
+	if status, err := s.Status(ctx, sum); err != nil || status.Complete {
 		return err
 	}
 	part := s.path(sum) + partSuffix
@@ -229,20 +240,20 @@ func (s *Store) Finish(ctx context.Context, sum string) error {
 	if err != nil {
 		return fmt.Errorf("finish the blob %s: %w", sum, err)
 	}
-	found, err := hash(ctx, f)
+	found, err := checksum(ctx, f)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("finish the blob %s: %w", sum, err)
 	}
 	if found != sum {
 		return errors.Join(invalid("The upload is damaged", "the uploaded bytes have the SHA-256 %s, not %s; upload them again", found, sum), os.Remove(part))
 	}
-	if err := os.Rename(part, s.path(sum)); err != nil {
+	if err := s.replace(sum, part); err != nil {
 		return fmt.Errorf("finish the blob %s: %w", sum, err)
 	}
 	return syncDir(s.dir)
 }
 
-func hash(ctx context.Context, r io.Reader) (string, error) {
+func checksum(ctx context.Context, r io.Reader) (string, error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, reader{ctx, r}); err != nil {
 		return "", err
@@ -281,9 +292,10 @@ func (s *Store) Unpack(ctx context.Context, sum, dir string, limits Limits) erro
 	if err != nil {
 		return err
 	}
-	manifest, err := Unpack(ctx, f, dir, limits)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return s.explain(ctx, sum, err)
+	h := sha256.New()
+	manifest, err := Unpack(ctx, io.TeeReader(f, h), dir, limits)
+	if err = errors.Join(s.unless(ctx, sum, io.TeeReader(f, h), h, err), f.Close()); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := s.clear(sum); err != nil {
 		return err

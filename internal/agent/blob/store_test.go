@@ -41,7 +41,7 @@ func TestUploadInParts(t *testing.T) {
 	content := []byte("hello, world")
 	sum := sumOf(content)
 	status := func() api.BlobStatus {
-		status, err := s.Status(sum)
+		status, err := s.Status(t.Context(), sum)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestADamagedUploadIsRefusedAndRemoved(t *testing.T) {
 	if err := s.Finish(t.Context(), sum); !api.IsProblem(err, api.ProblemInvalid) {
 		t.Errorf("it finishes with %v", err)
 	}
-	if got, err := s.Status(sum); err != nil || got != (api.BlobStatus{}) {
+	if got, err := s.Status(t.Context(), sum); err != nil || got != (api.BlobStatus{}) {
 		t.Errorf("then it is %+v, %v", got, err)
 	}
 }
@@ -184,7 +184,7 @@ func TestRoomIsMadeBeforeAnUploadIsRefused(t *testing.T) {
 	if got, err := s.Append(t.Context(), sum, 3, 6, strings.NewReader("345")); err != nil || got.Offset != 6 {
 		t.Errorf("the upload that goes on after a day ends with %+v, %v", got, err)
 	}
-	if status, err := s.Status(old); err != nil || status != (api.BlobStatus{}) {
+	if status, err := s.Status(t.Context(), old); err != nil || status != (api.BlobStatus{}) {
 		t.Errorf("the one that was given up is %+v, %v", status, err)
 	}
 }
@@ -192,7 +192,7 @@ func TestRoomIsMadeBeforeAnUploadIsRefused(t *testing.T) {
 func TestOnlyChecksumsAreNames(t *testing.T) {
 	s := open(t, 10)
 	for _, sum := range []string{"", "../../etc/passwd", strings.Repeat("A", 64), strings.Repeat("a", 63)} {
-		_, status := s.Status(sum)
+		_, status := s.Status(t.Context(), sum)
 		_, appended := s.Append(t.Context(), sum, 0, 1, strings.NewReader("x"))
 		_, opened := s.Open(sum)
 		_, manifest := s.Manifest(sum)
@@ -244,7 +244,7 @@ func TestCollectRemovesWhatNothingRefersTo(t *testing.T) {
 		t.Error("what was just uploaded is gone")
 	}
 	now = now.Add(Grace + time.Minute)
-	if _, err := s.Status(sums["asked for"]); err != nil {
+	if _, err := s.Status(t.Context(), sums["asked for"]); err != nil {
 		t.Fatal(err)
 	}
 	collect()

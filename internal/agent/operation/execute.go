@@ -174,7 +174,7 @@ func (r *Runner) uploaded(ctx context.Context, state converge.State) error {
 func (r *Runner) missing(ctx context.Context, state converge.State) ([]converge.Tree, error) {
 	var missing []converge.Tree
 	for _, t := range state.Trees {
-		status, err := r.Blobs.Status(t.SHA256)
+		status, err := r.Blobs.Status(ctx, t.SHA256)
 		if err != nil {
 			return nil, err
 		}

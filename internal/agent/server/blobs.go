@@ -13,8 +13,8 @@ import (
 // Blobs keeps artifacts by their checksum. An upload can be broken off at any
 // time and goes on where it was.
 type Blobs interface {
-	// Status tells how much of a blob is there; nothing is no error.
-	Status(sha256 string) (api.BlobStatus, error)
+	// Status tells how much of a blob is there; nothing, or a damaged one, is no error.
+	Status(ctx context.Context, sha256 string) (api.BlobStatus, error)
 	// Append adds what r holds at offset, which must be the present end, to a
 	// blob of total bytes. Bytes that arrived before r failed stay. A blob that
 	// has no room is refused with [api.ProblemQuota].
@@ -31,7 +31,7 @@ func (s *Server) blobStatus(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	status, err := s.Blobs.Status(sum)
+	status, err := s.Blobs.Status(c.Context(), sum)
 	return answer{status: http.StatusOK, header: uploadHeader(status)}, err
 }
 
@@ -56,7 +56,7 @@ func (s *Server) blobFinish(c *call) (answer, error) {
 	if err := s.Blobs.Finish(c.Context(), sum); err != nil {
 		return answer{}, err
 	}
-	status, err := s.Blobs.Status(sum)
+	status, err := s.Blobs.Status(c.Context(), sum)
 	return answer{status: http.StatusOK, body: status, header: uploadHeader(status)}, err
 }
 

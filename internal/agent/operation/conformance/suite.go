@@ -152,7 +152,7 @@ func (b *bench) restart(t *testing.T, hook func(step string) error) {
 
 func (b *bench) upload(t *testing.T, sum string, content []byte) {
 	t.Helper()
-	status, err := b.blobs.Status(sum)
+	status, err := b.blobs.Status(t.Context(), sum)
 	if err == nil && !status.Complete {
 		if _, err = b.blobs.Append(t.Context(), sum, status.Offset, int64(len(content)), strings.NewReader(string(content[status.Offset:]))); err == nil {
 			err = b.blobs.Finish(t.Context(), sum)
