@@ -46,6 +46,8 @@ type Replications interface {
 	server.Replications
 	// Run keeps every part as it is to be, until ctx ends.
 	Run(ctx context.Context)
+	// Coordinates has them ask whether the machine has a replication as a component.
+	Coordinates(applied func(name string) bool)
 	// Conditions tells what is wrong with the parts.
 	Conditions(ctx context.Context) []api.Condition
 }
@@ -132,6 +134,9 @@ func Open(c Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of operations: %w", err)
 	}
+	c.Replications.Coordinates(func(name string) bool {
+		return a.runner.Has(api.ID{Kind: api.KindDBReplication, Name: name})
+	})
 	if a.audit, err = audit.Open(filepath.Join(c.Root, c.State)); err != nil {
 		return nil, err
 	}

@@ -160,6 +160,13 @@ type DBMembership struct {
 // Member reports whether a machine is a member, which has a database.
 func (m DBMembership) Member(machine string) bool { return slices.Contains(m.Members, machine) }
 
+// DBApplied is what GET /v1/replications/{name}/component answers.
+type DBApplied struct {
+	// Applied tells whether the machine has the replication as a component, or an
+	// operation is making it one.
+	Applied bool `json:"applied"`
+}
+
 // DBCaller is the machine that calls about a replication: its name, and the pin
 // of the key with which it proved to be that machine. A machine takes part if
 // the membership has its name, with that key or with none.

@@ -24,11 +24,17 @@ func (m *Machine) Enlist(ctx context.Context, replication string, membership api
 	return err
 }
 
+// Leave ends the machine's membership in a replication, if it has one.
+func (m *Machine) Leave(ctx context.Context, replication string) error {
+	_, err := m.do(ctx, call{method: http.MethodDelete, path: replicationPath(replication, "membership")}, nil)
+	return err
+}
+
 // ReplicationCall calls one of the routes by which the machines of a replication
-// talk to one another: part is "view", "record", "orders", "lock", or "" for the
+// talk to one another: part is "view", "record", "component", "orders", "lock", or "" for the
 // replication itself. What is sent and answered belongs to those who talk: in
 // becomes the body, unless it is nil, and the answer is read into out, unless
-// that is nil; only "view" and "record" are answered with a body. The status is
+// that is nil; only "view", "record" and "component" are answered with a body. The status is
 // 200, or 202 for an order that has still to end and is to be given again; an
 // answer that is no success is an [api.Problem].
 func (m *Machine) ReplicationCall(ctx context.Context, method, replication, part string, in, out any) (status int, err error) {

@@ -92,6 +92,9 @@ type NodeView struct {
 	PasswordOld bool `json:"password_old,omitempty"`
 	// Seeding tells of a seed that was begun and has not ended.
 	Seeding *SeedMark `json:"seeding,omitempty"`
+	// Membership is which machines take part as the machine was told, nil if it
+	// does not say.
+	Membership *api.DBMembership `json:"membership,omitempty"`
 	EngineView
 }
 
@@ -99,6 +102,8 @@ type NodeView struct {
 type WitnessView struct {
 	Unobservable *Unobservable `json:"unobservable,omitempty"`
 	Record       Record        `json:"record,omitzero"`
+	// Membership is that of a [NodeView].
+	Membership *api.DBMembership `json:"membership,omitempty"`
 }
 
 // Unobservable tells that a machine, or the database on it, did not answer: it
@@ -283,7 +288,7 @@ func Gather(ctx context.Context, desired Topology, observers map[NodeID]Observer
 	for id, view := range views {
 		view.Unobservable = keepSince(previous, id, view.Unobservable)
 		if _, member := desired.Members[id]; !member && slices.Contains(desired.Witnesses, id) {
-			s.Witnesses[id] = WitnessView{Unobservable: view.Unobservable, Record: view.Record}
+			s.Witnesses[id] = WitnessView{Unobservable: view.Unobservable, Record: view.Record, Membership: view.Membership}
 			continue
 		}
 		s.Nodes[id] = view

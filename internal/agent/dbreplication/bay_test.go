@@ -42,7 +42,7 @@ func newBay(t *testing.T) *bay {
 	b := &bay{T: t, dir: t.TempDir(), db: &bayDB{}, unit: &bayUnit{life: 1}, now: &bayClock{at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)}, log: &strings.Builder{}}
 	b.voters = &bayVoters{clock: b.now, records: map[replication.NodeID]replication.Record{}, silent: map[replication.NodeID]bool{}}
 	b.restart()
-	b.must(b.Enlist(t.Context(), notes, membership("web1", "web2", "lb1")))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", membership("web1", "web2", "lb1")))
 	b.must(b.Hear(t.Context(), notes, told("web1")))
 	return b
 }
@@ -222,6 +222,9 @@ type bayVoters struct {
 	mu      sync.Mutex
 	clock   *bayClock
 	records map[replication.NodeID]replication.Record
+	// applied are those that have the replication as a component; none answers
+	// while it is nil.
+	applied map[replication.NodeID]bool
 	silent  map[replication.NodeID]bool
 	takes   time.Duration // of an answer
 	asked   int
@@ -250,6 +253,26 @@ func (v *bayVoters) Record(_ context.Context, name string, peer replication.Node
 		return replication.Record{}, errors.New("no route")
 	}
 	return v.records[peer], nil
+}
+
+func (v *bayVoters) Applied(_ context.Context, _ string, peer replication.NodeID, _ api.DBPeer) (bool, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.applied == nil {
+		return false, errors.New("no route")
+	}
+	return v.applied[peer], nil
+}
+
+// apply has voters say that they have the replication as a component, and the
+// others that they have not.
+func (v *bayVoters) apply(voters ...replication.NodeID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.applied = map[replication.NodeID]bool{}
+	for _, voter := range voters {
+		v.applied[voter] = true
+	}
 }
 
 func (v *bayVoters) Copy(context.Context, string, replication.NodeID, api.DBPeer) (io.ReadCloser, error) {

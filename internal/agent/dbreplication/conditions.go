@@ -35,6 +35,9 @@ const (
 	conditionRecord     = "ReplicationRecordUnreadable"
 	conditionMembership = "ReplicationMembershipUnreadable"
 	conditionTold       = "ReplicationUntold"
+	// conditionUnmanaged: nobody has applied the replication that the machine
+	// takes part in.
+	conditionUnmanaged = "ReplicationUnmanaged"
 	// conditionPart is not amiss: only the coordinator has the component, and
 	// whoever is at another machine wants to know what that is, too.
 	conditionPart = "ReplicationPart"
@@ -95,6 +98,7 @@ func (n *Node) Conditions(ctx context.Context) []api.Condition {
 		if parts[name].has(conditionNotFollowing) {
 			parts[name].checkFollows(again)
 		}
+		parts[name].managed(again)
 		all = append(all, parts[name].present()...)
 	}
 	return all
@@ -140,11 +144,11 @@ func (p *part) present() []api.Condition {
 func (p *part) standing(record replication.Record) string {
 	self := p.node.Self()
 	kind, role, counted := "witness", "witness", record.Primary != ""
-	if p.membership.Member(p.node.Deps.Self) {
+	if p.enlistment.Member(p.node.Deps.Self) {
 		kind, role, counted = "member", "replica", counts(record, self)
 	}
 	switch {
-	case len(p.membership.Peers) == 0: // which is told of as such
+	case len(p.enlistment.Peers) == 0: // which is told of as such
 		return ""
 	case record.Epoch == 0:
 		return kind + ", nothing recorded yet"

@@ -480,7 +480,7 @@ func TestToldIsGone(t *testing.T) {
 func TestFormerPartKeepsOut(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), replication.Record{})
-	b.must(b.Enlist(t.Context(), "other", membership("web1", "web2", "lb1")))
+	b.must(b.Enlist(t.Context(), "other", "terraform@ci", membership("web1", "web2", "lb1")))
 	if err := b.Hear(t.Context(), "other", told("web1")); err == nil || !strings.Contains(err.Error(), `"notes" already`) {
 		t.Fatalf("a server in two replications: %v", err)
 	}

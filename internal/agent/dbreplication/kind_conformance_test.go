@@ -21,20 +21,39 @@ func (mine) Ensure(context.Context, []converge.User) error { return nil }
 
 func (mine) Lookup(string, string) (int, int, error) { return os.Getuid(), os.Getgid(), nil }
 
+// enlisting is the kind behind a provider, which tells the machines of one another
+// before each apply, but of none that is not there.
+type enlisting struct {
+	*replicationKind
+	rack *rack
+}
+
+// replicationKind is a name for Kind that no method has.
+type replicationKind = Kind
+
+// Apply implements [operation.Kind].
+func (e enlisting) Apply(ctx context.Context, change converge.Change, progress converge.Progress) error {
+	if change.To != nil {
+		if spec, err := specOf(change.To.Spec); err == nil && e.rack.has(spec) {
+			e.rack.enlist(spec) //nolint:contextcheck // that one is to be cancelled
+		}
+	}
+	return e.replicationKind.Apply(ctx, change, progress)
+}
+
 func TestTheKindConforms(t *testing.T) {
 	r := newRack(t, "web1", "web2", "web3", "lb1")
 	root := t.TempDir()
 	first, second, broken := r.spec("web2"), r.spec("web2", "web3"), r.spec("web2", "web3")
 	second.Databases["more"] = api.DBDatabase{Charset: "utf8mb4"}
 	second.MaxLag = 0
-	r.enlist(second)
 	// A member that does not answer cannot join.
 	lost := broken.Members["web3"]
 	delete(broken.Members, "web3")
 	broken.Members["web4"] = lost
 	db := r.machines["web2"].rackDB
 	conformance.Run(t, conformance.Suite{
-		Kind: r.kind("web1"), Name: "notes", Root: root,
+		Kind: enlisting{r.kind("web1"), r}, Name: "notes", Root: root,
 		Units: systemdtest.New(root, filepath.Join(t.TempDir(), "systemd.json")), Accounts: mine{},
 		First: api.Encode(first), Second: api.Encode(second), Broken: api.Encode(broken), Forward: true,
 		Secrets: map[string]api.Secret{"app": "hunter2"},

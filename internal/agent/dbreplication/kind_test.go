@@ -173,6 +173,7 @@ func TestWhatIsRefusedIsToldToNobody(t *testing.T) {
 	if told := r.asked("PUT", "POST"); len(told) > 0 {
 		t.Errorf("calls were made: %q", told)
 	}
+	r.enlist(spec) // as the next apply does
 	r.well(spec)
 
 	demoted := r.spec()
@@ -182,6 +183,7 @@ func TestWhatIsRefusedIsToldToNobody(t *testing.T) {
 	wantProblem(t, err, "/witnesses/web2", "take it out of members and apply, then make it a witness")
 	_, err = r.apply(t.Context(), &spec, &demoted)
 	wantProblem(t, err, "/witnesses/web2", "has to leave the replication first")
+	r.enlist(spec)
 	r.well(spec)
 
 	exchanged := r.spec("web2")

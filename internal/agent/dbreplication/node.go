@@ -60,6 +60,7 @@ type Node struct {
 	parts   map[string]*part
 	hands   map[string]chan struct{} // by the name of a db-server
 	running bool
+	applied func(name string) bool // see Coordinates
 }
 
 // errStopping is why what runs ends with the agent.
@@ -189,8 +190,8 @@ func (n *Node) part(name string) *part {
 }
 
 // Enlist keeps which machines take part, as members or witnesses, and may from
-// then on talk about the replication. It comes from who holds the deployment's seed.
-func (n *Node) Enlist(_ context.Context, name string, m api.DBMembership) error {
+// then on talk about the replication, and who said so. [Node.Leave] ends it.
+func (n *Node) Enlist(_ context.Context, name, by string, m api.DBMembership) error {
 	if err := n.checkMembership(name, m); err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func (n *Node) Enlist(_ context.Context, name string, m api.DBMembership) error 
 		n.keep(p)
 	}
 	n.mu.Unlock()
-	return p.enlist(m)
+	return p.enlist(by, m)
 }
 
 func (n *Node) checkMembership(name string, m api.DBMembership) error {
@@ -230,7 +231,10 @@ func (n *Node) View(ctx context.Context, name string, by api.DBCaller) (replicat
 		return replication.NodeView{}, err
 	}
 	p.attended(ctx)
-	return p.view(ctx)
+	view, err := p.view(ctx)
+	enlisted := p.enlisted()
+	view.Membership = &enlisted
+	return view, err
 }
 
 // Attend waits until the own server, if it was started a moment ago, is what its

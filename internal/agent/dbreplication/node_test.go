@@ -35,7 +35,7 @@ func TestWhoMayTalk(t *testing.T) {
 	lb1 := m.Peers["lb1"]
 	lb1.Key = api.KeyPin([]byte("lb1's"))
 	m.Peers["lb1"] = lb1
-	b.must(b.Enlist(t.Context(), notes, m))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", m))
 	for _, by := range []api.DBCaller{caller("web3"), caller("lb1"), {}} {
 		calls := map[string]error{}
 		_, calls["view"] = b.View(t.Context(), notes, by)
@@ -71,7 +71,7 @@ func forged() api.DBTold {
 // seed's holder. Nor is it heard where nobody has told of the replication yet.
 func TestWitnessCommandsNobody(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Enlist(t.Context(), "fresh", membership("web1", "web2", "lb1")))
+	b.must(b.Enlist(t.Context(), "fresh", "terraform@ci", membership("web1", "web2", "lb1")))
 	record := replication.Record{Epoch: 9, Primary: "lb1"}
 	for _, name := range []string{notes, "fresh"} {
 		calls := map[string]error{}
@@ -104,13 +104,13 @@ func TestDataGoToMembersOnly(t *testing.T) {
 	b := newBay(t)
 	m := membership("web1", "web2", "lb1")
 	m.Members = append(m.Members, "lb1")
-	b.must(b.Enlist(t.Context(), notes, m))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", m))
 	listed := forged()
 	listed.Spec.Primary = "web1"
 	b.must(b.Tell(t.Context(), notes, caller("web1"), listed))
 	b.must(b.Copy(t.Context(), notes, caller("lb1"), &bytes.Buffer{}))
 
-	b.must(b.Enlist(t.Context(), notes, membership("web1", "web2", "lb1")))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", membership("web1", "web2", "lb1")))
 	var got bytes.Buffer
 	wantType(t, b.Copy(t.Context(), notes, caller("lb1"), &got), api.ProblemForbidden)
 	b.restart()
@@ -127,7 +127,7 @@ func TestFormerMemberCommandsNobody(t *testing.T) {
 	b.must(b.Lock(t.Context(), notes, caller("web2"), "op"))
 	m := membership("web1", "web2", "lb1")
 	m.Members = []string{"web1"}
-	b.must(b.Enlist(t.Context(), notes, m))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", m))
 	_, err := b.Order(t.Context(), notes, caller("web2"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
 	wantType(t, err, api.ProblemForbidden)
 	wantType(t, b.Lock(t.Context(), notes, caller("web2"), "op"), api.ProblemForbidden)
@@ -183,11 +183,11 @@ func TestWhatIsToldIsChecked(t *testing.T) {
 		"without this machine": membership("web2"), "no names": membership("web1", "no name"), "no members": {Peers: membership("web1").Peers},
 		"a member that is no peer": {Peers: membership("web1").Peers, Members: []string{"web1", "web2"}},
 	} {
-		if err := b.Enlist(t.Context(), notes, m); !api.IsProblem(err, api.ProblemInvalid) {
+		if err := b.Enlist(t.Context(), notes, "terraform@ci", m); !api.IsProblem(err, api.ProblemInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	wantType(t, b.Enlist(t.Context(), "../up", membership("web1")), api.ProblemInvalid)
+	wantType(t, b.Enlist(t.Context(), "../up", "terraform@ci", membership("web1")), api.ProblemInvalid)
 }
 
 func TestPartsOutliveTheAgent(t *testing.T) {
@@ -225,7 +225,7 @@ func TestPartsOutliveTheAgent(t *testing.T) {
 // TestUntoldMachineVotes, and takes no other order.
 func TestUntoldMachineVotes(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Enlist(t.Context(), "fresh", membership("web1", "web2")))
+	b.must(b.Enlist(t.Context(), "fresh", "terraform@ci", membership("web1", "web2")))
 	record := first("web2")
 	done, err := b.Order(t.Context(), "fresh", caller("web2"), order("1", replication.Action{Verb: replication.DoRecord, Record: &record}), time.Minute)
 	if !done || err != nil {
@@ -245,7 +245,7 @@ func TestWitnessHasNoDatabase(t *testing.T) {
 	b := newBay(t)
 	m := membership("web1", "web2", "web3")
 	m.Members = []string{"web2", "web3"}
-	b.must(b.Enlist(t.Context(), "seen", m))
+	b.must(b.Enlist(t.Context(), "seen", "terraform@ci", m))
 	as := told("web2")
 	as.Spec.Members["web3"] = as.Spec.Members["web1"]
 	delete(as.Spec.Members, "web1")
@@ -379,7 +379,7 @@ func TestFencedByOrderStaysFenced(t *testing.T) {
 
 func TestLocks(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Enlist(t.Context(), notes, membership("web1", "web2", "lb1")))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", membership("web1", "web2", "lb1")))
 	b.must(b.Tell(t.Context(), notes, caller("web2"), told("web2")))
 	web2, fence := caller("web2"), replication.Action{Verb: replication.DoFence}
 	b.must(b.Lock(t.Context(), notes, web2, "op"))
@@ -477,7 +477,7 @@ func TestPartIsShown(t *testing.T) {
 
 	m := membership("web1", "web2", "web3")
 	m.Members = []string{"web2", "web3"}
-	b.must(b.Enlist(t.Context(), notes, m))
+	b.must(b.Enlist(t.Context(), notes, "terraform@ci", m))
 	shows("notes: witness, epoch 3, primary web2")
 	b.must(b.part(notes).store.SetRecord(t.Context(), replication.Record{Epoch: 4}))
 	shows("") // it has ended
@@ -515,7 +515,7 @@ func TestDatabaseThatCannotBeFound(t *testing.T) {
 	b := newBay(t)
 	fails := errors.New("no such account")
 	b.Open = func(string) (Database, error) { return Database{}, fails }
-	b.must(b.Enlist(t.Context(), "other", membership("web1", "web2", "lb1")))
+	b.must(b.Enlist(t.Context(), "other", "terraform@ci", membership("web1", "web2", "lb1")))
 	if err := b.Hear(t.Context(), "other", told("web1")); !errors.Is(err, fails) {
 		t.Fatalf("the error is %v", err)
 	}

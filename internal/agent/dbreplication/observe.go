@@ -35,6 +35,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	}
 	seen := operation.Observation{Status: statusOf(s)}
 	seen.Drift, seen.Conditions = judge(spec, replication.Analyze(s))
+	c.misled(s, seen.Drift)
 	if err := c.unfinished(ctx, seen.Drift); err != nil {
 		return operation.Observation{}, err
 	}

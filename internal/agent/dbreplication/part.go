@@ -37,7 +37,8 @@ type part struct {
 	checking chan struct{}
 
 	mu         sync.Mutex
-	membership api.DBMembership
+	enlistment enlistment
+	managers   managers
 	heard      *api.DBTold // nil before the first time
 	server     string      // the db-server's name, "" on a witness
 	db         *Database   // nil on a witness, and before it was told
@@ -64,9 +65,9 @@ func loadPart(n *Node, name string) *part {
 		idle: make(chan struct{}, 1), checking: make(chan struct{}, 1),
 	}
 	p.own = &replication.Local{ID: n.Self(), Records: p.store, Wants: p.wants, Copy: p.copyFrom, Now: n.clock.Now}
-	membership, _, err := readDurably[api.DBMembership](p.store.path(membershipFile))
+	given, _, err := readDurably[enlistment](p.store.path(membershipFile))
 	p.condition(conditionMembership, err)
-	p.membership = membership
+	p.enlistment = given
 	_, err = p.store.recorded()
 	p.condition(conditionRecord, err)
 	p.life = p.readLife()
@@ -83,7 +84,7 @@ func loadPart(n *Node, name string) *part {
 func (p *part) enlisted() api.DBMembership {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.membership
+	return p.enlistment.DBMembership
 }
 
 func (p *part) told() *api.DBTold {
@@ -104,16 +105,18 @@ func (p *part) local() *replication.Local {
 	return p.own
 }
 
-func (p *part) enlist(m api.DBMembership) error {
+func (p *part) enlist(by string, m api.DBMembership) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if reflect.DeepEqual(p.membership, m) {
+	p.managers = managers{} // who asks now asks again
+	if reflect.DeepEqual(p.enlistment.DBMembership, m) {
 		return nil
 	}
-	if err := writeDurably(p.store.path(membershipFile), m); err != nil {
+	given := enlistment{DBMembership: m, By: by, At: p.clock.Now().UTC()}
+	if err := writeDurably(p.store.path(membershipFile), given); err != nil {
 		return fmt.Errorf("take part in replication %s: %w", p.name, err)
 	}
-	p.membership = m
+	p.enlistment = given
 	delete(p.conditions, conditionMembership)
 	return nil
 }
@@ -191,8 +194,12 @@ func (p *part) checkParts(v *api.Violations, spec api.DBReplication) {
 // become makes the part what it was told to be. The part is locked, and in the
 // caller's hands if its server becomes another one.
 func (p *part) become(told api.DBTold) error {
-	server := told.Spec.Members[p.node.Deps.Self].Server
 	p.heard = &told
+	return p.use(told.Spec.Members[p.node.Deps.Self].Server)
+}
+
+// use makes a server the part's own, or none, as [part.become] does.
+func (p *part) use(server string) error {
 	if server == p.server {
 		return nil
 	}

@@ -15,6 +15,8 @@ import (
 type Peers interface {
 	// Record asks a voter what it has recorded.
 	Record(ctx context.Context, replication string, peer replication.NodeID, at api.DBPeer) (replication.Record, error)
+	// Applied asks a member whether it has the replication as a component.
+	Applied(ctx context.Context, replication string, peer replication.NodeID, at api.DBPeer) (bool, error)
 	// Copy opens the stream of a copy of a member's data. A stream that broke
 	// off ends with another error than [io.EOF].
 	Copy(ctx context.Context, replication string, peer replication.NodeID, at api.DBPeer) (io.ReadCloser, error)
@@ -27,6 +29,10 @@ type peers struct{ dial Dial }
 
 func (p peers) Record(ctx context.Context, name string, peer replication.NodeID, at api.DBPeer) (replication.Record, error) {
 	return p.remote(name, peer, at).Record(ctx)
+}
+
+func (p peers) Applied(ctx context.Context, name string, peer replication.NodeID, at api.DBPeer) (bool, error) {
+	return p.remote(name, peer, at).Applied(ctx)
 }
 
 func (p peers) Copy(ctx context.Context, name string, peer replication.NodeID, at api.DBPeer) (io.ReadCloser, error) {

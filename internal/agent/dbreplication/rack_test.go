@@ -138,10 +138,20 @@ func (r *rack) spec(members ...string) api.DBReplication {
 func (r *rack) enlist(spec api.DBReplication) {
 	r.t.Helper()
 	for name := range spec.Peers() {
-		if err := r.machines[name].node.Enlist(r.t.Context(), "notes", spec.Membership()); err != nil {
+		if err := r.machines[name].node.Enlist(r.t.Context(), "notes", "terraform@ci", spec.Membership()); err != nil {
 			r.t.Fatal(err)
 		}
 	}
+}
+
+// has reports whether all machines of a spec are there.
+func (r *rack) has(spec api.DBReplication) bool {
+	for name := range spec.Peers() {
+		if r.machines[name] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 func version(t *testing.T, spec api.DBReplication) *converge.Version {
@@ -188,6 +198,10 @@ func (l *rackLine) ReplicationCall(ctx context.Context, method, name, part strin
 		answer, err = node.View(ctx, name, by)
 	case "GET record":
 		answer, err = node.Record(ctx, name, by)
+	case "GET component":
+		var applied bool
+		applied, err = node.Applied(ctx, name, by)
+		answer = api.DBApplied{Applied: applied}
 	case "PUT ":
 		if err = l.to.refuses; err == nil {
 			err = node.Tell(ctx, name, by, sent[api.DBTold](l.rack.t, in))

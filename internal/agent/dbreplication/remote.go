@@ -65,7 +65,17 @@ func (r *remote) call(ctx context.Context, method, part string, in, out any) err
 func (r *remote) Observe(ctx context.Context) (replication.NodeView, error) {
 	var view replication.NodeView
 	err := r.call(ctx, http.MethodGet, "view", nil, &view)
+	if api.IsProblem(err, api.ProblemForbidden) { // it was told that this machine takes no part
+		return replication.NodeView{Unobservable: &replication.Unobservable{Since: r.clock.Now(), Reason: err.Error()}, Membership: &api.DBMembership{}}, nil
+	}
 	return view, err
+}
+
+// Applied tells whether the machine has the replication as a component.
+func (r *remote) Applied(ctx context.Context) (bool, error) {
+	var applied api.DBApplied
+	err := r.call(ctx, http.MethodGet, "component", nil, &applied)
+	return applied.Applied, err
 }
 
 // Record returns what the machine has recorded, which it knows without its database.
@@ -149,6 +159,9 @@ func (o own) Observe(ctx context.Context) (replication.NodeView, error) {
 	}
 	o.parts.Attend(ctx, o.name)
 	view, err := local.Observe(ctx)
+	if enlisted, ok := o.parts.Enlisted(o.name); ok {
+		view.Membership = &enlisted
+	}
 	if _, told := o.parts.Told(o.name); err == nil && !told { // it does not know yet that it has a database
 		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: "it has not been told what the replication is to be"}
 	}

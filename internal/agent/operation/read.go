@@ -84,6 +84,13 @@ func (r *Runner) recorded(id api.ID) (*Record, error) {
 	return nil, notFound("component %s", id)
 }
 
+// Has reports whether there is a component, or an operation at work on one, also
+// if its record is damaged.
+func (r *Runner) Has(id api.ID) bool {
+	_, err := r.recorded(id)
+	return !api.IsProblem(err, api.ProblemNotFound)
+}
+
 func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

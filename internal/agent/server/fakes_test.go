@@ -126,8 +126,16 @@ func (f *fakeReplications) note(what, name string, by api.DBCaller, told any) er
 	return f.err
 }
 
-func (f *fakeReplications) Enlist(_ context.Context, name string, m api.DBMembership) error {
-	return f.note("enlist", name, api.DBCaller{}, m)
+func (f *fakeReplications) Enlist(_ context.Context, name, by string, m api.DBMembership) error {
+	return f.note("enlist", name, api.DBCaller{Node: by}, m)
+}
+
+func (f *fakeReplications) Leave(_ context.Context, name string) error {
+	return f.note("leave", name, api.DBCaller{}, nil)
+}
+
+func (f *fakeReplications) Applied(_ context.Context, name string, by api.DBCaller) (bool, error) {
+	return true, f.note("applied", name, by, nil)
 }
 
 func (f *fakeReplications) View(_ context.Context, name string, by api.DBCaller) (replication.NodeView, error) {

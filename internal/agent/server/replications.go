@@ -20,8 +20,12 @@ import (
 // them, and to a witness all but View and Record. Errors that the caller can act
 // on are problems.
 type Replications interface {
-	// Enlist makes m the machines that may talk about a replication.
-	Enlist(ctx context.Context, name string, m api.DBMembership) error
+	// Enlist makes m, by whose word is kept, the machines that may talk about a
+	// replication; Leave ends that.
+	Enlist(ctx context.Context, name, by string, m api.DBMembership) error
+	Leave(ctx context.Context, name string) error
+	// Applied tells whether the machine has the replication as a component.
+	Applied(ctx context.Context, name string, by api.DBCaller) (bool, error)
 	// View looks at the part, Record reads what it has recorded, which needs no
 	// database.
 	View(ctx context.Context, name string, by api.DBCaller) (replication.NodeView, error)
@@ -61,7 +65,24 @@ func (s *Server) enlist(c *call) (answer, error) {
 		return answer{}, err
 	}
 	c.detail = aboutMembership(membership)
-	return done(s.Replications.Enlist(c.Context(), name, membership))
+	return done(s.Replications.Enlist(c.Context(), name, short(c.caller.Actor, maxText), membership))
+}
+
+func (s *Server) leave(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	return done(s.Replications.Leave(c.Context(), name))
+}
+
+func (s *Server) applied(c *call) (answer, error) {
+	name, err := c.replication()
+	if err != nil {
+		return answer{}, err
+	}
+	applied, err := s.Replications.Applied(c.Context(), name, c.caller.Machine)
+	return ok(api.DBApplied{Applied: applied}), err
 }
 
 func (s *Server) tell(c *call) (answer, error) {

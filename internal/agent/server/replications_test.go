@@ -54,7 +54,9 @@ func TestReplicationCallsReachTheParts(t *testing.T) {
 		answer, operation  string
 		unaudited          bool
 	}{
-		"membership": {api.RoleAdmin, "PUT", notes + "/membership", string(api.Encode(membership)), "enlist notes by  ", membership, "", "", false},
+		"membership": {api.RoleAdmin, "PUT", notes + "/membership", string(api.Encode(membership)), "enlist notes by terraform@ci ", membership, "", "", false},
+		"leave":      {api.RoleAdmin, "DELETE", notes + "/membership", "", "leave notes by  ", nil, "", "", false},
+		"component":  {api.RoleNode, "GET", notes + "/component", "", "applied notes by web2 sha256:22", nil, `{"applied":true}`, "", true},
 		"tell":       {api.RoleNode, "PUT", notes, string(api.Encode(toldOfNotes())), "tell notes by web2 sha256:22", toldOfNotes(), "", "", false},
 		"view":       {api.RoleNode, "GET", notes + "/view", "", "view notes by web2 sha256:22", nil, `{"version":"11.8"}`, "", true},
 		"record":     {api.RoleNode, "GET", notes + "/record", "", "record notes by web2 sha256:22", nil, `{"epoch":7,"primary":"web1"}`, "", true},

@@ -69,6 +69,8 @@ func routes() []route {
 		{"PUT", "/v1/leaves/{name}", admin, false, true, body, (*Server).leafStore},
 
 		{"PUT", "/v1/replications/{name}/membership", admin, false, true, body, (*Server).enlist},
+		{"DELETE", "/v1/replications/{name}/membership", admins, false, true, none, (*Server).leave},
+		{"GET", "/v1/replications/{name}/component", nodes, false, false, none, (*Server).applied},
 		{"PUT", "/v1/replications/{name}", nodes, false, true, body, (*Server).tell},
 		{"GET", "/v1/replications/{name}/view", nodes, false, false, none, (*Server).view},
 		{"GET", "/v1/replications/{name}/record", nodes, false, false, none, (*Server).ballot},

@@ -32,11 +32,20 @@ func newLocal(socket string) local {
 // get asks for path and decodes the answer into v. Its error is an
 // [api.Problem] if the agent answered with one.
 func (l local) get(ctx context.Context, path string, v any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
+	return l.call(ctx, http.MethodGet, path, "", v)
+}
+
+// call makes a call for a machine, which only a change has to name. Nothing is
+// decoded if v is nil.
+func (l local) call(ctx context.Context, method, path, machine string, v any) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil) //nolint:gosec // the host is the agent's socket, whatever the path is
 	if err != nil {
 		return err
 	}
-	response, err := l.http.Do(request)
+	if machine != "" {
+		request.Header.Set(api.HeaderMachine, machine)
+	}
+	response, err := l.http.Do(request) //nolint:gosec // see above
 	if err != nil {
 		return fmt.Errorf("ask the agent on this machine (this takes root; is foobar-agent.service running?): %w", errors.Unwrap(err))
 	}
@@ -51,6 +60,9 @@ func (l local) get(ctx context.Context, path string, v any) error {
 			return fmt.Errorf("the agent answered %s", response.Status)
 		}
 		return problem
+	}
+	if v == nil {
+		return nil
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("read the agent's answer: %w", err)

@@ -28,6 +28,8 @@ const usage = `Usage: foobar-agent COMMAND
                              make the machine new, so that Terraform enrols it
                              again: if the CA seed or the identity is lost. Data,
                              components and services stay as they are
+  replication leave NAME     take this machine out of a replication that no
+                             foobar_db_replication has; its data stay
   db-server started|reloaded NAME
                              what the unit of a database server runs
   version                    print the version
@@ -64,6 +66,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return serve(ctx, rest)
 	case "identity":
 		return changeIdentity(ctx, rest, out)
+	case "replication":
+		return leaveReplication(ctx, rest, out)
 	case "db-server":
 		return hookDatabase(ctx, rest)
 	case "status":

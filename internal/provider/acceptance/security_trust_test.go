@@ -70,9 +70,13 @@ func (s *stack) steal(machine string) *thief {
 
 // renew sends a list of CAs and returns the first bytes of the answer.
 func (f *thief) renew(machine string, given api.Certification) (string, error) {
-	body := api.Encode(given)
-	_, err := fmt.Fprintf(f, "POST /v1/identity:renew HTTP/1.1\r\nHost: %s\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		machine, api.HeaderMachine, machine, len(body), body)
+	return f.send(machine, "POST /v1/identity:renew", api.Encode(given))
+}
+
+// send makes the connection's only call, and returns the answer.
+func (f *thief) send(machine, call string, body []byte) (string, error) {
+	_, err := fmt.Fprintf(f, "%s HTTP/1.1\r\nHost: %s\r\n%s: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		call, machine, api.HeaderMachine, machine, len(body), body)
 	if err != nil {
 		return "", err
 	}

@@ -54,6 +54,42 @@ func enlistOne(ctx context.Context, agents tfutil.Agents, machine tfutil.Machine
 	return agent.Enlist(ctx, replication, membership)
 }
 
+// left takes from machines that take part no more what only that had given them.
+func left(ctx context.Context, data *tfutil.Data, before model, after *model) diag.Diagnostics {
+	diags := trimLeaves(ctx, data, before, after)
+	diags.Append(leave(ctx, data, before, after)...)
+	return diags
+}
+
+// leave ends the membership of machines that take part no more, which would let
+// the others look at their part for good. A machine that is given up, or does not
+// answer, is left as it is, and warns of that itself.
+func leave(ctx context.Context, data *tfutil.Data, before model, after *model) diag.Diagnostics {
+	var diags diag.Diagnostics
+	machines := participants(before)
+	if after != nil {
+		for name := range participants(*after) {
+			delete(machines, name)
+		}
+	}
+	replication := before.Name.ValueString()
+	for _, name := range slices.Sorted(maps.Keys(machines)) {
+		if data.Forget[name] {
+			continue
+		}
+		agent, err := data.Agents.Agent(machines[name])
+		if err == nil {
+			err = agent.Leave(ctx, replication)
+		}
+		if err != nil {
+			tfutil.Warning(&diags, path.Empty(), "A machine keeps its membership",
+				"Machine %q was not told that it takes part in replication %q no more: %v. The machines of the replication may still look at what it has recorded. "+
+					"To end that, run as root on %[1]s: foobar-agent replication leave %[2]s", name, replication, err)
+		}
+	}
+	return diags
+}
+
 // trimLeaves has the certificates of servers that are members no more name the
 // replication no more. It takes the CA's seed, and the servers' own resources are
 // not written when a replication changes. A machine that is given up, or does not

@@ -64,7 +64,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		Secrets:     passwords,
 		SecretSets:  passwordSets,
 		Prepare:     enlist,
-		Left:        trimLeaves,
+		Left:        left,
 		Others:      others,
 	}
 }

@@ -231,12 +231,20 @@ func TestLifeOfAReplication(t *testing.T) {
 				if got, _ := web1.Enlisted("notes"); len(got.Peers) != 1 {
 					t.Errorf("web1 takes part with %v", got.Peers)
 				}
+				for _, name := range []string{"web2", "lb1"} {
+					if got, ok := machines[name].Enlisted("notes"); ok {
+						t.Errorf("%s has left, and takes part with %v", name, got.Peers)
+					}
+				}
 				return nil
 			},
 		},
 	)
 	if web1.Spec(t, notes(), &api.DBReplication{}) {
 		t.Error("the replication is still there after the destroy")
+	}
+	if got, ok := web1.Enlisted("notes"); ok {
+		t.Errorf("after the destroy web1 takes part with %v", got.Peers)
 	}
 }
 

@@ -464,6 +464,17 @@ func (m *Machine) Enlist(_ context.Context, replication string, membership api.D
 	return nil
 }
 
+// Leave implements [tfutil.Agent].
+func (m *Machine) Leave(_ context.Context, replication string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure != nil {
+		return m.failure
+	}
+	delete(m.enlisted, replication)
+	return nil
+}
+
 // Leaf returns what the leaf of a service names besides the machine, and
 // whether there is one.
 func (m *Machine) Leaf(service string) (besides pki.ServiceNames, ok bool) {

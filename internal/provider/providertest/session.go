@@ -164,3 +164,11 @@ func (s session) Enlist(ctx context.Context, replication string, membership api.
 	}
 	return s.machine.Enlist(ctx, replication, membership)
 }
+
+// Leave implements [tfutil.Agent].
+func (s session) Leave(ctx context.Context, replication string) error {
+	if err := s.meet(); err != nil {
+		return err
+	}
+	return s.machine.Leave(ctx, replication)
+}

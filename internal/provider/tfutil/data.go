@@ -77,6 +77,8 @@ type Agent interface {
 	TrimLeaf(ctx context.Context, service string) error
 	// Enlist tells the machine which machines it takes part in a replication with.
 	Enlist(ctx context.Context, replication string, membership api.DBMembership) error
+	// Leave ends the machine's membership in a replication, if it has one.
+	Leave(ctx context.Context, replication string) error
 }
 
 // DataFrom returns the provider's data as the framework hands it over; nil as
