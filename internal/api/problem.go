@@ -59,7 +59,7 @@ const (
 	// ProblemTimeout: the operation ran out of time; the detail says what stands.
 	ProblemTimeout ProblemType = "urn:foobar:problem:timeout"
 	// ProblemBusy: the agent has no room for another connection of that role or
-	// address, or too many readers wait for a dry run.
+	// address, or too many calls of readers wait.
 	ProblemBusy ProblemType = "urn:foobar:problem:busy"
 	// ProblemInternal: a failure of the agent or the machine itself.
 	ProblemInternal ProblemType = "urn:foobar:problem:internal"

@@ -87,6 +87,11 @@ func (r *Refusal) Error() string { return fmt.Sprintf("the checker ended with st
 // Run runs a checker on this machine and returns what it printed. The error is a [Refusal] if
 // it refuses the configuration, an [api.Problem] if it exceeded its bounds.
 func Run(ctx context.Context, c Check) (output string, err error) {
+	leave, err := place(ctx, RuntimeDir, places(totalMemory()))
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	dir, err := os.MkdirTemp(RuntimeDir, stagePattern)
 	if err != nil {
 		return "", fmt.Errorf("make a directory for the checker: %w", err)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,7 +23,7 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 		denied := err != nil && !busy
 		var a answer
 		if err == nil {
-			a, err = s.guarded(found, c)
+			a, err = s.guarded(r.Context(), found, c)
 		}
 		if err != nil {
 			a, denied = problemAnswer(err), denied || refuses(err)
@@ -94,8 +95,13 @@ func rightMachine(node string, meant []string, required bool) error {
 }
 
 // guarded runs a route's handler, whose panic becomes a problem.
-func (s *Server) guarded(r route, c *call) (a answer, err error) {
+func (s *Server) guarded(ctx context.Context, r route, c *call) (a answer, err error) {
 	defer s.survive(c, &err)
+	leave, err := s.queued(ctx, c)
+	if err != nil {
+		return answer{}, err
+	}
+	defer leave()
 	return r.handle(s, c)
 }
 

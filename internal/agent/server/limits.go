@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 
@@ -18,8 +19,9 @@ type limit struct{ all, address int }
 // unauthenticatedLimit limits the connections whose client is not known yet: those
 // in the TLS handshake, and those whose first request is not read. A Terraform run
 // with -parallelism=10 makes some thirty at once, each for a few milliseconds. A
-// new connection beyond the limit closes the oldest one of the address that has the
-// most: a flood closes its own connections, and other clients get through.
+// new connection beyond the limit closes one of the address that has the most: the
+// oldest of those that are least far (see [stage]). So a flood closes its own
+// connections, and other clients get through, also from the same address.
 func unauthenticatedLimit() limit { return limit{all: 256, address: 64} }
 
 // roleLimits limits the connections of each role. Unauthenticated connections do
@@ -32,6 +34,16 @@ func roleLimits() map[api.Role]limit {
 		api.RoleReader: {all: 64, address: 32},
 	}
 }
+
+// stage is how far an unauthenticated connection is. Anybody can open one and say
+// nothing; to go on takes a TLS client, and to complete the handshake a certificate.
+type stage int
+
+const (
+	silent   stage = iota // its client has sent no ClientHello
+	greeted               // it has
+	verified              // the handshake is complete, and a request begins
+)
 
 // unauthenticated is the class of a connection whose client is not known yet.
 const unauthenticated api.Role = ""
@@ -68,6 +80,7 @@ type conn struct {
 	net.Conn
 	limits  *connLimits
 	address string
+	stage   stage
 	// role and element say where it counts; element is nil once it does not.
 	role    api.Role
 	element *list.Element
@@ -122,14 +135,49 @@ func (l *connLimits) surplus(address string) *conn {
 	return present.oldest(func(a string) bool { return present.addresses[a] == most })
 }
 
-// oldest returns the oldest connection from an address that is chosen.
+// oldest returns, of the connections from an address that is chosen, the oldest one
+// that is least far.
 func (c *class) oldest(chosen func(address string) bool) *conn {
+	var least *conn
 	for e := c.conns.Front(); e != nil; e = e.Next() {
-		if found, ok := e.Value.(*conn); ok && chosen(found.address) {
-			return found
+		if found, ok := e.Value.(*conn); ok && chosen(found.address) && (least == nil || found.stage < least.stage) {
+			least = found
 		}
 	}
-	return nil
+	return least
+}
+
+// reached notes how far a connection is.
+func (l *connLimits) reached(c net.Conn, at stage) {
+	if channel, ok := c.(*tls.Conn); ok {
+		c = channel.NetConn()
+	}
+	if counted, ok := c.(*conn); ok {
+		l.mu.Lock()
+		counted.stage = max(counted.stage, at)
+		l.mu.Unlock()
+	}
+}
+
+// listen returns a listener for TLS whose connections count.
+func (l *connLimits) listen(remote net.Listener, config *tls.Config) net.Listener {
+	config = config.Clone()
+	each := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		l.reached(hello.Conn, greeted)
+		if each == nil {
+			return nil, nil //nolint:nilnil // which means config itself
+		}
+		return each(hello)
+	}
+	return tls.NewListener(limitedListener{remote, l}, config)
+}
+
+// follow notes the state of a connection, as [http.Server] tells it.
+func (l *connLimits) follow(c net.Conn, state http.ConnState) {
+	if state == http.StateActive { // the first byte of a request
+		l.reached(c, verified)
+	}
 }
 
 // admit counts a connection, whose client is known now, among those of its role.

@@ -73,6 +73,34 @@ func TestNewConnectionClosesTheOldestOfItsAddress(t *testing.T) {
 	}
 }
 
+// Connections that say nothing come from the address of an administrator, too: they
+// close one another.
+func TestConnectionThatSaysNothingYieldsFirst(t *testing.T) {
+	l := newTestLimits()
+	limit := unauthenticatedLimit()
+	mine := l.connect(2, "10.0.0.9")
+	l.reached(mine[0], verified)
+	l.reached(mine[1], greeted)
+	bare := l.connect(10*limit.address, "10.0.0.9")
+	for i, one := range mine {
+		if closed(one) {
+			t.Errorf("connection %d of the administrator was closed", i)
+		}
+	}
+	for i, one := range bare {
+		if want := i < len(bare)-limit.address+len(mine); closed(one) != want {
+			t.Fatalf("bare connection %d of %d: closed %t", i, len(bare), closed(one))
+		}
+	}
+	for _, one := range bare {
+		l.reached(one, greeted) // they learn
+	}
+	l.connect(limit.address-1, "10.0.0.9")
+	if closed(mine[0]) {
+		t.Error("a connection with a certificate was closed before one without")
+	}
+}
+
 func TestNewConnectionClosesOneOfTheAddressWithTheMost(t *testing.T) {
 	l := newTestLimits()
 	limit := unauthenticatedLimit()

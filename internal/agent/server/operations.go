@@ -2,9 +2,13 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
+
+// readerWait bounds how long a reader is kept waiting for an event.
+const readerWait = time.Second
 
 // defaultLines is how many lines of a log are given to who names no number.
 const defaultLines = 100
@@ -28,7 +32,11 @@ func (s *Server) events(c *call) (answer, error) {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
-	events, err := s.Runner.Events(ctx, c.params["id"], after, seconds(wait, api.MaxWait))
+	limit := api.MaxWait
+	if c.caller.Role == api.RoleReader {
+		limit = readerWait // it has one of the readers' places meanwhile
+	}
+	events, err := s.Runner.Events(ctx, c.params["id"], after, seconds(wait, limit))
 	if err != nil && s.stopping.Err() != nil {
 		err = nil
 	}

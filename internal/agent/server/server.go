@@ -111,8 +111,8 @@ type Server struct {
 	connLog *connLog
 	// refusals bounds what is written of denied calls.
 	refusals *throttle[refuser]
-	// dryRuns are those of readers.
-	dryRuns *queue
+	// dryRuns and reads are those of readers.
+	dryRuns, reads *queue
 	// stopping ends when the server is shut down; whoever waits for events
 	// is then answered at once.
 	stopping context.Context
@@ -121,13 +121,13 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(c Config) *Server {
-	s := &Server{Config: c, routes: routes(), dryRuns: newQueue()}
+	s := &Server{Config: c, routes: routes(), dryRuns: dryRuns(), reads: reads()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.connLog = newConnLog(c.Log, c.Now)
 	s.refusals = newThrottle(refusalWindow, refusalLines, c.Now, s.countRefusals)
 	s.limits = newConnLimits(s.connLog.closed)
 	s.remote = s.httpServer(s.remoteCaller)
-	s.remote.ConnContext = withConn
+	s.remote.ConnContext, s.remote.ConnState = withConn, s.limits.follow
 	s.local = s.httpServer(s.localCaller)
 	s.local.ConnContext = withCredentials
 	return s
@@ -151,7 +151,7 @@ func (s *Server) httpServer(who func(*http.Request) (Caller, error)) *http.Serve
 func (s *Server) Serve(remote, local net.Listener) error {
 	ended := make(chan error, 2)
 	go func() {
-		ended <- s.remote.Serve(tls.NewListener(limitedListener{remote, s.limits}, s.Identity.TLSConfig()))
+		ended <- s.remote.Serve(s.limits.listen(remote, s.Identity.TLSConfig()))
 	}()
 	go func() { ended <- s.local.Serve(local) }()
 	first := <-ended
@@ -178,7 +178,7 @@ func ServeLost(ctx context.Context, remote net.Listener, config *tls.Config, log
 		ErrorLog: log.New(connLog, "", 0),
 	}
 	defer context.AfterFunc(ctx, func() { _ = refusing.Close() })()
-	if err := refusing.Serve(tls.NewListener(limitedListener{remote, limits}, config)); !errors.Is(err, http.ErrServerClosed) {
+	if err := refusing.Serve(limits.listen(remote, config)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("answer without an identity: %w", err)
 	}
 	return nil
