@@ -26,7 +26,7 @@ type Write struct {
 	TakesOver string `json:"takes_over,omitempty"`
 	// Held tells that Owner's state holds the component, as it was applied under
 	// an earlier incarnation of the machine. Such a write names no generation, as
-	// the machine may be a new one; what it finds and Owner owns, it changes.
+	// the machine may be a new one; what it finds and Owner owns, it changes. The dry run of a replacement says it, too.
 	Held bool `json:"held,omitempty"`
 	// Approved marks a dry run as the repetition of one whose answer was
 	// approved: the agent answers what it answered then, as far as it can.

@@ -62,7 +62,7 @@ func (r *Runner) admit(j job, record *Record) (admission, error) {
 // exists is the problem of a create of what stands with another spec.
 func exists(id api.ID, record *Record) error {
 	return &api.Problem{Type: api.ProblemExists, Title: "The component exists with another configuration",
-		Detail: fmt.Sprintf("another spec of %s was applied by %s; import it to manage it here", id, record.by())}
+		Detail: fmt.Sprintf("%s is on this machine already, as applied by %s", id, record.by())}
 }
 
 func (r *Record) by() string {

@@ -19,8 +19,9 @@ func (j job) mayWrite(owner string) bool {
 // identity, and what follows from its key or its CA changes with it. The write
 // names no generation, since a rebuilt machine has none.
 //
-// Nobody else gets in this way. Held is said by an update alone, of a resource
-// that is in a state. The create of a tainted resource, either order of a
+// Nobody else gets in this way. Held is said by an update, of a resource that is
+// in a state, and by the dry run of a replacement, which writes nothing: its
+// destroy comes first. The create of a tainted resource, either order of a
 // replacement, and the one that follows a create that was killed are creates of
 // resources that are in no state: they never say it, also where they write as
 // the owner whose operation they join, and on another spec they are refused as

@@ -53,7 +53,7 @@ func TestOnlyTheOwnerWrites(t *testing.T) {
 		t.Log(name)
 		wantProblem(t, op, api.ProblemOwned, "another Terraform state", "a's run at 20")
 	}
-	wantProblem(t, m.do(t, by(request("edge", 0, spec(80, "two")), "b", "")), api.ProblemExists, "a's run", "import")
+	wantProblem(t, m.do(t, by(request("edge", 0, spec(80, "two")), "b", "")), api.ProblemExists, "a's run", "already")
 	m.ownedBy(t, "edge", "a")
 
 	if op := m.must(t, by(request("edge", 0, first), "b", "a")); op.Generation != 1 {
@@ -103,6 +103,12 @@ func TestAnUpdateOfAnotherIncarnationChangesItsOwn(t *testing.T) {
 	}
 	m.must(t, by(request("edge", 3, second), "a", ""))
 	m.ownedBy(t, "edge", "a")
+	for owner, refused := range map[string]bool{"a": false, "b": true} { // the dry run of a replacement
+		replacement := held(by(request("edge", 0, first), owner, ""))
+		if _, err := m.Plan(t.Context(), replacement.ID, 0, replacement.Write); api.IsProblem(err, api.ProblemExists) != refused {
+			t.Errorf("a replacement by %s is planned with %v", owner, err)
+		}
+	}
 
 	for name, r := range map[string]operation.Request{
 		"a create, also as the owner whose operation it joins": by(request("edge", 0, first), "a", ""),
@@ -110,14 +116,14 @@ func TestAnUpdateOfAnotherIncarnationChangesItsOwn(t *testing.T) {
 		"an update of another's that takes it over":            held(by(request("edge", 0, first), "b", "a")),
 	} {
 		t.Log(name)
-		wantProblem(t, m.do(t, r), api.ProblemExists, "a's run", "import")
+		wantProblem(t, m.do(t, r), api.ProblemExists, "a's run", "already")
 	}
 	wantProblem(t, m.do(t, held(by(request("edge", 0, first), "b", ""))), api.ProblemOwned, "a's run")
 	wantProblem(t, m.do(t, held(request("edge", 0, first))), api.ProblemOwned, "a's run")
 	m.must(t, by(request("edge", 0, second), "b", "a"))
 	wantProblem(t, m.do(t, held(by(request("edge", 0, first), "a", ""))), api.ProblemOwned, "b's run")
 	m.must(t, request("free", 0, spec(81, "one")))
-	wantProblem(t, m.do(t, held(by(request("free", 0, spec(81, "two")), "a", ""))), api.ProblemExists, "import")
+	wantProblem(t, m.do(t, held(by(request("free", 0, spec(81, "two")), "a", ""))), api.ProblemExists, "already")
 	if op := m.remove(t, held(by(deletion("edge", 0), "b", ""))); op.State == api.OperationApplied {
 		t.Error("a deletion needs no generation")
 	}

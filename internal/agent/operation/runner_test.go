@@ -32,7 +32,7 @@ func TestWritesGoByTheirGeneration(t *testing.T) {
 	if op := m.must(t, adoption); op.Generation != 2 {
 		t.Errorf("the adoption made generation %d", op.Generation)
 	}
-	wantProblem(t, m.do(t, request("edge", 0, spec(80, "three"))), api.ProblemExists, "tester", "import")
+	wantProblem(t, m.do(t, request("edge", 0, spec(80, "three"))), api.ProblemExists, "tester", "already")
 	wantProblem(t, m.do(t, request("edge", 1, spec(80, "three"))), api.ProblemGeneration, "generation 2", "tester")
 	wantProblem(t, m.do(t, request("edge", 7, spec(80, "two"))), api.ProblemGeneration)
 	wantProblem(t, m.do(t, request("edge", 2, spec(0, "two"))), api.ProblemInvalid, "/port")

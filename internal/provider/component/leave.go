@@ -25,7 +25,7 @@ func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanReque
 	diags.Append(req.State.GetAttribute(ctx, namePath, &name)...)
 	machine, id := machineAt(ctx, req.State, diags).Name.ValueString(), api.ID{Kind: r.kind.Kind, Name: name.ValueString()}
 	if !r.data.Walk.Leave(machine, id, instance) {
-		changesHands(machine, id, diags)
+		tfutil.ChangesHands(machine, id, diags)
 		return
 	}
 	if by, taken := tfutil.Taken(ctx, req.Private); taken {
@@ -70,37 +70,37 @@ func (r *Resource[M, S]) ends(ctx context.Context, req resource.ModifyPlanReques
 	return strings.Join(texts, " ")
 }
 
-// changesHands warns of a component that one resource of the plan stops being
-// and another becomes.
-func changesHands(machine string, id api.ID, diags *diag.Diagnostics) {
-	tfutil.Warning(diags, path.Empty(), "Destroyed by one resource, created by another",
-		"%s on machine %q is destroyed by one resource of this plan and created by another, in no certain order, so that it may stop in between. "+
-			"If a resource, a key of its for_each or a module only got another name, say so, and nothing changes on the machine: moved { from = <old address>, to = <new address> }. "+
-			"Otherwise destroy the old one first, in a separate apply.", id, machine)
-}
-
 // identify enters which component the resource is, on every machine that has a
 // part in it.
-func (r *Resource[M, S]) identify(ctx context.Context, resp *resource.ModifyPlanResponse, instance string, creates bool) {
-	var name types.String
-	diags := &resp.Diagnostics
-	diags.Append(resp.Plan.GetAttribute(ctx, namePath, &name)...)
-	machine := machineAt(ctx, resp.Plan, diags).Name
-	if diags.HasError() || name.IsUnknown() || machine.IsUnknown() {
+func (r *Resource[M, S]) identify(ctx context.Context, resp *resource.ModifyPlanResponse, instance string) {
+	machine, id, known := r.planned(ctx, resp)
+	if !known {
 		return
 	}
-	id := api.ID{Kind: r.kind.Kind, Name: name.ValueString()}
-	for _, each := range append([]string{machine.ValueString()}, r.others(ctx, resp)...) {
-		if r.data.ClaimIdentity(each, id, instance, namePath, diags); diags.HasError() {
+	for _, each := range append([]string{machine}, r.others(ctx, resp)...) {
+		if r.data.ClaimIdentity(each, id, instance, namePath, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
 	}
-	if !creates {
-		return
+}
+
+// come enters that the resource becomes a component, and warns if another
+// resource of the plan stops being it.
+func (r *Resource[M, S]) come(ctx context.Context, resp *resource.ModifyPlanResponse, instance string) {
+	machine, id, known := r.planned(ctx, resp)
+	if known && !r.data.Walk.Come(machine, id, instance) {
+		tfutil.ChangesHands(machine, id, &resp.Diagnostics)
 	}
-	if !r.data.Walk.Come(machine.ValueString(), id, instance) {
-		changesHands(machine.ValueString(), id, diags)
-	}
+}
+
+// planned returns which component of which machine a plan is about, if that is
+// known.
+func (r *Resource[M, S]) planned(ctx context.Context, resp *resource.ModifyPlanResponse) (machine string, id api.ID, known bool) {
+	var name types.String
+	resp.Diagnostics.Append(resp.Plan.GetAttribute(ctx, namePath, &name)...)
+	on := machineAt(ctx, resp.Plan, &resp.Diagnostics).Name
+	known = !resp.Diagnostics.HasError() && !name.IsUnknown() && !on.IsUnknown()
+	return on.ValueString(), api.ID{Kind: r.kind.Kind, Name: name.ValueString()}, known
 }
 
 // others names the other machines that have a part in the component, as far as

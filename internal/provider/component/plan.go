@@ -59,9 +59,12 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	r.compareSecrets(ctx, req, resp)
 	r.warnOfLoss(ctx, req, resp)
-	r.identify(ctx, resp, instance, change == changeCreate && !applies(req))
+	r.identify(ctx, resp, instance)
 	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
 		r.judge(ctx, req, resp, change >= changeRemote)
+	}
+	if change == changeCreate && !applies(req) && !resp.Diagnostics.HasError() {
+		r.come(ctx, resp, instance)
 	}
 }
 
@@ -295,13 +298,16 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 		Spec: api.Encode(spec), Owner: tfutil.Lineage(ctx, req.Private), TakesOver: tfutil.GetTaking(ctx, req.Private).From,
 		Approved: approved, Basis: basis(req.State.Raw),
 	}
-	if !update {
-		write.Owner, write.TakesOver = "", "" // the answer says whose it is
+	if !update { // the answer says whose it is; what this resource replaces is its own
+		write.TakesOver, write.Held = "", write.Owner != ""
 	}
 	plan, err := r.askPlan(ctx, shared, generation, write)
 	switch {
 	case err != nil && unmet && !isProblem(err):
 		r.data.Walk.Silent(name) // a machine that is still to be created
+		return
+	case api.IsProblem(err, api.ProblemExists) && r.data.Walk.Holds(name, r.id(shared)):
+		tfutil.StillHeld(name, r.id(shared), namePath, &resp.Diagnostics)
 		return
 	case err != nil:
 		call.PlanFailed(r.yielded(name, spec.Claims(), err), &resp.Diagnostics)

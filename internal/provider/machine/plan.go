@@ -17,6 +17,7 @@ import (
 )
 
 var (
+	namePath        = path.Root("name")
 	addressPath     = path.Root("address")
 	incarnationPath = path.Root("incarnation")
 	driftPath       = path.Root("drift")
@@ -26,10 +27,10 @@ var (
 // machine change with its incarnation alone, so that nothing that refers to
 // its key is touched by any other edit.
 func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	r.identify(ctx, req, resp)
 	if req.Plan.Raw.IsNull() {
 		return
 	}
-	r.identify(ctx, req, resp)
 	// What is applied ends without a drift, so that one in the state is an update.
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
 	var m, before model
@@ -101,15 +102,35 @@ func refuse(refusal tfutil.Refusal, diags *diag.Diagnostics) {
 	refusal.Refuse(addressPath, diags)
 }
 
-// identify enters which machine the resource is.
+// identify enters which machine the resource is, and whether it becomes or
+// stops being it.
 func (r *Resource) identify(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if r.data == nil {
 		return
 	}
-	instance := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, &resp.Diagnostics)
-	var name types.String
-	resp.Diagnostics.Append(resp.Plan.GetAttribute(ctx, path.Root("name"), &name)...)
-	if !name.IsUnknown() && !resp.Diagnostics.HasError() {
-		r.data.ClaimIdentity(name.ValueString(), api.ID{Kind: "machine"}, instance, path.Root("name"), &resp.Diagnostics)
+	diags := &resp.Diagnostics
+	instance := tfutil.Instance(ctx, !req.State.Raw.IsNull(), req.Private, resp.Private, diags)
+	var before, after types.String // null where there is none
+	if !req.State.Raw.IsNull() {
+		diags.Append(req.State.GetAttribute(ctx, namePath, &before)...)
+	}
+	if !req.Plan.Raw.IsNull() {
+		diags.Append(req.Plan.GetAttribute(ctx, namePath, &after)...)
+	}
+	if diags.HasError() || after.IsUnknown() {
+		return
+	}
+	id := api.ID{Kind: "machine"}
+	if !after.IsNull() {
+		r.data.ClaimIdentity(after.ValueString(), id, instance, namePath, diags)
+	}
+	if before.Equal(after) || req.ClientCapabilities.DeferralAllowed { // an apply, of what a plan has said
+		return
+	}
+	if !before.IsNull() && !r.data.Walk.Leave(before.ValueString(), id, instance) {
+		tfutil.ChangesHands(before.ValueString(), id, diags)
+	}
+	if !after.IsNull() && !r.data.Walk.Come(after.ValueString(), id, instance) {
+		tfutil.ChangesHands(after.ValueString(), id, diags)
 	}
 }

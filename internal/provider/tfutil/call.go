@@ -124,7 +124,9 @@ func (c Call) explain(err error, diags *diag.Diagnostics) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if ok && problem.Type == api.ProblemExists && c.Import != "" {
 		told := *problem
-		told.Detail = joined(problem.Detail, "To take it over as it is, import it, and look at the plan:\n  "+c.Import)
+		told.Detail = joined(problem.Detail,
+			"If another resource of this configuration has been this component until now, first apply the removal or the new name of that one by itself. If only the address of the resource changed, write moved { from = <old address>, to = <new address> }.",
+			"Otherwise import the component, and look at the plan:\n  "+c.Import)
 		err = &told
 	}
 	Explain(err, c.Paths, diags)

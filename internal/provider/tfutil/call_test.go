@@ -46,7 +46,7 @@ func TestWhatAUserIsTold(t *testing.T) {
 		},
 		"exists": &api.Problem{
 			Type: api.ProblemExists, Title: "The component exists with another configuration",
-			Detail: "another spec of app-server/shop was applied by alice@laptop at 2026-03-04 11:58:00 UTC; import it to manage it here",
+			Detail: "app-server/shop is on this machine already, as applied by alice@laptop at 2026-03-04 11:58:00 UTC",
 		},
 		"generation": &api.Problem{
 			Type: api.ProblemGeneration, Title: "The component was changed by somebody else",

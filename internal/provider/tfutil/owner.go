@@ -95,18 +95,45 @@ func SetOwned(ctx context.Context, to PrivateWriter, lineage string) diag.Diagno
 }
 
 // ClaimIdentity enters which resource is a component, and adds an error if
-// another resource of this plan is the same one. Where names what is claimed:
-// "load-balancer/www on machine \"lb1\"".
+// another resource of this plan is the same one.
 func (d *Data) ClaimIdentity(machine string, id api.ID, instance string, at path.Path, diags *diag.Diagnostics) {
 	if d.Claims.Identify(machine, id, instance) {
 		return
 	}
-	where := fmt.Sprintf("%s on machine %q", id, machine)
-	if id.Name == "" { // a machine itself
-		where = fmt.Sprintf("%s %q", id.Kind, machine)
-	}
 	Error(diags, at, "Two resources are one",
 		"This resource and another one of this configuration are both %s. Each apply of one would undo what the other says, and a destroy of one would remove what both are. "+
 			"Give one of them another name or machine, or remove it. To find the other, look for the resources of this type with the same name: "+
-			"other keys of the same for_each or count, other modules, and \"terraform state list\".", where)
+			"other keys of the same for_each or count, other modules, and \"terraform state list\".", named(machine, id))
+}
+
+// ChangesHands warns that one resource of the plan stops being a component, or
+// a machine, and another becomes it.
+func ChangesHands(machine string, id api.ID, diags *diag.Diagnostics) {
+	consequence := "It may stop in between, as the order is not certain."
+	if id.Name == "" {
+		consequence = "Nothing is removed from the machine, but every resource on it shows a change, of unknown impact."
+	}
+	Warning(diags, path.Empty(), "Destroyed by one resource, created by another",
+		"%s is destroyed by one resource of this plan and created by another. %s %s", api.Capital(named(machine, id)), consequence, handOver)
+}
+
+// StillHeld refuses a create under a name that a resource of the state still
+// has, at the attribute of the name.
+func StillHeld(machine string, id api.ID, at path.Path, diags *diag.Diagnostics) {
+	Error(diags, at, "The name is still in use",
+		"%s exists with another configuration and belongs to a resource of this state, which gives it up in this plan. Terraform may create the new one before that. %s "+
+			"If the resource is tainted, \"terraform untaint\" is enough.", named(machine, id), handOver)
+}
+
+// handOver says how a resource becomes what another one was.
+const handOver = "If only addresses of resources changed (a label, a key of a for_each, a module), write moved { from = <old address>, to = <new address> }, and nothing changes on the machine. " +
+	"For two addresses that swap, use \"terraform state mv\" by way of a third. " +
+	"Otherwise take two steps: first an apply that destroys the old resource or gives it an unused name, then one that creates the new resource."
+
+// named says which component of a machine, or which machine, an id is.
+func named(machine string, id api.ID) string {
+	if id.Name == "" { // a machine itself
+		return fmt.Sprintf("%s %q", id.Kind, machine)
+	}
+	return fmt.Sprintf("%s on machine %q", id, machine)
 }

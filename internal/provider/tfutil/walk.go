@@ -121,6 +121,15 @@ func (w *Walk) WasRead(machine string, id api.ID) bool {
 	return w.read[claimant{machine, id}]
 }
 
+// Holds reports whether the state has a resource that is the component, as far
+// as this walk has come: it was refreshed, or is planned to go.
+func (w *Walk) Holds(machine string, id api.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	self := claimant{machine, id}
+	return w.read[self] || w.leaving[self] != ""
+}
+
 // Leave notes that the resource which is a component of a machine is planned to
 // go, and reports whether no other resource is planned to become the component:
 // the two are applied in any order.
