@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -323,7 +324,7 @@ func (r *Runner) run(j job, c *component) {
 		}
 	}
 	if r.Ctx.Err() != nil {
-		r.end(j, 0, conclude(context.Cause(r.Ctx), context.Cause(r.Ctx)), 0)
+		r.end(j, 0, conclude(context.Cause(r.Ctx), context.Cause(r.Ctx), ""), 0)
 		r.leave(c)
 		return
 	}
@@ -333,7 +334,7 @@ func (r *Runner) run(j job, c *component) {
 	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
 	generation, err := r.execute(ctx, j)
 	if err != nil {
-		err = conclude(err, context.Cause(ctx))
+		err = conclude(err, context.Cause(ctx), restored(j.ID, r.store.read(j.ID)))
 	}
 	cancel()
 	// What is over for whoever asks is over for whoever is next, in this order.
@@ -382,9 +383,23 @@ func (t timedOut) Error() string {
 	return fmt.Sprintf("the operation did not end within its timeout of %s", time.Duration(t))
 }
 
+// restored says what a machine has of a component after a change of it was
+// undone, which is what is recorded, and where its log is.
+func restored(id api.ID, record *Record) string {
+	now := "files and units are as before"
+	switch {
+	case record == nil:
+		now = fmt.Sprintf("there is no %s, as before", id)
+	case record.lost == nil:
+		now = fmt.Sprintf("generation %d, applied by %s, runs again", record.Generation, record.by())
+	}
+	return fmt.Sprintf("the change was undone: %s. On the machine, \"foobar-agent logs %s\" shows the log", now, id)
+}
+
 // conclude turns the error of an operation into the problem that it ended with.
-// Over is why its context ended, nil if it did not.
-func conclude(err, over error) error {
+// Over is why its context ended, nil if it did not; back is what there is after
+// the change was undone.
+func conclude(err, over error, back string) error {
 	problem, typed := errors.AsType[*api.Problem](err)
 	undone, isUndone := errors.AsType[*converge.UndoneError](err)
 	late, isLate := over.(timedOut) //nolint:errorlint // the cause of our own context, as it is
@@ -393,7 +408,7 @@ func conclude(err, over error) error {
 	if _, stands := errors.AsType[*converge.StandsError](err); stands {
 		outcome = "what was done stands, and the next apply goes on from there"
 	} else if isUndone {
-		outcome = "the change was undone"
+		outcome = back
 	}
 	end := &api.Problem{Detail: err.Error()}
 	if typed { // what a kind told about the cause stays
@@ -408,10 +423,14 @@ func conclude(err, over error) error {
 	case stopped:
 		end.Type, end.Title = api.ProblemInterrupted, "The agent or the machine stopped in the middle"
 		end.Detail = fmt.Sprintf("%v; %s", err, outcome)
+	case typed && isUndone:
+		end.Type, end.Title = problem.Type, problem.Title
+		end.Detail = fmt.Sprintf("%s. %s", strings.TrimSuffix(problem.Detail, "."), api.Capital(outcome))
 	case typed:
 		return problem
 	case isUndone:
 		end.Type, end.Title = api.ProblemRolledBack, "The change was made, did not work, and was undone"
+		end.Detail = fmt.Sprintf("%v. %s", err, api.Capital(outcome))
 	default:
 		return api.AsProblem(err)
 	}

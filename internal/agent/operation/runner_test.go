@@ -185,6 +185,41 @@ func TestAComponentThatIsBeingDeletedIsNotThere(t *testing.T) {
 	}
 }
 
+// TestAnUndoneChangeSaysWhatRunsAgain, whatever class the failure has.
+func TestAnUndoneChangeSaysWhatRunsAgain(t *testing.T) {
+	for name, fault := range map[string]error{
+		"plain":         errors.New("it crashed"),
+		"of the kind":   &api.Problem{Type: api.ProblemRolledBack, Title: "The app did not start", Detail: "it crashed."},
+		"out of time":   context.DeadlineExceeded,
+		"of the engine": &api.Problem{Type: api.ProblemEngineRefused, Detail: "it crashed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			m.must(t, request("edge", 0, spec(80, "one")))
+			m.kind.Gate = func(ctx context.Context, c converge.Change) error {
+				if c.Undo {
+					return nil
+				}
+				if errors.Is(fault, context.DeadlineExceeded) {
+					<-ctx.Done()
+				}
+				return fault
+			}
+			r := request("edge", 1, spec(80, "two"))
+			r.Write.TimeoutSeconds = 1
+			op := m.do(t, r)
+			if op.Problem == nil {
+				t.Fatalf("it ended as %+v", op)
+			}
+			for _, want := range []string{"generation 1, applied by tester at ", ", runs again", `"foobar-agent logs ` + r.ID.String() + `"`} {
+				if !strings.Contains(op.Problem.Detail, want) || strings.Contains(op.Problem.Detail, "..") {
+					t.Errorf("%q does not say %q", op.Problem.Detail, want)
+				}
+			}
+		})
+	}
+}
+
 func TestAFailedOperationRunsAgain(t *testing.T) {
 	m := start(t, t.TempDir())
 	fault := errors.New("a passing fault")
@@ -195,7 +230,7 @@ func TestAFailedOperationRunsAgain(t *testing.T) {
 		return fault
 	}
 	r := request("edge", 0, spec(80, "one"))
-	wantProblem(t, m.do(t, r), api.ProblemRolledBack, "a passing fault")
+	wantProblem(t, m.do(t, r), api.ProblemRolledBack, "a passing fault", "there is no "+r.ID.String()+", as before")
 	m.kind.Gate = nil
 	if op := m.must(t, r); op.Runs != 2 || op.Generation != 1 {
 		t.Errorf("the second run ended as %+v", op)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -80,6 +81,13 @@ func (b *bench) failureIsRolledBack(t *testing.T) {
 	t.Logf("the problem is %v", op.Problem)
 	if op.Problem.Type == api.ProblemInternal {
 		t.Errorf("the problem tells nothing that a caller can act on: %v", op.Problem)
+	}
+	if op.Problem.Type == api.ProblemRolledBack {
+		for _, want := range []string{fmt.Sprintf("generation %d", b.generation), "runs again", "foobar-agent logs " + b.id().String()} {
+			if !strings.Contains(op.Problem.Detail, want) {
+				t.Errorf("the detail %q does not say %q", op.Problem.Detail, want)
+			}
+		}
 	}
 	equal(t, "after the rollback", before, b.snapshot(t))
 	b.inForce(t)
