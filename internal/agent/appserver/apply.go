@@ -22,6 +22,9 @@ const (
 	nginxTimeout = api.Duration(15 * time.Second)
 	nginxPause   = api.Duration(50 * time.Millisecond)
 	nginxLooks   = 4
+	// undoPatience bounds the wait for an app that runs as before again: less
+	// than [converge.DefaultUndoTimeout].
+	undoPatience = api.Duration(time.Minute)
 	// lastWords bounds the reading of a log after the operation's time is up.
 	lastWords = 5 * time.Second
 )
@@ -256,8 +259,9 @@ func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 	return nil
 }
 
-// undo brings back what ran before, without waiting for its health: it was
-// what it was.
+// undo brings back what ran before. It waits for its health, so that who looks
+// next sees how it is and not how it starts, and fails for nothing of that: it
+// was what it was.
 func (r rollout) undo(ctx context.Context) error {
 	reason, err := r.restartReason(ctx)
 	if err != nil {
@@ -269,7 +273,15 @@ func (r rollout) undo(ctx context.Context) error {
 			return r.failed(ctx, "The previous release did not start", err, r.appUnit())
 		}
 	}
-	return r.followNginx(ctx)
+	if err := r.followNginx(ctx); err != nil || reason == "" {
+		return err
+	}
+	r.spec.HealthCheck.StartTimeout = min(r.spec.HealthCheck.StartTimeout, undoPatience)
+	endpoint := appEndpoint(r.layout, r.spec, slotBlue)
+	if err := r.pass(ctx, endpoint, "on "+endpoint.Address, r.appUnit()); err != nil {
+		r.progress(api.PhaseRollback, "the app runs as before and is not healthy: %v", err)
+	}
+	return nil
 }
 
 // failed makes the problem of a failure, with the unit's log since the rollout

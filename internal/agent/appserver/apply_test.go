@@ -212,6 +212,32 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// TestUndoWaitsForTheAppToAnswerAgain, so that a plan right after a failed apply
+// does not warn of an app that only starts.
+func TestUndoWaitsForTheAppToAnswerAgain(t *testing.T) {
+	good := render(t, "notes", specs()["socket"])
+	bad := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.Environment = map[string]string{"A": "bad"} }))
+	undo := change(bad, good)
+	undo.Undo = true
+	f := newFake(t, good)
+	f.put(bad)
+	f.start(fakeApp)
+	f.put(good)
+	asked := 0
+	f.answer = func() (Answer, error) {
+		if asked++; asked < 3 {
+			return Answer{}, errors.New("no such file or directory")
+		}
+		return Answer{Status: 200}, nil
+	}
+	if err := f.kind().Apply(t.Context(), undo, silent); err != nil {
+		t.Fatal(err)
+	}
+	if asked < 3 {
+		t.Errorf("it was asked %d times", asked)
+	}
+}
+
 func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	f := newFake(t, v)

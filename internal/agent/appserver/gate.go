@@ -55,6 +55,9 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 		if !healthy {
 			inRow, last = 0, said
 			if err := g.alive(ctx); err != nil {
+				if strings.HasPrefix(last, noAnswer) { // it cannot, as it has ended
+					last = ""
+				}
 				return &unhealthy{Reason: err.Error(), Said: last}
 			}
 		} else if inRow++; inRow >= h.Successes {

@@ -83,6 +83,9 @@ func siteEndpoint(s api.AppServer) Endpoint {
 	return Endpoint{Network: "tcp", Address: netip.AddrPortFrom(address, uint16(s.Port)).String()} //nolint:gosec // a valid port fits
 }
 
+// noAnswer begins what is said of an app that gave no answer at all.
+const noAnswer = "did not answer"
+
 // check asks an endpoint for the app's health and says what it got.
 func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoint) (said string, healthy bool) {
 	ctx, cancel := context.WithTimeout(ctx, timeout(h))
@@ -90,9 +93,9 @@ func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoin
 	answer, err := k.prober.Get(ctx, endpoint, h.Path)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return fmt.Sprintf("did not answer within %s", h.Timeout), false
+		return fmt.Sprintf(noAnswer+" within %s", h.Timeout), false
 	case err != nil:
-		return "did not answer: " + err.Error(), false
+		return noAnswer + ": " + err.Error(), false
 	case answer.Status != http.StatusOK:
 		return fmt.Sprintf("answered %d instead of 200", answer.Status), false
 	}

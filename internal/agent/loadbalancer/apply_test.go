@@ -38,7 +38,7 @@ func TestApplyTakesTheMildestMeans(t *testing.T) {
 			calls:  []string{"set server web/web1 state ready"},
 		},
 		"drain and weight by hand, and a change": {
-			byHand: func(f *fake) { *f.servers[member{"web", "web1"}] = fakeServer{"10.0.0.1", 80, 3, 8, 500, "UP"} },
+			byHand: func(f *fake) { *f.servers[member{"web", "web1"}] = fakeServer{"10.0.0.1", 80, 3, 8, 500, "UP", ""} },
 			change: func(b api.LoadBalancer) api.LoadBalancer { return with(b, "web2", weigh(50)) },
 			calls:  []string{"set server web/web1 state ready", "set server web/web1 weight 100", "set server web/web2 weight 50"},
 		},
@@ -51,7 +51,7 @@ func TestApplyTakesTheMildestMeans(t *testing.T) {
 			calls:  []string{"reload"},
 		},
 		"server added by hand": {
-			byHand: func(f *fake) { f.servers[member{"web", "web3"}] = &fakeServer{"10.0.0.3", 80, 1, 0, 500, "UP"} },
+			byHand: func(f *fake) { f.servers[member{"web", "web3"}] = &fakeServer{"10.0.0.3", 80, 1, 0, 500, "UP", ""} },
 			calls:  []string{"reload"},
 		},
 		"server removed by hand": {

@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
@@ -41,6 +43,9 @@ type fake struct {
 	reloadAnswer string
 	journalLines []string
 	listener     net.Listener
+	// slept is how long the kind has waited; onSleep is called each time, if set.
+	slept   time.Duration
+	onSleep func()
 	// learned is the state file that the last reload found.
 	learned []byte
 }
@@ -51,6 +56,7 @@ type fakeServer struct {
 	weight, admin int
 	limit         int
 	status        string
+	check         string // "L7OK" if empty
 }
 
 // newFake returns a machine on which spec is applied and runs.
@@ -58,6 +64,12 @@ func newFake(t *testing.T, spec api.LoadBalancer) *fake {
 	t.Helper()
 	f := &fake{t: t, disk: spec, pid: 100}
 	f.Kind = New(f, f)
+	f.sleep = func(_ context.Context, d time.Duration) error {
+		if f.slept += d; f.onSleep != nil {
+			f.onSleep()
+		}
+		return nil
+	}
 	f.run = t.TempDir()
 	if err := os.Mkdir(filepath.Join(f.run, pathsOf("lb").runtime), 0o755); err != nil {
 		t.Fatal(err)
@@ -216,7 +228,7 @@ func (f *fake) statistics() string {
 	up := map[string]string{}
 	for _, m := range f.sorted() {
 		s := f.servers[m]
-		fmt.Fprintf(&b, "%s,%s,2,%s,L7OK,,%d,1,%d,10\n", m.backend, m.server, s.status, s.weight, s.limit)
+		fmt.Fprintf(&b, "%s,%s,2,%s,%s,,%d,1,%d,10\n", m.backend, m.server, s.status, cmp.Or(s.check, "L7OK"), s.weight, s.limit)
 		if _, ok := up[m.backend]; !ok {
 			up[m.backend] = "DOWN"
 		}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
@@ -45,6 +46,8 @@ type Kind struct {
 	check func(ctx context.Context, config []byte) (string, error)
 	// addresses returns the machine's addresses.
 	addresses func() (host.Addresses, error)
+	// sleep waits, and returns early with the context's error.
+	sleep func(ctx context.Context, d time.Duration) error
 }
 
 // The compiler says it first if the kind and its contract part.
@@ -52,7 +55,7 @@ var _ operation.Kind = (*Kind)(nil)
 
 // New returns the kind on top of the machine's units and journal.
 func New(units Units, journal Journal) *Kind {
-	return &Kind{units: units, journal: journal, run: "/run", check: runChecker, addresses: host.ReadAddresses}
+	return &Kind{units: units, journal: journal, run: "/run", check: runChecker, addresses: host.ReadAddresses, sleep: sleep}
 }
 
 // Kind returns [api.KindLoadBalancer].

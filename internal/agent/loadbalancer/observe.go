@@ -18,7 +18,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	if err != nil {
 		return operation.Observation{}, err
 	}
-	now, err := readRuntime(ctx, k.engine(name))
+	now, err := k.fresh(ctx, spec, k.engine(name))
 	if ctx.Err() != nil {
 		return operation.Observation{}, fmt.Errorf("observe the load balancer %s: %w", name, ctx.Err())
 	}

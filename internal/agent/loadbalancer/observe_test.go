@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -69,7 +70,7 @@ func TestObserveTellsWhatIsNoValue(t *testing.T) {
 	}{
 		"another configuration": {func(f *fake) { f.revision = "revision-x" }, ""},
 		"server gone":           {func(f *fake) { delete(f.servers, member{"web", "web1"}) }, "/backends/web/servers/web1"},
-		"server added":          {func(f *fake) { f.servers[member{"web", "x"}] = &fakeServer{"10.0.0.9", 1, 1, 0, 1, "UP"} }, "/backends/web/servers"},
+		"server added":          {func(f *fake) { f.servers[member{"web", "x"}] = &fakeServer{"10.0.0.9", 1, 1, 0, 1, "UP", ""} }, "/backends/web/servers"},
 		"frontend closed":       {func(f *fake) { f.closed["www"] = true }, "/frontends/www"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,6 +113,39 @@ func TestWhyAServerIsDown(t *testing.T) {
 		if got := whyDown(result); got != want {
 			t.Errorf("after %s: %s", result.Check, got)
 		}
+	}
+}
+
+// TestAConditionIsNotOlderThanTheQuestion: the apply before has repaired what
+// the last check found.
+func TestAConditionIsNotOlderThanTheQuestion(t *testing.T) {
+	web1 := member{"web", "web1"}
+	for name, test := range map[string]struct {
+		check string
+		up    time.Duration // when the server comes up; never if 0
+		waits time.Duration
+		down  bool
+	}{
+		"a server that comes up with its next check":  {check: "L4CON", up: 500 * time.Millisecond, waits: 500 * time.Millisecond},
+		"a server that fails its next check, too":     {check: "L4CON", waits: 2100 * time.Millisecond, down: true},
+		"a server that passes, and lacks a check":     {check: "L7OK", up: 2500 * time.Millisecond, waits: 2500 * time.Millisecond},
+		"a server that passes, and comes up too late": {check: "L7OK", waits: 4100 * time.Millisecond, down: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, pair())
+			f.servers[web1].status, f.servers[web1].check = "DOWN", test.check
+			f.onSleep = func() {
+				if test.up > 0 && f.slept >= test.up {
+					f.servers[web1].status = "UP"
+				}
+			}
+			if got := f.observe(pair()).Conditions; (len(got) > 0) != test.down {
+				t.Errorf("the conditions are %+v", got)
+			}
+			if f.slept != test.waits {
+				t.Errorf("it waited %s, not %s", f.slept, test.waits)
+			}
+		})
 	}
 }
 

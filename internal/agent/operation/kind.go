@@ -41,8 +41,8 @@ type Kind interface {
 	// Apply makes the running engine follow the files, which are in place
 	// already (units are enabled, systemd has reloaded): it issues runtime
 	// commands, reloads, starts or restarts, and returns once the component
-	// is healthy. With change.Undo it goes back to what stood before, and
-	// returns as soon as that runs. It can be run twice. For a deletion
+	// is healthy. With change.Undo it goes back to what stood before, and does
+	// not fail because that is not healthy. It can be run twice. For a deletion
 	// (change.To is nil) it is called before the units are stopped, and so it
 	// is to undo a creation.
 	Apply(ctx context.Context, change converge.Change, progress converge.Progress) error
