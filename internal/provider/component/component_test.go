@@ -28,8 +28,11 @@ func value(name string, rest ...string) tftypes.Value {
 	for key, text := range texts {
 		attributeTypes[key] = tftypes.String
 		attributes[key] = tftypes.NewValue(tftypes.String, text)
-		if text == "unknown" {
+		switch text {
+		case "unknown":
 			attributes[key] = tftypes.NewValue(tftypes.String, tftypes.UnknownValue)
+		case "null":
+			attributes[key] = tftypes.NewValue(tftypes.String, nil)
 		}
 	}
 	return tftypes.NewValue(tftypes.Object{AttributeTypes: attributeTypes}, attributes)
@@ -194,8 +197,32 @@ func TestWhatMovesIsNoChangeByItself(t *testing.T) {
 	if want := value("shop", "port", "81"); !plan.Raw.Equal(want) {
 		t.Errorf("the plan is %s, not %s", plan.Raw, want)
 	}
-	r.moves(&plan)
+	r.moves(&plan, state, false)
 	if want := value("shop", "source", "unknown", "port", "81"); !plan.Raw.Equal(want) {
 		t.Errorf("the plan is %s, not %s", plan.Raw, want)
+	}
+}
+
+func TestWhatMovesStaysWhereTheChangeLeavesItAlone(t *testing.T) {
+	r := &Resource[struct{}, Spec]{kind: Kind[struct{}, Spec]{Moving: []string{"source"}, Steady: []string{"port"}}}
+	for name, c := range map[string]struct {
+		state  []string
+		edit   []string
+		drifts bool
+		stays  bool
+	}{
+		"a change of what is steady":    {[]string{"source", "a"}, []string{"port", "81"}, false, true},
+		"one of something else, too":    {[]string{"source", "a"}, []string{"port", "81", "name", "other"}, false, false},
+		"a repair":                      {[]string{"source", "a"}, []string{"port", "81"}, true, false},
+		"one whose state knows nothing": {[]string{"source", "null"}, []string{"port", "81"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := value("shop", c.state...)
+			plan := tfsdk.Plan{Raw: value("shop", append([]string{"source", "unknown"}, c.edit...)...)}
+			r.moves(&plan, state, c.drifts)
+			if stays := r.keepsMoving(plan.Raw); stays != c.stays {
+				t.Errorf("the plan is %s", plan.Raw)
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -79,6 +80,7 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 			base:    base(r.kind.Shared(&before), shared),
 			timeout: timeout(ctx, shared.Timeouts.Update, &resp.Diagnostics),
 			owner:   lineage(ctx, req.Private), takesOver: tfutil.GetTaking(ctx, req.Private).From, held: true,
+			steady: r.keepsMoving(req.Plan.Raw),
 		}
 		if w.do(ctx, &resp.Diagnostics); !resp.Diagnostics.HasError() {
 			resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
@@ -92,6 +94,12 @@ func (r *Resource[M, S]) Update(ctx context.Context, req resource.UpdateRequest,
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		resp.Diagnostics.Append(r.keep(ctx, config, resp.Private)...)
 	}
+}
+
+// keepsMoving reports whether a plan says what moves by itself, as it was before.
+func (r *Resource[M, S]) keepsMoving(plan tftypes.Value) bool {
+	attributes := attributesOf(plan)
+	return !slices.ContainsFunc(r.kind.Moving, func(name string) bool { return !attributes[name].IsKnown() })
 }
 
 // lineage returns the lineage of a resource, a new one if it has none.
@@ -186,7 +194,7 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 		call.ReadFailed(err, &resp.Diagnostics)
 		return
 	}
-	tfutil.Warn(component.Conditions, r.paths(ctx), call.Machine, &resp.Diagnostics)
+	tfutil.WarnSeen(component.Conditions, r.paths(ctx), call.Machine, r.data.Now(), &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, r.data.Now())...)
 	resp.Diagnostics.Append(tfutil.SetUnrecorded(ctx, resp.Private, unrecorded)...)

@@ -88,9 +88,12 @@ type Kind[M any, S Spec] struct {
 	Show func(spec S, model *M)
 	// Status, if there is one, sets the attributes that Moving names to what
 	// the component's status says, and to null where it is empty: nothing is
-	// known then. A write leaves them open, as the machine moves meanwhile.
+	// known then. A write leaves them open, as the machine moves meanwhile; one
+	// that changes nothing but what Steady names keeps them, as a refresh has
+	// shown them.
 	Status func(status json.RawMessage, model *M) error
 	Moving []string
+	Steady []string
 	// Resolve, if there is one, judges while planning what is on this side,
 	// and plans what follows from it: the checksum of a file, for instance.
 	// Any value may be unknown; the deployment's name is empty then.

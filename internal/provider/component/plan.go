@@ -42,7 +42,8 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		r.refuseTaken(ctx, req, by, change, &resp.Diagnostics)
 		return
 	}
-	if change != changeCreate && drifted(ctx, req, &resp.Diagnostics) {
+	drifts := change != changeCreate && drifted(ctx, req, &resp.Diagnostics)
+	if drifts {
 		change = changeRemote
 	}
 	if change == changeNothing {
@@ -52,7 +53,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, generationPath, types.Int64Unknown())...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, impactOf(change))...)
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, driftPath, noDrift())...)
-		r.moves(&resp.Plan)
+		r.moves(&resp.Plan, req.State.Raw, drifts)
 	}
 	if resp.Diagnostics.HasError() {
 		return
@@ -194,13 +195,35 @@ func (r *Resource[M, S]) keepComputed(from tfsdk.State, to *tfsdk.Plan) {
 	to.Raw = tftypes.NewValue(to.Raw.Type(), after)
 }
 
-// moves plans that what moves by itself may be anything after a write.
-func (r *Resource[M, S]) moves(plan *tfsdk.Plan) {
-	attributes := attributesOf(plan.Raw)
+// moves plans that what moves by itself may be anything after a write, unless
+// the write leaves it alone.
+func (r *Resource[M, S]) moves(plan *tfsdk.Plan, state tftypes.Value, drifts bool) {
+	steady := !drifts && r.isSteady(plan.Raw, state)
+	after, before := attributesOf(plan.Raw), attributesOf(state)
 	for _, name := range r.kind.Moving {
-		attributes[name] = tftypes.NewValue(attributes[name].Type(), tftypes.UnknownValue)
+		after[name] = tftypes.NewValue(after[name].Type(), tftypes.UnknownValue)
+		if steady {
+			after[name] = before[name]
+		}
 	}
-	plan.Raw = tftypes.NewValue(plan.Raw.Type(), attributes)
+	plan.Raw = tftypes.NewValue(plan.Raw.Type(), after)
+}
+
+// isSteady reports whether a change is of attributes alone that leave what moves
+// by itself as it is, and the state knows that.
+func (r *Resource[M, S]) isSteady(plan, state tftypes.Value) bool {
+	before := attributesOf(state)
+	for name, value := range attributesOf(plan) {
+		switch {
+		case slices.Contains(r.kind.Moving, name):
+			if before[name].IsNull() {
+				return false
+			}
+		case !r.isComputed(name) && !slices.Contains(r.kind.Steady, name) && name != "timeouts" && !value.Equal(before[name]):
+			return false
+		}
+	}
+	return len(before) > 0
 }
 
 // specKnown reports whether all that the machine will be told is known; of
@@ -239,8 +262,10 @@ func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanReque
 	}
 	if changes && !resp.Diagnostics.HasError() {
 		foreseen := r.foresee(ctx, req.State, shared, spec, &resp.Diagnostics)
-		tfutil.Warn(foreseen.Conditions, paths, shared.Machine, &resp.Diagnostics)
-		r.dryRun(ctx, req, resp, shared, spec, foreseen.Impact)
+		if !applies(req) {
+			tfutil.Warn(foreseen.Conditions, paths, shared.Machine, &resp.Diagnostics)
+		}
+		r.dryRun(ctx, req, resp, shared, spec, foreseen)
 	}
 }
 
@@ -274,7 +299,7 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 
 // dryRun asks the machine what an apply would do. It is left out for a machine
 // that is being rebuilt. The impact is at least the one that was foreseen.
-func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Impact) {
+func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, shared *Model, spec S, foreseen api.Plan) {
 	configured := r.configured(ctx, req.Config, &resp.Diagnostics)
 	unmet := configured.Key.IsUnknown() || configured.Incarnation.IsUnknown()
 	update, name := !req.State.Raw.IsNull(), shared.Machine.Name.ValueString()
@@ -316,14 +341,19 @@ func (r *Resource[M, S]) dryRun(ctx context.Context, req resource.ModifyPlanRequ
 	if update && plan.Forgotten && r.booted(ctx, req, shared, &resp.Diagnostics) {
 		return
 	}
-	tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
+	switch { // what a plan has said is no news once the apply is over
+	case !applies(req):
+		tfutil.Warn(plan.Conditions, call.Paths, shared.Machine, &resp.Diagnostics)
+	case plan.Forgotten: // the plan could not ask
+		tfutil.Warn(slices.Concat(foreseen.Conditions, plan.Conditions), call.Paths, shared.Machine, &resp.Diagnostics)
+	}
 	if len(plan.Missing) > 0 {
 		if err := r.lacks(ctx, req.Config, spec, &resp.Diagnostics); err != nil {
 			call.PlanFailed(err, &resp.Diagnostics)
 		}
 	}
 	if update {
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen)))...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, impactPath, string(costlier(plan.Impact, foreseen.Impact)))...)
 		return
 	}
 	r.adopt(shared, plan, approved, resp)

@@ -1,8 +1,11 @@
 package component_test
 
 import (
+	"os"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/providertest"
 )
 
@@ -22,4 +25,34 @@ func TestApplyOfASavedPlanWarnsOfNothingNew(t *testing.T) {
 			s.silent(s.does("plan", nothing), "Warning")
 		})
 	}
+}
+
+// What a plan has said of the steps and costs of an apply is no news once they
+// are behind it. What it could not say, the apply says.
+func TestAnApplyDoesNotRepeatWhatItsPlanForetold(t *testing.T) {
+	server := func(port string) string {
+		return `
+resource "foobar_db_server" "db" {
+  machine          = { name = "web1", address = "10.0.0.1" }
+  name             = "db"
+  engine           = "mariadb"
+  port             = ` + port + `
+  listen_addresses = ["10.0.0.1"]
+}
+`
+	}
+	machines := providertest.New("web1")
+	step := api.Condition{Type: "ReplicationStep", Severity: api.SeverityWarning, Message: "An apply will: web1: be seeded."}
+	s := newState(t, machines, server("3306"))
+	s.does(apply)
+	machines["web1"].Foresees(step)
+	s.write(server("3307"))
+	s.does("plan -out=saved", "Warning: Restart on machine web1", "Warning: ReplicationStep on machine web1")
+	s.silent(s.does("apply saved", "0 added, 1 changed, 0 destroyed"), "Warning")
+
+	s.write(server("3308"))
+	machines["web1"].Fail(&client.Unreachable{Machine: "web1", Address: "10.0.0.1:9443", Err: os.ErrDeadlineExceeded})
+	s.silent(s.does("plan -out=saved", "Warning: Restart on machine web1"), "ReplicationStep")
+	machines["web1"].Fail(nil)
+	s.does("apply saved", "0 added, 1 changed, 0 destroyed", "Warning: ReplicationStep on machine web1")
 }

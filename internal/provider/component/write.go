@@ -26,6 +26,8 @@ type write[M any, S Spec] struct {
 	owner, takesOver string
 	// held tells that the state holds the component: it is an update.
 	held bool
+	// steady tells that the plan keeps what moves by itself.
+	steady bool
 	// unsettled tells, after a failure, that the operation had begun and its
 	// end is not known.
 	unsettled bool
@@ -59,7 +61,7 @@ func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 // not tell, or another refresh will, is left out.
 func (w *write[M, S]) look(ctx context.Context, shared *Model, applied bool) {
 	show := w.resource.kind.Status
-	if show == nil {
+	if show == nil || w.steady {
 		return
 	}
 	var status json.RawMessage

@@ -56,6 +56,7 @@ func kind() component.Kind[model, api.DBReplication] {
 		Show:        func(spec api.DBReplication, m *model) { m.settings = newSettings(spec, m.settings) },
 		Status:      showStatus,
 		Moving:      []string{"current_primary", "epoch", "roles"},
+		Steady:      steady(),
 		Resolve:     resolve,
 		Check:       check,
 		Guess:       guess,
@@ -67,6 +68,13 @@ func kind() component.Kind[model, api.DBReplication] {
 		Left:        left,
 		Others:      others,
 	}
+}
+
+// steady names the attributes whose change moves no role. Nothing else does that
+// meanwhile: a primary changes by an order alone, which raises the generation
+// that the write is based on. Where agents fail over by themselves, nothing is steady.
+func steady() []string {
+	return []string{"databases", "users", "drop", "max_lag", "lag_hold", "min_binlog_retention"}
 }
 
 // renamed is where the attributes are called otherwise than in the spec: a

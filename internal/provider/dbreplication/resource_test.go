@@ -194,8 +194,8 @@ func TestLifeOfAReplication(t *testing.T) {
 		imported(),
 		testresource.TestStep{ // another password is another version
 			Config:            configuration(`"hunter2"`, `"hunter3"`, `version = 1`, `version = 2`),
-			ConfigPlanChecks:  updated(plancheck.ExpectUnknownValue(address, at("epoch")), plancheck.ExpectUnknownValue(address, at("roles"))),
-			ConfigStateChecks: []statecheck.StateCheck{expect(at("generation"), knownvalue.Int64Exact(2))},
+			ConfigPlanChecks:  updated(plancheck.ExpectKnownValue(address, at("epoch"), knownvalue.Int64Exact(1)), plancheck.ExpectKnownValue(address, at("roles"), roles("primary", "replica"))),
+			ConfigStateChecks: []statecheck.StateCheck{expect(at("generation"), knownvalue.Int64Exact(2)), expect(at("current_primary"), knownvalue.StringExact("web1"))},
 			Check:             func(*terraform.State) error { return secret(web1, "hunter3") },
 		},
 		testresource.TestStep{ // and without one it is none

@@ -243,7 +243,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	}
 	m.show(info)
 	m.showDrift(info.TrustedCAs, r.data.TrustedCAs)
-	tfutil.Warn(info.Conditions, tfutil.Paths{}, call.Machine, &resp.Diagnostics)
+	tfutil.WarnSeen(info.Conditions, tfutil.Paths{}, call.Machine, r.data.Now(), &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
 	resp.Diagnostics.Append(tfutil.SetSeen(ctx, resp.Private, call.Now)...)
 }

@@ -22,7 +22,7 @@ func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write
 	if err := m.check(id, base, write); err != nil {
 		return api.Plan{}, err
 	}
-	plan := api.Plan{Impact: api.ImpactNone}
+	plan := api.Plan{Impact: api.ImpactNone, Conditions: m.foreseen}
 	if exists {
 		plan.Impact = m.impact
 	}

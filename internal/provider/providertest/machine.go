@@ -41,6 +41,7 @@ type Machine struct {
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
 	impact     api.Impact
+	foreseen   []api.Condition
 	cas        []api.TrustedCA
 	renewed    int
 }
@@ -74,6 +75,13 @@ func (m *Machine) Impact(impact api.Impact) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.impact = impact
+}
+
+// Foresees makes every dry run answer with these conditions from now on.
+func (m *Machine) Foresees(conditions ...api.Condition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.foreseen = conditions
 }
 
 // Change lets something happen to a component behind Terraform's back.

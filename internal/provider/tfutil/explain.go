@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -119,6 +121,17 @@ func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.
 		summary := fmt.Sprintf("%s on machine %s", c.Type, cmp.Or(c.Machine, machine.Name.ValueString()))
 		Warning(diags, paths.Path(c.Pointer), summary, "%s", sentence(api.Visible(c.Message)))
 	}
+}
+
+// WarnSeen is [Warn] for what a refresh has found at a time. Terraform shows the
+// warnings of a refresh once more after an apply, which may have ended what they
+// are about: each says that it is of before.
+func WarnSeen(conditions []api.Condition, paths Paths, machine Machine, at time.Time, diags *diag.Diagnostics) {
+	seen := slices.Clone(conditions)
+	for i := range seen {
+		seen[i].Message = sentence(seen[i].Message) + fmt.Sprintf(" Seen at %s UTC, before this run changed anything.", at.UTC().Format(time.TimeOnly))
+	}
+	Warn(seen, paths, machine, diags)
 }
 
 // Progress returns what logs the events of an operation on a component, so

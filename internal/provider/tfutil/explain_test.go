@@ -1,7 +1,9 @@
 package tfutil_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -19,5 +21,15 @@ func TestConditionNamesTheMachineThatItConcerns(t *testing.T) {
 		if len(diags) != 1 || diags[0].Summary() != want {
 			t.Errorf("a condition of %q: %v, want %q", concerns, diags, want)
 		}
+	}
+}
+
+func TestAConditionOfARefreshSaysWhenItWasSeen(t *testing.T) {
+	var diags diag.Diagnostics
+	conditions := []api.Condition{{Type: "ServerDown", Severity: api.SeverityWarning, Message: "The server web1 is down"}}
+	tfutil.WarnSeen(conditions, tfutil.Paths{}, tfutil.Machine{}, time.Date(2026, 5, 1, 14, 7, 9, 0, time.FixedZone("", 7200)), &diags)
+	want := "The server web1 is down. Seen at 12:07:09 UTC, before this run changed anything."
+	if len(diags) != 1 || diags[0].Detail() != want || strings.Contains(conditions[0].Message, "Seen") {
+		t.Errorf("%v, want %q; the condition is %+v", diags, want, conditions[0])
 	}
 }
