@@ -35,7 +35,7 @@ resource "foobar_app_server" "notes" {
   port         = 8080
 }
 
-# HAProxy on lb1, in front of it.
+# HAProxy on lb1, in front of it. It refers to the app, so that Terraform makes it when the app answers.
 resource "foobar_load_balancer" "www" {
   machine = foobar_machine.lb1
   name    = "www"
@@ -46,7 +46,7 @@ resource "foobar_load_balancer" "www" {
   backends = {
     web = {
       health_check = { path = "/_foobar/health" }
-      servers      = { web1 = { address = "10.0.0.1", port = 8080 } }
+      servers      = { web1 = { address = "10.0.0.1", port = foobar_app_server.notes.port } }
     }
   }
 }
