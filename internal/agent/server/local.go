@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // credentials is the context key of the user id of a local connection's peer.
@@ -35,6 +37,19 @@ func ListenLocal(path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("listen on the local socket: %w", err), listener.Close())
 	}
 	return listener, nil
+}
+
+// ServeIdle answers every call on the local socket with why the agent serves
+// nothing. It returns when ctx ends, and closes the listener.
+func ServeIdle(ctx context.Context, local net.Listener, why error) error {
+	idle := &http.Server{ReadHeaderTimeout: headerTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		send(w, problemAnswer(&api.Problem{Type: api.ProblemInternal, Title: "The agent serves nothing", Detail: why.Error()}))
+	})}
+	defer context.AfterFunc(ctx, func() { _ = idle.Close() })()
+	if err := idle.Serve(local); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("answer why the agent serves nothing: %w", err)
+	}
+	return nil
 }
 
 // withCredentials notes who is at the other end of a local connection: the

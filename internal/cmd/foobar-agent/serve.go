@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -63,53 +62,14 @@ func awaitIdentity(ctx context.Context, log hclog.Logger) (*identity.Identity, e
 	open := func() (*identity.Identity, error) {
 		return openIdentity(os.Getenv("CREDENTIALS_DIRECTORY"), api.BootstrapPath, filepath.Join(stateDir, "identity"), log)
 	}
-	var answering lostAnswers
+	var answering idleAnswers
 	defer answering.stop()
 	return await(ctx, ticker.C, open, func(failure error) {
 		reportIdle(log, console, failure.Error())
 		notify(log, daemon.SdNotifyReady, "STATUS=serves nothing: "+failure.Error())
 		answering.stop()
-		if lost, ok := errors.AsType[*identity.Lost](failure); ok {
-			answering.start(ctx, lost.Names, log)
-		}
+		answering.start(ctx, failure, log)
 	})
-}
-
-// lostAnswers tells who calls that the machine has lost its identity. It is
-// started and stopped by one goroutine.
-type lostAnswers struct {
-	cancel context.CancelFunc
-	ended  chan struct{}
-}
-
-func (l *lostAnswers) start(ctx context.Context, names identity.Names, log hclog.Logger) {
-	config, err := names.TLSConfig(rand.Reader)
-	if err != nil {
-		log.Error("nobody can be told that the identity is lost", "error", err)
-		return
-	}
-	var listen net.ListenConfig
-	remote, err := listen.Listen(ctx, "tcp", names.Listen)
-	if err != nil {
-		log.Error("nobody can be told that the identity is lost", "error", err)
-		return
-	}
-	ctx, l.cancel = context.WithCancel(ctx)
-	l.ended = make(chan struct{})
-	go func() {
-		defer close(l.ended)
-		if err := server.ServeLost(ctx, remote, config, log); err != nil {
-			log.Error("the agent stopped telling that its identity is lost", "error", err)
-		}
-	}()
-}
-
-func (l *lostAnswers) stop() {
-	if l.cancel != nil {
-		l.cancel()
-		<-l.ended
-		l.cancel = nil
-	}
 }
 
 // kinds are the sorts of components that this agent knows.

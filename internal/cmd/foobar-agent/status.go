@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -129,7 +131,7 @@ func (s machineStatus) table(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "COMPONENT\tGENERATION\tAPPLIED\tBY\tSTATE")
 	for _, c := range s.Components {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", c.ID, c.Generation, clock(c.AppliedAt), api.Visible(c.Actor), state(c))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, generation(c.Generation), clock(c.AppliedAt), api.Visible(cmp.Or(c.Actor, unknown)), state(c))
 	}
 	_ = w.Flush() // writes to memory
 }
@@ -210,7 +212,22 @@ func shown(value any) string {
 	return string(api.Encode(value))
 }
 
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+// unknown stands for what a damaged record does not say.
+const unknown = "unknown"
+
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return unknown
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+func generation(n int64) string {
+	if n == 0 { // they begin with 1
+		return unknown
+	}
+	return strconv.FormatInt(n, 10)
+}
 
 func orNone(text string) string {
 	if text == "" {

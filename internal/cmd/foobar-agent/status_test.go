@@ -171,3 +171,13 @@ func TestATerminalObeysNothingOfTheStatus(t *testing.T) {
 		t.Errorf("the JSON reads back as %q, %v", back.Components[0].Actor, err)
 	}
 }
+
+func TestStatusOfADamagedRecordSaysWhatIsNotKnown(t *testing.T) {
+	s := enrolledMachine()
+	damaged := api.Component{ID: api.ID{Kind: api.KindLoadBalancer, Name: "www"}}
+	damaged.Conditions = []api.Condition{unreadable(&api.Problem{Type: api.ProblemDamaged, Title: "The record is damaged"})}
+	s.Components = []api.Component{damaged}
+	if got := s.String(); strings.Contains(got, "0001-01-01") || !strings.Contains(strings.Join(strings.Fields(got), " "), "load-balancer/www unknown unknown unknown error") {
+		t.Errorf("status:\n%s", got)
+	}
+}
