@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -198,8 +196,8 @@ func (s *Store) write(ctx context.Context, sum string, r io.Reader) (int64, erro
 	}
 	n, err := io.Copy(f, reader{ctx, r})
 	err = errors.Join(err, f.Close())
-	if errors.Is(err, unix.ENOSPC) {
-		return n, noRoom("the file system of %s became full on the way; remove what is no longer needed, or give the machine a larger disk", s.dir)
+	if full := host.Full(err); full != nil {
+		return n, full
 	}
 	if err != nil {
 		return n, fmt.Errorf("store the blob %s: %w", sum, err)

@@ -39,7 +39,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string, limits Limits) (Manife
 		err = os.Rename(sibling, dir)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("unpack into %s: %w", dir, err), os.RemoveAll(sibling))
+		return nil, errors.Join(&fs.PathError{Op: "unpack into", Path: dir, Err: err}, os.RemoveAll(sibling))
 	}
 	return manifest, syncDir(filepath.Dir(dir))
 }

@@ -67,22 +67,64 @@ func TestFull(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a", "b.json")
 	for name, err := range map[string]error{
-		"a write":          fmt.Errorf("record it: %w", &os.PathError{Op: "write", Path: file, Err: unix.ENOSPC}),
-		"a rename":         &os.LinkError{Op: "rename", Old: file + ".new", New: file, Err: unix.ENOSPC},
-		"a user's share":   &os.PathError{Op: "write", Path: file, Err: unix.EDQUOT},
-		"what has no path": errors.Join(unix.ENOSPC),
+		"a write":        fmt.Errorf("record it: %w", &os.PathError{Op: "write", Path: file, Err: unix.ENOSPC}),
+		"a rename":       &os.LinkError{Op: "rename", Old: file + ".new", New: file, Err: unix.ENOSPC},
+		"a user's share": &os.PathError{Op: "write", Path: file, Err: unix.EDQUOT},
 	} {
-		problem := Full(err, file)
+		problem := Full(err)
 		if problem == nil || problem.Type != api.ProblemQuota {
 			t.Fatalf("%s became %v", name, problem)
 		}
-		for _, want := range []string{"the file system of " + dir + " on the machine is full", "MiB are free now", "Delete files there"} {
+		for _, want := range []string{"the file system of " + dir + " on this machine is full", "MiB are free now", "To make room"} {
 			if !strings.Contains(problem.Detail, want) {
 				t.Errorf("%s lacks %q: %s", name, want, problem.Detail)
 			}
 		}
 	}
-	if problem := Full(os.ErrPermission, file); problem != nil {
+	if problem := Full(errors.Join(unix.ENOSPC)); problem == nil || !strings.HasPrefix(problem.Detail, "a file system of this machine is full. To make room") {
+		t.Errorf("without a path it became %v", problem)
+	}
+	if problem := Full(os.ErrPermission); problem != nil {
 		t.Errorf("another failure became %v", problem)
 	}
+}
+
+func TestReserveIsKeptButWhileItIsLent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reserve")
+	r := NewReserve(path)
+	kept := func(what string, want bool) {
+		t.Helper()
+		var stat unix.Stat_t
+		err := unix.Stat(path, &stat)
+		if is := err == nil && stat.Blocks*512 >= ReserveSize; is != want {
+			t.Errorf("%s it takes its room: %t, want %t (%v)", what, is, want, err)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(r.Keep())
+	kept("at first", true)
+	one, two := r.Lend(), r.Lend()
+	kept("while two have it", false)
+	must(one())
+	must(r.Keep())
+	kept("while one has it", false)
+	must(two())
+	kept("in the end", true)
+	must(os.Truncate(path, 7))
+	must(r.Keep())
+	kept("after it was cut off", true)
+	must(errors.Join(os.Truncate(path, 0), os.Truncate(path, ReserveSize)))
+	must(r.Keep())
+	kept("after it had a hole", true)
+	must(errors.Join(os.Remove(path), os.Symlink("/nowhere", path)))
+	if err := r.Keep(); err == nil {
+		t.Error("a link was followed")
+	}
+	must(r.Keep())
+	kept("after the link", true)
 }

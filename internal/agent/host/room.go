@@ -38,33 +38,48 @@ func RoomOf(path string) (Room, error) {
 func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // Full returns the problem of a write that failed for want of room: on which file
-// system, how much it has left and what to do; nil if err is of another kind. It
-// takes the file from err, or path where err names none.
-func Full(err error, path string) *api.Problem {
+// system, how much it has left and what to do; nil if err is of another kind. The
+// file system is that of the file that err names.
+func Full(err error) *api.Problem {
 	if !IsFull(err) {
 		return nil
 	}
+	where, left := "a file system of this machine", ""
+	if dir := directory(err); dir != "" {
+		where = "the file system of " + dir + " on this machine"
+		left = leftOn(dir)
+	}
+	return &api.Problem{
+		Type: api.ProblemQuota, Title: "A disk of the machine is full",
+		Detail: fmt.Sprintf("%s is full%s. To make room, destroy resources that are no longer needed, delete files, or give the machine a larger disk; then apply again", where, left),
+	}
+}
+
+// leftOn says what the file system of a directory has left, "" if that is not known.
+func leftOn(dir string) string {
+	room, err := RoomOf(dir)
+	if err != nil {
+		return ""
+	}
+	left := fmt.Sprintf(": %s of %s are free now", MiB(room.Free), MiB(room.Size))
+	if room.FilesInAll > 0 && room.FilesUnused < room.FilesInAll/100 {
+		left += fmt.Sprintf(", and %d more files have room", room.FilesUnused)
+	}
+	return left
+}
+
+// directory returns where the file lies that an error names, "" if it names none: a
+// directory that is there.
+func directory(err error) string {
+	path := ""
 	if at, ok := errors.AsType[*fs.PathError](err); ok && filepath.IsAbs(at.Path) {
 		path = at.Path
 	} else if at, ok := errors.AsType[*os.LinkError](err); ok && filepath.IsAbs(at.New) {
 		path = at.New
 	}
-	dir := existing(path)
-	left := ""
-	if room, err := RoomOf(dir); err == nil {
-		left = fmt.Sprintf(": %s of %s are free now", MiB(room.Free), MiB(room.Size))
-		if room.FilesInAll > 0 && room.FilesUnused < room.FilesInAll/100 {
-			left += fmt.Sprintf(", and %d more files have room", room.FilesUnused)
-		}
+	if path == "" {
+		return ""
 	}
-	return &api.Problem{
-		Type: api.ProblemQuota, Title: "A disk of the machine is full",
-		Detail: fmt.Sprintf("the file system of %s on the machine is full%s. Delete files there, destroy resources that are no longer needed, or give the machine a larger disk; then apply again", dir, left),
-	}
-}
-
-// existing returns the nearest directory above a path that is there.
-func existing(path string) string {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() || dir == filepath.Dir(dir) {
 			return dir

@@ -12,6 +12,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
+// reserveFile is the [host.Reserve] of deletions, below the agent's directory.
+const reserveFile = "reserve"
+
 // Files are the kinds of files that a [Runner] keeps, below the agent's directory.
 func Files() []statefile.Kind {
 	return []statefile.Kind{
@@ -29,6 +32,11 @@ func Files() []statefile.Kind {
 			Pattern: "boot-id", Holds: "the last boot whose components were started",
 			Severity: api.SeverityWarning,
 			Then:     "The agent has started all components again, also those that were stopped since the boot. Remove the file to end this condition.",
+		},
+		{
+			Pattern: reserveFile, Holds: "nothing, and takes the room that deletions need on a full disk",
+			Severity: api.SeverityWarning,
+			Then:     "The agent has made it again. Remove the file to end this condition.",
 		},
 		{
 			Pattern: "components/*/*.json", Holds: "the record of a component", Stays: true,

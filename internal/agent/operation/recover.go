@@ -37,6 +37,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, failure) })
 	}
 	r.collect()
+	r.noteReserve(r.reserve.Keep())
 	return errors.Join(failures...)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -61,6 +62,8 @@ type Runner struct {
 	kinds map[api.Kind]Kind
 	store store
 	log   *journal
+	// reserve is lent to deletions.
+	reserve *host.Reserve
 
 	// mu guards what follows.
 	mu sync.Mutex
@@ -106,6 +109,7 @@ func New(c Config) (*Runner, error) {
 		Config:     c,
 		kinds:      map[api.Kind]Kind{},
 		store:      store{root: c.Engine.Root, dir: c.Dir},
+		reserve:    host.NewReserve(filepath.Join(c.Engine.Root, c.Dir, reserveFile)),
 		components: map[api.ID]*component{},
 		answered:   answers{dir: filepath.Join(c.Runtime, answersDir)},
 		readers:    answers{dir: filepath.Join(c.Runtime, readersDir)},
@@ -274,14 +278,29 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 			return api.Operation{}, err
 		}
 	}
+	giveBack := r.reserve.Keep
+	if j.verb == api.VerbDelete {
+		giveBack = r.reserve.Lend()
+	}
 	op, err := r.log.begin(j.operation(earlier, r.Clock()))
 	if err != nil {
+		_ = giveBack() // the disk is full, of which err tells
 		return api.Operation{}, err
 	}
 	c.pending++
 	j.run = op.Runs
-	r.running.Go(func() { r.run(j, c) })
+	r.running.Go(func() {
+		r.run(j, c)
+		r.noteReserve(giveBack())
+	})
 	return op, nil
+}
+
+// noteReserve logs that no room is kept for deletions. The next operation tries again.
+func (r *Runner) noteReserve(err error) {
+	if err != nil {
+		r.Logger.Warn("no room is kept for deletions on a full disk", "error", err)
+	}
 }
 
 // operation returns the operation in its queued state; earlier is its last run,
@@ -333,6 +352,9 @@ func (r *Runner) run(j job, c *component) {
 	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
 	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
 	generation, err := r.execute(ctx, j)
+	if host.IsFull(err) { // its problem says what to do, and not what failed
+		r.Logger.Error("a disk is full", "op", j.Operation, "error", err)
+	}
 	if err != nil {
 		err = conclude(err, context.Cause(ctx), restored(j.ID, r.store.read(j.ID)))
 	}
@@ -417,6 +439,10 @@ func conclude(err, over error, back string) error {
 	switch {
 	case isUndone && undone.Undo != nil:
 		end.Type, end.Title = api.ProblemInternal, "The change failed, and it could not be undone completely"
+	case !typed && host.IsFull(err):
+		full := host.Full(err)
+		full.Detail = fmt.Sprintf("%s; %s", full.Detail, outcome)
+		return full
 	case stopped && isLate:
 		end.Type, end.Title = api.ProblemTimeout, "The operation ran out of time"
 		end.Detail = fmt.Sprintf("%v: %v; %s", late, err, outcome)

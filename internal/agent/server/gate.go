@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -24,6 +26,9 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 		var a answer
 		if err == nil {
 			a, err = s.guarded(r.Context(), found, c)
+		}
+		if host.IsFull(err) { // the answer says what to do, and not what failed
+			s.Log.Error("a disk is full", "method", c.Method, "path", c.URL.Path, "error", err)
 		}
 		if err != nil {
 			a, denied = problemAnswer(err), denied || refuses(err)
@@ -127,7 +132,15 @@ func forbidden(format string, args ...any) error {
 
 func problemAnswer(err error) answer {
 	p := api.AsProblem(err)
+	if full := host.Full(err); full != nil && !isProblem(err) {
+		p = full
+	}
 	return answer{status: p.Type.Status(), body: p, header: http.Header{"Content-Type": {api.ProblemContentType}}}
+}
+
+func isProblem(err error) bool {
+	_, ok := errors.AsType[*api.Problem](err)
+	return ok
 }
 
 // send writes an answer. A caller that has gone cannot be told of anything.

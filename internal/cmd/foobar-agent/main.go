@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -39,6 +40,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout)
+	if full := host.Full(err); full != nil {
+		err = fmt.Errorf("%w; %s", err, full.Detail)
+	}
 	switch _, misused := errors.AsType[usageError](err); {
 	case misused:
 		fmt.Fprintf(os.Stderr, "foobar-agent: %s\n%s", api.VisibleLines(err.Error()), usage)
