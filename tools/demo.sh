@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/stack.sh
 source tools/stack.sh
+# shellcheck source=tools/leftovers.sh
+source tools/leftovers.sh
 
 say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 
@@ -125,7 +127,7 @@ alternate() {
 # down ends the machines, forgets them, and fails if anything is left of them.
 # The image stays in the cache of images, for the next demo.
 down() {
-    local before after left
+    local before
     before=$(cat "$state_dir/host-before" 2>/dev/null || true)
     if [ -x bin/lab ]; then
         bin/lab down
@@ -133,31 +135,7 @@ down() {
     forget
     rm -rf "$state_dir"
     rmdir --ignore-fail-on-non-empty "${state_dir%/*}" 2>/dev/null || true # another lab may be there
-    after=$(host)
-    left=$(comm -13 <(sort <<<"$before") <(sort <<<"$after"))
-    if [ -n "$left" ]; then
-        printf 'this is left of the demo:\n%s\n' "$left" >&2
-        return 1
-    fi
-}
-
-# host lists, a line for each, what the demo makes on the host and has to leave
-# as it was: mounts, links, namespaces, tables, cgroups, processes, files.
-host() {
-    local lab=${FOOBAR_LAB_NAME:-demo} group
-    awk -v lab="/$lab/" '/foobar-lab/ && index($0, lab) { print "mount " $5 }' /proc/self/mountinfo
-    for link in /sys/class/net/*; do echo "link ${link##*/}"; done | grep -E ' (fb|ve-|vb-|br-foobar|foobar)' || true
-    find /run/netns -mindepth 1 -name "*$lab*" -printf 'namespace %p\n' 2>/dev/null || true
-    if command -v nft >/dev/null; then nft list tables 2>/dev/null | grep foobar || true; fi
-    group=$(awk '/ - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
-    find "$group/foobar-lab/$lab" -type d -printf 'cgroup %p\n' 2>/dev/null || true
-    grep -l "foobar-lab/$lab" /proc/[0-9]*/cgroup 2>/dev/null | while read -r at; do
-        at=${at%/cgroup}
-        echo "process ${at#/proc/} $(tr -d '\0' <"$at/comm" 2>/dev/null) $(awk '/^State/ { print $2 }' "$at/status" 2>/dev/null)"
-    done || true
-    for path in "/run/foobar-lab/$lab" "${state_dir:?}" "$stack"/{.terraform,.terraform.lock.hcl,.terraform.tfstate.lock.info,terraform.tfstate*,crash.log}; do
-        [ ! -e "$path" ] || echo "file $path"
-    done
+    leftovers "$before"
 }
 
 # forget removes what Terraform knows of the machines.
