@@ -52,6 +52,43 @@ func (s *stack) flooder() func(format string) []error {
 	}
 }
 
+// checkers watches the sandboxes of an engine's checkers on a machine, each of which
+// has a directory while it runs. The function that it returns ends that, and tells how
+// many there were, and how many of them at a time.
+func (s *stack) checkers(machine string) (end func() (all, atOnce int)) {
+	s.t.Helper()
+	s.lab.Exec(machine, "rm", "-f", "/run/watch.end")
+	said := make(chan string, 1)
+	go func() {
+		text, err := s.lab.TryExec(machine, "timeout", "120", "sh", "-c", `
+			most=0
+			while [ ! -e /run/watch.end ]; do
+				set -- /run/foobar/check-sandbox-*
+				[ -e "$1" ] || continue
+				[ $# -le $most ] || most=$#
+				for at; do case " $seen " in *" $at "*) ;; *) seen="$seen $at"; all=$((all + 1)) ;; esac; done
+			done
+			echo ${all:-0} $most`)
+		if err != nil {
+			text = err.Error()
+		}
+		said <- text
+	}()
+	return func() (all, atOnce int) {
+		s.t.Helper()
+		s.lab.Exec(machine, "touch", "/run/watch.end")
+		text := <-said
+		if _, err := fmt.Sscan(text, &all, &atOnce); err != nil {
+			s.t.Fatalf("the watch of the checkers said %s", text)
+		}
+		return all, atOnce
+	}
+}
+
+// admitted is how many of a reader's dry runs the agent takes at a time: one that
+// runs and 16 that wait.
+const admitted = 17
+
 // TestAReaderCannotSpendTheMachineNorReadItsFiles attacks with a reader's
 // certificate while an admin plans.
 func TestAReaderCannotSpendTheMachineNorReadItsFiles(t *testing.T) {
@@ -64,15 +101,28 @@ func TestAReaderCannotSpendTheMachineNorReadItsFiles(t *testing.T) {
 		"%[src,map_reg(/etc/shadow)]": true,
 		"%ci %[src,ipmask(24)] %ST":   false,
 	} {
-		ended := make(chan []error)
+		ended, checkers := make(chan []error), s.checkers("lb1")
 		go func() { ended <- flood(format) }()
 		s.plan().empty() // an admin's goes on beside them
-		for _, err := range <-ended {
+		errs, busy := <-ended, 0
+		for _, err := range errs {
 			told := fmt.Sprint(err)
-			busy := api.IsProblem(err, api.ProblemBusy)
-			if strings.Contains(told, "root:") || !busy && refused != api.IsProblem(err, api.ProblemInvalid) || !busy && !refused && err != nil {
+			switch {
+			case api.IsProblem(err, api.ProblemBusy):
+				busy++
+			case strings.Contains(told, "root:"), refused != api.IsProblem(err, api.ProblemInvalid), !refused && err != nil:
 				t.Errorf("%s ended with %s", format, told)
 			}
+		}
+		all, atOnce := checkers()
+		t.Logf("%s: %d of %d were refused as too many, %d checkers ran, %d at a time", format, busy, len(errs), all, atOnce)
+		if busy > len(errs)-admitted {
+			t.Errorf("%s: %d dry runs of %d were refused as too many, and %d are admitted", format, busy, len(errs), admitted)
+		}
+		// Each that is not refused is checked, and those of readers one at a time: the
+		// other is the admin's.
+		if !refused && all < len(errs)-busy || atOnce > 2 {
+			t.Errorf("%s: %d checkers ran, %d at a time", format, all, atOnce)
 		}
 	}
 	s.settled()

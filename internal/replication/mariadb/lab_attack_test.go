@@ -3,6 +3,7 @@
 package mariadb_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -18,7 +19,8 @@ import (
 
 // attack puts links to a victim in the place of whatever it may, all the time: of
 // the directories of a seed where the first argument is "outer", of what is in
-// them where it is "inner". It runs as the server's user.
+// them where it is "inner". It runs as the server's user, and prints once for each
+// path that it "swapped" it, or was "refused" although the path was there.
 const attack = `
 import os, stat, sys
 where, data, victim = sys.argv[1:4]
@@ -27,6 +29,10 @@ names = {
     "inner": [(data + ".seed/" + n, victim + "/secret") for n in ("foobar-seed.json.tmp", "foobar-seed.json", "mariadb_backup_binlog_info", "mariadb_backup_info", "ib_logfile0.x")]
              + [(data + ".seed/" + n, victim) for n in ("mysql", "shop", "sys")],
 }[where]
+def say(what, path, said=set()):
+    if (what, path) not in said:
+        said.add((what, path))
+        print(what, path, flush=True)
 print("ready", flush=True)
 n = 0
 while True:
@@ -40,6 +46,9 @@ while True:
                 n += 1
                 os.rename(path, "%s.%d" % (path, n))
             os.symlink(target, path)
+            say("swapped", path)
+        except PermissionError:
+            say("refused", path)
         except OSError:
             pass
 `
@@ -65,8 +74,9 @@ func victim(t *testing.T) (dir string, look func() string) {
 
 const secretOfRoot = "what only root may read, 8f1c0a7e"
 
-// attacked runs the attack until the function that it returns is called.
-func attacked(t *testing.T, where, data, victim string) (stop func()) {
+// attacked runs the attack until the function that it returns is called, which
+// returns what the attack said.
+func attacked(t *testing.T, where, data, victim string) (stop func() string) {
 	t.Helper()
 	account, err := foreign.Lookup("mysql")
 	must(t, err)
@@ -75,10 +85,16 @@ func attacked(t *testing.T, where, data, victim string) (stop func()) {
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	if _, err := out.Read(make([]byte, 1)); err != nil {
+	said := bufio.NewReader(out)
+	if _, err := said.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	return func() { cancel(); _ = cmd.Wait() }
+	return func() string {
+		cancel()
+		rest, _ := io.ReadAll(said) // it is killed in the middle of anything
+		_ = cmd.Wait()
+		return string(rest)
+	}
 }
 
 // The server's user turns nothing of root's into its own during a seed, and reads
@@ -94,9 +110,19 @@ func TestSeedUnderAttack(t *testing.T) {
 	for _, where := range []string{"outer", "inner", "inner"} {
 		stop := attacked(t, where, data, at)
 		err := replica.Engine.Receive(ctx, "a", donated(ctx, source), nil)
-		stop()
-		if where == "outer" && err != nil {
-			t.Errorf("it can even stop a seed by that: %v", err)
+		said := stop()
+		t.Logf("%s: the seed ended with %v, the attack with\n%s", where, err, said)
+		// Around the directories of a seed it may swap nothing; inside there are only
+		// files of a seed that runs, so that what it swaps it swaps during one.
+		if swapped := strings.Contains(said, "swapped "); swapped != (where == "inner") {
+			t.Errorf("%s: the attack swapped something: %t", where, swapped)
+		}
+		if where == "outer" && (err != nil || !strings.Contains(said, "refused "+data+".seed\n")) {
+			t.Errorf("it was not there during the seed, or can even stop one by that: %v", err)
+		}
+		if err == nil { // who says so has the source's data
+			_, err := replica.Query(ctx, "SELECT COUNT(*) FROM shop.notes")
+			must(t, err)
 		}
 		if after := look(); after != before {
 			t.Fatalf("%s: root's directory was\n%s\nand is\n%s\n%v", where, before, after, err)
