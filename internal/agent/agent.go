@@ -41,6 +41,12 @@ type Units interface {
 	converge.Units
 }
 
+// Journal is what the agent needs of the machine's log; see [logs.Journal].
+type Journal interface {
+	server.Journal
+	operation.Journal
+}
+
 // Replications are the machine's parts of replications; see [dbreplication.Node].
 type Replications interface {
 	server.Replications
@@ -66,7 +72,7 @@ type Config struct {
 	Kinds    []operation.Kind
 	Units    Units
 	Accounts converge.Accounts
-	Journal  server.Journal
+	Journal  Journal
 	// Replications are kept while the agent runs.
 	Replications Replications
 	Facts        server.Facts
@@ -128,7 +134,7 @@ func Open(c Config) (*Agent, error) {
 			Root: c.Root, Dir: filepath.Join(c.State, "transactions"),
 			Units: c.Units, Accounts: c.Accounts, Trees: blobs, Hook: c.Hook,
 		},
-		Units: c.Units, Blobs: blobs, Reserved: reserved(c.Identity.Facts().Listen),
+		Units: c.Units, Journal: c.Journal, Blobs: blobs, Reserved: reserved(c.Identity.Facts().Listen),
 		Clock: c.Now, Logger: c.Log, Ctx: a.operate,
 	})
 	if err != nil {

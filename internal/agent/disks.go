@@ -37,7 +37,7 @@ func watched(state string) []Watched {
 	return []Watched{
 		{state, "what the agent keeps", "below that the agent refuses uploads", "remove app servers that are no longer needed"},
 		{"/var/lib/foobar-db/*", "a database's data", "a full one stops the database's writes", "delete data"},
-		{"/var/log/journal", "the log", "a full one loses log lines", "run journalctl --vacuum-size=100M"},
+		{"/var/log/journal", "the log", "a full one loses log lines", "run journalctl --namespace='*' --vacuum-size=50M"},
 	}
 }
 

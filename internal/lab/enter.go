@@ -48,7 +48,7 @@ func (l *Lab) Logs(name string, args []string) error {
 	if _, on, err := l.running(name); err != nil {
 		return err
 	} else if on {
-		return l.Exec(name, append([]string{"journalctl", "--no-pager", "--boot"}, args...))
+		return l.Exec(name, append([]string{"journalctl", "--namespace=*", "--no-pager", "--boot"}, args...))
 	}
 	text, err := os.ReadFile(l.consoleLog(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

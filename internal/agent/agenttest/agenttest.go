@@ -23,6 +23,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/identity"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
@@ -358,6 +359,10 @@ type noJournal struct{}
 
 func (noJournal) Lines(context.Context, string, int) ([]api.LogLine, error) {
 	return []api.LogLine{}, nil
+}
+
+func (noJournal) Dropped(context.Context, string, time.Time) (logs.Loss, error) {
+	return logs.Loss{}, nil
 }
 
 func must(t testing.TB, err error) {

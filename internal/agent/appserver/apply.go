@@ -290,7 +290,7 @@ func (r rollout) failed(ctx context.Context, title string, cause error, unit str
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: cause.Error()}
-	lines, err := []string(nil), r.kind.journal.Sync(reading)
+	lines, err := []string(nil), r.kind.journal.Sync(reading, unit)
 	if err == nil {
 		lines, err = r.kind.log(reading, r.layout, unit, failureLines, startSince(r.began))
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -24,8 +23,6 @@ type fake struct {
 	clock *fakeClock
 	units map[string]systemd.Status
 	lines []api.LogLine
-	// losses are what journald did not take, by unit.
-	losses map[string]logs.Loss
 	// calls are what was asked of systemd, in order.
 	calls []string
 	// place is the version whose files are in place: what a start would run.
@@ -138,11 +135,7 @@ func (f *fake) Status(_ context.Context, unit string) (systemd.Status, error) {
 	return f.units[unit], nil
 }
 
-func (f *fake) Dropped(_ context.Context, unit string, _ time.Time) (logs.Loss, error) {
-	return f.losses[unit], nil
-}
-
-func (f *fake) Sync(context.Context) error { return nil }
+func (f *fake) Sync(context.Context, string) error { return nil }
 
 func (f *fake) Lines(_ context.Context, unit string, lines int) ([]api.LogLine, error) {
 	var of []api.LogLine

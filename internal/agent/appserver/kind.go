@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -34,12 +33,10 @@ type Systemd interface {
 
 // Journal is what the units of the machine have written.
 type Journal interface {
-	// Sync waits until the journal holds all of it.
-	Sync(ctx context.Context) error
+	// Sync waits until the journal holds all that a unit has written.
+	Sync(ctx context.Context, unit string) error
 	// Lines returns the last lines of a unit, oldest first.
 	Lines(ctx context.Context, unit string, lines int) ([]api.LogLine, error)
-	// Dropped returns what journald did not take of a unit's lines since a time.
-	Dropped(ctx context.Context, unit string, since time.Time) (logs.Loss, error)
 }
 
 // Prober asks an HTTP server for a path.

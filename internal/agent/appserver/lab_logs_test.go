@@ -5,6 +5,7 @@ package appserver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,12 +14,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// talker forges at its start, and bursts and dies when it is asked to.
+// talker forges at its start, bursts and dies when it is asked to, and floods its
+// log while it is asked to.
 const talker = `
 import os, socket, sys, threading
 def forge(unit):
@@ -33,10 +36,17 @@ def burst():
     sys.stdout.write("last words\n")
     sys.stdout.flush()
     os._exit(1)
+def asked(what):
+    return os.path.exists(os.path.join(os.environ["RUNTIME_DIRECTORY"], what))
 class Burst(threading.Thread):
     def run(self):
-        while not os.path.exists(os.path.join(os.environ["RUNTIME_DIRECTORY"], "burst")):
-            threading.Event().wait(0.05)
+        n = 0
+        while not asked("burst"):
+            if asked("flood"):
+                sys.stdout.write("".join("%09d %s\n" % (i, "y" * 200) for i in range(n, n + 1000)))
+                n += 1000
+            else:
+                threading.Event().wait(0.05)
         os.remove(os.path.join(os.environ["RUNTIME_DIRECTORY"], "burst"))
         burst()
 Burst(daemon=True).start()
@@ -47,14 +57,14 @@ const (
 	talkerNginx = "foobar-app-talker-nginx.service"
 )
 
-// journal returns what the journal has of a unit, as one text.
-func (s *stand) journal(unit string) string {
+// journal returns what the journal has of a unit since a time, as one text.
+func (s *stand) journal(unit string, since time.Time) string {
 	s.Helper()
 	ctx := context.Background()
-	if err := (logs.Journal{}).Sync(ctx); err != nil {
+	if err := (logs.Journal{}).Sync(ctx, unit); err != nil {
 		s.Fatal(err)
 	}
-	output, err := exec.CommandContext(ctx, "journalctl", "--quiet", "--all", "--output=cat", "_SYSTEMD_UNIT="+unit).Output()
+	output, err := exec.CommandContext(ctx, "journalctl", "--namespace=*", "--quiet", "--all", "--output=cat", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000), "_SYSTEMD_UNIT="+unit).Output()
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -86,9 +96,9 @@ func (s *stand) burst() {
 
 // TestLogsCanBeBelieved has an app lie, burst, die and hang.
 func TestLogsCanBeBelieved(t *testing.T) {
-	s := newStand(t)
+	s, began := newStand(t), time.Now()
 	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
-	ctx := context.Background()
+	ctx, before := context.Background(), s.condition("talker", "LogsDropped") // of a former run on this machine
 
 	lines, err := logs.Journal{}.Lines(ctx, talkerNginx, 100)
 	if err != nil || slices.ContainsFunc(lines, func(l api.LogLine) bool { return strings.Contains(l.Message, "forged") }) {
@@ -104,23 +114,26 @@ func TestLogsCanBeBelieved(t *testing.T) {
 	}
 
 	s.burst()
-	all := s.journal(talkerApp)
+	all := s.journal(talkerApp, began)
 	if n := strings.Count(all, "xxxxxxxxxx\n"); n != 200000 || !strings.Contains(all, "\nlast words\n") {
 		t.Errorf("of a burst of 200000 lines %d are there; last words: %t", n, strings.Contains(all, "\nlast words\n"))
 	}
-	if told := s.condition("talker", "LogsDropped"); told != "" {
+	if told := s.condition("talker", "LogsDropped"); told != "" && told != before {
 		t.Errorf("a loss is told where there is none: %s", told)
 	}
 
 	dropIn := "/run/systemd/system/foobar-app-talker@.service.d/limit.conf"
-	err = errors.Join(os.MkdirAll(filepath.Dir(dropIn), 0o755), os.WriteFile(dropIn, []byte("[Service]\nLogRateLimitBurst=1000\n"), 0o644),
+	err = errors.Join(os.MkdirAll(filepath.Dir(dropIn), 0o755), os.WriteFile(dropIn, []byte("[Service]\nLogRateLimitIntervalSec=1s\nLogRateLimitBurst=1000\n"), 0o644),
 		s.units.DaemonReload(ctx), s.units.Restart(ctx, talkerApp))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.eventually("the app is back", func() bool { _, status := s.get("talker"); return status.Healthy })
 	s.burst()
-	s.eventually("the loss is told", func() bool { return strings.Contains(s.condition("talker", "LogsDropped"), " lines of "+talkerApp) })
+	s.eventually("the loss is told", func() bool {
+		told := s.condition("talker", "LogsDropped")
+		return told != before && strings.Contains(told, " lines of "+talkerApp)
+	})
 
 	// A restart for the drop-in's repair leaves no limit behind.
 	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
@@ -135,10 +148,42 @@ func TestLogsCanBeBelieved(t *testing.T) {
 	}
 }
 
+// TestAFloodDrivesOutNoOtherLines has an app log as much as it can, until its own
+// first lines are gone. That lines above the rate are told is the test before.
+func TestAFloodDrivesOutNoOtherLines(t *testing.T) {
+	s, began := newStand(t), time.Now()
+	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
+	s.ask(http.MethodGet, "http://127.0.0.1:8081/before-the-flood", nil, nil)
+	mark := "before the flood of " + began.String()
+	if err := exec.Command("logger", mark).Run(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the first line is there", func() bool { return strings.Contains(s.journal(talkerApp, began), "owned") })
+
+	flood := "/run/foobar-app-talker-blue/flood"
+	if err := os.WriteFile(flood, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the flood has driven out its own first lines", func() bool {
+		oldest, err := exec.Command("sh", "-c", `journalctl --namespace='*' --quiet --all --output=cat --since=$1 _SYSTEMD_UNIT=$2 | head -c 4096`,
+			"-", fmt.Sprintf("@%d", began.Unix()), talkerApp).Output()
+		return err == nil && !strings.Contains(string(oldest), "owned") && strings.Contains(string(oldest), "yyyy")
+	})
+	if err := os.Remove(flood); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(s.journal(talkerNginx, began), `"path":"/before-the-flood"`) {
+		t.Error("the flood drove out the access log's line")
+	}
+	if output, err := exec.Command("journalctl", "--quiet", "--output=cat", "--identifier=root").Output(); err != nil || !strings.Contains(string(output), mark) {
+		t.Errorf("the flood drove out the machine's lines: %v", err)
+	}
+}
+
 // TestNoLogHasAQueryString has nginx log errors of requests with and without one.
 func TestNoLogHasAQueryString(t *testing.T) {
 	const url, canary = "http://127.0.0.1:8081/", "token=canary-of-a-query"
-	s := newStand(t)
+	s, began := newStand(t), time.Now()
 	s.apply("talker", s.spec(s.release("quiet"), 8081), nil)
 	s.ask(http.MethodGet, url+"fine?"+canary, nil, nil)
 	if err := s.units.Stop(context.Background(), talkerApp); err != nil {
@@ -147,7 +192,7 @@ func TestNoLogHasAQueryString(t *testing.T) {
 	s.ask(http.MethodGet, url+"plain", nil, nil)
 	s.ask(http.MethodGet, url+"secret?"+canary, nil, nil)
 	s.ask(http.MethodGet, url+"referred", nil, http.Header{"Referer": {"http://www.foobar.test/?" + canary}})
-	log := s.journal(talkerNginx)
+	log := s.journal(talkerNginx, began)
 	if strings.Contains(log, canary) {
 		t.Errorf("the log has a query string:\n%s", log)
 	}

@@ -63,7 +63,7 @@ func newStand(t *testing.T) *stand {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	runner, err := operation.New(operation.Config{
-		Dir: dir, Runtime: runtime, Engine: engine, Units: units, Blobs: blobs,
+		Dir: dir, Runtime: runtime, Engine: engine, Units: units, Journal: logs.Journal{}, Blobs: blobs,
 		Kinds: []operation.Kind{appserver.New(appserver.Deps{Systemd: units, Journal: logs.Journal{}})},
 		Clock: time.Now, Logger: hclog.NewNullLogger(), Ctx: ctx,
 	})

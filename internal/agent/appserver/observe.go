@@ -41,7 +41,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	return operation.Observation{
 		Spec:       s,
 		Drift:      k.drift(ctx, l, applied, app, nginx),
-		Conditions: append(k.conditions(l, app, status), k.losses(ctx, l)...),
+		Conditions: k.conditions(l, app, status),
 		Status:     status,
 	}, nil
 }
@@ -97,33 +97,6 @@ func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStat
 			Type: "Draining", Severity: api.SeverityWarning,
 			Message: fmt.Sprintf("Load balancers send %s no new requests until %s is removed.", l.name, l.drainFile()),
 		})
-	}
-	return found
-}
-
-// lossAge is how long a loss of lines is worth a warning.
-const lossAge = 24 * time.Hour
-
-// losses tells of lines that the journal does not have, of the app and of its
-// nginx.
-func (k *Kind) losses(ctx context.Context, l layout) []api.Condition {
-	var found []api.Condition
-	for _, unit := range []string{l.appUnit(slotBlue), l.nginxUnit()} {
-		loss, err := k.journal.Dropped(ctx, unit, k.clock.Now().Add(-lossAge))
-		if err != nil {
-			found = append(found, api.Condition{
-				Type: "LogUnreadable", Severity: api.SeverityWarning,
-				Message: fmt.Sprintf("The log of %s cannot be read: %v.", unit, err),
-			})
-			continue
-		}
-		if loss.Lines > 0 {
-			found = append(found, api.Condition{
-				Type: "LogsDropped", Severity: api.SeverityWarning,
-				Message: fmt.Sprintf("%d lines of %s are missing from its log, the last of them before %s: it wrote more at once than journald takes. This warning ends %s after the last loss.",
-					loss.Lines, unit, loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), lossAge),
-			})
-		}
 	}
 	return found
 }

@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -186,15 +185,5 @@ func TestALogWhoseSecretsCannotBeReadIsNotShown(t *testing.T) {
 	}
 	if got := string(api.Encode(seen.Status)); strings.Contains(got, "hunter2") || !strings.Contains(got, "the log cannot be shown") {
 		t.Errorf("status %s", got)
-	}
-}
-
-func TestLostLinesAreACondition(t *testing.T) {
-	v := render(t, "notes", specs()["socket"])
-	f := newFake(t, v)
-	f.losses = map[string]logs.Loss{fakeApp: {Lines: 178000, Last: f.clock.Now()}}
-	seen, err := f.kind().Observe(t.Context(), "notes", v)
-	if err != nil || len(seen.Conditions) != 1 || seen.Conditions[0].Type != "LogsDropped" || !strings.Contains(seen.Conditions[0].Message, "178000 lines of "+fakeApp) {
-		t.Errorf("the conditions are %+v, %v", seen.Conditions, err)
 	}
 }

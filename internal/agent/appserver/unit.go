@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -49,7 +50,7 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 	t.Own("KillMode=mixed")
 	t.Own(restartPolicy()...)
 	t.Own("TasksMax=4096", "LimitNOFILE=65536")
-	t.Own(logRate()...)
+	t.Own(logs.Service(l.appUnit(slotBlue))...)
 	t.Own(hardening()...)
 	t.Own("PrivateUsers=true", "RemoveIPC=true", "CapabilityBoundingSet=")
 	t.Own("", "[Install]", "WantedBy=multi-user.target")
@@ -122,14 +123,6 @@ func hardening() []string {
 	}
 }
 
-// logRate is more lines a second than the journal takes, so that a burst is
-// slowed down and not lost, and the last lines before an end are there. An
-// interval of 0 would be no setting at all to systemd 257, and the journal's
-// own limit hold, which loses nine tenths of 20 MB.
-func logRate() []string {
-	return []string{"LogRateLimitIntervalSec=1s", "LogRateLimitBurst=1000000"}
-}
-
 // queryPattern matches those lines of nginx's error log, by their time, that
 // hold a question mark. It has no backslash, which systemd would take away.
 const queryPattern = "^[0-9]{4}/[0-9][0-9]/[0-9][0-9] [0-9:]{8} .*[?]"
@@ -165,7 +158,7 @@ func nginxUnitText(l layout, s api.AppServer) *converge.Text {
 	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
 	t.Own(restartPolicy()...)
 	t.Own("LimitNOFILE=16384")
-	t.Own(logRate()...)
+	t.Own(logs.Service(l.nginxUnit())...)
 	t.Own(
 		// nginx writes whole request lines to its error log, which no setting of its
 		// own shortens. journald drops those of its lines that hold a query string;

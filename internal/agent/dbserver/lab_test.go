@@ -171,7 +171,7 @@ func newStand(t *testing.T) *stand {
 	s := &stand{T: t, units: systemd.New(), leaves: makeLeaf(t, id.Name)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.runner, err = operation.New(operation.Config{
-		Dir: dir, Runtime: runtime, Units: s.units, Blobs: blobs,
+		Dir: dir, Runtime: runtime, Units: s.units, Journal: logs.Journal{}, Blobs: blobs,
 		Engine: &converge.Engine{Dir: filepath.Join(dir, "transactions"), Units: s.units, Accounts: converge.SystemAccounts{}, Trees: blobs},
 		Kinds:  []operation.Kind{dbserver.New(dbserver.Deps{Units: s.units, Journal: logs.Journal{}, LeafDir: s.leaves})},
 		Clock:  time.Now, Logger: hclog.NewNullLogger(), Ctx: ctx,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -28,6 +29,7 @@ func (k *Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret)
 			renderConfig(name, typed).File(p.Config, 0o644),
 			renderClients(p, typed).File(p.Clients, 0o644),
 			renderUnit(name, leaf, typed).File(p.UnitFile, 0o644),
+			logs.Config(p.Unit),
 		},
 		Units: []converge.Unit{{Name: p.Unit}},
 	}, nil

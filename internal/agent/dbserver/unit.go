@@ -2,6 +2,7 @@ package dbserver
 
 import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -58,8 +59,9 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"TimeoutStopSec=900",
 		"TasksMax=99%")
 	t.From(api.Pointer("/settings").At("max_connections"), "LimitNOFILE=%d", fileLimit(spec))
-	t.Own("LimitCORE=0",
-		"",
+	t.Own("LimitCORE=0")
+	t.Own(logs.Service(p.Unit)...)
+	t.Own("",
 		"CapabilityBoundingSet=",
 		"NoNewPrivileges=yes",
 		"ProtectSystem=strict",

@@ -292,7 +292,7 @@ func TestLabAccessLogIsComplete(t *testing.T) {
 	}
 	var last string
 	s.until("the journal has a line for each request", func() bool {
-		output, err := exec.Command("journalctl", "-q", "-o", "cat", "-u", unit, "--grep", mark).Output()
+		output, err := exec.Command("journalctl", "--namespace=*", "-q", "-o", "cat", "-u", unit, "--grep", mark).Output()
 		if err != nil {
 			return false
 		}
@@ -335,7 +335,7 @@ func TestLabAccessLogCountsWhatItDrops(t *testing.T) {
 	running.Wait()
 	path := regexp.MustCompile(mark + `\d+`)
 	s.until("each request is in the journal or counted as dropped", func() bool {
-		output, _ := exec.Command("journalctl", "-q", "-o", "cat", "-u", unit, "--grep", mark).Output()
+		output, _ := exec.Command("journalctl", "--namespace=*", "-q", "-o", "cat", "-u", unit, "--grep", mark).Output()
 		lines := path.FindAllString(string(output), -1)
 		slices.Sort(lines)
 		if found := len(lines); found != len(slices.Compact(lines)) {
@@ -401,7 +401,7 @@ func TestLabRefusalsPointAtTheSpec(t *testing.T) {
 	s.apply(nasty)
 	s.answered()
 	s.until("the journal has the text as it was given", func() bool {
-		output, _ := exec.Command("journalctl", "-q", "-o", "cat", "-u", unit, "-n", "20").Output()
+		output, _ := exec.Command("journalctl", "--namespace=*", "-q", "-o", "cat", "-u", unit, "-n", "20").Output()
 		return strings.Contains(string(output), `127.0.0.1 "it's" # \ $HOME GET`)
 	})
 }

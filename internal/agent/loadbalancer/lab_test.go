@@ -67,7 +67,7 @@ func newStand(t *testing.T) *stand {
 	units := systemd.New()
 	ctx, cancel := context.WithCancel(context.Background())
 	runner, err := operation.New(operation.Config{
-		Dir: dir, Runtime: runtime, Units: units, Blobs: blobs,
+		Dir: dir, Runtime: runtime, Units: units, Journal: logs.Journal{}, Blobs: blobs,
 		Engine: &converge.Engine{Dir: filepath.Join(dir, "transactions"), Units: units, Accounts: converge.SystemAccounts{}, Trees: blobs},
 		Kinds:  []operation.Kind{loadbalancer.New(units, logs.Journal{})},
 		Clock:  time.Now, Logger: hclog.NewNullLogger(), Ctx: ctx,

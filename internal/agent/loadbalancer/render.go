@@ -12,6 +12,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/haproxy"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -54,6 +55,7 @@ func (*Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret) (
 		Files: []converge.File{
 			renderConfig(name, typed).File(p.config, 0o644),
 			renderUnit(name, typed).File(p.unitFile, 0o644),
+			logs.Config(p.unit),
 		},
 		Units: []converge.Unit{{Name: p.unit}},
 	}, nil

@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -37,12 +38,8 @@ func renderUnit(name string, spec api.LoadBalancer) *converge.Text {
 		"RestartMaxDelaySec=30",
 		"TimeoutStopSec=90")
 	t.From("/max_connections", "LimitNOFILE=%d", fileLimit(spec))
-	t.Own(
-		// One line a request, so practically no limit. An interval of 0 would be
-		// no setting at all to systemd 257, and the journal's own limit hold.
-		"LogRateLimitIntervalSec=1s",
-		"LogRateLimitBurst=10000000",
-		"",
+	t.Own(logs.Service(p.unit)...)
+	t.Own("",
 		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_SYS_CHROOT CAP_KILL CAP_SYS_RESOURCE",
 		"NoNewPrivileges=yes",
 		"ProtectSystem=strict",

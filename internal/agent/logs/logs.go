@@ -63,7 +63,7 @@ func of(unit string) []string {
 func (j Journal) read(ctx context.Context, lines int, matches ...string) ([]api.LogLine, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the child if its output is not read to the end
-	cmd := j.command(ctx, append([]string{"--output=json", "--all", "--no-pager", "--quiet", "--reverse",
+	cmd := j.command(ctx, append([]string{"--namespace=*", "--output=json", "--all", "--no-pager", "--quiet", "--reverse",
 		"--lines=" + strconv.Itoa(lines)}, matches...)...)
 	var complaint strings.Builder
 	cmd.Stderr = &limited{&complaint, 1 << 10}
@@ -103,11 +103,11 @@ func (j Journal) Journal(ctx context.Context, unit string, lines int) ([]string,
 	return messages, nil
 }
 
-// Sync waits until the journal holds what units have written so far: the last
+// Sync waits until the journal holds what a unit has written so far: the last
 // words of a process that has just died are the most wanted.
-func (j Journal) Sync(ctx context.Context) error {
-	if output, err := j.command(ctx, "--sync").CombinedOutput(); err != nil {
-		return fmt.Errorf("have the journal written out: %w: %s", err, strings.TrimSpace(string(output)))
+func (j Journal) Sync(ctx context.Context, unit string) error {
+	if output, err := j.command(ctx, "--namespace="+Namespace(unit), "--sync").CombinedOutput(); err != nil {
+		return fmt.Errorf("have the journal of %s written out: %w: %s", unit, err, strings.TrimSpace(string(output)))
 	}
 	return nil
 }

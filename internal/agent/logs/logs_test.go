@@ -86,7 +86,7 @@ func TestJournalAsksForTheUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Reverse(messages) // the newest line is printed first
-	want := "--output=json --all --no-pager --quiet --reverse --lines=20 _SYSTEMD_UNIT=foobar-app-shop@blue.service + _PID=1 _UID=0 UNIT=foobar-app-shop@blue.service"
+	want := "--namespace=* --output=json --all --no-pager --quiet --reverse --lines=20 _SYSTEMD_UNIT=foobar-app-shop@blue.service + _PID=1 _UID=0 UNIT=foobar-app-shop@blue.service"
 	if got := strings.Join(messages, " "); got != want {
 		t.Errorf("journalctl was given %s\nwant %s", got, want)
 	}
@@ -165,5 +165,20 @@ func TestDroppedCountsJournaldsOwnMessages(t *testing.T) {
 	loss, err := journal.Dropped(t.Context(), unit, time.Unix(60, 0))
 	if want := (Loss{Lines: 12, Last: time.Unix(3, 0).UTC()}); err != nil || loss != want {
 		t.Errorf("the loss is %+v, %v; want %+v", loss, err, want)
+	}
+}
+
+func TestNamespacesAreOfOneUnitAlone(t *testing.T) {
+	for unit, want := range map[string]string{
+		"foobar-lb-www.service":            "foobar-lb-www",
+		"foobar-app-x@blue.service":        "foobar-app-x@",
+		"foobar-app-x@green.service":       "foobar-app-x@",
+		"foobar-app-x-nginx.service":       "foobar-app-x-nginx",
+		"foobar-app-x-nginx@blue.service":  "foobar-app-x-nginx@", // of an app called x-nginx
+		"foobar-app-x-nginx-nginx.service": "foobar-app-x-nginx-nginx",
+	} {
+		if got := Namespace(unit); got != want {
+			t.Errorf("the namespace of %s is %s, want %s", unit, got, want)
+		}
 	}
 }

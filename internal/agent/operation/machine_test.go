@@ -12,6 +12,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
@@ -34,13 +35,21 @@ type machine struct {
 	kind  *operationtest.Kind
 	units *systemdtest.Systemd
 	blobs *blob.Store
+	lost  lost
 	stop  context.CancelFunc
+}
+
+// lost is what a machine's journal did not take, by unit.
+type lost map[string]logs.Loss
+
+func (l lost) Dropped(_ context.Context, unit string, _ time.Time) (logs.Loss, error) {
+	return l[unit], nil
 }
 
 // start begins a life of the agent on the machine in root.
 func start(t *testing.T, root string) *machine {
 	t.Helper()
-	m := &machine{root: root, units: systemdtest.New(root, filepath.Join(root, "systemd.json"))}
+	m := &machine{root: root, lost: lost{}, units: systemdtest.New(root, filepath.Join(root, "systemd.json"))}
 	m.kind = &operationtest.Kind{Name: api.KindLoadBalancer, Root: root, Units: m.units}
 	var err error
 	if m.blobs, err = blob.Open(filepath.Join(root, stateDir, "blobs"), blob.DefaultQuota, time.Now); err != nil {
@@ -53,7 +62,7 @@ func start(t *testing.T, root string) *machine {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	m.stop = cancel
 	m.Runner, err = operation.New(operation.Config{
-		Dir: stateDir, Runtime: runtime, Kinds: []operation.Kind{m.kind}, Units: m.units, Blobs: m.blobs,
+		Dir: stateDir, Runtime: runtime, Kinds: []operation.Kind{m.kind}, Units: m.units, Journal: m.lost, Blobs: m.blobs,
 		Engine:   &converge.Engine{Root: root, Dir: stateDir + "/transactions", Units: m.units, Accounts: mine{}, Trees: m.blobs},
 		Reserved: []api.Claim{{Network: "tcp", Port: 9443}},
 		Clock:    time.Now, Logger: hclog.NewNullLogger(), Ctx: ctx,

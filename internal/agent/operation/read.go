@@ -158,7 +158,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	for _, key := range slices.Sorted(maps.Keys(observation.Drift)) {
 		seen.drift[key] = merge(seen.drift[key], observation.Drift[key])
 	}
-	seen.conditions = observation.Conditions
+	seen.conditions = append(observation.Conditions, r.losses(ctx, record)...)
 	if observation.Status != nil {
 		seen.status = api.Encode(observation.Status)
 	}

@@ -37,7 +37,9 @@ type Config struct {
 	Kinds  []Kind
 	Engine *converge.Engine
 	Units  Units
-	Blobs  *blob.Store
+	// Journal holds the log of the components' units.
+	Journal Journal
+	Blobs   *blob.Store
 	// Reserved are the ports that the agent itself listens on.
 	Reserved []api.Claim
 	Clock    func() time.Time

@@ -80,7 +80,10 @@ func (c *cluster) secrets() {
 	h.forms[canary] = []string{bird}
 	for _, machine := range machines() {
 		c.lab.Exec(machine, "logger", bird)
-		h.clean(c.t, "the journal of "+machine, c.lab.Exec(machine, "sh", "-c", "journalctl --sync && journalctl --all --no-pager --output=cat"))
+		h.clean(c.t, "the journal of "+machine, c.lab.Exec(machine, "sh", "-c", `set -e
+			journalctl --sync
+			if [ -S /run/systemd/journal.foobar-db-notes/io.systemd.journal ]; then journalctl --namespace=foobar-db-notes --sync; fi
+			journalctl --namespace='*' --all --no-pager --output=cat`))
 		open := c.lab.Exec(machine, "runuser", "--user", "nobody", "--", "sh", "-c",
 			`echo "$1" >/tmp/sought; grep -rslIF "$1" /etc /opt /root /run /srv /tmp /var || true`, "-", sought)
 		if open != "/tmp/sought\n" {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -118,6 +119,13 @@ type bench struct {
 
 func (b *bench) id() api.ID { return api.ID{Kind: b.Kind.Kind(), Name: b.Name} }
 
+// lossless is a journal that dropped nothing.
+type lossless struct{}
+
+func (lossless) Dropped(context.Context, string, time.Time) (logs.Loss, error) {
+	return logs.Loss{}, nil
+}
+
 // restart begins a new life of the agent over what the last one left.
 func (b *bench) restart(t *testing.T, hook func(step string) error) {
 	t.Helper()
@@ -135,7 +143,7 @@ func (b *bench) restart(t *testing.T, hook func(step string) error) {
 		b.upload(t, sum, content)
 	}
 	b.runner, err = operation.New(operation.Config{
-		Dir: b.dir, Runtime: b.runtime, Kinds: []operation.Kind{b.Kind}, Units: b.Units, Blobs: b.blobs,
+		Dir: b.dir, Runtime: b.runtime, Kinds: []operation.Kind{b.Kind}, Units: b.Units, Journal: lossless{}, Blobs: b.blobs,
 		Engine: &converge.Engine{
 			Root: b.Root, Dir: filepath.Join(b.dir, "transactions"),
 			Units: b.Units, Accounts: b.Accounts, Trees: b.blobs, Hook: hook,

@@ -1,0 +1,42 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Journal tells what is missing from the logs of units; see [logs.Journal].
+type Journal interface {
+	// Dropped returns what journald did not take of a unit's lines since a time.
+	Dropped(ctx context.Context, unit string, since time.Time) (logs.Loss, error)
+}
+
+// lossAge is how long a loss of lines is worth a warning.
+const lossAge = 24 * time.Hour
+
+// losses warns of lines that are missing from the logs of a component's units.
+func (r *Runner) losses(ctx context.Context, record *Record) []api.Condition {
+	var found []api.Condition
+	for _, unit := range record.Applied.State.Units {
+		loss, err := r.Journal.Dropped(ctx, unit.Name, r.Clock().Add(-lossAge))
+		if err != nil {
+			found = append(found, api.Condition{
+				Type: "LogUnreadable", Severity: api.SeverityWarning,
+				Message: fmt.Sprintf("The log of %s cannot be read: %v.", unit.Name, err),
+			})
+			continue
+		}
+		if loss.Lines > 0 {
+			found = append(found, api.Condition{
+				Type: "LogsDropped", Severity: api.SeverityWarning,
+				Message: fmt.Sprintf("%d lines of %s are missing from its log, the last of them before %s: it wrote more at once than journald takes. This warning ends %s after the last loss, or when newer lines have driven out what journald says of it.",
+					loss.Lines, unit.Name, loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), lossAge),
+			})
+		}
+	}
+	return found
+}

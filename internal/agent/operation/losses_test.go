@@ -1,0 +1,37 @@
+package operation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
+)
+
+func TestLostLinesAreAConditionOfAnyKind(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.do(t, request("www", 0, operationtest.Spec{Port: 80}))
+	read := func() string {
+		c, err := m.Get(t.Context(), id("www"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, c := range c.Conditions {
+			said = append(said, c.Type+": "+c.Message)
+		}
+		return strings.Join(said, "\n")
+	}
+	if said := read(); said != "" {
+		t.Errorf("without a loss there is %s", said)
+	}
+	state, err := m.kind.Render("www", operationtest.Spec{Port: 80}, nil)
+	if err != nil || len(state.Units) == 0 {
+		t.Fatalf("units %v, %v", state.Units, err)
+	}
+	m.lost[state.Units[0].Name] = logs.Loss{Lines: 178000, Last: time.Now()}
+	if said := read(); !strings.HasPrefix(said, "LogsDropped: 178000 lines of "+state.Units[0].Name) {
+		t.Errorf("of a loss is told %q", said)
+	}
+}
