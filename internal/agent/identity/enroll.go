@@ -148,9 +148,6 @@ func (id *Identity) adopt(s *state, c tls.ConnectionState, given api.Certificati
 		deployment: s.deployment, node: s.node, incarnation: s.incarnation, listen: s.listen,
 		key: s.key, chain: chain, ca: ca,
 	}
-	if err := id.keepNames(next); err != nil {
-		return err
-	}
 	if err := id.hold(id.recordPath(), next.record(), checkIdentity); err != nil {
 		return fmt.Errorf("store the identity: %w", err)
 	}

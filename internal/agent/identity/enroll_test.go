@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,8 +133,12 @@ func TestKillAtAnyWriteEndsInOneIdentity(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("before write %d, %s", at, where), func(t *testing.T) {
 			m.t = t
+			_, err := os.Stat(filepath.Join(filepath.Dir(m.dir), "machine.json"))
 			m.boot()
 			before := m.id.Facts()
+			if err == nil && !before.Enrolled {
+				t.Error("the names of a machine that was never enrolled are left")
+			}
 			enrolled := newRun().enroll(m)
 			if before.Enrolled && enrolled.Key != before.Key {
 				t.Error("the retry made a second identity")

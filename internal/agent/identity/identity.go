@@ -73,6 +73,9 @@ type state struct {
 
 func (s *state) enrolled() bool          { return s.enrollKey == nil }
 func (s *state) leaf() *x509.Certificate { return s.chain[0] }
+func (s *state) names() Names {
+	return Names{Deployment: s.deployment, Node: s.node, Incarnation: s.incarnation, Listen: s.listen}
+}
 
 // Facts are what may be known of an identity.
 type Facts struct {
@@ -152,22 +155,44 @@ func (id *Identity) choose(kept *state, damage error, reset *Bootstrap) (*state,
 		return nil, id.lost(damage)
 	}
 	b := id.bootstrap
-	_, enrolledOnce, unknown := readNames(id.dir)
 	switch {
-	case b == nil && kept == nil && unknown != nil:
-		return nil, id.lost(both(errNoIdentity, unknown))
-	case b == nil && kept == nil && enrolledOnce:
-		return nil, id.lost(errNoIdentity)
-	case b == nil && kept == nil:
-		return nil, errors.New("bootstrap: there is none: give the machine the user_data of its foobar_bootstrap, as " +
-			api.BootstrapPath + " or as the systemd credential " + api.BootstrapCredential)
+	case kept == nil:
+		return id.chooseBootstrap(b)
 	case b == nil:
 		return kept, nil
-	case kept == nil, kept.deployment != b.Deployment, kept.node != b.Node, kept.incarnation < b.Incarnation:
+	case kept.deployment != b.Deployment, kept.node != b.Node, kept.incarnation < b.Incarnation:
 		return id.begin(b.Bootstrap)
 	}
 	kept.listen = b.Listen
 	return kept, nil
+}
+
+// chooseBootstrap returns the state of a machine without an identity. If it was
+// enrolled before, only a bootstrap that it was not enrolled with begins it again:
+// one that is never removed, such as a systemd credential, is a used one.
+func (id *Identity) chooseBootstrap(b *Bootstrap) (*state, error) {
+	_, enrolledOnce, unknown := readNames(id.dir)
+	switch {
+	case unknown != nil:
+		return nil, id.lost(both(errNoIdentity, unknown))
+	case b == nil && enrolledOnce:
+		return nil, id.lost(errNoIdentity)
+	case b == nil:
+		return nil, errors.New("bootstrap: there is none: give the machine the user_data of its foobar_bootstrap, as " +
+			api.BootstrapPath + " or as the systemd credential " + api.BootstrapCredential)
+	}
+	return id.beginAgain(b.Bootstrap)
+}
+
+// beginAgain is begin for a machine that may have been enrolled before: its names
+// say which bootstraps were used.
+func (id *Identity) beginAgain(b api.Bootstrap) (*state, error) {
+	if names, enrolledOnce, unknown := readNames(id.dir); enrolledOnce && unknown == nil {
+		if why, _ := names.refuse(b); why != "" {
+			return nil, id.lost(fmt.Errorf("%w; %s", errNoIdentity, why))
+		}
+	}
+	return id.begin(b)
 }
 
 // begin returns the state of a machine that is to be enrolled.

@@ -50,8 +50,7 @@ func (id *Identity) notMended() error {
 
 // keepNames writes down which machine this is.
 func (id *Identity) keepNames(s *state) error {
-	names := Names{Deployment: s.deployment, Node: s.node, Incarnation: s.incarnation, Listen: s.listen}
-	if err := id.hold(namesPath(id.dir), append(api.Encode(names), '\n'), checkNames); err != nil {
+	if err := id.hold(namesPath(id.dir), append(api.Encode(s.names()), '\n'), checkNames); err != nil {
 		return fmt.Errorf("store the machine's names: %w", err)
 	}
 	return nil

@@ -22,12 +22,17 @@ const resetFile = "reset.json"
 
 // Reset checks a bootstrap and leaves it in dir, the identity's directory, for
 // the next [Open]. It must be for this machine, and of a higher incarnation than
-// the identity has, if that can be read: a key that was used serves no second time.
+// the machine has, as far as its identity or its names can be read: a key that was
+// used serves no second time.
 func Reset(dir string, b api.Bootstrap) error {
-	kept, err := readRecord(filepath.Join(dir, recordFile))
-	if err == nil && kept != nil {
-		if err := mayReset(kept, b); err != nil {
-			return err
+	names, known, err := readNames(dir)
+	known = known && err == nil
+	if kept, err := readRecord(filepath.Join(dir, recordFile)); err == nil && kept != nil {
+		names, known = kept.names(), true
+	}
+	if known {
+		if why, remedy := names.refuse(b); why != "" {
+			return fmt.Errorf("%s: %s", why, remedy)
 		}
 	}
 	s := store{step: func(string) error { return nil }}
@@ -46,16 +51,18 @@ func Reset(dir string, b api.Bootstrap) error {
 	return nil
 }
 
-func mayReset(kept *state, b api.Bootstrap) error {
+// refuse says why a machine of these names does not begin again with a bootstrap,
+// and what to do about it; why is empty if it does.
+func (n Names) refuse(b api.Bootstrap) (why, remedy string) {
 	switch {
-	case b.Deployment != kept.deployment || b.Node != kept.node:
-		return fmt.Errorf("the bootstrap is for %s of deployment %s, and this machine is %s of deployment %s: give it its own",
-			b.Node, b.Deployment, kept.node, kept.deployment)
-	case b.Incarnation <= kept.incarnation:
-		return fmt.Errorf("the bootstrap is for incarnation %d, and this machine is incarnation %d: raise the incarnation of its foobar_bootstrap and foobar_machine to %d, and use the new bootstrap",
-			b.Incarnation, kept.incarnation, kept.incarnation+1)
+	case b.Deployment != n.Deployment || b.Node != n.Node:
+		return fmt.Sprintf("the bootstrap is for %s of deployment %s, and this machine is %s of deployment %s",
+			b.Node, b.Deployment, n.Node, n.Deployment), "give it its own"
+	case b.Incarnation <= n.Incarnation:
+		return fmt.Sprintf("the bootstrap is for incarnation %d, and this machine is incarnation %d", b.Incarnation, n.Incarnation),
+			fmt.Sprintf("raise the incarnation of its foobar_bootstrap and foobar_machine to %d, and use the new bootstrap", n.Incarnation+1)
 	}
-	return nil
+	return "", ""
 }
 
 // readReset returns the bootstrap that a reset left; nil if there is none.
@@ -80,13 +87,13 @@ func (id *Identity) chooseReset(reset *Bootstrap, kept *state) (s *state, fresh 
 	if kept != nil && enrolledWithIt(reset.Bootstrap) {
 		return kept, false, nil // only the file was left
 	}
-	s, err = id.begin(reset.Bootstrap)
+	s, err = id.beginAgain(reset.Bootstrap)
 	return s, true, err
 }
 
 // Names are what a machine knows of itself without its identity: they prove
 // nothing, and are kept beside it so that a machine which has lost its identity
-// can say so.
+// can say so, and is not enrolled again with a bootstrap that was used.
 type Names struct {
 	Deployment  string `json:"deployment"`
 	Node        string `json:"node"`
@@ -153,7 +160,7 @@ func (id *Identity) lost(cause error) error {
 }
 
 // errNoIdentity is the cause of a [Lost] machine whose identity is gone.
-var errNoIdentity = errors.New("there is neither an identity nor a bootstrap")
+var errNoIdentity = errors.New("there is no identity that can be read")
 
 // TLSConfig returns how a machine that has lost its identity answers: with a
 // certificate of its own that claims its names and proves nothing, so that a

@@ -83,24 +83,44 @@ func TestResetThatWasEnrolledIsNotBegunAgain(t *testing.T) {
 }
 
 func TestResetRefuses(t *testing.T) {
-	m := booted(t, bootstrap(t, 3))
-	r := newRun()
-	r.inc = 3
-	r.enroll(m)
-	for name, test := range map[string]struct {
-		b    api.Bootstrap
-		want string
-	}{
-		"the incarnation whose key was used": {bootstrapOf(t, seedText, "web1", 3), "raise the incarnation of its foobar_bootstrap and foobar_machine to 4"},
-		"another machine's":                  {bootstrapOf(t, otherSeedText, "web2", 4), "this machine is web1 of deployment shop"},
+	for name, lose := range map[string]func(path string) error{
+		"an identity":         nil,
+		"a damaged identity":  func(path string) error { return os.Truncate(path, 100) },
+		"a lost identity":     os.Remove,
+		"nothing of identity": func(path string) error { return os.RemoveAll(filepath.Dir(path)) },
 	} {
-		if err := identity.Reset(m.dir, test.b); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
-	}
-	m.boot()
-	if !m.id.Facts().Enrolled {
-		t.Error("a refused reset was carried out")
+		t.Run("with "+name, func(t *testing.T) {
+			m := booted(t, bootstrap(t, 3))
+			r := newRun()
+			r.inc = 3
+			r.enroll(m)
+			if lose != nil {
+				if err := lose(filepath.Join(m.dir, "identity.json")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for name, test := range map[string]struct {
+				b    api.Bootstrap
+				want string
+			}{
+				"the incarnation whose key was used": {bootstrapOf(t, seedText, "web1", 3), "raise the incarnation of its foobar_bootstrap and foobar_machine to 4"},
+				"another machine's":                  {bootstrapOf(t, otherSeedText, "web2", 4), "this machine is web1 of deployment shop"},
+			} {
+				if err := identity.Reset(m.dir, test.b); err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("%s: got %v, want %q", name, err, test.want)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(m.dir, "reset.json")); !os.IsNotExist(err) {
+				t.Errorf("a refused reset is left: %v", err)
+			}
+			if lose != nil {
+				return
+			}
+			m.boot()
+			if !m.id.Facts().Enrolled {
+				t.Error("a refused reset was carried out")
+			}
+		})
 	}
 }
 
@@ -145,6 +165,90 @@ func TestLostIdentity(t *testing.T) {
 			again.enroll(m)
 		})
 	}
+}
+
+// A bootstrap that is never removed, such as a systemd credential, does not begin
+// a machine again whose identity is gone: its key was used, and its CA may be the
+// one that a reset has ended. A later one of the same machine does.
+func TestUsedBootstrapDoesNotBeginALostMachineAgain(t *testing.T) {
+	enrolled := func(t *testing.T) *machine {
+		m := booted(t, bootstrap(t, 1))
+		newRun().enroll(m)
+		return m
+	}
+	reset := func(t *testing.T) *machine {
+		m := enrolled(t)
+		if err := identity.Reset(m.dir, bootstrapOf(t, otherSeedText, "web1", 2)); err != nil {
+			t.Fatal(err)
+		}
+		m.boot()
+		next := newRun()
+		next.seed, next.inc = otherSeedText, 2
+		next.enroll(m)
+		return m
+	}
+	resetFileLeft := func(t *testing.T) *machine { // as a kill before its removal leaves it
+		m := reset(t)
+		if err := os.WriteFile(filepath.Join(m.dir, "reset.json"), bootstrapOf(t, otherSeedText, "web1", 2).JSON(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for name, test := range map[string]struct {
+		machine func(t *testing.T) *machine
+		b       api.Bootstrap
+		want    string // in the error; none: it begins again
+	}{
+		"the one it was enrolled with":        {enrolled, bootstrap(t, 1), "is for incarnation 1, and this machine is incarnation 1"},
+		"the one from before a reset":         {reset, bootstrap(t, 1), "is for incarnation 1, and this machine is incarnation 2"},
+		"the reset's own":                     {resetFileLeft, bootstrap(t, 1), "is for incarnation 2, and this machine is incarnation 2"},
+		"another machine's":                   {enrolled, bootstrapOf(t, seedText, "web2", 5), "this machine is web1 of deployment shop"},
+		"a later one":                         {enrolled, bootstrap(t, 2), ""},
+		"a later one, by the seed of a reset": {reset, bootstrapOf(t, otherSeedText, "web1", 3), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := test.machine(t)
+			m.stop()
+			if err := os.Remove(filepath.Join(m.dir, "identity.json")); err != nil {
+				t.Fatal(err)
+			}
+			id, err := identity.Open(identity.Config{Dir: m.dir, Bootstrap: &identity.Bootstrap{Bootstrap: test.b}, Now: now, Random: rand.Reader})
+			if test.want == "" {
+				if err != nil || id.Facts().Enrolled || id.Facts().Incarnation != test.b.Incarnation {
+					t.Errorf("it does not begin again: %v", err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatalf("it waits to be enrolled: %+v", id.Facts())
+			}
+			if lost := as[*identity.Lost](t, err); lost.Node != "web1" || !strings.Contains(lost.Error(), test.want) || !strings.Contains(lost.Error(), "identity reset --bootstrap FILE") {
+				t.Errorf("got %+v: %v", lost.Names, lost)
+			}
+		})
+	}
+}
+
+// Whether a bootstrap was used cannot be told of a machine that has lost its names
+// too. Root's reset is its way out.
+func TestUnknownNamesBeginNothing(t *testing.T) {
+	m := booted(t, bootstrap(t, 1))
+	newRun().enroll(m)
+	m.stop()
+	if err := errors.Join(os.RemoveAll(m.dir), os.Truncate(filepath.Join(filepath.Dir(m.dir), "machine.json"), 10)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := identity.Open(identity.Config{Dir: m.dir, Bootstrap: &identity.Bootstrap{Bootstrap: bootstrap(t, 1)}, Now: now, Random: rand.Reader})
+	if lost := as[*identity.Lost](t, err); !strings.Contains(lost.Error(), "machine.json") {
+		t.Errorf("got %v", lost)
+	}
+	if err := identity.Reset(m.dir, bootstrap(t, 2)); err != nil {
+		t.Fatal(err)
+	}
+	m.boot()
+	again := newRun()
+	again.inc = 2
+	again.enroll(m)
 }
 
 // A reset that cannot be read is not silently none: an enrolled machine goes on
