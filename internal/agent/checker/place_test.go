@@ -3,50 +3,39 @@ package checker
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestAFewCheckersRunAtOnceAndTheOthersWait(t *testing.T) {
 	const n = 3
 	dir := t.TempDir()
-	var running, most atomic.Int64
-	var all sync.WaitGroup
-	for range 5 * n {
-		all.Go(func() {
-			leave, err := place(t.Context(), dir, n)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			most.Store(max(most.Load(), running.Add(1)))
-			running.Add(-1)
-			leave()
-		})
+	var leave func()
+	for range n {
+		var err error
+		if leave, err = place(t.Context(), dir, n); err != nil {
+			t.Fatal(err)
+		}
 	}
-	all.Wait()
-	if got := most.Load(); got > n {
-		t.Errorf("%d ran at once, want %d at most", got, n)
-	}
-}
-
-func TestCheckerWithoutAPlaceWaitsAsLongAsItsCaller(t *testing.T) {
-	dir := t.TempDir()
-	leave, err := place(t.Context(), dir, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
+	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := place(ctx, dir, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+	if _, err := place(gone, dir, n); !errors.Is(err, context.Canceled) {
+		t.Errorf("one too many, whose caller is gone: %v", err)
+	}
+	got := make(chan error)
+	go func() {
+		_, err := place(t.Context(), dir, n)
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		t.Fatalf("one too many did not wait: %v", err)
+	case <-time.After(3 * placeInterval):
 	}
 	leave()
-	if leave, err = place(t.Context(), dir, 1); err != nil {
-		t.Fatalf("after the first has left: %v", err)
+	if err := <-got; err != nil {
+		t.Errorf("after one has left: %v", err)
 	}
-	leave()
 }
 
 func TestPlacesFitTheMemory(t *testing.T) {

@@ -184,13 +184,13 @@ func (p *part) askManagers(ctx context.Context, given enlistment) (has bool, sil
 // unmanaged says what is known of a membership whose replication nobody has, and
 // how it is ended.
 func (e enlistment) unmanaged(name string) string {
-	given := ""
+	given := "this machine takes part in it"
 	if e.By != "" {
-		given = fmt.Sprintf(", as %s had it do at %s", e.By, e.At.UTC().Format(time.RFC3339))
+		given = fmt.Sprintf("%s made this machine take part in it at %s", e.By, e.At.UTC().Format(time.RFC3339))
 	}
-	return fmt.Sprintf("this machine takes part in it with %s%s, and none of them is known to have it as a component. "+
-		"If there is a foobar_db_replication %q, apply it. If not, find out in the audit log who did this, and end it, as root on this machine: foobar-agent replication leave %s",
-		strings.Join(takingPart(e.DBMembership), ", "), given, name, name)
+	return fmt.Sprintf("%s, with these machines: %s. None of them is known to have it as a component. "+
+		"If there is a foobar_db_replication %q, apply it. If not, the audit log has more about who did this; to end it, run as root on this machine: foobar-agent replication leave %s",
+		given, strings.Join(takingPart(e.DBMembership), ", "), name, name)
 }
 
 // takingPart lists who takes part, and as what.

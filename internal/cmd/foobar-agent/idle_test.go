@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
 )
 
 // Whoever sits at a machine that has lost its identity reads so, and the way out.
@@ -24,13 +25,14 @@ func TestStatusAndLogsOfAMachineThatLostItsIdentity(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	socket := filepath.Join(filepath.Dir(m.Socket()), "idle.sock")
-	ended := make(chan error, 1)
-	go func() { ended <- idleLocal(ctx, socket, failure) }()
-	agent := newLocal(socket)
-	var said error
-	for said == nil || strings.Contains(said.Error(), "no such file") { // until it listens
-		_, said = readStatus(t.Context(), agent)
+	local, err := server.ListenLocal(socket)
+	if err != nil {
+		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.ServeIdle(ctx, local, failure) }()
+	agent := newLocal(socket)
+	_, said := readStatus(t.Context(), agent)
 	_, logs := readLogs(t.Context(), agent, []string{agentUnit}, 1)
 	for _, err := range []error{said, logs} {
 		if err == nil || !strings.Contains(err.Error(), "identity is lost") || !strings.Contains(err.Error(), "foobar-agent identity reset --bootstrap FILE") {

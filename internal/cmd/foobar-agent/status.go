@@ -105,7 +105,8 @@ func (s machineStatus) String() string {
 	var b strings.Builder
 	m := s.Machine
 	if !m.Enrolled {
-		fmt.Fprintf(&b, "%s, incarnation %d: not enrolled. Apply its foobar_machine with Terraform.\n", m.Node, m.Incarnation)
+		fmt.Fprintf(&b, "%s, incarnation %d: not enrolled. Apply its foobar_machine with Terraform. "+
+			"If that is refused because the machine was enrolled before, its identity is lost: raise its incarnation and run foobar-agent identity reset --bootstrap FILE.\n", m.Node, m.Incarnation)
 		conditions(&b, "", m.Conditions)
 		return b.String()
 	}
