@@ -10,6 +10,12 @@ fi
 mapfile -t scripts < <(git ls-files -- '*.sh' .ci/run ':!examples/resources') # the docs' import.sh are lines to be quoted
 shellcheck "${scripts[@]}"
 
+# What users read says it in common words (subject, verb, object), not in these.
+if git grep -nEi '\b(tells? of|anew|whoever|amiss|stands? in|nobody knows|as well, and)\b' -- README.md CHANGELOG.md docs templates 'examples/*.md' 'examples/*.tf' images/README.md; then
+    echo "reword these lines" >&2
+    exit 1
+fi
+
 "$(tools/terraform.sh)" fmt -check -recursive -diff examples
 
 go mod tidy -diff

@@ -73,15 +73,15 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				Validators:          []validator.String{tfutil.Name()},
 			},
 			"ca_seed": schema.StringAttribute{
-				MarkdownDescription: "The 32-byte seed of the deployment's CA, in hexadecimal or base64 (`openssl rand -hex 32`). Whoever has it controls every machine: " +
-					"give it as an ephemeral value or in the environment variable `FOOBAR_CA_SEED`, and it is stored nowhere.",
+				MarkdownDescription: "The 32-byte seed of the deployment's CA, in hexadecimal or base64 (`openssl rand -hex 32`). It gives control of every machine: " +
+					"pass it as an ephemeral value or in the environment variable `FOOBAR_CA_SEED`, so that it is stored nowhere.",
 				Optional:   true,
 				Sensitive:  true,
 				Validators: []validator.String{tfutil.Check("Invalid CA seed", "32 bytes in hexadecimal or base64", checkSeed)},
 			},
 			"ca_not_after": schema.StringAttribute{
-				MarkdownDescription: "When the deployment's CA certificate ends, as `2040-01-01T00:00:00Z`. Choose it before the first apply: whoever was given the certificate has it " +
-					"as it was until it is given anew. Default: fifty years from the first of January 2025.",
+				MarkdownDescription: "When the deployment's CA certificate ends, as `2040-01-01T00:00:00Z`. Choose it before the first apply: machines and clients keep the certificate " +
+					"that they have until they are given another one. Default: fifty years from the first of January 2025.",
 				Optional: true,
 				Validators: []validator.String{tfutil.Check("Invalid time", "a time as RFC 3339 writes it", func(text string) error {
 					_, err := readEnd(text)

@@ -1,7 +1,7 @@
 # A job that holds the seed mints a certificate for jobs that only plan.
 ephemeral "foobar_client_certificate" "ci" {
   role  = "reader"
-  actor = "ci@example.com" # stands in the machines' audit logs
+  actor = "ci@example.com" # the name in the machines' audit logs
   ttl   = "24h"
 }
 

@@ -23,7 +23,7 @@ module "databases" {
   clients = [for name in local.app_servers : local.machines[name]]
 }
 
-# What the app is told of them; examples/apps/notes lists these variables.
+# How the app reaches them; examples/apps/notes lists these variables.
 locals {
   database = {
     NOTES_DB_WRITE_HOST = module.databases.write.host

@@ -14,7 +14,7 @@ locals {
   app_servers = ["web1", "web2"]
 }
 
-# What each VM is told at its first boot: who it is and whom it obeys.
+# What each VM needs at its first boot: its name, the CA and the key that enrols it.
 resource "foobar_bootstrap" "vm" {
   for_each = local.machines
 

@@ -55,9 +55,9 @@ func (c *coordinator) unfinished(ctx context.Context, drift map[string]api.Drift
 	told, ok := c.Parts.Told(c.name)
 	switch {
 	case !ok:
-		drift[driftTold] = api.Drift{Detail: "this machine has not been told of the replication; the next apply tells it"}
+		drift[driftTold] = api.Drift{Detail: "this machine does not have the replication's configuration; the next apply sends it"}
 	case string(api.Encode(told.Spec)) != string(api.Encode(c.spec)):
-		drift[driftTold] = api.Drift{Detail: "the machines were told another specification, by an apply that failed; the next apply tells them again"}
+		drift[driftTold] = api.Drift{Detail: "the machines have another configuration, from an apply that failed; the next apply sends them this one"}
 	}
 	if damage := c.consents.damaged(); damage != nil {
 		drift[driftConsents] = api.Drift{Detail: fmt.Sprintf("which consents were used up is not known: %v; the next apply takes those that are given now as used up", damage)}
@@ -71,7 +71,7 @@ func (c *coordinator) unfinished(ctx context.Context, drift map[string]api.Drift
 		return err
 	}
 	if entry != nil && !entry.Ended {
-		drift[driftUnfinished] = api.Drift{Detail: fmt.Sprintf("the operation %s was broken off; the next apply ends it", entry.Operation.ID)}
+		drift[driftUnfinished] = api.Drift{Detail: fmt.Sprintf("the operation %s was interrupted; the next apply finishes it", entry.Operation.ID)}
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	if !ok {
 		return api.Plan{Conditions: []api.Condition{{
 			Type: conditionUnknown, Severity: api.SeverityInfo,
-			Message: "The replication's machines have not been told of one another yet: what an apply does to their data is not known before. It replaces no data without a consent.",
+			Message: "The replication's machines do not have its configuration yet, so the steps of the apply are not known. It replaces no data without a consent.",
 		}}}, nil
 	}
 	goal, err := c.consents.goal(c.spec)

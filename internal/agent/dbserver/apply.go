@@ -88,7 +88,7 @@ func (r *runner) prepare(ctx context.Context, create bool) error {
 }
 
 func dataMissing(p Paths) string {
-	return p.Data + " does not exist, and an empty one in its place could be taken for the data. Mount its disk or bring it back; to begin anew with an empty database, destroy this server and apply it again."
+	return p.Data + " does not exist, and an empty one in its place could be taken for the data. Mount its disk or bring it back; to start with an empty database, destroy this server and apply it again."
 }
 
 // hasLeaf sees that the unit will find the key and certificates it hands on.

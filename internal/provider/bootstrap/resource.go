@@ -24,7 +24,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-const description = `What a VM is told before it exists: its name, the deployment's CA, and a key that enrols it once.
+const description = `What a new VM needs at its first boot: its name, the deployment's CA, and a key that enrols it once.
 Give a cloud's VM ` + "`user_data`" + `, and any other ` + "`json`" + ` as the systemd credential ` + "`foobar.bootstrap`" + ` or as ` + "`/etc/foobar/bootstrap.json`" + `.
 
 It is derived from the provider's ` + "`ca_seed`" + ` and kept in the state, so that a later plan needs no seed. The enrolment key in it works once;

@@ -21,7 +21,7 @@ import (
 
 const (
 	description = "Mints a client certificate, for a job that only plans and is not to have the seed: give it to that job's provider as " +
-		"`client_certificate` and `client_key`. Certificate and key stand in no plan and no state."
+		"`client_certificate` and `client_key`. Certificate and key are never written to a plan or a state."
 	defaultRole  = api.RoleReader
 	defaultActor = "reader"
 	defaultTTL   = api.Duration(time.Hour)

@@ -182,7 +182,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 			Computed: true,
 		},
 		"drift": schema.MapNestedAttribute{
-			MarkdownDescription: "Files and units of the machine that differ from what was applied and belong to no attribute, such as a file edited by hand. The next apply repairs all of them.",
+			MarkdownDescription: "Files and units of the machine that differ from what was applied and belong to no attribute, such as an edited file. The next apply repairs all of them.",
 			Computed:            true,
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"detail": schema.StringAttribute{
@@ -196,7 +196,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 				},
 			}},
 		},
-		"timeouts": tfutil.TimeoutsAttribute(ctx, timeouts.Opts{
+		"timeouts": tfutil.TimeoutsAttribute(ctx, "How long a change may take on the machine. When the time is up, the agent stops the change and undoes it where it can, and the apply fails.", timeouts.Opts{
 			Create: true, Update: true, Delete: true,
 			CreateDescription: timeoutText("create"),
 			UpdateDescription: timeoutText("update"),
@@ -206,7 +206,7 @@ func shared(ctx context.Context, title string) map[string]schema.Attribute {
 }
 
 func timeoutText(verb string) string {
-	return fmt.Sprintf("How long the machine may take to %s it, such as `90s` or `10m`; waiting for other changes does not count. Default `5m`.", verb)
+	return fmt.Sprintf("How long the machine may take to %s it. Waiting for other changes on the machine, at most 15 minutes, does not count. Default `5m`.", verb)
 }
 
 // IdentitySchema implements [resource.ResourceWithIdentity].

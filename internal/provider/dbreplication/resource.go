@@ -21,8 +21,8 @@ const (
 const description = "Makes database servers one database: a primary that takes the writes, and replicas that follow it, with the databases and users of your apps. " +
 	"A stand-alone database is a replication of one member; the second is added with one line.\n\n" +
 	"The agent of the primary's machine coordinates. A new member gets a copy of the primary's data and follows from there. A member whose data hold what the primary's " +
-	"do not is left alone, until `reseed` allows to discard that. After a restart the primary takes writes again only when a majority of the members and witnesses knows of no other.\n\n" +
-	"A copy of much data takes longer than Terraform waits by default: see `timeouts`.\n\n" +
+	"do not is left alone, until `reseed` allows to discard that. After a restart the primary takes writes only once a majority of the members and witnesses answers and none of them knows of a newer primary.\n\n" +
+	"Copying much data takes longer than the default timeout of 5 minutes: raise `timeouts`.\n\n" +
 	"The servers have to let one another in: name the members' machines in the `allowed_clients` of each `foobar_db_server`.\n\n" +
 	"A destroy ends the replication and deletes no data: every member keeps its databases and users. A primary that takes writes takes them until its next restart, and then nobody does. " +
 	"What moves by itself, such as the lag, is in the data source of the same name."

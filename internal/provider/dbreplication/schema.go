@@ -46,7 +46,7 @@ func attributes() map[string]schema.Attribute {
 		},
 		"databases": databasesAttribute(),
 		"users":     usersAttribute(defaults.Engine),
-		"max_lag": tfutil.DurationAttribute("How far a replica may lag behind the primary, beyond its own `delay`, before a warning tells of it; `0s` for any lag.",
+		"max_lag": tfutil.DurationAttribute("How far a replica may lag behind the primary, beyond its own `delay`, before a warning is shown; `0s` for any lag.",
 			defaults.MaxLag, api.LagBounds()),
 		"lag_hold": tfutil.DurationAttribute("How long the lag must stay above `max_lag` before a warning is shown.", defaults.LagHold, api.LagBounds()),
 		"min_binlog_retention": tfutil.DurationAttribute("The shortest time for which the servers have to keep their binary logs, `0s` for any. "+

@@ -12,8 +12,8 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-const dataDescription = "What moves by itself on a machine: whether it answers, what is wrong with it, its clock, its boot.\n\n" +
-	"A machine that does not answer is `reachable = false` and a warning, not an error: a data source must not stand in the way of the plan that works around a dead machine."
+const dataDescription = "The current state of a machine: whether it answers, what is wrong with it, its clock, its boot.\n\n" +
+	"A machine that does not answer is `reachable = false` and a warning, not an error: a data source must not block the plan that works around a dead machine."
 
 // DataSource is the data source foobar_machine.
 type DataSource struct{ data *tfutil.Data }

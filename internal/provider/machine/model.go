@@ -55,7 +55,7 @@ func (m *model) showDrift(cas []api.TrustedCA, own []string) {
 		for _, ca := range cas {
 			if !slices.Contains(own, ca.Pin) {
 				drift["CA "+ca.Pin] = types.StringValue(fmt.Sprintf("The machine trusts a CA that the provider does not have: %q, until %s. "+
-					"Whoever has its seed can do everything here. An apply removes it. If you have not exchanged the CA, look at the machine's audit log for who added it.",
+					"Its seed gives control of this machine. An apply removes the CA. If you did not change the CA, the machine's audit log says who added it.",
 					ca.Name, ca.Expires.UTC().Format(time.DateOnly)))
 			}
 		}

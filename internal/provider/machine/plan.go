@@ -86,7 +86,7 @@ func (r *Resource) refuseOther(ctx context.Context, req resource.ModifyPlanReque
 	case ok:
 		tfutil.Error(diags, addressPath, fmt.Sprintf("Another machine than %q answers", m.Name.ValueString()),
 			"%s. Nothing was changed. A machine keeps its name: write the name that it has, or the address of machine %q. "+
-				"If a VM of the new name is to take the place of this one, make it first, in an apply of its own.",
+				"If a VM of the new name is to take the place of this one, create it first, in a separate apply.",
 			strings.TrimSuffix(tfutil.Sentence(other), "."), m.Name.ValueString())
 	case err != nil && req.State.Raw.IsNull():
 		r.data.Walk.Silent(m.Name.ValueString())

@@ -87,10 +87,10 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				ElementType: types.StringType,
 				Computed:    true,
 			},
-			"timeouts": tfutil.TimeoutsAttribute(ctx, timeouts.Opts{
+			"timeouts": tfutil.TimeoutsAttribute(ctx, "How long Terraform waits for the machine to boot and be enrolled. When the time is up, the apply fails; the next one tries again.", timeouts.Opts{
 				Create: true, Update: true,
-				CreateDescription: "How long the machine may take to boot and be enrolled, such as `90s` or `10m`. Default `5m`.",
-				UpdateDescription: "How long a rebuilt machine may take to boot and be enrolled. Default `5m`.",
+				CreateDescription: "For a new machine. Default `5m`.",
+				UpdateDescription: "For a rebuilt machine. Default `5m`.",
 			}),
 		},
 	}

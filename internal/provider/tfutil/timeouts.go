@@ -12,11 +12,12 @@ import (
 )
 
 // TimeoutsAttribute returns the attribute "timeouts" of a resource; its model
-// is a [timeouts.Value]. Each is within [api.OperationBounds].
-func TimeoutsAttribute(ctx context.Context, opts timeouts.Opts) schema.Attribute {
+// is a [timeouts.Value]. Each is within [api.OperationBounds]. Bounded says what
+// they bound, and what happens when the time is up.
+func TimeoutsAttribute(ctx context.Context, bounded string, opts timeouts.Opts) schema.Attribute {
 	attribute := timeouts.Attributes(ctx, opts)
 	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
-		nested.MarkdownDescription = "How long Terraform waits. A change of these alone calls no machine."
+		nested.MarkdownDescription = bounded + " Each value is a number with a unit (`ms`, `s`, `m` or `h`), such as `90s` or `10m`. Changing only `timeouts` contacts no machine."
 		for name, attribute := range nested.Attributes {
 			if text, ok := attribute.(schema.StringAttribute); ok {
 				text.MarkdownDescription = fmt.Sprintf("%s `%s` to `%s`.", text.Description, api.OperationBounds().Low, api.OperationBounds().High)
@@ -33,7 +34,7 @@ func TimeoutsAttribute(ctx context.Context, opts timeouts.Opts) schema.Attribute
 func checkTimeout(text string) error {
 	d, err := api.ParseDuration(text)
 	if err == nil && !api.OperationBounds().Hold(d) {
-		err = fmt.Errorf("%s is out of bounds; allowed are %s", text, api.OperationBounds())
+		err = fmt.Errorf("%q is not between %q and %q, which a timeout must be", text, api.OperationBounds().Low, api.OperationBounds().High)
 	}
 	return err
 }
