@@ -38,7 +38,7 @@ func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanReque
 		return
 	}
 	tfutil.Warning(diags, path.Empty(), "Replaces "+withArticle(r.kind.Title),
-		"%s on machine %q is destroyed, and another one is created with the new name or on the new machine. %s What is new serves once it is created; nothing is moved.", id, machine, ends)
+		"%s on machine %q is destroyed, and another one is created with the new name or on the new machine. %s The new one serves once it is created; nothing is copied to it.", id, machine, ends)
 }
 
 // withArticle puts the indefinite article before a noun.

@@ -410,10 +410,10 @@ func (r *Resource[M, S]) yielded(machine string, claims []api.Claim, err error) 
 	for i, v := range told.Violations {
 		switch {
 		case r.data.Walk.Leaves(machine, v.Holder):
-			told.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and this plan destroys it. Terraform may create the new one first, which then fails with the old one gone or half replaced. "+
-				"Take two steps: give the new one another port or remove the old one in a separate apply, then do the rest", v.Holder, machine)
+			told.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and this plan destroys it. Terraform may create the new one before that, which would fail. "+
+				"Take two steps: first an apply that removes the old one or gives the new one another port, then the rest", v.Holder, machine)
 		case r.data.Claims.Yields(machine, v.Holder, claims):
-			told.Violations[i].Detail = fmt.Sprintf("%s still holds the port on machine %q, and gives it up in this plan only; move that away first, in a separate apply", v.Holder, machine)
+			told.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and gives it up in this plan. Terraform may apply that later. Take two steps: first change the port of %[1]s, in a separate apply", v.Holder, machine)
 		case v.Holder != "":
 			told.Violations[i].Detail += fmt.Sprintf(". If this configuration removes or renames %s, apply that first, by itself", v.Holder)
 		}

@@ -34,7 +34,7 @@ func TimeoutsAttribute(ctx context.Context, bounded string, opts timeouts.Opts) 
 func checkTimeout(text string) error {
 	d, err := api.ParseDuration(text)
 	if err == nil && !api.OperationBounds().Hold(d) {
-		err = fmt.Errorf("%q is not between %q and %q, which a timeout must be", text, api.OperationBounds().Low, api.OperationBounds().High)
+		err = fmt.Errorf("a timeout of %s is out of bounds; allowed are %s", text, api.OperationBounds())
 	}
 	return err
 }
