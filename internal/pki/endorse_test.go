@@ -1,9 +1,11 @@
 package pki_test
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"testing"
 	"time"
 
@@ -77,5 +79,33 @@ func TestEndorsementIsNoIntermediate(t *testing.T) {
 	})
 	if err == nil {
 		t.Error("a chain over the endorsement is believed")
+	}
+}
+
+// A machine's certificate lasts for years, and its key is in the hands of root
+// there. With its name and key in a CA of root's making it endorses nothing.
+func TestANodeCertificateEndorsesNothing(t *testing.T) {
+	s := signer(t, "shop")
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := s.Node(public, "web1", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(nil, &x509.Certificate{
+		SerialNumber: big.NewInt(1), RawSubject: node.RawSubject, NotBefore: now().Add(-time.Hour), NotAfter: now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, &x509.Certificate{RawSubject: node.RawSubject, SerialNumber: big.NewInt(1)}, public, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (pki.Bundle{s.Certificate()}).Admits(pki.Bundle{own}, []*x509.Certificate{node}, now()); err == nil {
+		t.Error("a machine's certificate let in a CA of root's on that machine")
 	}
 }
