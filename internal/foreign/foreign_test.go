@@ -1,15 +1,19 @@
 package foreign
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func must(t *testing.T, err error) {
@@ -179,21 +183,42 @@ func TestCommandHasAnEnvironmentOfItsOwn(t *testing.T) {
 // What a program has started ends with it, unless it has left its process group.
 func TestCommand(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := Root().Command(ctx, "sh", "-c", "sleep 600 & echo ready; wait")
+	cmd := Root().Command(ctx, "sh", "-c", "sleep 600 & echo $!; wait")
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	if _, err := out.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	child, err := strconv.Atoi(strings.TrimSpace(line))
+	must(t, err)
+	if !runs(child) {
+		t.Fatalf("its child %d does not run", child)
 	}
 	cancel()
 	if err := cmd.Wait(); err == nil {
 		t.Error("it was not ended")
 	}
-	if err := syscall.Kill(-cmd.Process.Pid, 0); err == nil { // a zombie of it may be left to the machine's init
-		t.Log("something of its group is still listed")
+	waiting, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	for runs(child) {
+		if waiting.Err() != nil {
+			must(t, syscall.Kill(child, syscall.SIGKILL))
+			t.Fatalf("its child %d runs on", child)
+		}
+		time.Sleep(time.Millisecond)
 	}
 	if _, err := Lookup("nobody-of-that-name"); err == nil {
 		t.Error("an account was found that is not there")
 	}
+}
+
+// runs reports whether a process runs. One that has ended may stay in the list as a
+// zombie, until the machine's init takes note of it.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z")
 }
