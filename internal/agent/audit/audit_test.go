@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -149,6 +150,60 @@ func TestTornLastLineIsCutOff(t *testing.T) {
 		if report := verify(t, dir); report.Faults != nil || report.Last.Seq != 3 {
 			t.Fatalf("torn at byte %d: %+v", length-start, report)
 		}
+	}
+}
+
+// A power loss may tear the first line of a file, whether it is the log's first one
+// or one that a rotation began. That is no damage.
+func TestTornFirstLineIsCutOff(t *testing.T) {
+	for name, before := range map[string]int{"of a new log": 0, "after a rotation": 3} {
+		t.Run(name, func(t *testing.T) {
+			dir := filled(t, before+1, MaxBytes)
+			path := filepath.Join(dir, FileName)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := bytes.LastIndexByte(bytes.TrimSuffix(data, []byte("\n")), '\n') + 1
+			if before > 0 {
+				if err := os.WriteFile(path+OldSuffix, data[:start], 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, length := range []int{1, (len(data) - start) / 2, len(data) - start - 1} {
+				if err := os.WriteFile(path, data[start:start+length], 0o600); err != nil {
+					t.Fatal(err)
+				}
+				log := mustOpen(t, dir, MaxBytes)
+				if told := statefile.Conditions(dir, Files()); told != nil || log.Faults() != nil {
+					t.Fatalf("torn at byte %d it is told as damage: %+v, %v", length, told, log.Faults())
+				}
+				if err := log.Append(entry(9)); err != nil {
+					t.Fatal(err)
+				}
+				if report := verify(t, dir); report.Faults != nil || report.Last.Seq != int64(before+1) {
+					t.Fatalf("torn at byte %d: %+v", length, report)
+				}
+			}
+		})
+	}
+}
+
+// What is longer than an entry was not torn off one: it is kept as evidence.
+func TestFileWithoutALineIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, FileName), bytes.Repeat([]byte("x"), maxLine+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := mustOpen(t, dir, MaxBytes)
+	if told := statefile.Conditions(dir, Files()); len(told) != 1 || !strings.Contains(told[0].Message, FileName) {
+		t.Errorf("conditions %+v", told)
+	}
+	if err := log.Append(entry(1)); err != nil {
+		t.Fatal(err)
+	}
+	if report := verify(t, dir); report.Faults != nil || report.Entries != 1 {
+		t.Errorf("report %+v, want one entry and no fault", report)
 	}
 }
 

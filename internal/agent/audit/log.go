@@ -33,6 +33,9 @@ const (
 	MaxBytes = 8 << 20
 	// MaxRead bounds the entries that one [Log.After] returns.
 	MaxRead = 1000
+	// maxLine is more than a line can have, in bytes: its writers cut the texts that
+	// a caller chose to 3.5 KiB together, and JSON makes at most six bytes of one.
+	maxLine = 32 << 10
 )
 
 // Log is an open audit log. Its methods may be called at the same time.
@@ -78,7 +81,7 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
-	if info, err := l.file.Stat(); err == nil && whole == 0 && info.Size() > 0 { // more than a torn line
+	if info, err := l.file.Stat(); err == nil && whole == 0 && info.Size() > maxLine { // more than a torn line
 		if _, err := statefile.SetAside(filepath.Dir(l.path), l.path); err != nil {
 			return err
 		}
