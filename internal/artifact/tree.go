@@ -168,9 +168,8 @@ func (t *tree) follow(name, target string) error {
 	if IsInterpreter(target) {
 		return nil
 	}
-	const maxSteps = 4 * MaxPath // of a walk that turns in circles
 	dir, rest := path.Dir(name), strings.Split(target, "/")
-	for followed, steps := 1, 0; len(rest) > 0; steps++ {
+	for followed := 1; len(rest) > 0; { // a walk in circles follows links
 		part := rest[0]
 		rest = rest[1:]
 		switch {
@@ -193,7 +192,7 @@ func (t *tree) follow(name, target string) error {
 			return nil
 		case IsInterpreter(next.target):
 			return leadsOut(name, target)
-		case followed > maxFollowed || steps > maxSteps:
+		case followed > maxFollowed:
 			return refuse(name, "is a link to %s, which leads in a circle or over more than %d links", quote(target), maxFollowed)
 		}
 		rest = append(strings.Split(next.target, "/"), rest...)
