@@ -16,9 +16,12 @@ import (
 // ConditionAside is the type of the condition of files that were set aside.
 const ConditionAside = "StateFileDamaged"
 
-// Sweep is called at the agent's start, before anybody reads a file: it removes
-// what a kill left half written, sets damaged files aside, unless they stay, and
-// has each directory of a kind be one. What it cannot do it logs: the start goes on.
+// Sweep is called at the agent's start, before components and operations are read;
+// whoever reads earlier, as the identity and the replications do, finds damaged files
+// in their place. It removes what a kill left half written, and sets aside damaged
+// files, unless they stay, and what is in the place of a directory whose name a
+// pattern spells out. What is in the place of another one stays for its readers. What
+// it cannot do it logs: the start goes on.
 func Sweep(dir string, kinds []Kind, log hclog.Logger) {
 	for _, kind := range kinds {
 		for _, parent := range fixedParents(kind.Pattern) {
