@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -14,6 +15,28 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
 )
+
+// between is a plan check that lets something happen between plan and apply.
+type between func()
+
+// CheckPlan implements [plancheck.PlanCheck].
+func (b between) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {
+	b()
+}
+
+func TestMachineThatDiesBetweenPlanAndApplyIsNamed(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	config := block(m) + machine(m.Address(), 1)
+	run(t,
+		testresource.TestStep{Config: config + balancer(100)},
+		testresource.TestStep{
+			Config:           config + balancer(50),
+			ConfigPlanChecks: testresource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{between(m.Stop)}},
+			ExpectError:      loosely(`Error: Machine "web1" is unreachable`),
+		},
+		testresource.TestStep{PreConfig: m.Boot, Config: config + balancer(50), ConfigPlanChecks: planned()},
+	)
+}
 
 // restarts is a plan check of the load balancer's impact, after which its agent
 // restarts before the saved plan is applied; boots is one after which its
