@@ -19,7 +19,7 @@ import (
 func change(from, to converge.Version) converge.Change {
 	c := converge.Change{Name: "notes", From: &from, To: &to, Paths: map[string]api.ChangeAction{}}
 	for _, f := range to.State.Files {
-		if string(contentOf(from.State, f.Path)) != string(f.Content) {
+		if string(from.State.File(f.Path).Content) != string(f.Content) {
 			c.Paths[f.Path] = api.ChangeUpdate
 		}
 	}

@@ -58,7 +58,7 @@ func (k *Kind) checkNginx(ctx context.Context, l layout, staged converge.Staged)
 	if _, refused := errors.AsType[*checker.Refusal](err); !refused {
 		return fmt.Errorf("test the nginx configuration: %w", err)
 	}
-	refusals := nginxRefusals(output, sourcesOf(staged.Version.State, l.nginxConfig()))
+	refusals := nginxRefusals(output, staged.Version.State.File(l.nginxConfig()).Sources)
 	if len(refusals) == 0 {
 		return fmt.Errorf("test the nginx configuration: %w: %s", err, strings.TrimSpace(output))
 	}
@@ -72,14 +72,6 @@ func testNginx(ctx context.Context, config []byte) (string, error) {
 		Program: nginxProgram, Args: []string{"-t", "-q", "-e", "stderr", "-p", checker.WorkDir, "-c", checker.ConfigPath},
 		Account: nginxUser, Config: config, Listens: true,
 	})
-}
-
-func sourcesOf(state converge.State, path string) map[int]api.Pointer {
-	i := slices.IndexFunc(state.Files, func(f converge.File) bool { return f.Path == path })
-	if i < 0 {
-		return nil
-	}
-	return state.Files[i].Sources
 }
 
 var (

@@ -63,7 +63,7 @@ func TestCheckLeavesTheLiveOneAlone(t *testing.T) {
 	k := f.kind()
 	var refusal error = &checker.Refusal{Status: 1}
 	k.nginx = func(_ context.Context, config []byte) (string, error) {
-		original := contentOf(v.State, "/etc/foobar/app-server/notes/nginx.conf")
+		original := v.State.File("/etc/foobar/app-server/notes/nginx.conf").Content
 		if strings.Count(string(config), "\n") != strings.Count(string(original), "\n") {
 			t.Error("the copy has other lines")
 		}

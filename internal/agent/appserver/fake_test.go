@@ -95,7 +95,7 @@ func (f *fake) start(unit string) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	variables, err := parseEnvironment(contentOf(f.place.State, layout{"notes"}.environment(slotBlue)))
+	variables, err := parseEnvironment(f.place.State.File(layout{"notes"}.environment(slotBlue)).Content)
 	if err != nil {
 		f.Fatal(err)
 	}

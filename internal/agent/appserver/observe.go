@@ -108,7 +108,7 @@ func (k *Kind) runsOther(l layout, v converge.Version, pid int) (other string, k
 	if release := k.otherRelease(l, s, pid); release != "" {
 		return "it runs release " + release, true
 	}
-	recorded, err := parseEnvironment(contentOf(v.State, l.environment(slotBlue)))
+	recorded, err := parseEnvironment(v.State.File(l.environment(slotBlue)).Content)
 	running := k.machine.revision(pid)
 	if err != nil || running == "" {
 		return "", false
@@ -136,16 +136,7 @@ func (k *Kind) otherRelease(l layout, s api.AppServer, pid int) string {
 
 // recordedRevision is that of the nginx configuration that was applied.
 func recordedRevision(l layout, state converge.State) string {
-	return revisionOf(contentOf(state, l.nginxConfig()))
-}
-
-func contentOf(state converge.State, path string) []byte {
-	for _, f := range state.Files {
-		if f.Path == path {
-			return f.Content
-		}
-	}
-	return nil
+	return revisionOf(state.File(l.nginxConfig()).Content)
 }
 
 // revisionInForce asks nginx which configuration it runs, "" if it does not say.

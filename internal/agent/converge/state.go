@@ -8,7 +8,9 @@
 package converge
 
 import (
+	"bytes"
 	"io/fs"
+	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -93,6 +95,16 @@ type Unit struct {
 	Name string `json:"name"`
 }
 
+// File returns the file that the state has at path, the zero File if it has none.
+func (s State) File(path string) File {
+	for _, f := range s.Files {
+		if f.Path == path {
+			return f
+		}
+	}
+	return File{}
+}
+
 // Change is what a transaction does to a component, seen from what really
 // stands on the machine: a file that was edited by hand is in it even when
 // the spec is the same.
@@ -130,6 +142,26 @@ type Version struct {
 func (c Change) Changed(path string) bool {
 	action, ok := c.Paths[path]
 	return ok && action != api.ChangeAttributes
+}
+
+// Before returns the state that was recorded, without any the zero State: of what
+// runs without a record nobody knows what it has read.
+func (c Change) Before() State {
+	if c.From == nil {
+		return State{}
+	}
+	return c.From.State
+}
+
+// ChangesUnit reports whether the file of a unit, or one that amends it, is another
+// after the change, on the disk or by the record.
+func (c Change) ChangesUnit(unit, file string) bool {
+	for path := range c.Paths {
+		if c.Changed(path) && (path == file || strings.Contains(path, "/"+unit+".d/")) {
+			return true
+		}
+	}
+	return !bytes.Equal(c.Before().File(file).Content, c.To.State.File(file).Content)
 }
 
 // UserKey names an account that a state has made, among the paths of a change

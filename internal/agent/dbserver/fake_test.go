@@ -206,7 +206,7 @@ func changeOf(t *testing.T, from, to api.DBServer) converge.Change {
 	t.Helper()
 	c := converge.Change{Name: "main", From: version(t, from), To: version(t, to), Paths: map[string]api.ChangeAction{}, Edited: map[string]bool{}}
 	for _, file := range c.To.State.Files {
-		if string(contentOf(c.From.State, file.Path)) != string(file.Content) {
+		if string(c.From.State.File(file.Path).Content) != string(file.Content) {
 			c.Paths[file.Path] = api.ChangeUpdate
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -86,21 +85,17 @@ func (k *Kind) repair(ctx context.Context, name string, spec api.DBServer, state
 // impact is Impact for a change of what stands, where the running server can
 // still be asked what it has read.
 func impact(change converge.Change, p Paths) api.Impact {
-	var from converge.State // one that runs without a record is restarted: nobody knows what it has read
-	if change.From != nil {
-		from = change.From.State
-	}
-	to := change.To.State
-	changed := changedVariables(contentOf(from, p.Config), contentOf(to, p.Config))
+	from, to := change.Before(), change.To.State
+	changed := changedVariables(from.File(p.Config).Content, to.File(p.Config).Content)
 	for _, name := range changed {
 		if !takenAtRuntime(name) {
 			return api.ImpactRestart
 		}
 	}
 	switch {
-	case touchesUnit(change, p), !bytes.Equal(contentOf(from, p.UnitFile), contentOf(to, p.UnitFile)):
+	case change.ChangesUnit(p.Unit, p.UnitFile):
 		return api.ImpactRestart
-	case len(changed) > 0, change.Changed(p.Clients), !bytes.Equal(contentOf(from, p.Clients), contentOf(to, p.Clients)):
+	case len(changed) > 0, change.Changed(p.Clients), !bytes.Equal(from.File(p.Clients).Content, to.File(p.Clients).Content):
 		return api.ImpactRuntime
 	}
 	return api.ImpactNone
@@ -120,14 +115,4 @@ func changedVariables(from, to []byte) []string {
 		}
 	}
 	return changed
-}
-
-// touchesUnit reports whether the unit or a file that amends it changes.
-func touchesUnit(change converge.Change, p Paths) bool {
-	for path := range change.Paths {
-		if change.Changed(path) && (path == p.UnitFile || strings.Contains(path, "/"+p.Unit+".d/")) {
-			return true
-		}
-	}
-	return false
 }

@@ -99,7 +99,7 @@ func (r *runner) strangeClients(ctx context.Context) string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("the packet filter is not there, so clients are not kept out: %v", err)
-	case !slices.Equal(tableLines(table), tableOf(contentOf(r.state, r.p.Clients))):
+	case !slices.Equal(tableLines(table), tableOf(r.state.File(r.p.Clients).Content)):
 		return "the packet filter was changed by hand"
 	}
 	return ""

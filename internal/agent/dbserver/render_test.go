@@ -62,7 +62,7 @@ func TestRender(t *testing.T) {
 // What a server boots with is never open, whatever the spec.
 func TestRenderIsFenced(t *testing.T) {
 	for name, spec := range map[string]api.DBServer{"plain": plain(), "rich": rich(), "alone": alone()} {
-		config := parseConfig(contentOf(render(t, "main", spec), PathsOf("main").Config))
+		config := parseConfig(render(t, "main", spec).File(PathsOf("main").Config).Content)
 		for variable, want := range map[string]string{
 			"read_only": "ON", "log_bin": "binlog", "gtid_strict_mode": "ON", "sync_binlog": "1",
 			"innodb_flush_log_at_trx_commit": "1", "require_secure_transport": "ON", "slave_connections_needed_for_purge": "1",
@@ -80,7 +80,7 @@ func TestRenderIsFenced(t *testing.T) {
 // Nothing is purged at a start, and something after it: who follows, if anybody
 // does, is told later.
 func TestUnitPurgesAfterTheStart(t *testing.T) {
-	unit := string(contentOf(render(t, "main", plain()), PathsOf("main").UnitFile))
+	unit := string(render(t, "main", plain()).File(PathsOf("main").UnitFile).Content)
 	started, purges := strings.Index(unit, "\nExecStart="), strings.Index(unit, "\nExecStartPost=-+/usr/lib/foobar/foobar-agent db-server started main\n")
 	if started < 0 || purges < started {
 		t.Errorf("the unit is\n%s", unit)

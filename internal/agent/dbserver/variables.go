@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -236,13 +235,4 @@ func takenAtRuntime(name string) bool {
 	}
 	s, ok := api.DBSettingNamed(api.EngineMariaDB, name)
 	return ok && s.Runtime
-}
-
-func contentOf(state converge.State, path string) []byte {
-	for _, file := range state.Files {
-		if file.Path == path {
-			return file.Content
-		}
-	}
-	return nil
 }

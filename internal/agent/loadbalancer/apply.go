@@ -66,7 +66,7 @@ type runner struct {
 
 // revision is that of the configuration that is in place.
 func (r runner) revision() string {
-	return revisionOf(contentOf(r.state, pathsOf(r.name).config))
+	return revisionOf(r.state.File(pathsOf(r.name).config).Content)
 }
 
 // activate starts, restarts or reloads HAProxy if the change needs it.
@@ -104,7 +104,7 @@ func (r runner) started(ctx context.Context, unit string, err error) error {
 	if len(messages) == 0 {
 		return fmt.Errorf("%w; its last lines: %s", err, strings.Join(lines, " | "))
 	}
-	return refusal("HAProxy does not start", messages, sourcesOf(r.state, pathsOf(r.name).config))
+	return refusal("HAProxy does not start", messages, r.state.File(pathsOf(r.name).config).Sources)
 }
 
 // lastWords returns HAProxy's messages of the last start that left any; those
@@ -141,7 +141,7 @@ func (r runner) reload(ctx context.Context) error {
 		return err
 	}
 	if !result.Success {
-		return refusal("HAProxy does not load the configuration", result.Messages, sourcesOf(r.state, pathsOf(r.name).config))
+		return refusal("HAProxy does not load the configuration", result.Messages, r.state.File(pathsOf(r.name).config).Sources)
 	}
 	return await(ctx, "a new HAProxy worker answers", func(ctx context.Context) error {
 		info, err := engine.Info(ctx)

@@ -48,7 +48,7 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	if _, refused := errors.AsType[*checker.Refusal](err); !refused {
 		return fmt.Errorf("check the configuration with haproxy -c: %w", err)
 	}
-	problem := refusal("HAProxy refuses the configuration", haproxy.ParseMessages(output), sourcesOf(staged.Version.State, path))
+	problem := refusal("HAProxy refuses the configuration", haproxy.ParseMessages(output), staged.Version.State.File(path).Sources)
 	problem.Violations = append(elsewhere, problem.Violations...)
 	return problem
 }
@@ -74,16 +74,6 @@ func runChecker(ctx context.Context, config []byte) (string, error) {
 	return checker.Run(ctx, checker.Check{
 		Program: program, Args: []string{"-dW", "-c", "-f", checker.ConfigPath}, Account: account, Config: config,
 	})
-}
-
-// sourcesOf returns the source map of the file at path.
-func sourcesOf(state converge.State, path string) map[int]api.Pointer {
-	for _, file := range state.Files {
-		if file.Path == path {
-			return file.Sources
-		}
-	}
-	return nil
 }
 
 // refusal turns what HAProxy printed into a problem that points at the places

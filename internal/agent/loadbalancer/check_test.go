@@ -22,7 +22,7 @@ func stage(t *testing.T, spec api.LoadBalancer) converge.Staged {
 	v := version(t, spec)
 	path := filepath.Join(t.TempDir(), "haproxy.cfg")
 	config := pathsOf("lb").config
-	if err := os.WriteFile(path, contentOf(v.State, config), 0o600); err != nil {
+	if err := os.WriteFile(path, v.State.File(config).Content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return converge.NewStaged("lb", v, map[string]string{config: path})
@@ -38,7 +38,7 @@ func refusing(output string) func(context.Context, []byte) (string, error) {
 // lineOf returns the number of the first line that holds text.
 func lineOf(t *testing.T, spec api.LoadBalancer, text string) string {
 	t.Helper()
-	before, _, found := strings.Cut(string(contentOf(render(t, "lb", spec), pathsOf("lb").config)), text)
+	before, _, found := strings.Cut(string(render(t, "lb", spec).File(pathsOf("lb").config).Content), text)
 	if !found {
 		t.Fatalf("no line has %q", text)
 	}

@@ -273,7 +273,7 @@ func changeOf(t *testing.T, from, to api.LoadBalancer) converge.Change {
 	before, after := version(t, from), version(t, to)
 	c := converge.Change{Name: "lb", From: &before, To: &after, Paths: map[string]api.ChangeAction{}}
 	for _, file := range after.State.Files {
-		if string(contentOf(before.State, file.Path)) != string(file.Content) {
+		if string(before.State.File(file.Path).Content) != string(file.Content) {
 			c.Paths[file.Path] = api.ChangeUpdate
 		}
 	}

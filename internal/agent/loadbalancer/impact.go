@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -51,7 +50,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	if err != nil {
 		return api.Plan{}, ctx.Err() //nolint:nilerr // that HAProxy does not answer is a condition
 	}
-	found := compare(spec, revisionOf(contentOf(change.To.State, p.config)), now)
+	found := compare(spec, revisionOf(change.To.State.File(p.config).Content), now)
 	switch {
 	case !found.reload && len(found.commands) == 0:
 		return api.Plan{Impact: api.ImpactNone}, nil
@@ -66,14 +65,10 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 // the files may be back while the engine still runs with the others.
 func impact(change converge.Change) api.Impact {
 	p := pathsOf(change.Name)
-	var from converge.State // one that runs without a record is restarted: nobody knows what it has read
-	if change.From != nil {
-		from = change.From.State
-	}
-	to := change.To.State
-	config, configBefore := contentOf(to, p.config), contentOf(from, p.config)
+	from, to := change.Before(), change.To.State
+	config, configBefore := to.File(p.config).Content, from.File(p.config).Content
 	switch {
-	case touchesUnit(change, p), !bytes.Equal(contentOf(from, p.unitFile), contentOf(to, p.unitFile)):
+	case change.ChangesUnit(p.unit, p.unitFile):
 		return api.ImpactRestart
 	case !bytes.Equal(withoutWeights(configBefore), withoutWeights(config)):
 		return api.ImpactReload
@@ -84,25 +79,6 @@ func impact(change converge.Change) api.Impact {
 		return api.ImpactRuntime
 	}
 	return api.ImpactNone
-}
-
-// touchesUnit reports whether the unit or a file that amends it changes.
-func touchesUnit(change converge.Change, p paths) bool {
-	for path := range change.Paths {
-		if change.Changed(path) && (path == p.unitFile || strings.Contains(path, "/"+p.unit+".d/")) {
-			return true
-		}
-	}
-	return false
-}
-
-func contentOf(state converge.State, path string) []byte {
-	for _, file := range state.Files {
-		if file.Path == path {
-			return file.Content
-		}
-	}
-	return nil
 }
 
 // weightPattern finds the weight in a line of [serverLine].

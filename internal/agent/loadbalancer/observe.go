@@ -25,7 +25,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	if err != nil {
 		return k.unanswered(ctx, name, spec, err)
 	}
-	found := compare(spec, revisionOf(contentOf(applied.State, pathsOf(name).config)), now)
+	found := compare(spec, revisionOf(applied.State.File(pathsOf(name).config).Content), now)
 	return operation.Observation{
 		Spec:       found.observed,
 		Drift:      drift(name, found.strange),

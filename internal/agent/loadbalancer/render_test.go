@@ -105,14 +105,14 @@ func TestRenderIsStable(t *testing.T) {
 // that mean something to HAProxy and counts lines: none may be added.
 func TestRenderKeepsTextInItsLine(t *testing.T) {
 	plain := rich()
-	lines := strings.Count(string(contentOf(render(t, "lb", plain), pathsOf("lb").config)), "\n")
+	lines := strings.Count(string(render(t, "lb", plain).File(pathsOf("lb").config).Content), "\n")
 	for _, nasty := range []string{`'`, `''`, `'\''`, `"`, `\`, `\'`, `#`, ` # x`, `$HOME`, `"${HOME}"`, `'; server evil 10.0.0.9:80 '`, `}`} {
 		b := rich()
 		f := b.Frontends["admin"]
 		f.LogFormat = nasty
 		b.Frontends["admin"] = f
 		b.Backends["admin"].HealthCheck.BodyPattern = nasty
-		content := string(contentOf(render(t, "lb", b), pathsOf("lb").config))
+		content := string(render(t, "lb", b).File(pathsOf("lb").config).Content)
 		if got := strings.Count(content, "\n"); got != lines {
 			t.Errorf("%q made %d lines of %d", nasty, got, lines)
 		}
