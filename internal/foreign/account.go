@@ -38,6 +38,32 @@ func Lookup(name string) (Account, error) {
 	return Account{Name: name, UID: uid, GID: gid}, nil
 }
 
+// Group returns the number of the group of a name.
+func Group(name string) (int, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("look up the group %s: %w", name, err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("look up the group %s: %w", name, err)
+	}
+	return gid, nil
+}
+
+// OwnerNames writes the owner and the group of a file for a person: by name, or by
+// number where no account has it.
+func OwnerNames(uid, gid int) string {
+	owner, group := strconv.Itoa(uid), strconv.Itoa(gid)
+	if u, err := user.LookupId(owner); err == nil {
+		owner = u.Username
+	}
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	return owner + ":" + group
+}
+
 // grace is how long the output of a program is waited for that was killed.
 const grace = 5 * time.Second
 

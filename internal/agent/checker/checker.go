@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
 
 // Bounds of a checker. The slowest of them, MariaDB's, needs 0.1 s of
@@ -164,14 +165,13 @@ type staged struct{ dir, passwd, group string }
 // alone; what lies in it may be read by whoever the sandbox lets in.
 func (c Check) stage(dir string) (staged, error) {
 	files := staged{filepath.Join(dir, "check"), filepath.Join(dir, "passwd"), filepath.Join(dir, "group")}
-	passwd, err := entry("/etc/passwd", c.Account)
-	if err != nil {
-		return files, err
+	account, err := foreign.Lookup(c.Account)
+	gid, errGroup := foreign.Group(c.Account)
+	if err = errors.Join(err, errGroup); err != nil {
+		return files, fmt.Errorf("%w: is the engine's package installed on this machine?", err)
 	}
-	group, err := entry("/etc/group", c.Account)
-	if err != nil {
-		return files, err
-	}
+	passwd := fmt.Sprintf("%s:x:%d:%d::/nonexistent:/usr/sbin/nologin\n", account.Name, account.UID, account.GID)
+	group := fmt.Sprintf("%s:x:%d:\n", account.Name, gid)
 	if err := os.Mkdir(files.dir, 0o755); err != nil {
 		return files, err
 	}
@@ -184,20 +184,6 @@ func (c Check) stage(dir string) (staged, error) {
 		}
 	}
 	return files, nil
-}
-
-// entry returns the line of an account database that is about name.
-func entry(path, name string) (string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(content)) {
-		if strings.HasPrefix(line, name+":") {
-			return line, nil
-		}
-	}
-	return "", fmt.Errorf("there is no %s in %s: is the engine's package installed on this machine?", name, path)
 }
 
 // arguments returns those of systemd-run.

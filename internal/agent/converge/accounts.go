@@ -2,11 +2,9 @@ package converge
 
 import (
 	"context"
-	"fmt"
-	"os/user"
-	"strconv"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
 
 // SystemAccounts are the accounts of the machine that the agent runs on.
@@ -24,19 +22,10 @@ func (SystemAccounts) Ensure(ctx context.Context, users []User) error {
 
 // Lookup returns the ids of a user and a group.
 func (SystemAccounts) Lookup(owner, group string) (uid, gid int, err error) {
-	u, err := user.Lookup(owner)
+	account, err := foreign.Lookup(owner)
 	if err != nil {
-		return 0, 0, fmt.Errorf("look up the user %s: %w", owner, err)
+		return 0, 0, err
 	}
-	g, err := user.LookupGroup(group)
-	if err != nil {
-		return 0, 0, fmt.Errorf("look up the group %s: %w", group, err)
-	}
-	if uid, err = strconv.Atoi(u.Uid); err != nil {
-		return 0, 0, fmt.Errorf("look up the user %s: %w", owner, err)
-	}
-	if gid, err = strconv.Atoi(g.Gid); err != nil {
-		return 0, 0, fmt.Errorf("look up the group %s: %w", group, err)
-	}
-	return uid, gid, nil
+	gid, err = foreign.Group(group)
+	return account.UID, gid, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
 
 // Drift compares the machine with what was recorded when a state was applied.
@@ -58,7 +59,7 @@ func (e *Engine) Drift(ctx context.Context, applied Applied) (map[string]api.Dri
 		if err != nil {
 			return nil, err
 		}
-		note(u.Name, describeUnit(status, foreign(status.DropIns, u.Name, state)))
+		note(u.Name, describeUnit(status, unowned(status.DropIns, u.Name, state)))
 	}
 	return found, nil
 }
@@ -95,7 +96,7 @@ func (e *Engine) compare(path string, want standing, owner, group string, missin
 	case !known:
 		parts = append(parts, fmt.Sprintf("it should belong to %s:%s, which this machine does not have and an apply does not make: install the package that does, or replace the machine", owner, group))
 	case found.UID != want.UID || found.GID != want.GID:
-		parts = append(parts, fmt.Sprintf("its owner is %s, not %s:%s", ownerNames(found.UID, found.GID), owner, group))
+		parts = append(parts, fmt.Sprintf("its owner is %s, not %s:%s", foreign.OwnerNames(found.UID, found.GID), owner, group))
 	}
 	if len(parts) > 0 {
 		reason, err := e.inTheWay(path, found, want.Sort)

@@ -104,7 +104,7 @@ func TestDescribeUnit(t *testing.T) {
 func TestForeignDropIns(t *testing.T) {
 	own := "/etc/systemd/system/app@.service.d/ours.conf"
 	wanted := State{Files: []File{{Path: own}}}
-	found := foreign([]string{
+	found := unowned([]string{
 		own,
 		"/etc/systemd/system/app@blue.service.d/override.conf",
 		"/etc/systemd/system.control/app@.service.d/50-MemoryMax.conf",

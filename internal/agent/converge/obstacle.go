@@ -2,9 +2,7 @@ package converge
 
 import (
 	"fmt"
-	"os/user"
 	"path/filepath"
-	"strconv"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -64,17 +62,4 @@ func (e *Engine) missingUsers(users []User) map[string]bool {
 		}
 	}
 	return missing
-}
-
-// ownerNames writes an owner for a person: by name, or by number where no
-// account has it.
-func ownerNames(uid, gid int) string {
-	owner, group := strconv.Itoa(uid), strconv.Itoa(gid)
-	if u, err := user.LookupId(owner); err == nil {
-		owner = u.Username
-	}
-	if g, err := user.LookupGroupId(group); err == nil {
-		group = g.Name
-	}
-	return owner + ":" + group
 }

@@ -301,7 +301,7 @@ func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
 		if !startsAtBoot(status.UnitFileState) || p.touchesUnits() {
 			p.enable = append(p.enable, unit)
 		}
-		for _, dropIn := range foreign(status.DropIns, unit, wanted) {
+		for _, dropIn := range unowned(status.DropIns, unit, wanted) {
 			p.dropIns = append(p.dropIns, dropIn)
 			p.paths[dropIn] = api.ChangeDelete
 			for _, f := range wanted.Files {
@@ -323,9 +323,9 @@ func startsAtBoot(state string) bool {
 	return false
 }
 
-// foreign returns the drop-ins made for this one unit that are not ours. Those
+// unowned returns the drop-ins made for this one unit that are not ours. Those
 // that the image has for all units are no business of a component.
-func foreign(dropIns []string, unit string, wanted State) []string {
+func unowned(dropIns []string, unit string, wanted State) []string {
 	return slices.DeleteFunc(slices.Clone(dropIns), func(p string) bool {
 		own := path.Base(path.Dir(p))
 		local := strings.HasPrefix(p, "/etc/") || strings.HasPrefix(p, "/run/")

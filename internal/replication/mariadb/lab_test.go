@@ -16,7 +16,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -27,6 +26,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/enginetest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/mariadb"
@@ -97,10 +97,9 @@ func startOne(t *testing.T, dir string, id, needed int, authority *authority) en
 	t.Helper()
 	p := &process{dir: dir, port: freePort(t)}
 	must(t, os.Mkdir(dir, 0o755)) //nolint:gosec // as above
-	owner, err := user.Lookup("mysql")
+	owner, err := foreign.Lookup("mysql")
 	must(t, err)
-	uid, _ := strconv.Atoi(owner.Uid)
-	gid, _ := strconv.Atoi(owner.Gid)
+	uid, gid := owner.UID, owner.GID
 	for _, own := range []string{"data", "run"} { // and no more: who owns dir could swap them
 		must(t, os.Mkdir(filepath.Join(dir, own), 0o700))
 		must(t, os.Chown(filepath.Join(dir, own), uid, gid))
