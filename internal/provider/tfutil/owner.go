@@ -31,9 +31,7 @@ func NewLineage() string {
 // Lineage returns the lineage of a resource; empty if it has none, because it
 // is not in a state yet.
 func Lineage(ctx context.Context, from PrivateReader) string {
-	var lineage string
-	get(ctx, from, lineageKey, &lineage)
-	return lineage
+	return get[string](ctx, from, lineageKey)
 }
 
 // SetLineage keeps the lineage of a resource.
@@ -70,9 +68,7 @@ func SetTaking(ctx context.Context, to PrivateWriter, taking Taking) diag.Diagno
 
 // GetTaking returns what [SetTaking] noted.
 func GetTaking(ctx context.Context, from PrivateReader) Taking {
-	var taking Taking
-	get(ctx, from, takingKey, &taking)
-	return taking
+	return get[Taking](ctx, from, takingKey)
 }
 
 // SetTaken notes who has taken a component over; the zero value is nobody.
@@ -82,7 +78,7 @@ func SetTaken(ctx context.Context, to PrivateWriter, by api.Ownership) diag.Diag
 
 // Taken returns who has taken a component over.
 func Taken(ctx context.Context, from PrivateReader) (by api.Ownership, taken bool) {
-	get(ctx, from, takenKey, &by)
+	by = get[api.Ownership](ctx, from, takenKey)
 	return by, by.Owner != ""
 }
 

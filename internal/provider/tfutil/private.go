@@ -39,9 +39,7 @@ func SetSeen(ctx context.Context, to PrivateWriter, at time.Time) diag.Diagnosti
 
 // Seen returns when the machine last told of a resource; zero if that is not known.
 func Seen(ctx context.Context, from PrivateReader) time.Time {
-	var at time.Time
-	get(ctx, from, seenKey, &at)
-	return at
+	return get[time.Time](ctx, from, seenKey)
 }
 
 // SetUnrecorded notes, after [SetSeen], whether the machine shows another spec
@@ -53,9 +51,7 @@ func SetUnrecorded(ctx context.Context, to PrivateWriter, unrecorded bool) diag.
 
 // Unrecorded returns what [SetUnrecorded] noted.
 func Unrecorded(ctx context.Context, from PrivateReader) bool {
-	var unrecorded bool
-	get(ctx, from, unrecordedKey, &unrecorded)
-	return unrecorded
+	return get[bool](ctx, from, unrecordedKey)
 }
 
 // SetSource notes which file the configuration of the last write named.
@@ -65,9 +61,7 @@ func SetSource(ctx context.Context, to PrivateWriter, source string) diag.Diagno
 
 // Source returns what [SetSource] noted, "" if nothing.
 func Source(ctx context.Context, from PrivateReader) string {
-	var source string
-	get(ctx, from, sourceKey, &source)
-	return source
+	return get[string](ctx, from, sourceKey)
 }
 
 // Refusal is why a plan is refused: somebody answered who is not the machine
@@ -88,9 +82,7 @@ func SetRefusal(ctx context.Context, to PrivateWriter, refusal Refusal) diag.Dia
 
 // Refused returns the refusal that the last read left.
 func Refused(ctx context.Context, from PrivateReader) Refusal {
-	var refusal Refusal
-	get(ctx, from, refusedKey, &refusal)
-	return refusal
+	return get[Refusal](ctx, from, refusedKey)
 }
 
 // Refuse adds the refusal, if it is one, as the error of a plan which changes
@@ -109,10 +101,11 @@ func set(ctx context.Context, to PrivateWriter, key string, value any) diag.Diag
 	return to.SetKey(ctx, key, text)
 }
 
-// get reads a value; one that is not there, or that another version left,
-// stays as it is.
-func get(ctx context.Context, from PrivateReader, key string, value any) {
+// get returns a value; of one that is not there, or that another version left, what
+// can be read.
+func get[T any](ctx context.Context, from PrivateReader, key string) (value T) {
 	if text, _ := from.GetKey(ctx, key); len(text) > 0 {
-		_ = json.Unmarshal(text, value)
+		_ = json.Unmarshal(text, &value)
 	}
+	return value
 }

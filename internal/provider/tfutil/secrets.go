@@ -59,9 +59,7 @@ const secretsKey = "secrets"
 
 // ReadFingerprints returns what a resource has kept.
 func ReadFingerprints(ctx context.Context, from PrivateReader) Fingerprints {
-	var kept Fingerprints
-	get(ctx, from, secretsKey, &kept)
-	return kept
+	return get[Fingerprints](ctx, from, secretsKey)
 }
 
 // KeepFingerprints stores what is to be known of secrets after a write. Of a
