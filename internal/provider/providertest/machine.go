@@ -144,14 +144,6 @@ func (m *Machine) Timeout(id api.ID) int {
 	return 0
 }
 
-// Enlisted returns which machines the machine takes part in a replication with.
-func (m *Machine) Enlisted(replication string) (membership api.DBMembership, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	membership, ok = m.enlisted[replication]
-	return membership, ok
-}
-
 // Shows makes the status of a component, from now on, what a kind answers; nil
 // is none, as while an operation is at work.
 func (m *Machine) Shows(id api.ID, status any) {
@@ -458,28 +450,6 @@ func (m *Machine) TrimLeaf(_ context.Context, service string) error {
 	if besides, ok := m.leaves[service]; ok {
 		m.leaves[service] = pki.ServiceNames{IP: besides.IP}
 	}
-	return nil
-}
-
-// Enlist implements [tfutil.Agent].
-func (m *Machine) Enlist(_ context.Context, replication string, membership api.DBMembership) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.failure != nil {
-		return m.failure
-	}
-	m.enlisted[replication] = membership
-	return nil
-}
-
-// Leave implements [tfutil.Agent].
-func (m *Machine) Leave(_ context.Context, replication string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.failure != nil {
-		return m.failure
-	}
-	delete(m.enlisted, replication)
 	return nil
 }
 
