@@ -62,6 +62,11 @@ func (c *cluster) detached() {
 	if primary := c.agreed().Primary; primary != "" {
 		c.t.Errorf("after the destroy %s is recorded as primary", primary)
 	}
+	for _, machine := range []string{"web1", "web2"} {
+		if left := c.lab.Exec(machine, "sh", "-c", "ls "+parts+" | grep membership || true"); left != "" {
+			c.t.Errorf("after the destroy %s keeps %s", machine, left)
+		}
+	}
 	if got := c.sql("web2", "SELECT @@read_only") + c.sql("web2", "SHOW ALL SLAVES STATUS"); got != "1" {
 		c.t.Errorf("after the destroy the replica is not fenced, or follows: %s", got)
 	}
