@@ -257,7 +257,7 @@ func (id *Identity) Conditions() []api.Condition {
 	if err := id.notMended(); err != nil {
 		found = append(found, api.Condition{
 			Type: "ServiceCAsNotStored", Severity: api.SeverityError,
-			Message: fmt.Sprintf("The services of this machine may accept other CAs than it trusts: %v. It is tried again each time that the machine is asked how it is; make room on its disk.", err),
+			Message: fmt.Sprintf("What follows from the machine's identity could not be stored: %v. Its services may accept other CAs than it trusts. The agent tries again each time that it is asked for its status; make room on the machine's disk.", err),
 		})
 	}
 	if s := id.state.Load(); id.reset && !s.enrolled() {
