@@ -230,4 +230,7 @@ func TestExposureOfTheAgent(t *testing.T) {
 	if core := s.lab.Exec("web1", "systemctl", "show", "-p", "LimitCORE", "--value", "foobar-agent"); strings.TrimSpace(core) != "0" {
 		t.Errorf("LimitCORE is %q", core)
 	}
+	// A bootstrap may have it listen on any port.
+	s.lab.Exec("web1", "sh", "-c", `exec systemd-run --quiet --collect --wait --pipe -p "CapabilityBoundingSet=$(systemctl show -p CapabilityBoundingSet --value foobar-agent)" \
+		python3 -c 'import socket; socket.create_server(("127.0.0.1", 443))'`)
 }
