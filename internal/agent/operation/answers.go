@@ -64,21 +64,23 @@ func (j job) answerPrefix() string { return j.ID.LeafName() + "." }
 // settle returns what a dry run is answered. A takeover that the approved plan
 // did not show is refused: somebody was faster. An error of keeping is no reason
 // to refuse a plan; what is not kept is not known, and the answer says so. What
-// readers are told is kept apart, so that they displace nobody's answers.
+// readers are answered is kept apart, so that they displace nobody's answers,
+// whatever they send.
 func (r *Runner) settle(j job, plan api.Plan, reader bool) (settled api.Plan, kept error, err error) {
+	own := &r.answered
+	if reader {
+		own = &r.readers
+	}
 	if !j.Write.Approved {
-		if reader {
-			return plan, r.readers.put(j.answerKey(), answerOf(plan)), nil
-		}
-		return plan, r.answered.put(j.answerKey(), answerOf(plan)), nil
+		return plan, own.put(j.answerKey(), answerOf(plan)), nil
 	}
 	before, known := r.answered.get(j.answerKey())
-	if !known {
+	if !known { // a plan that a reader made may be applied by an admin
 		before, known = r.readers.get(j.answerKey())
 	}
 	if !known {
 		plan.Forgotten = true
-		return plan, r.answered.put(j.answerKey(), answerOf(plan)), nil
+		return plan, own.put(j.answerKey(), answerOf(plan)), nil
 	}
 	if plan.Adopts != nil && (before.Adopts == nil || *before.Adopts != plan.Adopts.Owner) {
 		return api.Plan{}, nil, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",

@@ -14,22 +14,11 @@ func (j job) mayWrite(owner string) bool {
 	return owner == "" || owner == j.Write.Owner || owner == j.Write.TakesOver
 }
 
-// changesOwn reports whether a create is a change of what its own state holds:
-// the machine got another incarnation and kept its disk, as after a reset of its
-// identity, and what follows from its key or its CA changes with it. The write
-// names no generation, since a rebuilt machine has none.
-//
-// Nobody else gets in this way. Held is said by an update, of a resource that is
-// in a state, and by the dry run of a replacement, which writes nothing: its
-// destroy comes first. The create of a tainted resource, either order of a
-// replacement, and the one that follows a create that was killed are creates of
-// resources that are in no state: they never say it, also where they write as
-// the owner whose operation they join, and on another spec they are refused as
-// before. What somebody else has taken over is not the owner's any more. And
-// who holds the same lineage holds the same state, which Terraform locks: the
-// state has the new incarnation after this write, and names a generation again.
+// changesOwn reports whether a create on another spec, which [Runner.admit]
+// lets pass if the owner's state holds the component, is a change: the machine got
+// another incarnation, kept its disk, and the write names no generation for it.
 func (j job) changesOwn(record *Record) bool {
-	return j.creates() && j.Write.Held && j.Write.Owner != "" && j.Write.Owner == record.Ownership.Owner
+	return j.creates() && j.Write.Owner != "" && j.Write.Owner == record.Ownership.Owner
 }
 
 // owned is the problem of a write to what belongs to another owner.

@@ -66,15 +66,14 @@ type Runner struct {
 	log   *journal
 	// reserve is lent to deletions.
 	reserve *host.Reserve
+	// answered are the answers to dry runs, readers those to readers.
+	answered, readers answers
+	running           sync.WaitGroup
 
 	// mu guards what follows.
 	mu sync.Mutex
 	// components holds what is going on with each component.
 	components map[api.ID]*component
-	answered   answers
-	// readers are the answers to readers.
-	readers answers
-	running sync.WaitGroup
 }
 
 // component is what goes on with one component.
