@@ -243,7 +243,7 @@ func validateEnvironment(v *Violations, at Pointer, environment map[string]strin
 func environmentProblem(name, value string) string {
 	switch {
 	case !environmentNamePattern.MatchString(name) || len(name) > MaxEnvironmentName:
-		return fmt.Sprintf("%q is not the name of a variable: %s; at most %d characters", name, EnvironmentNameRule, MaxEnvironmentName)
+		return say("%q is not the name of a variable: %s; at most %d characters", name, EnvironmentNameRule, MaxEnvironmentName)
 	case slices.Contains(ReservedEnvironment(), name) || strings.HasPrefix(name, "FOOBAR_"):
 		return fmt.Sprintf("%s is set by foobar or systemd; choose another name", name)
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):

@@ -42,7 +42,7 @@ type Write struct {
 // CheckOwner reports why owner cannot be a lineage; nil if it can. Empty is none.
 func CheckOwner(owner string) error {
 	if len(owner) > MaxOwnerLength {
-		return fmt.Errorf("%q has %d characters; at most %d are allowed", owner, len(owner), MaxOwnerLength)
+		return errorf("%q has %d characters; at most %d are allowed", owner, len(owner), MaxOwnerLength)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -81,6 +80,9 @@ func (s DBServer) validateClients(v *Violations) {
 func (s DBServer) validateSettings(v *Violations) {
 	known := DBSettings(s.Engine)
 	for _, name := range slices.Sorted(maps.Keys(s.Settings)) {
+		if v.full() {
+			return
+		}
 		at := Pointer("/settings").At(name)
 		i := slices.IndexFunc(known, func(k DBSetting) bool { return k.Name == name })
 		if i < 0 {
@@ -97,18 +99,15 @@ func (s DBServer) validateSettings(v *Violations) {
 func unknownSetting(engine DBEngine, name string, known []DBSetting) string {
 	plain := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
 	if slices.ContainsFunc(known, func(k DBSetting) bool { return k.Name == plain }) {
-		return fmt.Sprintf("%q is written %q here", name, plain)
+		return say("%q is written %q here", name, plain)
 	}
 	if reason, refused := DBSettingRefused(engine, plain); refused {
-		return fmt.Sprintf("%s cannot be set: it %s", name, reason)
+		return say("%s cannot be set: it %s", Shorten(name, maxQuoted), reason)
 	}
 	names := make([]string, 0, len(known))
 	for _, k := range known {
 		names = append(names, k.Name)
 	}
-	return fmt.Sprintf("%q is not a setting of %s that can be given; the nearest are %s. The guide \"Settings of a database server\" lists all",
-		name, engine, list(Nearest(plain, names, nearestSettings)))
+	return say("%q is not a setting of %s that can be given%s. The guide \"Settings of a database server\" lists all",
+		name, engine, Suggest("; the nearest are ", Quoted(Nearest(plain, names))))
 }
-
-// nearestSettings is how many names an error about an unknown one offers.
-const nearestSettings = 3

@@ -199,13 +199,16 @@ func TestNearest(t *testing.T) {
 		"wait_timeout_ms": "wait_timeout",
 		"":                "back_log",
 	} {
-		got := Nearest(word, names, 3)
+		got := Nearest(word, names)
 		if len(got) != 3 || got[0] != want {
 			t.Errorf("%q: got %q, want %q first", word, got, want)
 		}
 	}
-	if got := Nearest("x", []string{"a"}, 3); len(got) != 1 {
+	if got := Nearest("x", []string{"a"}); len(got) != 1 {
 		t.Errorf("of one name there are %q", got)
+	}
+	if got := Nearest(strings.Repeat("max_connections_", 10), names); got != nil {
+		t.Errorf("of a word that is none of them, %q", got)
 	}
 }
 
@@ -217,16 +220,16 @@ func TestNearestCharset(t *testing.T) {
 		"utf9": "utf8mb4", "utf8": "utf8mb4", "utf": "utf8mb4", "utf8mb5": "utf8mb4", "utf8m4": "utf8mb4", "UTF7": "utf8mb4", "utf_8": "utf8mb4",
 		"utf16e": "utf16", "latin": "latin1", "latin3": "latin1", "utf33": "utf32",
 	} {
-		if got := NearestCharset(word, known, 3); len(got) != 3 || got[0] != want || got[0] == got[1] || got[1] == got[2] {
+		if got := NearestCharset(word, known); len(got) != 3 || got[0] != want || got[0] == got[1] || got[1] == got[2] {
 			t.Errorf("%q: got %q, want %q first", word, got, want)
 		}
 	}
 	for word, want := range map[string]string{"utf9_bin": "utf8mb4_bin", "utf8mb4_binn": "utf8mb4_bin", "latin1_bim": "latin1_bin", "utf8mb4_uca1400": "utf8mb4_uca1400_ai_ci"} {
-		if got := NearestCharset(word, collations, 3); got[0] != want {
+		if got := NearestCharset(word, collations); got[0] != want {
 			t.Errorf("%q: got %q, want %q first", word, got, want)
 		}
 	}
-	if got := NearestCharset("utf9", []string{"latin1", "utf16"}, 3); len(got) != 2 || got[0] != "utf16" {
+	if got := NearestCharset("utf9", []string{"latin1", "utf16"}); len(got) != 2 || got[0] != "utf16" {
 		t.Errorf("of a server without it there are %q", got)
 	}
 }

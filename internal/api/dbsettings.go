@@ -73,7 +73,7 @@ func (s DBSetting) Parse(text string) (string, error) {
 	case DBSettingInt:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
-			return "", fmt.Errorf("%q is not %s", text, s.Allowed())
+			return "", errorf("%q is not %s", text, s.Allowed())
 		}
 		return s.bounded(text, n)
 	case DBSettingSize:
@@ -90,7 +90,7 @@ func (s DBSetting) Parse(text string) (string, error) {
 		return words(text)
 	case DBSettingName:
 		if !namePatternOfSetting.MatchString(text) {
-			return "", fmt.Errorf("%q is no name: allowed are lower-case letters, digits and underscores, such as %q", text, "utf8mb4")
+			return "", errorf("%q is no name: allowed are lower-case letters, digits and underscores, such as %q", text, "utf8mb4")
 		}
 		return text, nil
 	}
@@ -132,7 +132,7 @@ func (s DBSetting) Format(n int64) string {
 
 func (s DBSetting) bounded(text string, n int64) (string, error) {
 	if n < s.Min {
-		return "", fmt.Errorf("%q is too small: it has to be %s", text, s.Allowed())
+		return "", errorf("%q is too small: it has to be %s", text, s.Allowed())
 	}
 	return strconv.FormatInt(n, 10), nil
 }
@@ -142,7 +142,7 @@ var secondsPattern = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,6})?$`)
 func (s DBSetting) parseSeconds(text string) (string, error) {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !secondsPattern.MatchString(text) {
-		return "", fmt.Errorf("%q is not a number of %s, such as %q", text, s.Allowed(), "0.5")
+		return "", errorf("%q is not a number of %s, such as %q", text, s.Allowed(), "0.5")
 	}
 	return strconv.FormatFloat(n, 'f', -1, 64), nil
 }
@@ -153,7 +153,7 @@ var wordPatternOfSetting = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 // server knows it is for the server to say.
 func word(text string) (string, error) {
 	if !wordPatternOfSetting.MatchString(text) {
-		return "", fmt.Errorf("%q is not a word: allowed are letters, digits, dashes and underscores, such as %q", text, "READ-COMMITTED")
+		return "", errorf("%q is not a word: allowed are letters, digits, dashes and underscores, such as %q", text, "READ-COMMITTED")
 	}
 	return strings.ToUpper(text), nil
 }
@@ -182,7 +182,7 @@ func parseBool(text string) (string, error) {
 	case "off", "0", "false":
 		return "OFF", nil
 	}
-	return "", fmt.Errorf("%q is neither ON nor OFF", text)
+	return "", errorf("%q is neither ON nor OFF", text)
 }
 
 const sizeSuffixes = "KMGT"
@@ -199,12 +199,12 @@ func ParseSize(text string) (int64, error) {
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || strings.ContainsAny(digits, "+-") {
 		if errors.Is(err, strconv.ErrRange) {
-			return 0, fmt.Errorf("%q is too large a size", text)
+			return 0, errorf("%q is too large a size", text)
 		}
-		return 0, fmt.Errorf("%q is no size: write bytes, or a number with K, M, G or T, such as %q", text, "512M")
+		return 0, errorf("%q is no size: write bytes, or a number with K, M, G or T, such as %q", text, "512M")
 	}
 	if n > math.MaxInt64/factor {
-		return 0, fmt.Errorf("%q is too large a size", text)
+		return 0, errorf("%q is too large a size", text)
 	}
 	return n * factor, nil
 }

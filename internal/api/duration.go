@@ -15,10 +15,10 @@ type Duration time.Duration
 func ParseDuration(text string) (Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration: write a number with a unit, such as \"500ms\", \"30s\" or \"2m\"", text)
+		return 0, errorf("%q is not a duration: write a number with a unit, such as \"500ms\", \"30s\" or \"2m\"", text)
 	}
 	if d < 0 || d%time.Millisecond != 0 {
-		return 0, fmt.Errorf("%q is not a whole number of milliseconds from 0", text)
+		return 0, errorf("%q is not a whole number of milliseconds from 0", text)
 	}
 	return Duration(d), nil
 }

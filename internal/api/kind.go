@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"regexp"
@@ -38,10 +37,10 @@ var namePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 // unit, user and host names, hence the narrow alphabet.
 func CheckName(name string) error {
 	if len(name) > MaxNameLength {
-		return fmt.Errorf("%q has %d characters; at most %d are allowed", name, len(name), MaxNameLength)
+		return errorf("%q has %d characters; at most %d are allowed", name, len(name), MaxNameLength)
 	}
 	if !namePattern.MatchString(name) {
-		return fmt.Errorf("%q is not a name: allowed are %s", name, NameRule)
+		return errorf("%q is not a name: allowed are %s", name, NameRule)
 	}
 	return nil
 }

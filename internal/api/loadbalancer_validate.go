@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"regexp"
@@ -75,6 +74,9 @@ func (b LoadBalancer) validateFrontends(v *Violations) {
 		v.Add("/frontends", "there is no frontend; a load balancer needs at least one to listen on")
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Frontends)) {
+		if v.full() {
+			return
+		}
 		f, at := b.Frontends[name], Pointer("/frontends").At(name)
 		validateName(v, at, name)
 		f.validate(v, at)
@@ -103,7 +105,9 @@ func (f Frontend) validate(v *Violations, at Pointer) {
 		}
 	}
 	validateListenPort(v, at.At("port"), f.Port)
-	validateEngineText(v, at.At("log_format"), f.LogFormat)
+	if !validateEngineText(v, at.At("log_format"), f.LogFormat) {
+		return
+	}
 	if wrong := checkLogFormat(f.LogFormat); wrong != "" {
 		v.Add(at.At("log_format"), "%s", wrong)
 	}
@@ -166,13 +170,16 @@ func (h HealthCheck) validate(v *Violations, at Pointer) {
 
 // validateEngineText admits one line of printable text, whatever language the
 // engine reads it in. Quoting it is the renderer's business.
-func validateEngineText(v *Violations, at Pointer, text string) {
+func validateEngineText(v *Violations, at Pointer, text string) (valid bool) {
 	switch {
 	case len(text) > MaxEngineText:
 		v.Add(at, "the text has %d bytes; at most %d are allowed", len(text), MaxEngineText)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
 		v.Add(at, "%q holds a line break or another character that cannot be seen; write it as one line of printable text", text)
+	default:
+		return true
 	}
+	return false
 }
 
 func validateName(v *Violations, at Pointer, name string) {
@@ -185,16 +192,4 @@ func oneOf[T ~string](v *Violations, at Pointer, value T, allowed []T) {
 	if !slices.Contains(allowed, value) {
 		v.Add(at, "%q is unknown; allowed are: %s", string(value), list(allowed))
 	}
-}
-
-// list names values for a person: `"a", "b"`.
-func list[T ~string](values []T) string {
-	if len(values) == 0 {
-		return "there are none"
-	}
-	quoted := make([]string, len(values))
-	for i, value := range values {
-		quoted[i] = fmt.Sprintf("%q", string(value))
-	}
-	return strings.Join(quoted, ", ")
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,11 +71,11 @@ func checkExpression(text string) (rest, wrong string) {
 	for {
 		sample := formatSample.FindStringSubmatch(text)
 		if sample == nil {
-			return "", fmt.Sprintf("the expression at %q cannot be read: write it as %%[FETCH(ARGUMENTS),CONVERTER(ARGUMENTS)] without spaces, quote arguments with double quotes, and use no brackets or backslashes in them", shortened(text))
+			return "", say("the expression at %q cannot be read: write it as %%[FETCH(ARGUMENTS),CONVERTER(ARGUMENTS)] without spaces, quote arguments with double quotes, and use no brackets or backslashes in them", Shorten(text, 40))
 		}
 		if !slices.Contains(allowed, sample[1]) {
-			return "", fmt.Sprintf("the %s %q is not allowed, because it could open files or is not known to be harmless; the nearest that are allowed: %s. The documentation of log_format lists all",
-				sort, sample[1], strings.Join(Nearest(sample[1], allowed, 3), ", "))
+			return "", say("the %s %q is not allowed, because it could open files or is not known to be harmless%s. The documentation of log_format lists all",
+				sort, sample[1], Suggest("; the nearest that are allowed: ", Nearest(sample[1], allowed)))
 		}
 		text = text[len(sample[0]):]
 		if sample[3] == "]" {
@@ -84,13 +83,4 @@ func checkExpression(text string) (rest, wrong string) {
 		}
 		allowed, sort = LogFormatConverters(), "converter"
 	}
-}
-
-// shortened returns the beginning of a text, for a message.
-func shortened(text string) string {
-	const most = 40
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }

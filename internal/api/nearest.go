@@ -7,11 +7,27 @@ import (
 	"strings"
 )
 
-// Nearest returns the n names that a word was most likely meant to be, the most
-// likely first: those that contain it or are contained in it, then those that
-// share the most parts between underscores with it, then those that take the
-// fewest edits. Its result is never longer than names.
-func Nearest(word string, names []string, n int) []string {
+// MaxNearest is how many names are offered for one that is not known.
+const MaxNearest = 3
+
+// Nearest returns the names that a word was most likely meant to be, the most
+// likely first and at most [MaxNearest]: those that contain it or are contained in
+// it, then those that share the most parts between underscores with it, then those
+// that take the fewest edits. A word that is more than twice as long as every name
+// was meant to be none.
+func Nearest(word string, names []string) []string {
+	ranked := byLikeness(word, names)
+	return ranked[:min(MaxNearest, len(ranked))]
+}
+
+func byLikeness(word string, names []string) []string {
+	longest := 0
+	for _, name := range names {
+		longest = max(longest, len(name))
+	}
+	if len(word) > 2*longest { // the comparison of a word takes as long as it is
+		return nil
+	}
 	type candidate struct {
 		name           string
 		rank, distance int
@@ -34,17 +50,17 @@ func Nearest(word string, names []string, n int) []string {
 	slices.SortFunc(all, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(a.distance, b.distance), cmp.Compare(a.name, b.name))
 	})
-	var nearest []string
-	for _, c := range all[:min(n, len(all))] {
-		nearest = append(nearest, c.name)
+	ranked := make([]string, 0, len(all))
+	for _, c := range all {
+		ranked = append(ranked, c.name)
 	}
-	return nearest
+	return ranked
 }
 
 // NearestCharset is [Nearest] for names of character sets and of collations,
 // in any case. For who writes them, utf8 and what looks like it is the character set
 // that has all of Unicode.
-func NearestCharset(word string, names []string, n int) []string {
+func NearestCharset(word string, names []string) []string {
 	meant := map[string]string{} // by what it is looked for as
 	for _, name := range names {
 		meant[name] = name
@@ -55,12 +71,21 @@ func NearestCharset(word string, names []string, n int) []string {
 		}
 	}
 	var nearest []string
-	for _, alias := range Nearest(strings.ToLower(word), slices.Sorted(maps.Keys(meant)), len(meant)) {
-		if name := meant[alias]; len(nearest) < n && !slices.Contains(nearest, name) {
+	for _, alias := range byLikeness(strings.ToLower(word), slices.Sorted(maps.Keys(meant))) {
+		if name := meant[alias]; len(nearest) < MaxNearest && !slices.Contains(nearest, name) {
 			nearest = append(nearest, name)
 		}
 	}
 	return nearest
+}
+
+// Suggest returns the part of a message that offers the nearest names, behind an
+// introduction; "" if there are none.
+func Suggest(introduction string, nearest []string) string {
+	if len(nearest) == 0 {
+		return ""
+	}
+	return introduction + strings.Join(nearest, ", ")
 }
 
 // distance is how many bytes have to be put in, left out or exchanged to make a

@@ -27,6 +27,27 @@ func (p Pointer) At(steps ...any) Pointer {
 	return Pointer(b.String())
 }
 
+// maxStep bounds a step of the pointers in violations, in bytes. No valid name is
+// nearly as long.
+const maxStep = 300
+
+// placed returns the pointer to what p points at or, where a step on the way is
+// too long to be told, to the value that it is in.
+func (p Pointer) placed() Pointer {
+	start := 0
+	for start < len(p) {
+		length := strings.IndexByte(string(p[start+1:]), '/')
+		if length < 0 {
+			length = len(p) - start - 1
+		}
+		if length > maxStep {
+			return p[:start]
+		}
+		start += 1 + length
+	}
+	return p
+}
+
 // Steps returns the unescaped reference tokens of p.
 func (p Pointer) Steps() []string {
 	if p == "" {

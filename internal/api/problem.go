@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -150,13 +149,26 @@ func IsProblem(err error, t ProblemType) bool {
 	return ok && p.Type == t
 }
 
+// MaxViolations bounds how many [Violations] are noted. Nobody corrects more at
+// once, and a body could hold a hundred thousand.
+const MaxViolations = 100
+
 // Violations collects what is wrong with a spec.
 type Violations []Violation //nolint:recvcheck // Add needs the pointer; Problem is called on what a function returns
 
-// Add notes what is wrong at p.
+// Add notes what is wrong at p. What was sent may be of any length, and what is
+// noted is not: texts that are quoted (%q) are shortened, and so is p.
 func (v *Violations) Add(p Pointer, format string, args ...any) {
-	*v = append(*v, Violation{Pointer: p, Detail: fmt.Sprintf(format, args...)})
+	switch {
+	case len(*v) < MaxViolations:
+		*v = append(*v, Violation{Pointer: p.placed(), Detail: Shorten(say(format, args...), maxDetail)})
+	case len(*v) == MaxViolations:
+		*v = append(*v, Violation{Detail: "more is not valid; correct this first"})
+	}
 }
+
+// full reports whether nothing more is noted.
+func (v *Violations) full() bool { return len(*v) > MaxViolations }
 
 // Problem returns the violations as one [ProblemInvalid], nil if there are none.
 // The result is of type error so that nil stays nil.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -162,7 +161,7 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 			*replication.UnknownName
 		}{{"charset", unknown[name].Charset}, {"collation", unknown[name].Collation}} {
 			if of.UnknownName != nil {
-				found.Add(at.At(of.word), "%s does not know this %s; the nearest that it knows are %s. Write one that the server knows", of.Version, of.word, strings.Join(of.Nearest, ", "))
+				found.Add(at.At(of.word), "%s does not know this %s%s. Write one that the server knows", of.Version, of.word, api.Suggest("; the nearest that it knows are ", of.Nearest))
 			}
 		}
 	}

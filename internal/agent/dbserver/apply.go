@@ -163,7 +163,7 @@ func (r *runner) started(ctx context.Context, err error) error {
 	}
 	messages := parseMessages(strings.Join(lastStart(lines), "\n"))
 	if len(messages) == 0 {
-		return fmt.Errorf("%w; its last lines: %s", err, shorten(strings.Join(lines, " | ")))
+		return fmt.Errorf("%w; its last lines: %s", err, api.Shorten(strings.Join(lines, " | "), maxDetail))
 	}
 	return refusal("MariaDB does not start", messages, r.spec)
 }

@@ -150,7 +150,7 @@ func refusal(title string, messages []message, spec api.DBServer) *api.Problem {
 		problem.Log = append(problem.Log, m.text)
 		places := m.pointers(spec)
 		for _, p := range places {
-			problem.Violations = append(problem.Violations, api.Violation{Pointer: p, Detail: shorten(m.text)})
+			problem.Violations = append(problem.Violations, api.Violation{Pointer: p, Detail: api.Shorten(m.text, maxDetail)})
 		}
 		if len(places) == 0 && m.level == levelError && m.text != "Aborting" {
 			elsewhere = append(elsewhere, m.text)
@@ -159,18 +159,11 @@ func refusal(title string, messages []message, spec api.DBServer) *api.Problem {
 	switch {
 	case len(problem.Violations) > 0:
 	case len(elsewhere) > 0:
-		problem.Detail = shorten(strings.Join(elsewhere, "; "))
+		problem.Detail = api.Shorten(strings.Join(elsewhere, "; "), maxDetail)
 	case len(problem.Log) > 0:
-		problem.Detail = shorten(strings.Join(problem.Log, "; "))
+		problem.Detail = api.Shorten(strings.Join(problem.Log, "; "), maxDetail)
 	default:
 		problem.Detail = "it gave no reason"
 	}
 	return problem
-}
-
-func shorten(message string) string {
-	if len(message) <= maxDetail {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxDetail], "") + " …"
 }

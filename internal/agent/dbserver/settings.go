@@ -133,7 +133,7 @@ func changed(lines []variable, messages []message, v verdict, spec api.DBServer)
 		f := fault{variable: l, adopts: adopted}
 		for _, m := range messages {
 			if slices.Contains(m.pointers(spec), l.pointer) {
-				f.says = shorten(m.text)
+				f.says = api.Shorten(m.text, maxDetail)
 			}
 		}
 		faults = append(faults, f)
@@ -241,19 +241,13 @@ func (f fault) explainName(server string, known []string, fallback string) strin
 	refuses := fmt.Sprintf("%s refuses %q: %s", server, f.value, strings.TrimSuffix(f.says, "."))
 	switch {
 	case len(f.unknown(known)) > 0:
-		nearest := api.NearestCharset(f.value, known, nearestNames)
-		for i, name := range nearest {
-			nearest[i] = strconv.Quote(name)
-		}
-		return fmt.Sprintf("%s does not know %q; the nearest that it knows are %s. Write one that it knows", server, f.value, strings.Join(nearest, ", "))
+		return fmt.Sprintf("%s does not know %q%s. Write one that it knows", server, f.value,
+			api.Suggest("; the nearest that it knows are ", api.Quoted(api.NearestCharset(f.value, known))))
 	case len(known) == 0 && fallback != "" && !strings.HasPrefix(fallback, "("): // "(No default value)"
 		return fmt.Sprintf("%s. Write one that it knows, such as %q", refuses, fallback)
 	}
 	return refuses
 }
-
-// nearestNames is how many names that the server knows are offered for one that it does not.
-const nearestNames = 3
 
 // unknown returns the words of a value that are not among those that are known.
 func (f fault) unknown(known []string) []string {

@@ -87,7 +87,7 @@ func refusal(title string, messages []haproxy.Message, sources map[int]api.Point
 		}
 		problem.Log = append(problem.Log, m.Text)
 		if p, ok := sources[m.Line]; ok {
-			v := api.Violation{Pointer: refine(p, m.Text), Detail: shorten(m.Text)}
+			v := api.Violation{Pointer: refine(p, m.Text), Detail: api.Shorten(m.Text, maxDetail)}
 			if !slices.Contains(problem.Violations, v) { // a restarted unit says it again
 				problem.Violations = append(problem.Violations, v)
 			}
@@ -98,9 +98,9 @@ func refusal(title string, messages []haproxy.Message, sources map[int]api.Point
 	switch {
 	case len(problem.Violations) > 0:
 	case len(elsewhere) > 0:
-		problem.Detail = shorten(strings.Join(elsewhere, "; "))
+		problem.Detail = api.Shorten(strings.Join(elsewhere, "; "), maxDetail)
 	case len(problem.Log) > 0:
-		problem.Detail = shorten(strings.Join(problem.Log, "; "))
+		problem.Detail = api.Shorten(strings.Join(problem.Log, "; "), maxDetail)
 	default:
 		problem.Detail = "it gave no reason"
 	}
@@ -118,11 +118,4 @@ func refine(p api.Pointer, message string) api.Pointer {
 		return p.At("address")
 	}
 	return p
-}
-
-func shorten(message string) string {
-	if len(message) <= maxDetail {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxDetail], "") + " …"
 }

@@ -76,15 +76,7 @@ func parseLine(text []byte) (api.LogLine, error) {
 	return api.LogLine{
 		Time:    time.UnixMicro(micros).UTC(),
 		Unit:    string(unit),
-		Message: shorten(string(r.Message)),
+		Message: api.Shorten(string(r.Message), maxMessage),
 		Manager: r.fromManager(),
 	}, nil
-}
-
-// shorten cuts a long message at the end of a character.
-func shorten(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 }

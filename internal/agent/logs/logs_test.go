@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -62,13 +61,6 @@ func TestCutOffLastLineIsLeftOut(t *testing.T) {
 	lines, err := Parse(strings.NewReader(line + line[:20]))
 	if err != nil || len(lines) != 1 {
 		t.Errorf("%d lines, %v; want one", len(lines), err)
-	}
-}
-
-func TestLongMessageIsCutAtTheEndOfACharacter(t *testing.T) {
-	got := shorten(strings.Repeat("€", maxMessage))
-	if !utf8.ValidString(got) || len(got) > maxMessage+len("…") || !strings.HasSuffix(got, "€…") {
-		t.Errorf("a long message became %d bytes, ending in %q", len(got), got[len(got)-8:])
 	}
 }
 

@@ -74,8 +74,10 @@ func warnOfGrants(ctx context.Context, config tfsdk.Config) diag.Diagnostics {
 				continue
 			}
 			hint := "there are none"
-			if nearest := api.Nearest(database, declared, 3); len(nearest) > 0 {
-				hint = fmt.Sprintf("the nearest is %q", nearest[0])
+			if nearest := api.Quoted(api.Nearest(database, declared)); len(nearest) > 0 {
+				hint = "the nearest is " + nearest[0]
+			} else if len(declared) > 0 {
+				hint = "none is like it"
 			}
 			tfutil.Warning(&diags, at.AtMapKey(database), "Grant on an undeclared database",
 				"%q is not in databases; %s. The grant is made, but an apply creates no such database: without one that is there already it serves nobody. Add it to databases, or correct the name.", database, hint)

@@ -14,9 +14,6 @@ import (
 // The compiler says it first if they part.
 var _ replication.Lexicon = (*Engine)(nil)
 
-// nearestNames is how many names that the server knows are told for one that it does not.
-const nearestNames = 3
-
 // Unknown asks the server which character sets and collations it has.
 func (e *Engine) Unknown(ctx context.Context, databases map[string]replication.Database) (map[string]replication.UnknownNames, error) {
 	var version string
@@ -54,5 +51,5 @@ func unknownName(version, name string, known []string) *replication.UnknownName 
 	if name = strings.ToLower(name); name == "" || slices.Contains(known, name) {
 		return nil
 	}
-	return &replication.UnknownName{Version: "MariaDB " + version, Nearest: api.NearestCharset(name, known, nearestNames)}
+	return &replication.UnknownName{Version: "MariaDB " + version, Nearest: api.NearestCharset(name, known)}
 }
