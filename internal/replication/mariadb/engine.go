@@ -62,6 +62,8 @@ const (
 	heartbeatUser = "foobar_hb"
 	backupUser    = "foobar_backup"
 	replicaPrefix = "foobar_repl_" // and the member's name
+	// formerReplicaUser is on data that an earlier version of the agent made.
+	formerReplicaUser = "foobar_repl"
 )
 
 // replicaUser is the account that a member follows with.

@@ -42,9 +42,11 @@ func ownState(secrets replication.Secrets, osUser, owner string) (state, error) 
 	return s, nil
 }
 
-// formerReplica removes the account of a member that is one no more.
+// formerReplica removes the account of a member that is one no more, and the one
+// that all members shared before each had its own: it asks for no certificate.
 func (b *builder) formerReplica(name string, wanted state) {
-	if _, still := wanted.accounts[name]; !still && strings.HasPrefix(name, replicaPrefix) {
+	former := name == formerReplicaUser || strings.HasPrefix(name, replicaPrefix)
+	if _, still := wanted.accounts[name]; !still && former {
 		b.add(fmt.Sprintf("user %q belongs to no member", name), "DROP USER IF EXISTS %s@'%%'", quoted(name))
 	}
 }

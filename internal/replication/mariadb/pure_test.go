@@ -196,6 +196,9 @@ func TestConverge(t *testing.T) {
 			s.accounts["foobar_repl_web2"] = a
 		}), replication.Drop{}},
 		{"a member has left", existing(func(s *state) { s.accounts["foobar_repl_web3"] = account{name: "foobar_repl_web3", host: "%"} }), replication.Drop{}},
+		{"the account that all members once shared", existing(func(s *state) {
+			s.accounts["foobar_repl"] = account{name: "foobar_repl", host: "%", secret: nativeHash("x"), require: requireTLS, global: []string{"REPLICATION SLAVE"}}
+		}), replication.Drop{}},
 		{"grants differ", existing(func(s *state) {
 			a := s.accounts["app"]
 			a.global, a.grants = []string{"SUPER"}, map[string][]string{"shop": {"SELECT"}, "old": {"DELETE"}}
