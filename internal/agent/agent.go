@@ -21,6 +21,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
@@ -159,7 +160,7 @@ func Open(c Config) (*Agent, error) {
 // Run ends what an earlier life of the agent left in the middle, then serves
 // on both listeners until ctx ends, and stops. Ready is called once it serves.
 func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func()) error {
-	if err := a.runner.Recover(ctx); err != nil {
+	if err := errors.Join(checker.Clear(a.config.Runtime), a.runner.Recover(ctx)); err != nil {
 		a.tell("RecoveryIncomplete", "What an interrupted operation left could not be set right: %v. Apply the component again.", err)
 	}
 	var boot sync.WaitGroup

@@ -43,7 +43,7 @@ const (
 )
 
 // RuntimeDir is the agent's runtime directory, where the sandboxes of a machine
-// get their files from.
+// get their files from. [Clear] removes what a killed agent left of them.
 const RuntimeDir = "/run/foobar"
 
 // Paths inside the sandbox.
@@ -53,10 +53,6 @@ const (
 	// WorkDir is an empty directory that it may write to. It goes with the checker.
 	WorkDir = "/work"
 )
-
-// stagePattern names the directories from which the sandboxes get their
-// files; the agent removes what a killed one left of them.
-const stagePattern = "check-sandbox-"
 
 // Check is a run of a checker.
 type Check struct {
@@ -88,16 +84,11 @@ func (r *Refusal) Error() string { return fmt.Sprintf("the checker ended with st
 // Run runs a checker on this machine and returns what it printed. The error is a [Refusal] if
 // it refuses the configuration, an [api.Problem] if it exceeded its bounds.
 func Run(ctx context.Context, c Check) (output string, err error) {
-	leave, err := place(ctx, RuntimeDir, places(totalMemory()))
+	dir, leave, err := place(ctx, RuntimeDir, places(totalMemory()))
 	if err != nil {
 		return "", err
 	}
-	defer leave()
-	dir, err := os.MkdirTemp(RuntimeDir, stagePattern)
-	if err != nil {
-		return "", fmt.Errorf("make a directory for the checker: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	files, err := c.stage(dir)
 	if err != nil {
 		return "", fmt.Errorf("copy the configuration for the checker: %w", err)

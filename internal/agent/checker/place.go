@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -31,30 +32,70 @@ func totalMemory() uint64 {
 	return info.Totalram * uint64(info.Unit)
 }
 
-// place waits for one of n places. They are locks on files in dir, which end with
-// their process, so that they count for all processes of the machine.
-func place(ctx context.Context, dir string, n int) (leave func(), err error) {
+// place waits for one of n places and returns its directory, which is empty and
+// root's alone, until leave. They are locks on files in dir, which end with their
+// process, so that they count for all processes of the machine.
+func place(ctx context.Context, dir string, n int) (own string, leave func() error, err error) {
 	ticker := time.NewTicker(placeInterval)
 	defer ticker.Stop()
 	for {
 		for i := range n {
-			file, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("check-place-%d", i)), os.O_CREATE|os.O_RDWR, 0o600)
-			if err != nil {
-				return nil, fmt.Errorf("find a place for the checker: %w", err)
+			own, leave, err := take(dir, i)
+			switch {
+			case err != nil:
+				return "", nil, fmt.Errorf("find a place for the checker: %w", err)
+			case leave == nil:
+				continue
 			}
-			err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
-			if err == nil {
-				return func() { _ = file.Close() }, nil
+			if err := os.Mkdir(own, 0o700); err != nil {
+				return "", nil, errors.Join(fmt.Errorf("make a directory for the checker: %w", err), leave())
 			}
-			_ = file.Close()
-			if !errors.Is(err, syscall.EWOULDBLOCK) {
-				return nil, fmt.Errorf("find a place for the checker: %w", err)
-			}
+			return own, leave, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for %d other checks of configurations to end: %w", n, context.Cause(ctx))
+			return "", nil, fmt.Errorf("wait for %d other checks of configurations to end: %w", n, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}
+}
+
+// take takes a place if it is free, and removes what a check that was killed left
+// there; leave is nil if somebody has it.
+func take(dir string, i int) (own string, leave func() error, err error) {
+	lock, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("check-place-%d", i)), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", nil, err
+	}
+	own = filepath.Join(dir, fmt.Sprintf("check-sandbox-%d", i))
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return "", nil, lock.Close()
+	}
+	if err == nil {
+		err = os.RemoveAll(own)
+	}
+	if err != nil {
+		return "", nil, errors.Join(err, lock.Close())
+	}
+	return own, func() error { return errors.Join(os.RemoveAll(own), lock.Close()) }, nil
+}
+
+// Clear removes what the checks of an agent that was killed left in its runtime
+// directory: it may hold secrets. What a check works with right now stays.
+func Clear(dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var failures []error
+	for i := range maxPlaces {
+		_, leave, err := take(dir, i)
+		if leave != nil {
+			err = leave()
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("clear a place of the checkers: %w", err))
+		}
+	}
+	return errors.Join(failures...)
 }

@@ -3,6 +3,9 @@ package checker
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -10,21 +13,21 @@ import (
 func TestAFewCheckersRunAtOnceAndTheOthersWait(t *testing.T) {
 	const n = 3
 	dir := t.TempDir()
-	var leave func()
+	var leave func() error
 	for range n {
 		var err error
-		if leave, err = place(t.Context(), dir, n); err != nil {
+		if _, leave, err = place(t.Context(), dir, n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := place(gone, dir, n); !errors.Is(err, context.Canceled) {
+	if _, _, err := place(gone, dir, n); !errors.Is(err, context.Canceled) {
 		t.Errorf("one too many, whose caller is gone: %v", err)
 	}
 	got := make(chan error)
 	go func() {
-		_, err := place(t.Context(), dir, n)
+		_, _, err := place(t.Context(), dir, n)
 		got <- err
 	}()
 	select {
@@ -32,9 +35,16 @@ func TestAFewCheckersRunAtOnceAndTheOthersWait(t *testing.T) {
 		t.Fatalf("one too many did not wait: %v", err)
 	case <-time.After(3 * placeInterval):
 	}
-	leave()
+	end(t, leave)
 	if err := <-got; err != nil {
 		t.Errorf("after one has left: %v", err)
+	}
+}
+
+func end(t *testing.T, leave func() error) {
+	t.Helper()
+	if err := leave(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -43,5 +53,52 @@ func TestPlacesFitTheMemory(t *testing.T) {
 		if got := places(memory); got != want {
 			t.Errorf("%d MiB: %d places, want %d", memory>>20, got, want)
 		}
+	}
+}
+
+// A check ends with its agent when that is killed: the place is free, and the
+// configuration, which may hold secrets, still lies there.
+func TestWhatAKilledCheckLeftIsRemoved(t *testing.T) {
+	for name, remove := range map[string]func(dir string) error{
+		"when the agent starts": Clear,
+		"by the next check": func(dir string) error {
+			_, leave, err := place(t.Context(), dir, 1)
+			if err != nil {
+				return err
+			}
+			return leave()
+		},
+	} {
+		dir := t.TempDir()
+		left, leave, err := place(t.Context(), dir, maxPlaces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := filepath.Join(left, "config")
+		if err := os.WriteFile(config, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Clear(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(config); err != nil {
+			t.Errorf("%s: what a check works with was removed: %v", name, err)
+		}
+		end(t, leave)
+		if err := os.Mkdir(left, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(config, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %s stays: %v", name, left, err)
+		}
+	}
+	if err := Clear(filepath.Join(t.TempDir(), "none")); err != nil {
+		t.Errorf("where no check ever ran: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/checker"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbreplication"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
@@ -30,7 +31,7 @@ import (
 
 const (
 	stateDir   = "/var/lib/foobar"
-	runtimeDir = "/run/foobar"
+	runtimeDir = checker.RuntimeDir
 	console    = "/dev/console"
 	// memoryLimit makes the garbage collector work harder before the agent
 	// becomes a burden to what it looks after. It is far above what an idle
