@@ -25,19 +25,13 @@ func Files() []statefile.Kind {
 			Pattern: "blobs/*" + manifestSuffix, Holds: "the list of what an artifact holds",
 			Check: statefile.JSON(func(string, Manifest) error { return nil }), Severity: api.SeverityWarning,
 			Then:    "The app's release cannot be compared with it, which is drift. terraform apply unpacks the artifact again.",
-			Settled: settled, Leftovers: []string{"blobs/.new-*"},
+			Renewed: true, Leftovers: []string{"blobs/.new-*"},
 		},
 		{
 			Pattern: "blobs/*", Holds: "an uploaded artifact", Severity: api.SeverityWarning,
-			Then: "terraform apply uploads it again where it is needed. Remove the file to end this condition.", Settled: settled,
+			Then: "terraform apply uploads it again where it is needed. Remove the file to end this condition.", Renewed: true,
 		},
 	}
-}
-
-// settled reports whether a file is there again.
-func settled(path string) bool {
-	content, err := statefile.Read(path)
-	return err == nil && content != nil
 }
 
 // stamp is what changes with a file. Its time of change cannot be set back.

@@ -18,8 +18,8 @@ func Files() []statefile.Kind {
 	const replaced = "It was replaced since. Remove the file to end this condition."
 	stays := func(file, holds string, check func(string, []byte) error, here string) statefile.Kind {
 		return statefile.Kind{
-			Pattern: "replications/*/" + file, Holds: holds, Stays: true, Check: check,
-			Severity: api.SeverityWarning, Then: replaced, Settled: whole, Here: here,
+			Pattern: "replications/*/" + file, Holds: holds, Stays: true, Renewed: true, Check: check,
+			Severity: api.SeverityWarning, Then: replaced, Here: here,
 		}
 	}
 	return []statefile.Kind{
@@ -39,7 +39,7 @@ func Files() []statefile.Kind {
 		{
 			Pattern: "replications/*", Holds: "the machine's part in a replication", Dir: true, Severity: api.SeverityError,
 			Then:    "The machine neither votes nor opens its database. terraform apply sends it again.",
-			Settled: isDir,
+			Renewed: true,
 		},
 	}
 }
@@ -81,13 +81,6 @@ func readFile(path string, value any) (found bool, err error) {
 func isDir(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()
-}
-
-// whole reports whether there is a file that is not damaged.
-func whole(path string) bool {
-	var value any
-	found, err := readFile(path, &value)
-	return found && err == nil
 }
 
 // keepDamaged keeps what is about to be replaced and is damaged.

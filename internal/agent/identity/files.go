@@ -24,14 +24,11 @@ func Files() []statefile.Kind {
 	leaf := func(file, holds string, check func(string, []byte) error) statefile.Kind {
 		return statefile.Kind{
 			Pattern: filepath.Join("identity", leavesDir, "*", file), Holds: holds, Check: check, Severity: api.SeverityError,
-			Then: byApply, Settled: func(path string) bool {
-				content, err := statefile.Read(path)
-				return err == nil && content != nil && check(path, content) == nil
-			},
+			Then: byApply, Renewed: true,
 		}
 	}
 	cas := leaf(leafCAFile, "the CAs that a service accepts", checkCAs)
-	cas.Stays, cas.Then, cas.Settled = true, rewritten, nil
+	cas.Stays, cas.Then, cas.Renewed = true, rewritten, false
 	cas.Here = "The running service keeps the CAs that it has. The next start of the agent writes the file again."
 	return []statefile.Kind{
 		{
@@ -53,7 +50,7 @@ func Files() []statefile.Kind {
 		cas,
 		{
 			Pattern: filepath.Join("identity", leavesDir, "*"), Holds: "the key and the certificate of a service", Dir: true,
-			Severity: api.SeverityError, Then: byApply, Settled: isDir,
+			Severity: api.SeverityError, Then: byApply, Renewed: true,
 		},
 	}
 }

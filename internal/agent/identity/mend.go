@@ -127,8 +127,3 @@ func (id *Identity) sweep() error {
 func (id *Identity) stateDir() string { return filepath.Dir(id.dir) }
 
 func (id *Identity) leavesDir() string { return filepath.Join(id.dir, leavesDir) }
-
-func isDir(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && info.IsDir()
-}

@@ -39,26 +39,17 @@ func Files() []statefile.Kind {
 			Then:     "The agent has made it again. Remove the file to end this condition.",
 		},
 		{
-			Pattern: "components/*/*.json", Holds: "the record of a component", Stays: true,
+			Pattern: "components/*/*.json", Holds: "the record of a component", Stays: true, Renewed: true,
 			Leftovers: []string{"components/*/.*.foobar-new"},
 			Check:     statefile.JSON(checkRecord), Severity: api.SeverityWarning,
-			Then: "The component was applied again since. Remove the file to end this condition.", Settled: replaced(checkRecord),
+			Then: "The component was applied again since. Remove the file to end this condition.",
 		},
 		{
-			Pattern: "secrets/*/*.json", Holds: "the secrets of a component", Stays: true,
+			Pattern: "secrets/*/*.json", Holds: "the secrets of a component", Stays: true, Renewed: true,
 			Leftovers: []string{"secrets/*/.*.foobar-new"},
 			Check:     statefile.JSON(checkSecrets), Severity: api.SeverityWarning,
-			Then: "The component was applied again since. Remove the file to end this condition.", Settled: replaced(checkSecrets),
+			Then: "The component was applied again since. Remove the file to end this condition.",
 		},
-	}
-}
-
-// replaced returns what reports whether a valid file is where the damaged was.
-func replaced[T any](check func(string, T) error) func(path string) bool {
-	return func(path string) bool {
-		var value T
-		found, err := statefile.ReadJSON(path, &value, func() error { return check(path, value) })
-		return found && err == nil
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -458,5 +459,26 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	if p, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(spec(80, "one")), Approved: true}); err != nil || p.Forgotten {
 		t.Errorf("the newest is forgotten: %+v, %v", p, err)
+	}
+}
+
+// TestADestroyEndsTheConditionOfADamagedRecord damages a record, has an apply
+// replace it and a destroy remove it: nothing is left to be told of.
+func TestADestroyEndsTheConditionOfADamagedRecord(t *testing.T) {
+	m := start(t, t.TempDir())
+	dir := filepath.Join(m.root, stateDir)
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	if err := os.WriteFile(filepath.Join(dir, "components", string(id("edge").Kind), "edge.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.must(t, by(request("edge", 1, spec(80, "two")), "a", ""))
+	if got := statefile.Conditions(dir, operation.Files()); got != nil {
+		t.Errorf("after the apply: %+v", got)
+	}
+	if op := m.remove(t, by(deletion("edge", m.get(t, "edge").Generation), "a", "")); op.State != api.OperationApplied {
+		t.Fatalf("%+v", op.Problem)
+	}
+	if got := statefile.Conditions(dir, operation.Files()); got != nil {
+		t.Errorf("after the destroy: %+v", got)
 	}
 }

@@ -59,9 +59,12 @@ type Kind struct {
 	Here string
 	// Severity is how bad that is.
 	Severity api.Severity
-	// Settled, if there is one, reports whether a file that was set aside is
-	// replaced by now; path is where it was. Without it the condition ends when
-	// the file is removed.
+	// Renewed tells that the condition of a file that was set aside ends once a
+	// good one is in its place or, of one that stays, once that is gone again.
+	// Without it the condition ends when the file is removed.
+	Renewed bool
+	// Settled, if there is one, says instead when the condition ends; path is
+	// where the file was.
 	Settled func(path string) bool
 }
 

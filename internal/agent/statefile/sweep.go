@@ -49,6 +49,22 @@ func Sweep(dir string, kinds []Kind, log hclog.Logger) {
 	}
 }
 
+// settled reports whether nothing more follows from a file that was set aside.
+func (k Kind) settled(path string) bool {
+	info, err := os.Lstat(path)
+	switch {
+	case k.Settled != nil:
+		return k.Settled(path)
+	case !k.Renewed:
+		return false
+	case errors.Is(err, fs.ErrNotExist):
+		return k.Stays // it was set aside when another was written
+	case k.Dir:
+		return err == nil && info.IsDir()
+	}
+	return k.inspect(path) == nil
+}
+
 // inspect reports what is wrong with a file.
 func (k Kind) inspect(path string) error {
 	if k.Dir {
@@ -108,7 +124,7 @@ func Conditions(dir string, kinds []Kind) []api.Condition {
 	found := make([][]aside, len(kinds)+1)
 	for _, a := range asideIn(dir) {
 		i := kindOf(kinds, a.path)
-		if i < len(kinds) && kinds[i].Settled != nil && kinds[i].Settled(filepath.Join(dir, a.path)) {
+		if i < len(kinds) && kinds[i].settled(filepath.Join(dir, a.path)) {
 			continue
 		}
 		found[i] = append(found[i], a)
