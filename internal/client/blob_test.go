@@ -24,6 +24,8 @@ type blob struct {
 	// patch may refuse a chunk before it is stored.
 	patch func(chunk int) error
 	chunk int
+	// lost is the chunk that is stored and not answered.
+	lost int
 }
 
 func (b *blob) serve(f *fake) {
@@ -46,6 +48,9 @@ func (b *blob) serve(f *fake) {
 			return nil, fmt.Errorf("range %s, want %s", r.Header.Get("Content-Range"), want)
 		}
 		b.data = append(b.data, body...)
+		if b.chunk == b.lost {
+			return nil, errCut
+		}
 		return api.BlobStatus{Offset: int64(len(b.data))}, nil
 	})
 	f.handle("PUT /v1/blobs/sha256:"+sum, func(*http.Request, string) (any, error) {
@@ -77,6 +82,19 @@ func TestUploadGoesOnWhereItWas(t *testing.T) {
 	before := b.chunk
 	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil || b.chunk != before {
 		t.Errorf("a blob that is there was sent again: %v", err)
+	}
+}
+
+// A chunk that may have arrived is not sent again, also by who waits for an agent
+// that restarts: the agent is asked first how much it has.
+func TestAChunkThatMayHaveArrivedIsNotRepeated(t *testing.T) {
+	f, b := newFake(t), &blob{lost: 2}
+	b.serve(f)
+	if err := call(t, f.target(), patientOptions()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil {
+		t.Fatal(err)
+	}
+	if !b.complete || !bytes.Equal(b.data, content()) || b.chunk != 3 {
+		t.Errorf("complete %t with %d bytes in %d chunks", b.complete, len(b.data), b.chunk)
 	}
 }
 

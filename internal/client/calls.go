@@ -72,7 +72,7 @@ func (m *Machine) Plan(ctx context.Context, id api.ID, base int64, write api.Wri
 	_, err := m.do(ctx, call{
 		method: http.MethodPost, path: componentPath(id) + ":plan",
 		header: http.Header{api.HeaderGeneration: {strconv.FormatInt(base, 10)}},
-		body:   api.Encode(write), timeout: planTimeout, harmless: true,
+		body:   api.Encode(write), timeout: planTimeout,
 	}, &plan)
 	return plan, err
 }

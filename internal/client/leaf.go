@@ -29,7 +29,7 @@ func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceN
 		return api.ServiceLeaf{}, m.cannotSign(name)
 	}
 	var leaf api.ServiceLeaf
-	if _, err := m.do(ctx, call{method: http.MethodPost, path: leafPath(name), harmless: true}, &leaf); err != nil {
+	if _, err := m.do(ctx, call{method: http.MethodPost, path: leafPath(name)}, &leaf); err != nil {
 		return api.ServiceLeaf{}, err
 	}
 	public, err := requestedKey(leaf)

@@ -101,9 +101,6 @@ type call struct {
 	body   []byte
 	// timeout bounds the call; zero means the options' CallTimeout.
 	timeout time.Duration
-	// harmless tells of a call with another method than GET, HEAD, PUT and
-	// DELETE that it does no harm twice.
-	harmless bool
 }
 
 // maxAnswer bounds an answer, in bytes.

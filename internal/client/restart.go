@@ -12,16 +12,16 @@ import (
 // repeatable reports whether a call that was lost may be repeated: the other
 // side is there, and its agent is not at the moment. A machine that does not
 // answer at all is not asked again, so that a plan around it stays quick.
+//
+// Whatever goes through [Machine.do] may arrive twice: writes carry the id of their
+// operation, and a dry run or another request of a certificate does no harm. A
+// chunk of an upload alone may not, as its place is taken then.
 func repeatable(c call, lost *Unreachable) bool {
 	if errors.Is(lost.Err, syscall.ECONNREFUSED) && !lost.Sent {
 		return true // whatever it was, nobody got it
 	}
-	switch c.method {
-	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete: // writes carry the id of their operation
-	default:
-		if lost.Sent && !c.harmless {
-			return false
-		}
+	if lost.Sent && c.method == http.MethodPatch {
+		return false
 	}
 	for _, passing := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(lost.Err, passing) {
