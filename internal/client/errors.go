@@ -108,7 +108,7 @@ type ProofFailed struct {
 
 // Error says what can be the case.
 func (e *ProofFailed) Error() string {
-	return fmt.Sprintf("whoever answers at %s could not prove to be machine %s, incarnation %d: it was given another bootstrap, such as that of another incarnation, or somebody is between it and here; nothing was sent to it. "+
+	return fmt.Sprintf("the machine at %s could not prove to be machine %s, incarnation %d: it has another bootstrap, such as that of another incarnation, or somebody intercepts the connection; nothing was sent to it. "+
 		"Compare the VM's user_data with its foobar_bootstrap: both have to be of incarnation %[3]d. A VM of a new deployment begins with incarnation 1", e.Address, e.Machine, e.Incarnation)
 }
 

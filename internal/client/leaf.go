@@ -50,8 +50,7 @@ func (m *Machine) IssueLeaf(ctx context.Context, name string, names pki.ServiceN
 // machine, by its name in the deployment and by its bare one, and what is
 // wanted besides. It is signed where there is none yet, where the present one
 // names something else, is of another CA than that of this run, or a year old;
-// otherwise nothing is changed. A name that the present one has beyond these,
-// such as that of a replication which the server has left, goes.
+// otherwise nothing is changed. A name that the present one has beyond these goes.
 func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.ServiceNames) error {
 	if !m.pool.credentials.CanWrite() {
 		return m.cannotSign(name)
@@ -74,8 +73,8 @@ func (m *Machine) EnsureLeaf(ctx context.Context, name string, besides pki.Servi
 }
 
 // TrimLeaf takes the DNS names out of a service's leaf that are not the machine's
-// own, such as that of a replication which its server has left. It changes nothing
-// else: where there is no leaf, or none of this CA, it is a later write that has it
+// own: no membership gives it any, and one that was signed elsewhere ends with
+// the membership. It changes nothing else: where there is no leaf, or none of this CA, it is a later write that has it
 // signed.
 func (m *Machine) TrimLeaf(ctx context.Context, name string) error {
 	if !m.pool.credentials.CanWrite() {

@@ -13,8 +13,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
-// Names of a replication in the certificate of a member's server go in the apply
-// that ends the membership, though nothing writes the server then.
+// A name of a replication in the certificate of a member's server goes in the apply
+// that ends the membership, though nothing writes the server then. The provider
+// signs none: it is the machine's own names that clients verify.
 func TestNamesOfAReplicationGoWithTheMembership(t *testing.T) {
 	web1 := agenttest.Start(t, agenttest.Config{})
 	web2 := agenttest.Start(t, agenttest.Config{Node: "web2", Seed: web1.Seed()})
@@ -58,7 +59,7 @@ resource "foobar_db_replication" "notes" {
 	run(t,
 		testresource.TestStep{
 			Config: replication(both),
-			Check: func(*terraform.State) error { // as an earlier provider did
+			Check: func(*terraform.State) error { // as whoever has the seed may; no provider does
 				for node, m := range map[string]*agenttest.Machine{"web1": web1, "web2": web2} {
 					wider := pki.ServiceNames{DNS: []string{node + ".test.internal", node, name}, IP: []net.IP{net.IPv4(127, 0, 0, 1)}}
 					if _, err := m.Admin().IssueLeaf(t.Context(), notesID().LeafName(), wider); err != nil {

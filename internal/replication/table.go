@@ -315,7 +315,7 @@ func recordBehind(v sight) []hit {
 		case record.Primary == "":
 			hits = append(hits, hit{node: id, detail: "has recorded the end of the replication"})
 		default:
-			hits = append(hits, hit{node: id, detail: "has recorded another specification of the replication"})
+			hits = append(hits, hit{node: id, detail: "has recorded another configuration of the replication"})
 		}
 	}
 	return hits
@@ -382,7 +382,7 @@ func passwordOld(m member) string {
 	if !m.PasswordOld || len(m.Sources) == 0 {
 		return ""
 	}
-	return "follows with a password that is not the replication's any more, and will be refused when it connects anew"
+	return "follows with a password that is not the replication's any more, and will be refused when it connects again"
 }
 
 func noTLS(_ member, s SourceView) string {

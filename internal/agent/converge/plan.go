@@ -199,7 +199,7 @@ func (e *Engine) planTrees(ctx context.Context, p *plan, trees []Tree) error {
 func (e *Engine) compareTree(ctx context.Context, t Tree) (string, error) {
 	manifest, err := e.Trees.Manifest(t.SHA256)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "it cannot be compared: what was unpacked is not known", nil
+		return "it cannot be compared: the list of what its artifact holds is missing", nil
 	}
 	if damage := statefile.As(err); damage != nil {
 		return "it cannot be compared: " + damage.Error(), nil

@@ -31,7 +31,7 @@ func Files() []statefile.Kind {
 		stays(followedFile, "the password that the replica uses", statefile.JSON(func(_ string, f followed) error { return unless(f.Password != "", "password") }),
 			"terraform apply gives the replica the password again."),
 		stays(journalFile, "the journal of the replication's operations", statefile.JSON(func(_ string, e replication.Entry) error { return unless(e.Operation.ID != "", "operation") }),
-			"Whether an operation was broken off is not known. terraform apply takes a new look at all machines and goes on from there."),
+			"Whether an operation was broken off is not known. terraform apply observes all machines again and continues from there."),
 		stays(consentsFile, "the consents that were used up", statefile.JSON(func(_ string, b consentBook) error {
 			return unless(len(b.Reseed)+len(b.Drop) > 0 || b.Operation != "", "consents")
 		}),

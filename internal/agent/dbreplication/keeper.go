@@ -137,7 +137,7 @@ func (p *part) attend(ctx context.Context) {
 	if db == nil {
 		if p.told() == nil && record.Epoch > 0 {
 			if _, found, err := readDurably[api.DBTold](p.store.path(toldFile)); !found && err == nil {
-				p.condition(conditionTold, errors.New("what the machine was told of it is gone, and its database, if it has one, stays read-only"))
+				p.condition(conditionTold, errors.New("the replication's configuration on this machine is gone, and its database, if it has one, stays read-only"))
 			}
 		}
 		return

@@ -64,7 +64,7 @@ func (c *coordinator) unfinished(ctx context.Context, drift map[string]api.Drift
 	}
 	entry, err := c.journal.Load(ctx)
 	if damage := statefile.As(err); damage != nil {
-		drift[driftUnfinished] = api.Drift{Detail: fmt.Sprintf("whether an operation was broken off is not known: %v; the next apply takes a new look at all machines", damage)}
+		drift[driftUnfinished] = api.Drift{Detail: fmt.Sprintf("whether an operation was broken off is not known: %v; the next apply observes all machines again", damage)}
 		return nil
 	}
 	if err != nil {

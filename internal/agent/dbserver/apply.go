@@ -98,7 +98,7 @@ func (r *runner) hasLeaf() error {
 		if _, err := os.Stat(filepath.Join(r.LeafDir(leaf), file)); err != nil {
 			return &api.Problem{
 				Type: api.ProblemEngineRefused, Title: "The database server has no certificate",
-				Detail: fmt.Sprintf("the service leaf %q of this machine is not complete (%v); whoever applies a database server has its leaf made and signed first", leaf, err),
+				Detail: fmt.Sprintf("the key or the certificates of service %q on this machine are not complete (%v). terraform apply of the foobar_db_server makes and signs them", leaf, err),
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (k *Kind) checkSettings(ctx context.Context, staged converge.Staged, spec a
 	if len(faults) == 0 {
 		return nil
 	}
-	if version == "" || version == v.version {
+	if version == "" {
 		version = v.version
 	}
 	known := k.known(ctx, config, faults, v, running)

@@ -243,7 +243,7 @@ func (id *Identity) Conditions() []api.Condition {
 	if err := id.burning.Load(); err != nil {
 		found = append(found, api.Condition{
 			Type: "BootstrapNotRemoved", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("The used enrolment key could not be removed: %v. It is of no use any more, but remove it by hand.", *err),
+			Message: fmt.Sprintf("The used enrolment key could not be removed: %v. The key cannot be used again. Remove the file as root.", *err),
 		})
 	}
 	if _, err := readReset(id.dir); id.unreset && err != nil {

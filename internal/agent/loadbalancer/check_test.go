@@ -117,7 +117,7 @@ func TestCheckTellsWhatHasNoPlace(t *testing.T) {
 		"[ALERT]    (7) : config : Proxy 'www': out of memory.\n": "Proxy 'www': out of memory.",
 		"[WARNING]  (7) : config : hm.\n":                         "hm.",
 		"Killed\n":                                                "it gave no reason",
-		"[ALERT]    (7) : " + strings.Repeat("é", 300) + "\n":     strings.Repeat("é", 200) + " …",
+		"[ALERT]    (7) : " + strings.Repeat("é", 300) + "\n":     strings.Repeat("é", 200) + "…",
 	} {
 		kind := checked()
 		kind.check = refusing(output)

@@ -103,7 +103,7 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			if err := r.hand(record, j.Write.Owner, j.Actor); err != nil {
 				return 0, err
 			}
-			r.log.event(j.Operation, api.PhaseCommit, "nothing to do: generation %d stands as it was applied", record.Generation)
+			r.log.event(j.Operation, api.PhaseCommit, "nothing to do: everything is as it was applied")
 			return record.Generation, nil
 		}
 	}

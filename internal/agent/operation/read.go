@@ -142,7 +142,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	if err != nil {
 		seen.conditions = []api.Condition{{
 			Type: "SpecNotUnderstood", Severity: api.SeverityError,
-			Message: fmt.Sprintf("It was applied by another version of the agent, and this one does not understand its spec: %v. Apply it again.", err),
+			Message: fmt.Sprintf("Another version of the agent applied it, and this one cannot read the configuration that it recorded: %v. Run terraform apply again.", err),
 		}}
 		return seen, nil
 	}

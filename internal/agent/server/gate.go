@@ -118,7 +118,7 @@ func (s *Server) survive(c *call, err *error) {
 		return
 	}
 	s.Log.Error("a handler panicked", "method", short(c.Method, maxText), "path", short(c.URL.Path, maxText), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-	*err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its journal has the details"}
+	*err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its log on the machine has the details"}
 }
 
 // refuses reports whether an error of a handler denies the caller something.

@@ -90,10 +90,11 @@ func leave(ctx context.Context, data *tfutil.Data, before model, after *model) d
 	return diags
 }
 
-// trimLeaves has the certificates of servers that are members no more name the
-// replication no more. It takes the CA's seed, and the servers' own resources are
-// not written when a replication changes. A machine that is given up, or does not
-// answer, is left as it is.
+// trimLeaves has the certificates of servers that are members no more name their
+// machine alone. The provider signs no more than that, so it changes what was
+// signed elsewhere with the CA's seed: the servers' own resources are not written
+// when a replication changes. A machine that is given up, or does not answer, is
+// left as it is.
 func trimLeaves(ctx context.Context, data *tfutil.Data, before model, after *model) diag.Diagnostics {
 	var diags diag.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(before.Members)) {

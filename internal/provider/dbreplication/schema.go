@@ -220,7 +220,7 @@ func tokenText() string {
 
 func reseedAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
-		MarkdownDescription: "Consent to discard what one member's data hold and the primary's do not, and to copy the primary's data onto it. It counts once; it may stay where it is.",
+		MarkdownDescription: "Permission to overwrite one member's data with a copy of the primary's. It counts once for each `token`, so it can stay in the configuration.",
 		Optional:            true,
 		Attributes: map[string]schema.Attribute{
 			"node":  schema.StringAttribute{MarkdownDescription: "The member; never the primary.", Required: true},
