@@ -82,26 +82,63 @@ type Claim struct {
 // Overlaps reports whether both claims cannot be held at once.
 func (c Claim) Overlaps(other Claim) bool {
 	return c.Network == other.Network && c.Port == other.Port &&
-		(wildcard(c.Address) || wildcard(other.Address) || sameAddress(c.Address, other.Address))
+		(wildcard(c.Address) || wildcard(other.Address) || c.address() == other.address())
+}
+
+// claims finds among many claims one that overlaps another, without comparing each
+// with each. It has each under its own address, and under "" with all of its port.
+type claims map[place]Claim
+
+type place struct {
+	network string
+	port    int
+	address string
+}
+
+func (c claims) add(claim Claim) {
+	for _, address := range []string{"", claim.address()} {
+		at := place{claim.Network, claim.Port, address}
+		if _, there := c[at]; !there {
+			c[at] = claim
+		}
+	}
+}
+
+// overlapping returns a claim that [Claim.Overlaps] the given one.
+func (c claims) overlapping(claim Claim) (Claim, bool) {
+	addresses := []string{claim.address(), everyAddress}
+	if wildcard(claim.Address) {
+		addresses = []string{""}
+	}
+	for _, address := range addresses {
+		if earlier, there := c[place{claim.Network, claim.Port, address}]; there {
+			return earlier, true
+		}
+	}
+	return Claim{}, false
+}
+
+// everyAddress is what a claim of all addresses is written as.
+const everyAddress = "*"
+
+// address is the same text for the same address: "::1" is "0:0:0:0:0:0:0:1".
+func (c Claim) address() string {
+	if wildcard(c.Address) {
+		return everyAddress
+	}
+	if address, err := netip.ParseAddr(c.Address); err == nil {
+		return address.Unmap().String()
+	}
+	return c.Address
 }
 
 // String describes the claim as a user would: "tcp *:80".
 func (c Claim) String() string {
 	address := c.Address
 	if wildcard(address) {
-		address = "*"
+		address = everyAddress
 	}
 	return c.Network + " " + net.JoinHostPort(address, strconv.Itoa(c.Port))
-}
-
-// sameAddress compares addresses rather than their spelling: "::1" is "0:0:0:0:0:0:0:1".
-func sameAddress(a, b string) bool {
-	first, err := netip.ParseAddr(a)
-	if err != nil {
-		return a == b
-	}
-	second, err := netip.ParseAddr(b)
-	return err == nil && first.Unmap() == second.Unmap()
 }
 
 func wildcard(address string) bool {

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCheckName(t *testing.T) {
@@ -98,5 +100,37 @@ func TestLeafName(t *testing.T) {
 		if err := CheckLeafName(name); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// A spec may hold thousands of claims, and one that overlaps is found all the same.
+func TestAnOverlappingClaimIsFoundAmongMany(t *testing.T) {
+	addresses := []string{"", "*", "0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2", "::1", "0:0:0:0:0:0:0:1", "no address"}
+	for _, a := range addresses {
+		for _, b := range addresses {
+			for _, network := range []string{"tcp", "udp"} {
+				for _, port := range []int{80, 81} {
+					one, other := Claim{Network: "tcp", Address: a, Port: 80}, Claim{Network: network, Address: b, Port: port}
+					held := claims{}
+					held.add(one)
+					if _, found := held.overlapping(other); found != one.Overlaps(other) {
+						t.Errorf("%s and %s: found %t, overlap %t", one, other, found, one.Overlaps(other))
+					}
+				}
+			}
+		}
+	}
+	b := testLoadBalancer()
+	www := b.Frontends["www"]
+	for port := range 30_000 {
+		www.Port = 10_000 + port
+		b.Frontends[fmt.Sprint("f", port)] = www
+	}
+	began := time.Now()
+	if v := b.Validate(); len(v) > 0 {
+		t.Errorf("%+v", v)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("30,000 frontends take %s", took)
 	}
 }

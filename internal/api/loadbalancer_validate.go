@@ -84,14 +84,12 @@ func (b LoadBalancer) validateFrontends(v *Violations) {
 			v.Add(at.At("backend"), "%q is not one of the backends: %s", f.Backend, list(slices.Sorted(maps.Keys(b.Backends))))
 		}
 	}
-	claims := b.Claims()
-	for i, claim := range claims {
-		for _, earlier := range claims[:i] {
-			if claim.Overlaps(earlier) {
-				v.Add(claim.Pointer, "%s is taken by the frontend %q already, as %s; give one of them another port or address", claim, earlier.Pointer.Steps()[1], earlier)
-				break
-			}
+	held := claims{}
+	for _, claim := range b.Claims() {
+		if earlier, taken := held.overlapping(claim); taken {
+			v.Add(claim.Pointer, "%s is taken by the frontend %q already, as %s; give one of them another port or address", claim, earlier.Pointer.Steps()[1], earlier)
 		}
+		held.add(claim)
 	}
 }
 

@@ -56,3 +56,11 @@ func FuzzLogFormat(f *testing.F) {
 		}
 	})
 }
+
+func TestALogFormatThatIsTooLongIsNotRead(t *testing.T) {
+	b := testLoadBalancer()
+	editFrontend(&b, "www", func(f *Frontend) { f.LogFormat = "%[env(HOME)]" + strings.Repeat("x", MaxEngineText) })
+	if v := b.Validate(); len(v) != 1 || !strings.Contains(v[0].Detail, "bytes; at most") {
+		t.Errorf("%+v", v)
+	}
+}
