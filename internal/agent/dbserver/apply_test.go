@@ -147,7 +147,7 @@ func TestApplyNeedsALeaf(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := f.apply(changeOf(t, plain(), set("max_connections", "99")))
-	if !api.IsProblem(err, api.ProblemEngineRefused) || !strings.Contains(err.Error(), `leaf "db-server.main"`) {
+	if !api.IsProblem(err, api.ProblemEngineRefused) || !strings.Contains(err.Error(), `service "db-server.main"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -313,7 +313,7 @@ func TestPortThatIsGivenUpInTheSamePlanHasToBeMovedFirst(t *testing.T) {
 	twin := strings.NewReplacer(`"foobar_load_balancer" "www" {`, `"foobar_load_balancer" "twin" {
   depends_on = [foobar_load_balancer.www]`, `name    = "www"`, `name    = "twin"`).Replace(configuration())
 	for name, c := range map[string]struct{ port, want string }{
-		"it moves away":           {"81", `load-balancer/www still holds the port on machine "lb1"`},
+		"it moves away":           {"81", `load-balancer/www on machine "lb1" holds the port`},
 		"it claims the port anew": {"80", `Port claimed twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
