@@ -349,7 +349,7 @@ func (e *Engine) retireUnit(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
-	if status.LoadState != "not-found" || status.Active() {
+	if !status.Missing() {
 		if err := e.Units.Stop(ctx, unit); err != nil {
 			return err
 		}

@@ -105,7 +105,11 @@ func (p *part) stop(ctx context.Context) error {
 	}
 	defer release()
 	if db := p.database(); db != nil {
-		if err := errors.Join(db.Engine.AbandonSeed(ctx), db.Engine.Detach(ctx)); err != nil {
+		err := errors.Join(db.Engine.AbandonSeed(ctx), db.Engine.Detach(ctx))
+		if err != nil && p.node.removed(ctx, db) {
+			err = nil
+		}
+		if err != nil {
 			return refused("The database still takes part", "%s takes part in replication %q no more, but its database could not be told to follow nobody: %v; try again", p.node.Deps.Self, p.name, err)
 		}
 	}
@@ -115,6 +119,13 @@ func (p *part) stop(ctx context.Context) error {
 		unused = p.use("")
 	})
 	return errors.Join(err, unused)
+}
+
+// removed reports whether the machine has no such database server any more, which
+// then follows nobody: its component was destroyed.
+func (n *Node) removed(ctx context.Context, db *Database) bool {
+	status, err := n.Units.Status(ctx, db.Unit)
+	return err == nil && status.Missing()
 }
 
 // remove removes a file of the part, and has forget drop what was read from it.

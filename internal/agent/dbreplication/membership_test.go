@@ -141,3 +141,30 @@ func TestMemberThatLeavesFollowsNobodyAndObeysNobody(t *testing.T) {
 		t.Error("an apply does not take it back")
 	}
 }
+
+// TestMemberWithoutItsServerLeaves was scaled down: one apply has removed its
+// database server and its membership.
+func TestMemberWithoutItsServerLeaves(t *testing.T) {
+	r := newRack(t, "web1", "web2", "lb1")
+	spec, one := r.spec("web2"), r.spec()
+	r.must(nil, &spec)
+	member := r.machines["web2"]
+	member.dead = true
+	r.must(&spec, &one)
+	if err := member.node.Leave(t.Context(), "notes"); !api.IsProblem(err, api.ProblemEngineRefused) {
+		t.Errorf("its server does not answer, and may follow: %v", err)
+	}
+	member.removed = true
+	for range 2 {
+		if err := member.node.Leave(t.Context(), "notes"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, told := member.node.Told("notes"); told {
+		t.Error("it still knows what the replication was to be")
+	}
+	r.boot("web2")
+	if got := unmanaged(member.node.Conditions(t.Context())); got != nil {
+		t.Errorf("after it has left: %q", got)
+	}
+}

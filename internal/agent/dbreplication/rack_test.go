@@ -70,7 +70,7 @@ func (r *rack) boot(name string) {
 	dir := filepath.Join(r.root, name)
 	node, err := NewNode(Deps{
 		State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run"), Hosts: filepath.Join(dir, "hosts"),
-		Self: name, Deployment: "shop", Units: rackUnits{}, Peers: PeersOver(r.dial(name)), Log: hclog.NewNullLogger(),
+		Self: name, Deployment: "shop", Units: m.rackDB, Peers: PeersOver(r.dial(name)), Log: hclog.NewNullLogger(),
 		Open: func(string) (Database, error) {
 			return Database{Engine: m.rackDB, Unit: "foobar-db-main.service", Close: func() {}}, nil
 		},
@@ -253,13 +253,17 @@ func sent[T any](t *testing.T, in any) T {
 	return out
 }
 
-type rackUnits struct{}
-
-func (rackUnits) Status(context.Context, string) (systemd.Status, error) {
+// Status is that of the server's unit.
+func (d *rackDB) Status(context.Context, string) (systemd.Status, error) {
+	d.dbMu.Lock()
+	defer d.dbMu.Unlock()
+	if d.removed {
+		return systemd.Status{LoadState: "not-found", ActiveState: "inactive"}, nil
+	}
 	return systemd.Status{LoadState: "loaded", ActiveState: "active", MainPID: 7, InvocationID: "one"}, nil
 }
-func (rackUnits) Start(context.Context, string) error { return nil }
-func (rackUnits) Stop(context.Context, string) error  { return nil }
+func (*rackDB) Start(context.Context, string) error { return nil }
+func (*rackDB) Stop(context.Context, string) error  { return nil }
 
 // rackDB plays a database server.
 type rackDB struct {
@@ -271,6 +275,8 @@ type rackDB struct {
 	writable  bool
 	stopped   bool
 	silent    bool // to who asks for names
+	removed   bool // its component was destroyed
+	dead      bool // to everybody
 	source    *replication.Source
 	settings  map[string]string
 	passwords map[string]api.Secret
@@ -323,6 +329,9 @@ func (d *rackDB) Observe(context.Context) (replication.EngineView, error) {
 	d.replicate()
 	d.dbMu.Lock()
 	defer d.dbMu.Unlock()
+	if d.dead || d.removed {
+		return replication.EngineView{}, errDead
+	}
 	view := replication.EngineView{
 		Version: "11.8.6-MariaDB", ServerID: d.id, Writable: d.writable, Origin: d.data.Origin,
 		Empty: len(d.data.Databases) == 0, Settings: maps.Clone(d.settings), Oldest: "0-1-1",
@@ -408,7 +417,15 @@ func (d *rackDB) Follow(_ context.Context, source replication.Source) error {
 	return d.with(func() { d.writable, d.stopped, d.source = false, false, &source })
 }
 
-func (d *rackDB) Detach(context.Context) error { return d.with(func() { d.source = nil }) }
+func (d *rackDB) Detach(context.Context) error {
+	d.dbMu.Lock()
+	defer d.dbMu.Unlock()
+	if d.dead || d.removed {
+		return errDead
+	}
+	d.source = nil
+	return nil
+}
 
 func (d *rackDB) Set(_ context.Context, settings map[string]string) error {
 	return d.with(func() { maps.Copy(d.settings, settings) })

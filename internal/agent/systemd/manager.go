@@ -47,6 +47,10 @@ type Status struct {
 	DropIns []string
 }
 
+// Missing reports whether there is no such unit: systemd has no file of it, and
+// nothing of it runs.
+func (s Status) Missing() bool { return s.LoadState == "not-found" && !s.Active() }
+
 // Active reports whether the unit runs.
 func (s Status) Active() bool { return s.ActiveState == "active" || s.ActiveState == "reloading" }
 
