@@ -96,7 +96,8 @@ type Problem struct {
 	Type ProblemType `json:"type"`
 	// Title is the class in a few words, the same for each problem of a type.
 	Title string `json:"title"`
-	// Detail says what was found, what is allowed and what to do.
+	// Detail says what was found, what is allowed and what to do. Where there are
+	// violations, these are the reason, and Detail what follows them.
 	Detail string `json:"detail,omitempty"`
 	// Violations are the places in the spec that the problem comes from.
 	Violations []Violation `json:"violations,omitempty"`
@@ -114,19 +115,24 @@ type Violation struct {
 	Holder string `json:"holder,omitempty"`
 }
 
-// Error returns title, detail and violations in one line.
+// Error returns title, violations and detail in one line: what is wrong at a
+// place comes before what goes for the whole.
 func (p *Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.Title)
-	if p.Detail != "" {
-		b.WriteString(": " + p.Detail)
-	}
 	for _, v := range p.Violations {
 		b.WriteString("; ")
 		if v.Pointer != "" {
 			b.WriteString(string(v.Pointer) + ": ")
 		}
 		b.WriteString(v.Detail)
+	}
+	switch {
+	case p.Detail == "":
+	case len(p.Violations) == 0:
+		b.WriteString(": " + p.Detail)
+	default:
+		b.WriteString("; " + p.Detail)
 	}
 	return b.String()
 }

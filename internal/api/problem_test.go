@@ -16,7 +16,7 @@ func TestProblemText(t *testing.T) {
 		"Not valid":                    {Title: "Not valid"},
 		"Not valid: look":              {Title: "Not valid", Detail: "look"},
 		"Not valid; /a: is 0; is odd":  {Title: "Not valid", Violations: []Violation{{Pointer: "/a", Detail: "is 0"}, {Pointer: "", Detail: "is odd"}}},
-		"Not valid: look; /a/b: is 70": {Title: "Not valid", Detail: "look", Violations: []Violation{{Pointer: "/a/b", Detail: "is 70"}}},
+		"Not valid; /a/b: is 70; look": {Title: "Not valid", Detail: "look", Violations: []Violation{{Pointer: "/a/b", Detail: "is 70"}}},
 	}
 	for want, problem := range tests {
 		if got := problem.Error(); got != want {

@@ -323,7 +323,11 @@ func (p *planner) join(id NodeID, primary member, origin string) error {
 	case p.established(id):
 		p.adjust(m) // a condition tells of the obstacle; no data go in silence
 	default:
-		return refuse(RefusedConsent, []NodeID{id}, reseedOf(id)+"; or declare it the primary, if its data are the right ones", "%s cannot join: it %s", id, obstacle)
+		next := reseedOf(id)
+		if p.Epoch() == 0 { // later that is refused, see usablePrimary
+			next += "; or declare it the primary, if its data are the right ones"
+		}
+		return refuse(RefusedConsent, []NodeID{id}, next, "%s cannot join: it %s", id, obstacle)
 	}
 	return nil
 }

@@ -110,13 +110,13 @@ func problemOf(spec api.DBReplication, err error) error {
 		if refusal.Reason == replication.RefusedIdentity {
 			at = at.At("server_id")
 		}
-		note(at, "%s", why)
+		note(at, "%s %s", node, why)
 	}
 	return problem
 }
 
-// wordsOf names the class of a refusal, and says what a machine that it is
-// about has to do with it.
+// wordsOf names the class of a refusal, and says of a machine that it is about
+// what it has to do with it.
 func wordsOf(reason replication.Reason) (title, why string) {
 	switch reason {
 	case replication.RefusedTopology:
@@ -128,7 +128,7 @@ func wordsOf(reason replication.Reason) (title, why string) {
 	case replication.RefusedTwoWritable:
 		return "Several members accept writes", "accepts writes"
 	case replication.RefusedIdentity:
-		return "Two members have one server id", "is the server id of another member, too"
+		return "Two members have one server id", "has the server id of another member"
 	case replication.RefusedUnobservable:
 		return "A machine does not answer", "does not answer"
 	case replication.RefusedNoMajority:

@@ -452,7 +452,10 @@ func conclude(err, over error, back string) error {
 		end.Detail = fmt.Sprintf("%v; %s", err, outcome)
 	case typed && isUndone:
 		end.Type, end.Title = problem.Type, problem.Title
-		end.Detail = fmt.Sprintf("%s. %s", strings.TrimSuffix(problem.Detail, "."), api.Capital(outcome))
+		end.Detail = api.Capital(outcome)
+		if problem.Detail != "" { // else the violations are the reason
+			end.Detail = strings.TrimSuffix(problem.Detail, ".") + ". " + end.Detail
+		}
 	case typed:
 		return problem
 	case isUndone:

@@ -192,6 +192,7 @@ func TestAnUndoneChangeSaysWhatRunsAgain(t *testing.T) {
 		"of the kind":   &api.Problem{Type: api.ProblemRolledBack, Title: "The app did not start", Detail: "it crashed."},
 		"out of time":   context.DeadlineExceeded,
 		"of the engine": &api.Problem{Type: api.ProblemEngineRefused, Detail: "it crashed"},
+		"at a place":    &api.Problem{Type: api.ProblemEngineRefused, Violations: []api.Violation{{Pointer: "/members/web2", Detail: "it crashed"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := start(t, t.TempDir())
@@ -215,6 +216,10 @@ func TestAnUndoneChangeSaysWhatRunsAgain(t *testing.T) {
 				if !strings.Contains(op.Problem.Detail, want) || strings.Contains(op.Problem.Detail, "..") {
 					t.Errorf("%q does not say %q", op.Problem.Detail, want)
 				}
+			}
+			text := op.Problem.Error()
+			if reason, outcome := strings.Index(text, "crashed"), strings.Index(strings.ToLower(text), "the change was undone:"); strings.HasPrefix(op.Problem.Detail, ".") || reason > outcome {
+				t.Errorf("%q does not give the reason first", text)
 			}
 		})
 	}

@@ -41,8 +41,9 @@ func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
 }
 
 // Explain adds an error for err. A problem becomes one error at each
-// attribute that it points at, with the engine's or the app's last lines in
-// the first of them; any other error becomes one without a place.
+// attribute that it points at. The first of them goes on with what the problem
+// says of the whole and with the engine's or the app's last lines. Any other
+// error becomes one without a place.
 func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok {
@@ -56,11 +57,15 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 	for i, v := range problem.Violations {
 		detail := sentence(v.Detail)
 		at := paths.Path(v.Pointer)
-		if len(at.Steps()) == 0 && v.Pointer != "" {
+		switch {
+		case len(at.Steps()) > 0:
+		case v.Pointer == "":
+			detail = api.Capital(detail)
+		default:
 			detail = fmt.Sprintf("%s: %s", v.Pointer, detail) // nothing in the model has this place
 		}
 		if i == 0 {
-			detail = withLog(problem, joined(api.Capital(problem.Detail), detail))
+			detail = withLog(problem, joined(detail, api.Capital(problem.Detail)))
 		}
 		Error(diags, at, problem.Title, "%s", detail)
 	}

@@ -1,10 +1,12 @@
 package tfutil_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -31,5 +33,50 @@ func TestAConditionOfARefreshSaysWhenItWasSeen(t *testing.T) {
 	want := "The server web1 is down. Seen at 12:07:09 UTC, before this run changed anything."
 	if len(diags) != 1 || diags[0].Detail() != want || strings.Contains(conditions[0].Message, "Seen") {
 		t.Errorf("%v, want %q; the condition is %+v", diags, want, conditions[0])
+	}
+}
+
+func TestTheReasonOfAProblemComesFirst(t *testing.T) {
+	paths := tfutil.Paths{Type: types.ObjectType{AttrTypes: map[string]attr.Type{"members": types.MapType{ElemType: types.StringType}}}}
+	undone := "the change was undone: there is no db-replication/b, as before"
+	placed := api.Violation{Pointer: "/members/web2", Detail: "web2 takes part already"}
+	elsewhere := api.Violation{Pointer: "/nowhere/x", Detail: "is odd"}
+	whole := api.Violation{Detail: "nothing answers"}
+	for name, test := range map[string]struct {
+		problem api.Problem
+		want    []string
+	}{
+		"nothing but the places": {
+			problem: api.Problem{Violations: api.Violations{placed, elsewhere}},
+			want:    []string{"web2 takes part already.", "/nowhere/x: is odd."},
+		},
+		"a place": {
+			problem: api.Problem{Detail: undone, Violations: api.Violations{placed}},
+			want:    []string{"web2 takes part already.\n\nThe change was undone: there is no db-replication/b, as before."},
+		},
+		"a place that the model does not have": {
+			problem: api.Problem{Detail: undone, Violations: api.Violations{elsewhere, placed}},
+			want:    []string{"/nowhere/x: is odd.\n\nThe change was undone: there is no db-replication/b, as before.", "web2 takes part already."},
+		},
+		"the whole spec": {
+			problem: api.Problem{Detail: undone, Violations: api.Violations{whole}, Log: []string{"line"}},
+			want:    []string{"Nothing answers.\n\nThe change was undone: there is no db-replication/b, as before.\n\nThe last lines of its log:\n  line"},
+		},
+		"no place": {
+			problem: api.Problem{Detail: undone},
+			want:    []string{"The change was undone: there is no db-replication/b, as before."},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var diags diag.Diagnostics
+			tfutil.Explain(&test.problem, paths, &diags)
+			var got []string
+			for _, d := range diags {
+				got = append(got, d.Detail())
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
 	}
 }
