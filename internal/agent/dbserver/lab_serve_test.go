@@ -166,7 +166,7 @@ func TestLabNoLeaf(t *testing.T) {
 		t.Fatal(err)
 	}
 	op := s.try(small())
-	if op.State != api.OperationFailed || !strings.Contains(op.Problem.Error(), `leaf "db-server.test"`) {
+	if op.State != api.OperationFailed || !strings.Contains(op.Problem.Error(), `service "db-server.test"`) {
 		t.Errorf("it ended as %s: %v", op.State, op.Problem)
 	}
 }

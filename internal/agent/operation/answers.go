@@ -45,10 +45,16 @@ type answer struct {
 	Adopts *string `json:"adopts,omitempty"`
 }
 
-func answerOf(plan api.Plan) answer {
+// answer returns what is kept of a plan. A resource that replaces itself adopts
+// what is its own: no plan shows that, and the one that begins the apply does not
+// know any more whose resource it is.
+func (j job) answer(plan api.Plan, record *Record) answer {
 	a := answer{Impact: plan.Impact}
-	if plan.Adopts != nil {
+	switch {
+	case plan.Adopts != nil:
 		a.Adopts = &plan.Adopts.Owner
+	case j.creates() && j.Write.Held && record != nil:
+		a.Adopts = &record.Ownership.Owner
 	}
 	return a
 }
@@ -66,13 +72,13 @@ func (j job) answerPrefix() string { return j.ID.LeafName() + "." }
 // to refuse a plan; what is not kept is not known, and the answer says so. What
 // readers are answered is kept apart, so that they displace nobody's answers,
 // whatever they send.
-func (r *Runner) settle(j job, plan api.Plan, reader bool) (settled api.Plan, kept error, err error) {
+func (r *Runner) settle(j job, record *Record, plan api.Plan, reader bool) (settled api.Plan, kept error, err error) {
 	own := &r.answered
 	if reader {
 		own = &r.readers
 	}
 	if !j.Write.Approved {
-		return plan, own.put(j.answerKey(), answerOf(plan)), nil
+		return plan, own.put(j.answerKey(), j.answer(plan, record)), nil
 	}
 	before, known := r.answered.get(j.answerKey())
 	if !known { // a plan that a reader made may be applied by an admin
@@ -80,7 +86,7 @@ func (r *Runner) settle(j job, plan api.Plan, reader bool) (settled api.Plan, ke
 	}
 	if !known {
 		plan.Forgotten = true
-		return plan, own.put(j.answerKey(), answerOf(plan)), nil
+		return plan, own.put(j.answerKey(), j.answer(plan, record)), nil
 	}
 	if plan.Adopts != nil && (before.Adopts == nil || *before.Adopts != plan.Adopts.Owner) {
 		return api.Plan{}, nil, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",

@@ -292,6 +292,26 @@ func TestAnAnswerIsOfOnePlan(t *testing.T) {
 	}
 }
 
+// TestAReplacementOfWhatIsItsOwn: Terraform hands the plan of the second half what
+// the first half knows, and the plan that begins the apply nothing.
+func TestAReplacementOfWhatIsItsOwn(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	create := api.Write{Spec: api.Encode(spec(80, "one")), Owner: "a", Held: true}
+	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || p.Adopts != nil {
+		t.Errorf("the plan: %+v, %v", p, err)
+	}
+	create.Owner, create.Held, create.Approved = "", false, true
+	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || p.Forgotten || p.Adopts == nil || p.Adopts.Owner != "a" {
+		t.Errorf("the plan of the apply: %+v, %v", p, err)
+	}
+	if _, err := m.Own(t.Context(), id("edge"), api.Claiming{Owner: "b", TakesOver: "a"}, "b's run"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := m.Plan(t.Context(), id("edge"), 0, create)
+	wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemOwned, "b's run", "plan again")
+}
+
 // TestADryRunSeesWhatARemovalLeaves removes the component while the create that
 // begins an apply asks for it: a resource that was renamed is destroyed and
 // created together, and the removal takes the answers with it.

@@ -226,7 +226,7 @@ func (r *Runner) planOnce(ctx context.Context, id api.ID, base int64, write api.
 		return api.Plan{}, err
 	}
 	plan.Adopts = adopts
-	plan, kept, err := r.settle(j, plan, reader)
+	plan, kept, err := r.settle(j, record, plan, reader)
 	if kept != nil {
 		r.Logger.Warn("the answer to a dry run is not kept", "error", kept)
 	}

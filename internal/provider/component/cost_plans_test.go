@@ -196,18 +196,30 @@ func TestAPlanThatDoesNotRefreshIsTakenForThatOfAnApply(t *testing.T) {
 	s.does("plan", `Machine "lb1" is unreachable`, "1 to change")
 }
 
-// TestASavedPlanThatCreatesTakesNothingOver: what the plan did not show.
+// TestASavedPlanThatCreatesTakesNothingOver: what the plan did not show, whether
+// or not the machine still knows what that was.
 func TestASavedPlanThatCreatesTakesNothingOver(t *testing.T) {
-	machines := providertest.New("lb1")
-	a, b := newState(t, machines, balancer("www", "www", "80")), newState(t, machines, balancer("www", "www", "80"))
-	b.does("plan -out=saved", "will be created")
-	a.does(apply)
-	owner := machines["lb1"].Owner(www())
-	b.silent(b.fails("apply saved", "The plan did not show a takeover", "terraform at 2026-01-02"), "inconsistent")
-	if got := machines["lb1"].Owner(www()); got != owner {
-		t.Errorf("the owner is %q, and was %q", got, owner)
+	for name, c := range map[string]struct {
+		meanwhile func(*providertest.Machine)
+		want      string
+	}{
+		"known":     {func(*providertest.Machine) {}, "Another state was faster"},
+		"not known": {(*providertest.Machine).ForgetAnswers, "The plan did not show a takeover"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			machines := providertest.New("lb1")
+			a, b := newState(t, machines, balancer("www", "www", "80")), newState(t, machines, balancer("www", "www", "80"))
+			b.does("plan -out=saved", "will be created")
+			a.does(apply)
+			owner := machines["lb1"].Owner(www())
+			c.meanwhile(machines["lb1"])
+			b.silent(b.fails("apply saved", c.want, "terraform at 2026-01-02"), "inconsistent")
+			if got := machines["lb1"].Owner(www()); got != owner {
+				t.Errorf("the owner is %q, and was %q", got, owner)
+			}
+			b.does(apply, "The create takes a component over")
+		})
 	}
-	b.does(apply, "The create takes a component over")
 }
 
 // TestAMachineThatIsStillToBeCreatedIsAsked, if it answers already.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"maps"
-	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
@@ -36,7 +34,11 @@ func (m *Machine) Plan(_ context.Context, id api.ID, base int64, write api.Write
 	if sum != "" {
 		plan.Missing = []string{sum}
 	}
-	return m.settle(plan, id, base, write)
+	settled, err := m.settle(plan, id, base, write)
+	if exists && write.Owner != "" && write.Owner == c.Ownership.Owner {
+		settled.Adopts = nil // what is its own anyway, no plan shows
+	}
+	return settled, err
 }
 
 // answerKey names the answers to the dry runs of one plan.
@@ -89,7 +91,6 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	}
 	m.components[id].Ownership = ownership
 	m.applied++
-	maps.DeleteFunc(m.answered, func(key string, _ api.Plan) bool { return strings.HasPrefix(key, id.String()+" ") })
 	progress(api.Event{Seq: 1, Phase: api.PhaseCommit, Message: "applied"})
 	return api.Operation{State: api.OperationApplied, Generation: generation}, nil
 }

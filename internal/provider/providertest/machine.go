@@ -36,7 +36,7 @@ type Machine struct {
 	enlisted   map[string]api.DBMembership
 	status     map[api.ID]json.RawMessage
 	forgotten  []string
-	answered   map[string]api.Plan // to dry runs, until they are applied
+	answered   map[string]api.Plan // to dry runs
 	applied    int
 	failure    error
 	refuse     func(id api.ID, write api.Write) error
@@ -108,6 +108,13 @@ func (m *Machine) Forget(id api.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.components, id)
+}
+
+// ForgetAnswers has the machine not know what it answered to dry runs, as after a boot.
+func (m *Machine) ForgetAnswers() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.answered)
 }
 
 // Spec reads what was applied last into spec, and reports whether there is anything.
