@@ -141,7 +141,7 @@ func newShelf(t *testing.T) shelf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, program := range map[string]string{"foobar": built, "hcloud": self, "vault": self} {
+	for name, program := range map[string]string{"foobar": built, "hcloud": self} {
 		if err := os.Symlink(program, filepath.Join(bin, "terraform-provider-"+name)); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,6 @@ func newShelf(t *testing.T) shelf {
   dev_overrides {
     "foobar-stack/foobar" = %[1]q
     "hetznercloud/hcloud" = %[1]q
-    "hashicorp/vault"     = %[1]q
   }
 }
 `, bin)
@@ -212,14 +211,11 @@ func (foreign) Configure(context.Context, frameworkprovider.ConfigureRequest, *f
 }
 func (foreign) DataSources(context.Context) []func() datasource.DataSource { return nil }
 func (f foreign) Resources(context.Context) []func() resource.Resource {
-	required, number := schema.StringAttribute{Required: true}, schema.Int64Attribute{Required: true}
+	required := schema.StringAttribute{Required: true}
 	known := map[foreign]foreignResource{
 		"hcloud": {"hcloud_server", map[string]schema.Attribute{
 			"name": required, "image": required, "server_type": required, "user_data": required,
 			"ipv4_address": schema.StringAttribute{Computed: true},
-		}},
-		"vault": {"vault_kv_secret_v2", map[string]schema.Attribute{
-			"mount": required, "name": required, "data_json_wo": schema.StringAttribute{Required: true, WriteOnly: true}, "data_json_wo_version": number,
 		}},
 	}
 	return []func() resource.Resource{func() resource.Resource { return known[f] }}

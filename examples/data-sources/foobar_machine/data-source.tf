@@ -9,7 +9,8 @@ data "foobar_machine" "web1" {
 
 check "web1" {
   assert {
-    condition     = data.foobar_machine.web1.reachable && data.foobar_machine.web1.healthy
-    error_message = "web1 is not well: ${jsonencode(data.foobar_machine.web1.conditions)}"
+    # Everything but reachable is null while the machine does not answer.
+    condition     = coalesce(data.foobar_machine.web1.healthy, false)
+    error_message = "web1 does not answer or is not well: ${jsonencode(data.foobar_machine.web1.conditions)}"
   }
 }

@@ -5,21 +5,24 @@ ephemeral "foobar_client_certificate" "ci" {
   ttl   = "24h"
 }
 
-# It hands it over in a place where secrets live; nothing of it is in a plan or
-# a state.
-resource "vault_kv_secret_v2" "ci" {
-  mount = "ci"
-  name  = "foobar"
-  data_json_wo = jsonencode({
-    client_certificate = ephemeral.foobar_client_certificate.ci.certificate_pem
-    client_key         = ephemeral.foobar_client_certificate.ci.private_key_pem
-  })
-  data_json_wo_version = 1
+# Nothing of it is in a plan or a state. Hand it over in a place where secrets
+# live: a write-only argument of that place's resource, or a local file, which
+# the hashicorp/local provider would keep in the state, and this does not.
+resource "terraform_data" "ci" {
+  triggers_replace = [plantimestamp()] # a new certificate at each apply
+
+  provisioner "local-exec" {
+    command = "umask 077 && printf %s \"$CERTIFICATE\" > ci.crt && printf %s \"$KEY\" > ci.key"
+    environment = {
+      CERTIFICATE = ephemeral.foobar_client_certificate.ci.certificate_pem
+      KEY         = ephemeral.foobar_client_certificate.ci.private_key_pem
+    }
+  }
 }
 
 # The other job's provider has no seed:
 #   provider "foobar" {
 #     deployment         = "shop"
-#     client_certificate = var.client_certificate # or FOOBAR_CLIENT_CERTIFICATE
-#     client_key         = var.client_key         # or FOOBAR_CLIENT_KEY
+#     client_certificate = file("ci.crt") # or FOOBAR_CLIENT_CERTIFICATE
+#     client_key         = file("ci.key") # or FOOBAR_CLIENT_KEY
 #   }

@@ -92,7 +92,7 @@ func TestImportOfEverythingIntoAnEmptyState(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	s.plan().warns("The create takes a component over", "/notes exists already: it was last applied by", "belongs to another resource since")
+	s.plan().warns("The create takes a component over", "/notes on machine \"", "exists already: it was last applied by", "belongs to another resource since")
 	var imports strings.Builder
 	add := func(to, id string) { fmt.Fprintf(&imports, "import {\n  to = %s\n  id = %q\n}\n", to, id) }
 	for machine, address := range map[string]string{"lb1": "10.0.0.10", "web1": "10.0.0.1", "web2": "10.0.0.2"} {

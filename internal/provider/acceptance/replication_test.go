@@ -202,7 +202,7 @@ func (c *cluster) overtaken(former string) {
 	c.write("terraform.tfstate", former)
 	p := c.plan()
 	p.empty()
-	p.warns("The component belongs to another state", "/notes was taken over by", "(and 2 more similar warnings elsewhere)")
+	p.warns("The component belongs to another state", "/notes on machine \"", "was taken over by", "(and 2 more similar warnings elsewhere)")
 	c.write("terraform.tfstate", current)
 	c.differ("web2/ReplicationStopped")
 	c.apply()

@@ -196,6 +196,20 @@ func TestAPlanThatDoesNotRefreshIsTakenForThatOfAnApply(t *testing.T) {
 	s.does("plan", `Machine "lb1" is unreachable`, "1 to change")
 }
 
+// TestADestroyOnAMachineThatIsGivenUp says that it may end in forgetting.
+func TestADestroyOnAMachineThatIsGivenUp(t *testing.T) {
+	machines := providertest.New("lb1")
+	s := newState(t, machines, balancer("www", "www", "80"))
+	s.does(apply)
+	s.write("")
+	machines["lb1"].Fail(&client.Unreachable{Machine: "lb1", Address: "10.0.0.10:9443", Err: os.ErrDeadlineExceeded})
+	s.silent(s.does("plan", "Nothing can be changed on the machine"), "forgotten")
+	machines["lb1"].GiveUp()
+	s.silent(s.does("plan", `The provider lists "lb1" in forget_unreachable: a destroy goes on without the machine`,
+		"That is so if the machine answers. If it does not, the resource is forgotten", "keeps running"), "Nothing can be changed")
+	s.does(apply, "Forgotten, not removed", "1 destroyed")
+}
+
 // TestASavedPlanThatCreatesTakesNothingOver: what the plan did not show, whether
 // or not the machine still knows what that was.
 func TestASavedPlanThatCreatesTakesNothingOver(t *testing.T) {

@@ -164,7 +164,7 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 	shared := r.kind.Shared(&model)
 	resp.Diagnostics.Append(shared.setIdentity(ctx, resp.Identity)...)
 	r.data.Walk.Read(shared.Machine.Name.ValueString(), r.id(shared), tfutil.Lineage(ctx, req.Private))
-	call := tfutil.Call{Machine: shared.Machine, Seen: tfutil.Seen(ctx, req.Private), Now: r.data.Now()}
+	call := tfutil.Call{Machine: shared.Machine, Seen: tfutil.Seen(ctx, req.Private), Now: r.data.Now(), Forget: r.data.Forget}
 	component, err := r.component(ctx, shared)
 	if api.IsProblem(err, api.ProblemNotFound) {
 		resp.State.RemoveResource(ctx)
@@ -176,7 +176,7 @@ func (r *Resource[M, S]) Read(ctx context.Context, req resource.ReadRequest, res
 		resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
 		return
 	}
-	if err == nil && r.isTaken(ctx, component, imported, req.Private, resp) {
+	if err == nil && r.isTaken(ctx, component, imported, shared.Machine, req.Private, resp) {
 		return
 	}
 	if err == nil {
@@ -291,11 +291,11 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		return
 	}
 	shared := r.kind.Shared(&model)
-	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx)}
+	call := tfutil.Call{Machine: shared.Machine, Paths: r.paths(ctx), Forget: r.data.Forget}
 	name := shared.Machine.Name.ValueString()
 	stays, ended, err := r.data.Walk.Delete(ctx, name, r.id(shared))
 	if err != nil {
-		call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)
+		call.DeleteFailed(err, &resp.Diagnostics)
 		return
 	}
 	defer ended()
@@ -325,7 +325,7 @@ func (r *Resource[M, S]) Delete(ctx context.Context, req resource.DeleteRequest,
 		forgotten(problem.Detail, &resp.Diagnostics)
 		return
 	}
-	call.DeleteFailed(err, r.data.Forget, &resp.Diagnostics)
+	call.DeleteFailed(err, &resp.Diagnostics)
 }
 
 // left takes away what only a part in the component was good for.

@@ -32,13 +32,22 @@ func (r *Resource[M, S]) leave(ctx context.Context, req resource.ModifyPlanReque
 		forgotten(fmt.Sprintf("%s on machine %q was taken over by %s", id, machine, by.By()), diags)
 		return
 	}
-	ends := r.ends(ctx, req, diags)
+	ends := r.ends(ctx, req, diags) + r.spared(machine)
 	if req.Plan.Raw.IsNull() {
 		tfutil.Warning(diags, path.Empty(), "Destroys "+withArticle(r.kind.Title), "%s on machine %q is destroyed. %s", id, machine, ends)
 		return
 	}
 	tfutil.Warning(diags, path.Empty(), "Replaces "+withArticle(r.kind.Title),
 		"%s on machine %q is destroyed, and another one is created with the new name or on the new machine. %s The new one serves once it is created; nothing is copied to it.", id, machine, ends)
+}
+
+// spared says what is left of a destroy on a machine that is given up.
+func (r *Resource[M, S]) spared(machine string) string {
+	if !r.data.Forget[machine] {
+		return ""
+	}
+	return fmt.Sprintf(" That is so if the machine answers. If it does not, the resource is forgotten, as the provider lists %q in forget_unreachable: "+
+		"it leaves the state, and nothing changes on the machine. Should the machine come back, what is on it keeps running.", machine)
 }
 
 // withArticle puts the indefinite article before a noun.
@@ -120,7 +129,7 @@ func (r *Resource[M, S]) refuseTaken(ctx context.Context, req resource.ModifyPla
 	}
 	var name types.String
 	diags.Append(req.State.GetAttribute(ctx, namePath, &name)...)
-	tfutil.Error(diags, namePath, "The component belongs to another state", "%s", takenText(api.ID{Kind: r.kind.Kind, Name: name.ValueString()}, by))
+	tfutil.Error(diags, namePath, "The component belongs to another state", "%s", takenText(api.ID{Kind: r.kind.Kind, Name: name.ValueString()}, machineAt(ctx, req.State, diags), by))
 }
 
 // adopt plans what follows from whose a component is that a create would find.
@@ -139,5 +148,5 @@ func (r *Resource[M, S]) adopt(shared *Model, plan api.Plan, approved bool, resp
 			id, machine, plan.Adopts.By())
 		return
 	}
-	tfutil.Warning(&resp.Diagnostics, path.Empty(), "The create takes a component over", "%s", r.takeover(id, *plan.Adopts))
+	tfutil.Warning(&resp.Diagnostics, path.Empty(), "The create takes a component over", "%s on machine %q exists already: it %s", id, machine, takeover(*plan.Adopts))
 }

@@ -19,7 +19,7 @@ import (
 // An import makes the resource the owner once it is in a state that was saved:
 // at the first write or the first refresh after it. A plan with an import block
 // may never be applied, and must take nothing.
-func (r *Resource[M, S]) isTaken(ctx context.Context, c api.Component, imported bool, before tfutil.PrivateReader, resp *resource.ReadResponse) bool {
+func (r *Resource[M, S]) isTaken(ctx context.Context, c api.Component, imported bool, machine tfutil.Machine, before tfutil.PrivateReader, resp *resource.ReadResponse) bool {
 	owner, mine, taking := c.Ownership.Owner, tfutil.Lineage(ctx, before), tfutil.GetTaking(ctx, before)
 	diags := &resp.Diagnostics
 	switch {
@@ -27,7 +27,7 @@ func (r *Resource[M, S]) isTaken(ctx context.Context, c api.Component, imported 
 		diags.Append(tfutil.SetOwned(ctx, resp.Private, tfutil.NewLineage())...)
 		diags.Append(tfutil.SetTaking(ctx, resp.Private, tfutil.Taking{From: owner, Pending: true})...)
 		if owner != "" {
-			tfutil.Warning(diags, path.Empty(), "The import takes the component over", "%s", r.takeover(c.ID, api.Adoption{
+			tfutil.Warning(diags, path.Empty(), "The import takes the component over", "%s on machine %q %s", c.ID, machine.Name.ValueString(), takeover(api.Adoption{
 				Ownership: c.Ownership, Applied: api.Ownership{Actor: c.Actor, Time: c.AppliedAt},
 			}))
 		}
@@ -41,7 +41,7 @@ func (r *Resource[M, S]) isTaken(ctx context.Context, c api.Component, imported 
 		return false
 	}
 	diags.Append(tfutil.SetTaken(ctx, resp.Private, c.Ownership)...)
-	tfutil.Warning(diags, path.Empty(), "The component belongs to another state", "%s", takenText(c.ID, c.Ownership))
+	tfutil.Warning(diags, path.Empty(), "The component belongs to another state", "%s", takenText(c.ID, machine, c.Ownership))
 	return true
 }
 
@@ -62,14 +62,16 @@ func (r *Resource[M, S]) own(ctx context.Context, id api.ID, mine, from string, 
 	}
 }
 
-func takenText(id api.ID, by api.Ownership) string {
-	return fmt.Sprintf("%s was taken over by %s, for another resource or another Terraform state. What is shown here is what was known before, and this state changes nothing of it. "+
-		"To give it up, remove the resource: that leaves the component in place. To take it back, remove it with \"terraform state rm\" and import it.", id, by.By())
+func takenText(id api.ID, on tfutil.Machine, by api.Ownership) string {
+	return fmt.Sprintf("%s on machine %q was taken over by %s, for another resource or another Terraform state. What is shown here is what was known before, and this state changes nothing of it. "+
+		"To give it up, remove the resource, or run terraform destroy -refresh=false or terraform state rm: that leaves the component in place. To take it back, remove it with terraform state rm and import it.",
+		id, on.Name.ValueString(), by.By())
 }
 
-// takeover says what it means to adopt what is another's.
-func (r *Resource[M, S]) takeover(id api.ID, a api.Adoption) string {
-	text := fmt.Sprintf("%s exists already: it was last applied by %s", id, a.Applied.By())
+// takeover says what it means to adopt what is another's, after the name of the
+// component.
+func takeover(a api.Adoption) string {
+	text := "was last applied by " + a.Applied.By()
 	if a.Owner == "" {
 		return text + ", and belongs to no Terraform state. From then on it belongs to this resource."
 	}

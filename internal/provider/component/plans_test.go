@@ -32,7 +32,7 @@ func newState(t *testing.T, machines providertest.Machines, configuration string
 	t.Helper()
 	factory := machines.Factories([]func() resource.Resource{
 		appserver.New, dbreplication.New, dbserver.New, loadbalancer.New, machine.NewResource,
-	})["foobar"]
+	}, appserver.NewDataSource, dbreplication.NewDataSource, dbserver.NewDataSource, loadbalancer.NewDataSource, machine.NewDataSource)["foobar"]
 	s := &state{t: t, directory: t.TempDir()}
 	s.CLI = providertest.NewCLI(t, s.directory, func() tfprotov6.ProviderServer {
 		server, err := factory()

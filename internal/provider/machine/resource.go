@@ -227,7 +227,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	}
 	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
 	call := m.call()
-	call.Seen, call.Now = tfutil.Seen(ctx, req.Private), r.data.Now()
+	call.Seen, call.Now, call.Forget = tfutil.Seen(ctx, req.Private), r.data.Now(), r.data.Forget
 	info, err := r.meet(ctx, m.machine())
 	refusal := call.Refusal(err)
 	resp.Diagnostics.Append(tfutil.SetRefusal(ctx, resp.Private, refusal)...)

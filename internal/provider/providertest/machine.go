@@ -44,6 +44,7 @@ type Machine struct {
 	foreseen   []api.Condition
 	cas        []api.TrustedCA
 	renewed    int
+	givenUp    bool
 }
 
 type stored struct {
@@ -60,6 +61,13 @@ func (m *Machine) Fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.failure = err
+}
+
+// GiveUp lists the machine in the provider's forget_unreachable.
+func (m *Machine) GiveUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.givenUp = true
 }
 
 // Refuse makes the engine's checker answer with what refuse returns.

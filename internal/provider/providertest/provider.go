@@ -95,9 +95,14 @@ func (b *bare) Schema(_ context.Context, _ provider.SchemaRequest, resp *provide
 
 // Configure implements [provider.Provider].
 func (b *bare) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
-	data := &tfutil.Data{Credentials: tfutil.Credentials{Deployment: "test"}, Agents: b.machines, Now: time.Now, TrustedCAs: []string{OwnCA}}
+	data := &tfutil.Data{Credentials: tfutil.Credentials{Deployment: "test"}, Agents: b.machines, Now: time.Now, TrustedCAs: []string{OwnCA}, Forget: map[string]bool{}}
 	if b.credentials != nil {
 		data.Credentials = *b.credentials
+	}
+	for name, machine := range b.machines {
+		if machine.givenUp {
+			data.Forget[name] = true
+		}
 	}
 	resp.ResourceData, resp.DataSourceData = data, data
 }

@@ -22,6 +22,8 @@ type Call struct {
 	// Seen is when it last told of what was asked for, zero if that is not
 	// known; Now is the time.
 	Seen, Now time.Time
+	// Forget are the machines that the provider lists in forget_unreachable.
+	Forget map[string]bool
 	// Import is the command that brings into the state what is there already.
 	Import string
 	// Promised tells that an earlier walk has asked the machine already and
@@ -37,8 +39,12 @@ func (c Call) ReadFailed(err error, diags *diag.Diagnostics) {
 		c.WriteFailed(err, diags)
 		return
 	}
+	then := "Nothing can be changed on the machine until this is settled."
+	if name := c.Machine.Name.ValueString(); c.Forget[name] {
+		then = fmt.Sprintf("The provider lists %q in forget_unreachable: a destroy goes on without the machine.", name)
+	}
 	Warning(diags, c.place(), reason.summary, "%s",
-		joined(reason.detail, fmt.Sprintf("The state is kept as it was last known%s. Nothing can be changed on the machine until this is settled.", c.age())))
+		joined(reason.detail, fmt.Sprintf("The state is kept as it was last known%s. %s", c.age(), then)))
 }
 
 // PlanFailed tells why the dry run failed. What the machine has to be asked
@@ -85,13 +91,13 @@ func (c Call) PassedOver(err error, consequence string, diags *diag.Diagnostics)
 
 // DeleteFailed tells why a delete failed, unless the machine is one that was
 // given up: what was on it is forgotten, with a warning.
-func (c Call) DeleteFailed(err error, forget map[string]bool, diags *diag.Diagnostics) {
+func (c Call) DeleteFailed(err error, diags *diag.Diagnostics) {
 	reason, ok := c.reason(err)
 	name := c.Machine.Name.ValueString()
 	switch {
 	case !ok:
 		c.explain(err, diags)
-	case forget[name]:
+	case c.Forget[name]:
 		Warning(diags, path.Empty(), "Forgotten, not removed", "%s",
 			joined(reason.detail, fmt.Sprintf("The provider lists %q in forget_unreachable, so that this leaves the state; what is on the machine stays there.", name)))
 	case IsMissing(err):

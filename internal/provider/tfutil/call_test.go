@@ -28,6 +28,8 @@ func TestWhatAUserIsTold(t *testing.T) {
 		Seen:    now.Add(-26 * time.Hour), Now: now,
 		Import: "terraform import foobar_app_server.<label> 'web2@10.0.0.2/shop'",
 	}
+	givenUp := call
+	givenUp.Forget = map[string]bool{"web2": true}
 	for name, err := range map[string]error{
 		"unreachable":    &client.Unreachable{Machine: "web2", Address: "10.0.0.2:9443", Err: errors.New("connect: no route to host")},
 		"not-enrolled":   &client.NotEnrolled{Machine: "web2", Address: "10.0.0.2:9443"},
@@ -52,7 +54,8 @@ func TestWhatAUserIsTold(t *testing.T) {
 			Type: api.ProblemGeneration, Title: "The component was changed by somebody else",
 			Detail: "generation 3 of app-server/shop is expected, but generation 4 was applied by alice@laptop at 2026-03-04 11:58:00 UTC; plan again",
 		},
-		"cut-off": fmt.Errorf("watch apply of app-server/shop, which goes on on machine web2: %w", context.DeadlineExceeded),
+		"not-found": &api.Problem{Type: api.ProblemNotFound, Title: "Not found", Detail: "there is no component app-server/shop"},
+		"cut-off":   fmt.Errorf("watch apply of app-server/shop, which goes on on machine web2: %w", context.DeadlineExceeded),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder
@@ -61,10 +64,11 @@ func TestWhatAUserIsTold(t *testing.T) {
 				tell func(*diag.Diagnostics)
 			}{
 				{"read", func(d *diag.Diagnostics) { call.ReadFailed(err, d) }},
+				{"read of what is given up", func(d *diag.Diagnostics) { givenUp.ReadFailed(err, d) }},
 				{"plan", func(d *diag.Diagnostics) { call.PlanFailed(err, d) }},
 				{"write", func(d *diag.Diagnostics) { call.WriteFailed(err, d) }},
-				{"delete", func(d *diag.Diagnostics) { call.DeleteFailed(err, nil, d) }},
-				{"delete of what is given up", func(d *diag.Diagnostics) { call.DeleteFailed(err, map[string]bool{"web2": true}, d) }},
+				{"delete", func(d *diag.Diagnostics) { call.DeleteFailed(err, d) }},
+				{"delete of what is given up", func(d *diag.Diagnostics) { givenUp.DeleteFailed(err, d) }},
 				{"part in what another machine holds", func(d *diag.Diagnostics) { call.PassedOver(err, "It is passed over.", d) }},
 				{"look", func(d *diag.Diagnostics) { call.LookFailed(err, d) }},
 			} {

@@ -1,8 +1,13 @@
 package tfutil
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // LookFailed tells why a data source learnt nothing. A machine that does not
@@ -11,6 +16,9 @@ import (
 func (c Call) LookFailed(err error, diags *diag.Diagnostics) {
 	reason, ok := c.reason(err)
 	switch {
+	case api.IsProblem(err, api.ProblemNotFound):
+		Error(diags, c.place(), fmt.Sprintf("Not found on machine %q", c.Machine.Name.ValueString()), "%s",
+			joined(Sentence(errors.New(api.AsProblem(err).Detail)), "If a resource of this configuration creates it, refer to that resource, as in name = foobar_app_server.<label>.name: then it is looked for after it was created."))
 	case !ok:
 		c.explain(err, diags)
 	case reason.wrong:
