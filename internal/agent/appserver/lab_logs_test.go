@@ -180,6 +180,42 @@ func TestAFloodDrivesOutNoOtherLines(t *testing.T) {
 	}
 }
 
+// TestNoUnitReachesAnotherUnitsLog has each unit's account, in what the unit sees of
+// the machine, write to every journal namespace. It may write to its own alone, as
+// whoever fills a namespace drives out its lines.
+func TestNoUnitReachesAnotherUnitsLog(t *testing.T) {
+	const write = `
+import glob, socket, sys
+reached = []
+for path in ["/run/systemd/journal.foobar-app-talker@/socket", "/run/systemd/journal.foobar-app-talker-nginx/socket"] + glob.glob("/run/systemd/*/socket"):
+    try:
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(("MESSAGE=%s to %s\n" % (sys.argv[1], path)).encode(), path)
+        reached.append(path)
+    except OSError:
+        pass
+print(*reached)
+`
+	s, began := newStand(t), time.Now()
+	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
+	for unit, account := range map[string]string{talkerApp: "app-talker", talkerNginx: "www-data"} {
+		if _, err := os.Stat("/run/systemd/journal." + logs.Namespace(unit) + "/socket"); err != nil {
+			t.Fatal(err)
+		}
+		output, err := exec.Command("nsenter", "--mount", fmt.Sprintf("--target=%d", s.pid(unit)), "--",
+			"runuser", "-u", account, "--", "/usr/bin/python3", "-c", write, "trespass").CombinedOutput()
+		if got := strings.TrimSpace(string(output)); err != nil || got != "/run/systemd/journal/socket" {
+			t.Errorf("the account of %s reaches %q, %v; want its own log alone", unit, got, err)
+		}
+		if err := (logs.Journal{}).Sync(context.Background(), unit); err != nil {
+			t.Fatal(err)
+		}
+		output, err = exec.Command("journalctl", "--namespace="+logs.Namespace(unit), "--quiet", "--output=cat", fmt.Sprintf("--since=@%d", began.Unix()), "--grep=trespass").Output()
+		if got := strings.TrimSpace(string(output)); err != nil || got != "trespass to /run/systemd/journal/socket" {
+			t.Errorf("the log of %s has %q, %v", unit, got, err)
+		}
+	}
+}
+
 // TestNoLogHasAQueryString has nginx log errors of requests with and without one.
 func TestNoLogHasAQueryString(t *testing.T) {
 	const url, canary = "http://127.0.0.1:8081/", "token=canary-of-a-query"

@@ -18,7 +18,12 @@ func Namespace(unit string) string {
 }
 
 // Service returns the lines of a component's unit, in its section Service, that
-// say where its log goes and how much it may write.
+// say where its log goes, how much it may write, and that it reaches no other log.
+//
+// journald lets every account write to the socket of every namespace, and a flood
+// there would drive out that unit's lines. So the unit sees nothing of /run/systemd
+// but its own journal, the socket of sd_notify and the addresses of name servers,
+// which /etc/resolv.conf may link to.
 //
 // The rate is above what an app writes at an error of its own (200,000 lines at
 // once) and below what journald takes (25,000 lines of 200 bytes a second on one
@@ -26,7 +31,10 @@ func Namespace(unit string) string {
 // journald admits up to 2.75 times as much while the namespace has room
 // (journald.conf(5)).
 func Service(unit string) []string {
-	return []string{"LogNamespace=" + Namespace(unit), "LogRateLimitIntervalSec=30s", "LogRateLimitBurst=250000"}
+	return []string{
+		"LogNamespace=" + Namespace(unit), "LogRateLimitIntervalSec=30s", "LogRateLimitBurst=250000",
+		"TemporaryFileSystem=/run/systemd:ro", "BindPaths=/run/systemd/notify", "BindReadOnlyPaths=-/run/systemd/resolve",
+	}
 }
 
 // Config returns journald's configuration of a unit's namespace. It is bounded as
