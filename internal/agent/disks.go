@@ -30,14 +30,18 @@ type Watched struct {
 	Fails string
 	// Do says what makes room there.
 	Do string
+	// Largest matches the directories of which the largest is named, if it is given:
+	// what makes room depends on it.
+	Largest string
 }
 
 // watched are the directories of a machine that are watched.
 func watched(state string) []Watched {
 	return []Watched{
-		{state, "what the agent keeps", "below that the agent refuses uploads", "remove app servers that are no longer needed"},
-		{"/var/lib/foobar-db/*", "a database's data", "a full one stops the database's writes", "delete data"},
-		{"/var/log/journal", "the log", "a full one loses log lines", "run journalctl --namespace='*' --vacuum-size=50M"},
+		{state, "what the agent keeps", "below that the agent refuses uploads", "remove app servers that are no longer needed", ""},
+		{"/var/lib/foobar-db/*", "a database's data", "a full one stops the database's writes", "delete data", ""},
+		{"/var/log/journal", "the log", "a full one loses log lines", "run journalctl --namespace='*' --vacuum-size=50M", ""},
+		{"/run", "files of what runs", "a full one stops every change of the machine", "stop and start the unit that fills it", "/run/foobar*"},
 	}
 }
 
@@ -61,7 +65,7 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (host.Roo
 				u = &usedDisk{Room: disk}
 				byID[disk.ID], all = u, append(all, u)
 			}
-			u.add(dir, w)
+			u.add(root, dir, w)
 		}
 	}
 	var conditions []api.Condition
@@ -77,9 +81,13 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (host.Roo
 type usedDisk struct {
 	host.Room
 	dirs, fails, do []string
+	largest         []string // patterns
 }
 
-func (u *usedDisk) add(dir string, w Watched) {
+func (u *usedDisk) add(root, dir string, w Watched) {
+	if w.Largest != "" {
+		u.largest = append(u.largest, filepath.Join(root, w.Largest))
+	}
 	u.dirs = append(u.dirs, fmt.Sprintf("%s (%s)", dir, w.Holds))
 	if !slices.Contains(u.do, w.Do) {
 		u.fails, u.do = append(u.fails, w.Fails), append(u.do, w.Do)
@@ -89,19 +97,37 @@ func (u *usedDisk) add(dir string, w Watched) {
 // condition returns what is to be told of a file system, if anything is.
 func (u *usedDisk) condition() (api.Condition, bool) {
 	c := api.Condition{Type: "DiskNearlyFull", Severity: api.SeverityWarning}
-	least, fewFiles := blob.Reserve(u.Size), u.FilesInAll > 0 && u.FilesUnused < u.FilesInAll/nearlyFullFiles
+	least, fewFiles := blob.Reserve(u.Size), u.FewFiles(nearlyFullFiles)
 	switch {
-	case u.Free < min(u.Size/fullPart, full) || u.FilesInAll > 0 && u.FilesUnused < u.FilesInAll/fullPart || u.Size > 0 && u.Free == 0:
+	case u.Free < min(u.Size/fullPart, full) || u.FewFiles(fullPart) || u.Size > 0 && u.Free == 0:
 		c.Type, c.Severity = "DiskFull", api.SeverityError
 	case u.Free < least || fewFiles:
 	default:
 		return c, false
 	}
-	c.Message = fmt.Sprintf("The file system of %s has %s free of %s", strings.Join(u.dirs, ", "), host.MiB(u.Free), host.MiB(u.Size))
-	if fewFiles {
-		c.Message += fmt.Sprintf(", and room for %d more files of %d", u.FilesUnused, u.FilesInAll)
+	c.Message = fmt.Sprintf("The file system of %s has %s: %s.", strings.Join(u.dirs, ", "), u.lacks(least, fewFiles), strings.Join(u.fails, ", "))
+	for _, pattern := range u.largest {
+		if dir, size := host.Largest(pattern); dir != "" {
+			c.Message += fmt.Sprintf(" The largest directory there is %s, with %s.", dir, size)
+		}
 	}
-	c.Message += fmt.Sprintf("; it should have %s: %s. To make room, %s, or give the machine a larger disk.",
-		host.MiB(least), strings.Join(u.fails, ", "), strings.Join(u.do, ", "))
+	c.Message += fmt.Sprintf(" To make room, %s", strings.Join(u.do, ", "))
+	if !u.InMemory {
+		c.Message += ", or give the machine a larger disk"
+	}
+	c.Message += "."
 	return c, true
+}
+
+// lacks says what a file system has and should have, of what it has too little.
+func (u *usedDisk) lacks(least int64, fewFiles bool) string {
+	files := fmt.Sprintf("room for %d more files of %d", u.FilesUnused, u.FilesInAll)
+	bytes := fmt.Sprintf("%s free of %s", host.MiB(u.Free), host.MiB(u.Size))
+	switch {
+	case fewFiles && u.Free >= least:
+		return fmt.Sprintf("%s, and %s; it should have room for %d", files, bytes, u.FilesInAll/nearlyFullFiles)
+	case fewFiles:
+		return fmt.Sprintf("%s, and %s; it should have %s", bytes, files, host.MiB(least))
+	}
+	return fmt.Sprintf("%s; it should have %s", bytes, host.MiB(least))
 }

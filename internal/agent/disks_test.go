@@ -15,10 +15,13 @@ import (
 func TestAFullDiskIsACondition(t *testing.T) {
 	const gib = 1 << 30
 	root := t.TempDir()
-	for _, dir := range []string{"/var/lib/foobar", "/var/lib/foobar-db/main", "/var/log/journal"} {
+	for _, dir := range []string{"/var/lib/foobar", "/var/lib/foobar-db/main", "/var/log/journal", "/run/foobar-app-shop-blue"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "/run/foobar-app-shop-blue/filled"), make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	const refused = "refuses uploads" // is said of the agent's file system alone
 	for name, test := range map[string]struct {
@@ -44,6 +47,14 @@ func TestAFullDiskIsACondition(t *testing.T) {
 			map[string]host.Room{"/var/lib/foobar": {ID: "a", Size: gib, Free: gib / 2, FilesInAll: 1000, FilesUnused: 9}},
 			[]string{"DiskFull error room for 9 more files of 1000"},
 		},
+		"full of files, a tiny one": {
+			map[string]host.Room{"/var/lib/foobar": {ID: "a", Size: gib, Free: gib / 2, FilesInAll: 50}},
+			[]string{"DiskFull error has room for 0 more files of 50, and 512 MiB free"},
+		},
+		"the runtime directory is full": {
+			map[string]host.Room{"/run": {ID: "a", Size: 100 << 20, InMemory: true}},
+			[]string{"DiskFull error /run largest /run/foobar-app-shop-blue, 3 MiB stops every change stop and start"},
+		},
 		"one for all": {
 			map[string]host.Room{
 				"/var/lib/foobar": {ID: "a", Size: gib}, "/var/lib/foobar-db/main": {ID: "a", Size: gib}, "/var/log/journal": {ID: "a", Size: gib},
@@ -66,6 +77,9 @@ func TestAFullDiskIsACondition(t *testing.T) {
 				line := got[i].Type + " " + string(got[i].Severity) + " " + got[i].Message
 				if agents := strings.Contains(line, "/var/lib/foobar ("); strings.Contains(line, refused) != agents {
 					t.Errorf("what fails without room: %s", line)
+				}
+				if disk := !strings.Contains(line, "/run ("); strings.Contains(line, "larger disk") != disk {
+					t.Errorf("a larger disk helps: %t, but: %s", disk, line)
 				}
 				for word := range strings.FieldsSeq(want) {
 					if !strings.Contains(line, word) {

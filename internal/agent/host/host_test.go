@@ -89,6 +89,61 @@ func TestFull(t *testing.T) {
 	}
 }
 
+func TestFullNamesWhatIsFull(t *testing.T) {
+	for name, test := range map[string]struct {
+		room Room
+		want string
+	}{
+		"of bytes":             {Room{Size: 64 << 20, FilesInAll: 1000, FilesUnused: 900}, "0 MiB of 64 MiB are free now"},
+		"of files":             {Room{Size: 64 << 20, Free: 63 << 20, FilesInAll: 1000}, "0 more files of 1000 have room, and 63 MiB of 64 MiB are free now"},
+		"of files, a tiny one": {Room{Size: 64 << 20, Free: 63 << 20, FilesInAll: 50}, "0 more files of 50 have room, and 63 MiB of 64 MiB are free now"},
+		"a tiny one with one":  {Room{Size: 64 << 20, FilesInAll: 50, FilesUnused: 1}, "0 MiB of 64 MiB are free now"},
+		"without a bound":      {Room{Size: 64 << 20}, "0 MiB of 64 MiB are free now"},
+	} {
+		if got := test.room.left(); got != test.want {
+			t.Errorf("%s: %s; want %s", name, got, test.want)
+		}
+	}
+}
+
+func TestFullOfMemoryAsksForNoDisk(t *testing.T) {
+	const dir = "/dev/shm"
+	if room, err := RoomOf(dir); err != nil || !room.InMemory {
+		t.Skipf("no tmpfs at %s", dir)
+	}
+	problem := Full(&os.PathError{Op: "write", Path: dir + "/x", Err: unix.ENOSPC})
+	if strings.Contains(problem.Detail, "disk") || !strings.Contains(problem.Detail, "delete files below "+dir) {
+		t.Errorf("it says %s", problem.Detail)
+	}
+}
+
+func TestLargest(t *testing.T) {
+	root := t.TempDir()
+	for path, size := range map[string]int{"foobar/a": 1, "foobar-app-shop-blue/x/b": 3 << 20, "foobar-app-shop-green/c": 2 << 20, "other/d": 9 << 20} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o700), os.WriteFile(filepath.Join(root, path), make([]byte, size), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(root, "other"), filepath.Join(root, "foobar-app-shop-green", "link")); err != nil {
+		t.Fatal(err)
+	}
+	pattern := filepath.Join(root, "foobar*")
+	if dir, usage := Largest(pattern); filepath.Base(dir) != "foobar-app-shop-blue" || usage.Bytes>>20 != 3 || usage.AtLeast {
+		t.Errorf("it is %s with %v", dir, usage)
+	}
+	for i := range maxWalked {
+		if err := os.WriteFile(filepath.Join(root, "foobar-app-shop-green", fmt.Sprint(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if dir, usage := Largest(pattern); filepath.Base(dir) != "foobar-app-shop-green" || !strings.HasPrefix(usage.String(), "at least ") {
+		t.Errorf("full of files it is %s with %v", dir, usage)
+	}
+	if dir, _ := Largest(filepath.Join(root, "none*")); dir != "" {
+		t.Errorf("without one it is %s", dir)
+	}
+}
+
 func TestReserveIsKeptButWhileItIsLent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reserve")
 	r := NewReserve(path)
@@ -108,8 +163,17 @@ func TestReserveIsKeptButWhileItIsLent(t *testing.T) {
 	}
 	must(r.Keep())
 	kept("at first", true)
+	inode := func() uint64 {
+		var stat unix.Stat_t
+		must(unix.Stat(path, &stat))
+		return stat.Ino
+	}
+	file := inode()
 	one, two := r.Lend(), r.Lend()
 	kept("while two have it", false)
+	if inode() != file {
+		t.Error("the file itself was given away, which a disk that is full of files has no other for")
+	}
 	must(one())
 	must(r.Keep())
 	kept("while one has it", false)

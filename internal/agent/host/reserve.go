@@ -28,12 +28,12 @@ type Reserve struct {
 func NewReserve(path string) *Reserve { return &Reserve{path: path} }
 
 // Lend gives the room up until giveBack is called. It is kept again once nobody has
-// borrowed it any more.
+// borrowed it any more. The file stays, as a full disk may have no room for a new one.
 func (r *Reserve) Lend() (giveBack func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lent++
-	_ = os.Remove(r.path) // whoever cannot write then is told why
+	_ = empty(r.path) // whoever cannot write then is told why
 	return func() error {
 		r.mu.Lock()
 		r.lent--
@@ -50,11 +50,18 @@ func (r *Reserve) Keep() error {
 	if r.lent > 0 || taken(r.path) >= ReserveSize {
 		return nil
 	}
-	if err := fill(r.path); err != nil {
-		return fmt.Errorf("keep room for deletions: %w", errors.Join(err, os.RemoveAll(r.path)))
+	err := fill(r.path)
+	if err != nil && !IsFull(err) { // something else is in its place
+		err = errors.Join(err, os.RemoveAll(r.path))
+	}
+	if err != nil {
+		return fmt.Errorf("keep room for deletions: %w", err)
 	}
 	return nil
 }
+
+// blockUnit is what stat(2) counts a file's blocks in, in bytes.
+const blockUnit = 512
 
 // taken returns how much room a file takes, which a copy of it with holes does not.
 func taken(path string) int64 {
@@ -62,24 +69,38 @@ func taken(path string) int64 {
 	if err := unix.Lstat(path, &s); err != nil || s.Mode&unix.S_IFMT != unix.S_IFREG {
 		return 0
 	}
-	const unit = 512 // bytes, see stat(2)
-	return s.Blocks * unit
+	return s.Blocks * blockUnit
 }
 
-// fill makes a file that takes its room, as one with holes does not.
+// open opens the file itself: no link, and without waiting for a pipe.
+func open(path string, flags int) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|flags, 0o600)
+}
+
+// empty takes a file's room from it.
+func empty(path string) error {
+	f, err := open(path, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(0), f.Close())
+}
+
+// fill makes a file take its room, as one with holes does not. It gives up nothing
+// of what the file takes already: on a full disk somebody else would have it at once.
 func fill(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	f, err := open(path, os.O_CREATE)
 	if err != nil {
 		return err
 	}
 	const step = ReserveSize / 32 // enough for one deletion
-	for size := int64(ReserveSize); size >= step; size -= step {
-		if err = f.Truncate(0); err == nil {
-			err = allocate(f, size)
-		}
-		if err == nil || !IsFull(err) {
+	for size := int64(ReserveSize); size >= step && size > taken(path); size -= step {
+		if err = allocate(f, size); !IsFull(err) {
 			break
 		}
+	}
+	if IsFull(err) && taken(path) >= step {
+		err = nil
 	}
 	return errors.Join(err, f.Sync(), f.Close())
 }

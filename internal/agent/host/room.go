@@ -19,6 +19,14 @@ type Room struct {
 	ID                      string
 	Size, Used, Free        int64
 	FilesInAll, FilesUnused int64
+	// InMemory tells that it is a tmpfs, which no larger disk makes larger.
+	InMemory bool
+}
+
+// FewFiles reports whether less than a part of the files is unused, or none is. A
+// file system that has no bound of them has enough.
+func (r Room) FewFiles(part int64) bool {
+	return r.FilesInAll > 0 && r.FilesUnused <= (r.FilesInAll-1)/part
 }
 
 // RoomOf returns what the file system of a path has.
@@ -31,6 +39,7 @@ func RoomOf(path string) (Room, error) {
 		ID:   fmt.Sprint(s.Fsid),
 		Size: int64(s.Blocks) * s.Bsize, Used: int64(s.Blocks-s.Bfree) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, //nolint:gosec // no disk has so many
 		FilesInAll: int64(s.Files), FilesUnused: int64(s.Ffree), //nolint:gosec // likewise
+		InMemory: s.Type == unix.TMPFS_MAGIC,
 	}, nil
 }
 
@@ -44,28 +53,29 @@ func Full(err error) *api.Problem {
 	if !IsFull(err) {
 		return nil
 	}
-	where, left := "a file system of this machine", ""
+	p := &api.Problem{Type: api.ProblemQuota, Title: "A disk of the machine is full"}
+	where, left, do := "a file system of this machine", "", "destroy resources that are no longer needed, delete files, or give the machine a larger disk"
 	if dir := directory(err); dir != "" {
 		where = "the file system of " + dir + " on this machine"
-		left = leftOn(dir)
+		if room, err := RoomOf(dir); err == nil {
+			left = ": " + room.left()
+			if room.InMemory {
+				p.Title = "A file system in the machine's memory is full"
+				do = fmt.Sprintf("delete files below %s, or stop and start what wrote them; \"foobar-agent status\" on the machine names the largest directory", dir)
+			}
+		}
 	}
-	return &api.Problem{
-		Type: api.ProblemQuota, Title: "A disk of the machine is full",
-		Detail: fmt.Sprintf("%s is full%s. To make room, destroy resources that are no longer needed, delete files, or give the machine a larger disk; then apply again", where, left),
-	}
+	p.Detail = fmt.Sprintf("%s is full%s. To make room, %s; then apply again", where, left, do)
+	return p
 }
 
-// leftOn says what the file system of a directory has left, "" if that is not known.
-func leftOn(dir string) string {
-	room, err := RoomOf(dir)
-	if err != nil {
-		return ""
+// left says what a file system has left, and first what it is full of.
+func (r Room) left() string {
+	bytes := fmt.Sprintf("%s of %s are free now", MiB(r.Free), MiB(r.Size))
+	if r.FewFiles(100) {
+		return fmt.Sprintf("%d more files of %d have room, and %s", r.FilesUnused, r.FilesInAll, bytes)
 	}
-	left := fmt.Sprintf(": %s of %s are free now", MiB(room.Free), MiB(room.Size))
-	if room.FilesInAll > 0 && room.FilesUnused < room.FilesInAll/100 {
-		left += fmt.Sprintf(", and %d more files have room", room.FilesUnused)
-	}
-	return left
+	return bytes
 }
 
 // directory returns where the file lies that an error names, "" if it names none: a

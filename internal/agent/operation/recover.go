@@ -38,6 +38,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 	}
 	r.collect()
 	r.noteReserve(r.reserve.Keep())
+	r.running.Go(r.keepReserve)
 	return errors.Join(failures...)
 }
 

@@ -23,6 +23,10 @@ import (
 // start and a stop, with room to spare.
 const DefaultTimeout = 300 * time.Second
 
+// reserveInterval is how often the agent looks whether the room for deletions is
+// kept, which is one look at a file.
+const reserveInterval = 5 * time.Second
+
 // Config is what a [Runner] works with. All fields are required, but for
 // Reserved.
 type Config struct {
@@ -297,10 +301,26 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 	return op, nil
 }
 
-// noteReserve logs that no room is kept for deletions. The next operation tries again.
+// noteReserve logs that no room is kept for deletions, which [Runner.keepReserve]
+// tries again.
 func (r *Runner) noteReserve(err error) {
 	if err != nil {
 		r.Logger.Warn("no room is kept for deletions on a full disk", "error", err)
+	}
+}
+
+// keepReserve takes the room for deletions back as soon as the disk has it: what a
+// deletion borrows on a full disk may go to somebody else.
+func (r *Runner) keepReserve() {
+	every := time.NewTicker(reserveInterval)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			_ = r.reserve.Keep() // the condition of a full disk says so
+		case <-r.Ctx.Done():
+			return
+		}
 	}
 }
 
