@@ -20,6 +20,9 @@ type Bootstrap struct {
 	Path string
 }
 
+// maxBootstrap bounds what is read, in bytes; a bootstrap has some hundred.
+const maxBootstrap = 1 << 20
+
 // ReadBootstrap reads the machine's bootstrap: the credential in the directory
 // credentials, if that is given and has it, else the file at path. There may
 // be none, which is nil without an error. Every error is one line.
@@ -36,6 +39,19 @@ func ReadBootstrap(credentials, path string) (*Bootstrap, error) {
 		found.Path = path
 	}
 	return found, err
+}
+
+// ReadBootstrapFile reads the bootstrap that root names: a file of any mode. Its
+// errors are one line.
+func ReadBootstrapFile(path string) (api.Bootstrap, error) {
+	found, err := readBootstrap(path, checkRegular)
+	switch {
+	case err != nil:
+		return api.Bootstrap{}, err
+	case found == nil:
+		return api.Bootstrap{}, fmt.Errorf("bootstrap: there is no file %s", path)
+	}
+	return found.Bootstrap, nil
 }
 
 func readBootstrap(path string, check func(fs.FileInfo) error) (*Bootstrap, error) {
@@ -55,9 +71,12 @@ func readBootstrap(path string, check func(fs.FileInfo) error) (*Bootstrap, erro
 	if err := check(info); err != nil {
 		return nil, fmt.Errorf("bootstrap: %s %w", path, err)
 	}
-	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	data, err := io.ReadAll(io.LimitReader(file, maxBootstrap+1))
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: read %s: %w", path, err)
+	}
+	if len(data) > maxBootstrap {
+		return nil, fmt.Errorf("bootstrap: %s is no bootstrap: it has more than %d bytes", path, maxBootstrap)
 	}
 	parsed, err := api.ParseBootstrap(data)
 	if err != nil {
@@ -69,12 +88,20 @@ func readBootstrap(path string, check func(fs.FileInfo) error) (*Bootstrap, erro
 // checkPrivate refuses a file that others than its owner could read: its key
 // counts as known then, and a machine must not be enrolled with it.
 func checkPrivate(info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return errors.New("is not a regular file")
+	if err := checkRegular(info); err != nil {
+		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("has mode %04o, so that others than root can read the enrolment key; "+
 			"raise the machine's incarnation and write its new bootstrap with mode 0600", mode)
+	}
+	return nil
+}
+
+// checkRegular refuses what has no end, such as a device, and what has to be waited for.
+func checkRegular(info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a regular file")
 	}
 	return nil
 }

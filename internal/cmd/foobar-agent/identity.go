@@ -56,13 +56,9 @@ func changeIdentity(ctx context.Context, args []string, out io.Writer) error {
 // run resets the identity while the agent is stopped, so that nothing else
 // writes to the audit log. The agent is started again in any case.
 func (r reset) run(ctx context.Context, file string, out io.Writer) (err error) {
-	text, err := os.ReadFile(file)
+	b, err := identity.ReadBootstrapFile(file)
 	if err != nil {
-		return fmt.Errorf("read the bootstrap: %w", err)
-	}
-	b, err := api.ParseBootstrap(text)
-	if err != nil {
-		return fmt.Errorf("%w (in %s)", err, file)
+		return err
 	}
 	if err := r.stop(ctx); err != nil {
 		return fmt.Errorf("stop the agent: %w", err)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
@@ -77,6 +79,23 @@ func TestResetIsAuditedAndAnnounced(t *testing.T) {
 		steps = nil
 		if err := r.run(t.Context(), file, &out); err == nil || steps != nil {
 			t.Errorf("%s: got %v after %v, want an error before the agent is stopped", name, err, steps)
+		}
+	}
+}
+
+// A reset reads nothing that has no end, and waits for nobody who writes a pipe.
+func TestResetReadsNothingButAFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe, large := filepath.Join(dir, "pipe"), filepath.Join(dir, "large")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(large, nil, 0o600), os.Truncate(large, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		pipe: "is not a regular file", "/dev/urandom": "is not a regular file", dir: "is not a regular file",
+		large: "it has more than", filepath.Join(dir, "none"): "there is no file",
+	} {
+		if err := (reset{}).run(t.Context(), file, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", file, err, want)
 		}
 	}
 }
