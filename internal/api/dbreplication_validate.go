@@ -180,7 +180,7 @@ func (u DBUser) validate(v *Violations, engine DBEngine, at Pointer) {
 func (r DBReplication) validateConsents(v *Violations) {
 	if r.Reseed != nil {
 		if _, ok := r.Members[r.Reseed.Node]; !ok || r.Reseed.Node == r.Primary {
-			v.Add("/reseed/node", "%q is not a replica; name a member that is not the primary", r.Reseed.Node)
+			v.Add("/reseed/node", "%q is not a replica; name a member that is not the primary, or remove reseed if it has been used", r.Reseed.Node)
 		}
 		validateConsent(v, "/reseed/token", r.Reseed.Token)
 	}

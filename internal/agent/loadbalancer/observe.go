@@ -171,10 +171,33 @@ func fewFiles(spec api.LoadBalancer, info haproxy.Info, fits int) api.Condition 
 	}
 }
 
+// checkResult says in words what HAProxy's code for the end of a health check
+// means, with the code for who searches for it.
+func checkResult(code string) string {
+	words := map[string]string{
+		"SOCKERR": "the machine could not open a socket",
+		"L4OK":    "connected",
+		"L4TOUT":  "no connection in time",
+		"L4CON":   "no connection",
+		"L6OK":    "TLS works",
+		"L6TOUT":  "no TLS in time",
+		"L6RSP":   "no valid TLS",
+		"L7OK":    "a good answer",
+		"L7OKC":   "a good answer",
+		"L7TOUT":  "no answer in time",
+		"L7RSP":   "no valid answer",
+		"L7STS":   "an answer with the wrong status",
+	}
+	if said, ok := words[code]; ok {
+		return said + ", " + code
+	}
+	return code
+}
+
 // whyDown says how the last health check of a server that is down ended. The
 // first that succeed do not bring it back yet.
 func whyDown(stat haproxy.Stat) string {
-	result := stat.Check
+	result := checkResult(stat.Check)
 	if stat.CheckInfo != "" {
 		result += " (" + stat.CheckInfo + ")"
 	}

@@ -106,9 +106,11 @@ func TestObserveStatus(t *testing.T) {
 
 func TestWhyAServerIsDown(t *testing.T) {
 	for result, want := range map[haproxy.Stat]string{
-		{Check: "L4CON", CheckInfo: "Connection refused"}: "fails its health check: L4CON (Connection refused)",
-		{Check: "L4TOUT"}: "fails its health check: L4TOUT",
-		{Check: "L7OK"}:   "passes its health check again, but not often enough in a row yet to get requests: L7OK",
+		{Check: "L4CON", CheckInfo: "Connection refused"}: "fails its health check: no connection, L4CON (Connection refused)",
+		{Check: "L4TOUT"}: "fails its health check: no connection in time, L4TOUT",
+		{Check: "L7STS", CheckInfo: "Service Unavailable"}: "fails its health check: an answer with the wrong status, L7STS (Service Unavailable)",
+		{Check: "UNK"}:  "fails its health check: UNK",
+		{Check: "L7OK"}: "passes its health check again, but not often enough in a row yet to get requests: a good answer, L7OK",
 	} {
 		if got := whyDown(result); got != want {
 			t.Errorf("after %s: %s", result.Check, got)

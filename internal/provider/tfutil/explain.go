@@ -134,7 +134,7 @@ func Warn(conditions []api.Condition, paths Paths, machine Machine, diags *diag.
 func WarnSeen(conditions []api.Condition, paths Paths, machine Machine, at time.Time, diags *diag.Diagnostics) {
 	seen := slices.Clone(conditions)
 	for i := range seen {
-		seen[i].Message = sentence(seen[i].Message) + fmt.Sprintf(" Seen at %s UTC, before this run changed anything.", at.UTC().Format(time.TimeOnly))
+		seen[i].Message = sentence(seen[i].Message) + fmt.Sprintf(" Seen at %s UTC, when Terraform refreshed the state.", at.UTC().Format(time.TimeOnly))
 	}
 	Warn(seen, paths, machine, diags)
 }

@@ -30,7 +30,7 @@ func TestAConditionOfARefreshSaysWhenItWasSeen(t *testing.T) {
 	var diags diag.Diagnostics
 	conditions := []api.Condition{{Type: "ServerDown", Severity: api.SeverityWarning, Message: "The server web1 is down"}}
 	tfutil.WarnSeen(conditions, tfutil.Paths{}, tfutil.Machine{}, time.Date(2026, 5, 1, 14, 7, 9, 0, time.FixedZone("", 7200)), &diags)
-	want := "The server web1 is down. Seen at 12:07:09 UTC, before this run changed anything."
+	want := "The server web1 is down. Seen at 12:07:09 UTC, when Terraform refreshed the state."
 	if len(diags) != 1 || diags[0].Detail() != want || strings.Contains(conditions[0].Message, "Seen") {
 		t.Errorf("%v, want %q; the condition is %+v", diags, want, conditions[0])
 	}
