@@ -180,13 +180,22 @@ func lastStart(lines []api.LogLine, unit string) []api.LogLine {
 	return lines
 }
 
-// startSince keeps the lines from a time on, and drops what the process before
-// the start still had to say.
+// startSince keeps the lines from a time on, and of these the last start of which
+// the app wrote something: systemd starts again what crashes, and each start says
+// the same. Before the first start the process before it still had its say.
 func startSince(since time.Time) func(lines []api.LogLine, unit string) []api.LogLine {
 	return func(lines []api.LogLine, unit string) []api.LogLine {
 		lines = slices.DeleteFunc(slices.Clone(lines), func(line api.LogLine) bool { return line.Time.Before(since) })
-		start := slices.IndexFunc(lines, func(line api.LogLine) bool { return starts(line, unit) })
-		return lines[max(start, 0):]
+		from, said := 0, false
+		for i, line := range slices.Backward(lines) {
+			said = said || !line.Manager
+			if starts(line, unit) {
+				if from = i; said {
+					break
+				}
+			}
+		}
+		return lines[from:]
 	}
 }
 

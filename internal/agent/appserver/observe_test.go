@@ -187,3 +187,27 @@ func TestALogWhoseSecretsCannotBeReadIsNotShown(t *testing.T) {
 		t.Errorf("status %s", got)
 	}
 }
+
+func TestTheLogOfAFailureIsThatOfOneStart(t *testing.T) {
+	began := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	const unit = "foobar-app-shop.service"
+	line := func(message string) api.LogLine { return api.LogLine{Time: began, Message: message} }
+	start := api.LogLine{Time: began, Message: "Starting " + unit, Manager: true}
+	old := api.LogLine{Time: began.Add(-time.Second), Message: "of before"}
+	for name, test := range map[string]struct{ lines, want []api.LogLine }{
+		"it crashes three times": {
+			lines: []api.LogLine{old, line("bye"), start, line("first"), start, line("second"), start, line("third")},
+			want:  []api.LogLine{start, line("third")},
+		},
+		"the last start has said nothing yet": {
+			lines: []api.LogLine{start, line("first"), start, line("second"), start},
+			want:  []api.LogLine{start, line("second"), start},
+		},
+		"it never says anything": {lines: []api.LogLine{old, start, start}, want: []api.LogLine{start, start}},
+		"no start is in it":      {lines: []api.LogLine{line("still loading")}, want: []api.LogLine{line("still loading")}},
+	} {
+		if got := startSince(began)(test.lines, unit); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
