@@ -315,7 +315,7 @@ func (p *planner) join(id NodeID, primary member, origin string) error {
 	switch token := p.goal.Reseed[id]; {
 	case obstacle == "":
 		p.adjust(m)
-		if m.Seeding != nil || p.needsFollow(m) {
+		if m.Seeding != nil || p.needsFollow(m) || returns(id, primary) {
 			p.follow(m.id, primary)
 		}
 	case found == fresh, token != "":
@@ -359,6 +359,12 @@ func (p *planner) follow(id NodeID, primary member) {
 		Node: id, Do: Action{Verb: DoFollow, Source: primary.id, At: &at},
 		Verify: Predicate{Is: IsFollowing, Host: at.Host, Port: at.Port}, Deadline: longDeadline,
 	})
+}
+
+// returns tells whether a member comes back that the primary does not count in: one
+// that ran on meanwhile was refused, and tries again by itself only later.
+func returns(id NodeID, primary member) bool {
+	return primary.Record.Epoch > 0 && !slices.Contains(primary.Record.Members, id)
 }
 
 // needsFollow tells whether a finding of the member is one that following anew repairs.

@@ -1,6 +1,7 @@
 package dbreplication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,31 +109,41 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	foresee(&s, topologyOf(name, k.Deployment, told.Spec))
 	steps, err := replication.Plan(s, goal)
 	if err != nil && fleeting(err) {
-		return api.Plan{Conditions: []api.Condition{undecided(told.Spec, err)}}, nil
+		return api.Plan{Conditions: []api.Condition{undecided(k.Parts.Self(), told.Spec, s, err)}}, nil
 	}
 	return api.Plan{Conditions: foretell(c.spec, steps)}, problemOf(c.spec, err)
 }
 
 // undecided says that the steps of an apply are not known, as machines do not
-// answer. Of one that is new to the replication that is no surprise: its server
-// may be made by this very apply, which then tells it of the replication.
-func undecided(told api.DBReplication, err error) api.Condition {
-	c := api.Condition{
+// answer. Of one that takes no part yet, or no longer, that is no surprise: the
+// apply gives it the replication's configuration, and may even make its server.
+func undecided(self replication.NodeID, told api.DBReplication, s replication.Snapshot, err error) api.Condition {
+	unknown := api.Condition{
 		Type: conditionUnknown, Severity: api.SeverityWarning,
 		Message: fmt.Sprintf("The steps of an apply are not known, because %v.", err),
 	}
 	refusal, ok := errors.AsType[*replication.Refusal](err)
 	if !ok || len(refusal.Nodes) == 0 {
-		return c
+		return unknown
 	}
 	for _, node := range refusal.Nodes {
-		if placeOf(told, node) != "" {
-			return c
+		if placeOf(told, node) != "" && !excludes(self, cmp.Or(s.Nodes[node].Membership, s.Witnesses[node].Membership)) {
+			return unknown
 		}
 	}
-	c.Severity = api.SeverityInfo
-	c.Message = fmt.Sprintf("The steps of an apply are not known yet: %s is new to the replication and gets its configuration from the apply. A new member gets a copy of the primary's data.", joined(refusal.Nodes))
-	return c
+	unknown.Severity = api.SeverityInfo
+	unknown.Message = fmt.Sprintf("The steps of an apply are not known yet: %s takes no part in the replication yet and gets its configuration from the apply. "+
+		"A member without data gets a copy of the primary's; data of its own are replaced only with reseed.", joined(refusal.Nodes))
+	return unknown
+}
+
+// excludes reports whether a membership, nil if none was shown, lacks a machine.
+func excludes(self replication.NodeID, shown *api.DBMembership) bool {
+	if shown == nil {
+		return false
+	}
+	_, listed := shown.Peers[string(self)]
+	return !listed
 }
 
 func joined(nodes []replication.NodeID) string {

@@ -13,7 +13,11 @@ import (
 // may make.
 func TestUndecided(t *testing.T) {
 	told := api.DBReplication{
-		Primary: "web1", Members: map[string]api.DBMember{"web1": {}, "web2": {}}, Witnesses: map[string]api.DBPeer{"lb1": {}},
+		Primary: "web1", Members: map[string]api.DBMember{"web1": {}, "web2": {}, "web5": {}}, Witnesses: map[string]api.DBPeer{"lb1": {}, "lb2": {}},
+	}
+	s := replication.Snapshot{
+		Nodes:     map[replication.NodeID]replication.NodeView{"web2": {Membership: &api.DBMembership{Peers: map[string]api.DBPeer{"web1": {}}}}, "web5": {Membership: &api.DBMembership{}}},
+		Witnesses: map[replication.NodeID]replication.WitnessView{"lb1": {}, "lb2": {Membership: &api.DBMembership{}}},
 	}
 	silent := func(nodes ...replication.NodeID) error {
 		return &replication.Refusal{Reason: replication.RefusedUnobservable, Nodes: nodes, Detail: "no answer", Next: "bring it back"}
@@ -23,8 +27,10 @@ func TestUndecided(t *testing.T) {
 		severity api.Severity
 		says     string
 	}{
-		"a new member":                 {silent("web3"), api.SeverityInfo, "web3 is new to the replication"},
-		"two new ones":                 {silent("web3", "web4"), api.SeverityInfo, "web3, web4 is new"},
+		"a new member":                 {silent("web3"), api.SeverityInfo, "web3 takes no part in the replication yet"},
+		"two new ones":                 {silent("web3", "web4"), api.SeverityInfo, "web3, web4 takes no part"},
+		"one that has left":            {silent("web5"), api.SeverityInfo, "only with reseed"},
+		"a witness that has left":      {silent("lb2"), api.SeverityInfo, "lb2 takes no part"},
 		"a member":                     {silent("web2"), api.SeverityWarning, "no answer"},
 		"a witness":                    {silent("lb1"), api.SeverityWarning, "no answer"},
 		"a new member and another one": {silent("web3", "web2"), api.SeverityWarning, "no answer"},
@@ -32,7 +38,7 @@ func TestUndecided(t *testing.T) {
 		"no refusal":                   {errors.New("a timeout"), api.SeverityWarning, "a timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := undecided(told, test.err)
+			c := undecided("web1", told, s, test.err)
 			if c.Type != conditionUnknown || c.Severity != test.severity || !strings.Contains(c.Message, test.says) {
 				t.Errorf("it is %+v", c)
 			}

@@ -58,6 +58,11 @@ func TestPreviewWritesNothing(t *testing.T) {
 	}
 	r.cut("web3", true)
 	text += "of a member that was told and does not answer:\n" + show(&spec, wider)
+	r.cut("web3", false)
+	if err := r.machines["web3"].node.Leave(t.Context(), "notes"); err != nil {
+		t.Fatal(err)
+	}
+	text += "of a member that was told and has left, as after a destroy:\n" + show(nil, wider)
 	golden.Compare(t, "preview.golden", noTimes(text))
 }
 

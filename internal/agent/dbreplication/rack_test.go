@@ -276,6 +276,7 @@ type rackDB struct {
 	stopped   bool
 	silent    bool // to who asks for names
 	removed   bool // its component was destroyed
+	refused   bool // by its primary, until it follows again
 	dead      bool // to everybody
 	source    *replication.Source
 	settings  map[string]string
@@ -348,8 +349,12 @@ func (d *rackDB) Observe(context.Context) (replication.EngineView, error) {
 		if d.stopped {
 			running.State = replication.ThreadStopped
 		}
+		receiver := running
+		if d.refused {
+			receiver = replication.Thread{State: replication.ThreadConnecting, Errno: 2003, Error: "Connection refused"}
+		}
 		view.Sources = []replication.SourceView{{
-			Host: d.source.Host, Port: d.source.Port, Receiver: running, Applier: running, AutoPosition: true, TLS: true, Delay: d.source.Delay,
+			Host: d.source.Host, Port: d.source.Port, Receiver: receiver, Applier: running, AutoPosition: true, TLS: true, Delay: d.source.Delay,
 		}}
 	}
 	return view, nil
@@ -414,7 +419,7 @@ func (d *rackDB) Retire(context.Context) error { return nil }
 func (d *rackDB) Beat(context.Context, uint64, replication.NodeID) error { return nil }
 
 func (d *rackDB) Follow(_ context.Context, source replication.Source) error {
-	return d.with(func() { d.writable, d.stopped, d.source = false, false, &source })
+	return d.with(func() { d.writable, d.stopped, d.refused, d.source = false, false, false, &source })
 }
 
 func (d *rackDB) Detach(context.Context) error {
