@@ -390,6 +390,9 @@ func (p *part) beat(ctx context.Context) {
 	case err == nil:
 		p.condition(conditionHeartbeat, nil)
 	case missed >= beatsMissed && ctx.Err() == nil:
+		if view, look := p.look(ctx, db); look == nil && !view.Writable {
+			err = nil // what is fenced takes none, and that is a condition of its own
+		}
 		p.condition(conditionHeartbeat, err)
 	}
 }

@@ -60,9 +60,19 @@ func (p *part) checkFollows(ctx context.Context) {
 	case busy || ctx.Err() != nil:
 	case err != nil:
 		p.condition(conditionNotFollowing, err)
+	case why != "" && p.forgottenBy(ctx, record):
+		p.condition(conditionNotFollowing, fmt.Errorf("%s does not follow its primary %s, which no longer has the replication in its record (was that machine rebuilt?), so that its data may be gone; "+
+			"the plan of the foobar_db_replication says how to go on (PrimaryLost). Until then the data of %[1]s may be the only copy", p.node.Self(), record.Primary))
 	case why != "":
 		p.condition(conditionNotFollowing, fmt.Errorf("%s does not follow its primary %s: %w", p.node.Self(), record.Primary, errors.New(why)))
 	default:
 		p.condition(conditionNotFollowing, nil)
 	}
+}
+
+// forgottenBy reports whether the primary of this machine's record answers that it
+// has recorded no such epoch.
+func (p *part) forgottenBy(ctx context.Context, own replication.Record) bool {
+	answer := p.ask(ctx, []replication.NodeID{own.Primary})[own.Primary]
+	return answer.Reason == "" && answer.Record.Epoch < own.Epoch
 }

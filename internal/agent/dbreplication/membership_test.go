@@ -1,6 +1,8 @@
 package dbreplication
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -166,5 +168,48 @@ func TestMemberWithoutItsServerLeaves(t *testing.T) {
 	r.boot("web2")
 	if got := unmanaged(member.node.Conditions(t.Context())); got != nil {
 		t.Errorf("after it has left: %q", got)
+	}
+}
+
+// TestForgottenMemberThatRanOnFollowsAtTheEndOfTheApply was refused by the primary
+// meanwhile, and would try again by itself some time later.
+func TestForgottenMemberThatRanOnFollowsAtTheEndOfTheApply(t *testing.T) {
+	r := newRack(t, "web1", "web2", "lb1")
+	spec, one := r.spec("web2"), r.spec()
+	r.must(nil, &spec)
+	r.cut("web2", true)
+	r.must(&spec, &one)
+	r.cut("web2", false)
+	r.machines["web2"].refused = true
+	r.must(&one, &spec)
+}
+
+// TestReplicaOfARebuiltPrimaryPromisesNothing has data that its primary lost.
+func TestReplicaOfARebuiltPrimaryPromisesNothing(t *testing.T) {
+	r := newRack(t, "web1", "web2", "lb1")
+	spec := r.spec("web2")
+	r.must(nil, &spec)
+	web1, web2 := r.machines["web1"], r.machines["web2"]
+	web2.refused = true
+	follows := func() string {
+		web2.node.part("notes").checkFollows(t.Context())
+		for _, c := range web2.node.Conditions(t.Context()) {
+			if c.Type == conditionNotFollowing {
+				return c.Message
+			}
+		}
+		return ""
+	}
+	if got := follows(); !strings.Contains(got, "cannot be reached") {
+		t.Errorf("its primary only refuses it: %q", got)
+	}
+	if err := os.RemoveAll(filepath.Join(r.root, "web1", "state")); err != nil {
+		t.Fatal(err)
+	}
+	web1.data = rackData{}
+	r.boot("web1")
+	r.enlist(spec)
+	if got := follows(); !strings.Contains(got, "PrimaryLost") || strings.Contains(got, "starts it") {
+		t.Errorf("its primary was rebuilt: %q", got)
 	}
 }
