@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/providertest"
 )
 
@@ -90,9 +91,9 @@ func TestAPlanWarnsOfDataThatARebuiltMachineLost(t *testing.T) {
 		"the sole primary":               {map[string]string{"web1": "1"}, map[string]string{"web1": "2"}, []string{`db-server/notes on machine "web1" starts without its data`, `db-replication/notes on machine "web1" starts without its data`, server, every, `"web1"`, `Its databases ("notes", "shop")`}, nil},
 		"one that the apply makes known": {map[string]string{"web1": "1"}, map[string]string{"web1": "terraform_data.new.output"}, []string{server, every}, nil},
 		"every member":                   {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "2", "web2": "2"}, []string{`db-server/notes on machine "web1" starts without`, `db-server/notes on machine "web2" starts without`, every, `"web1", "web2"`}, nil},
-		"a replica":                      {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "1", "web2": "2"}, []string{server, "A member of a replication gets a copy of the primary's data"}, []string{every}},
+		"a replica":                      {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "1", "web2": "2"}, []string{server, "A replica of a replication gets a copy of the primary's data"}, []string{every, "PrimaryLost"}},
 		"nothing":                        {map[string]string{"web1": "1"}, map[string]string{"web1": "1"}, []string{nothing}, []string{summary}},
-		"a member with data":             {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "2", "web2": "1"}, []string{server}, []string{every}},
+		"the primary, and not a replica": {map[string]string{"web1": "1", "web2": "1"}, map[string]string{"web1": "2", "web2": "1"}, []string{server, `"web2" may still have them`, "PrimaryLost", "the apply refuses"}, []string{every}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			machines := providertest.New("web1", "web2")
@@ -106,5 +107,25 @@ func TestAPlanWarnsOfDataThatARebuiltMachineLost(t *testing.T) {
 			s.write(database(test.after, "notes = {}, shop = {}"))
 			s.silent(s.does("plan", test.says...), test.silent...)
 		})
+	}
+}
+
+// The apply refuses a primary without its data, and the next plan says why again.
+func TestEachPlanSaysThatThePrimaryLostItsData(t *testing.T) {
+	both, databases := map[string]string{"web1": "1", "web2": "1"}, "shop = {}"
+	machines := providertest.New("web1", "web2")
+	s := newState(t, machines, database(both, databases))
+	s.does(apply)
+	machines["web1"].Rebuild(2)
+	machines["web1"].Refuse(func(id api.ID, _ api.Write) error {
+		if id.Kind == api.KindDBReplication {
+			return &api.Problem{Type: api.ProblemEngineRefused, Title: "The primary has lost its data"}
+		}
+		return nil
+	})
+	s.write(database(map[string]string{"web1": "2", "web2": "1"}, databases))
+	s.fails(apply, "The primary has lost its data")
+	for range 2 {
+		s.does("plan", "PrimaryLost", `"web2" may still have them`)
 	}
 }

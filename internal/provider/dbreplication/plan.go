@@ -130,20 +130,26 @@ func kept(before, after api.DBReplication) []api.Condition {
 }
 
 // lost names the databases of a replication all of whose members are on rebuilt
-// machines. One that stays has the data, and is not overwritten without a consent.
+// machines, and who still has those of a primary that was rebuilt alone. As long as
+// the apply refuses that one, nothing of the new machine is in the state, and each
+// plan comes here.
 func lost(before, after model) string {
-	var rebuilt []string
+	var rebuilt, kept []string
 	for _, name := range slices.Sorted(maps.Keys(before.Members)) {
 		m, stays := after.Members[name]
 		switch {
 		case stays && m.machine().Rebuilt(before.Members[name].machine()):
 			rebuilt = append(rebuilt, name)
 		case stays:
-			return ""
+			kept = append(kept, name)
 		}
 	}
-	if len(rebuilt) == 0 {
-		return "" // the members are others, which the agents judge
+	switch {
+	case len(kept) > 0 && slices.Contains(rebuilt, before.Primary):
+		return fmt.Sprintf("The primary %q of the replication %q is another VM now, and %s may still have them. As long as that is so, the apply refuses to make the new VM the primary (PrimaryLost) and replaces no data: "+
+			"\"A primary without its data\" in the guide on plans says how to go on.", before.Primary, after.Name.ValueString(), quoted(kept))
+	case len(rebuilt) == 0, len(kept) > 0:
+		return "" // the agents decide about other members, and a replica is copied again
 	}
 	databases := "It has no declared databases; others"
 	if len(before.Databases) > 0 {

@@ -24,7 +24,7 @@ func foresee(before, after api.DBServer) api.Plan {
 		plan.Impact = api.ImpactRestart
 		plan.Conditions = append(plan.Conditions, api.Condition{
 			Type: "Restart", Severity: api.SeverityWarning, Pointer: at,
-			Message: fmt.Sprintf("The engine reads %s at its start only: the apply restarts it and cuts off its clients. It comes back fenced, as after every start", name),
+			Message: fmt.Sprintf("The engine reads %s at its start only: the apply restarts it and cuts off its clients. It comes back fenced, as after every start; if it is the primary of a replication, its agent opens it again by itself, within seconds", name),
 		})
 	}
 	return plan

@@ -46,7 +46,7 @@ If the machine does not exist yet or does not answer, the apply refuses the same
 the former one: until its restart, what changes at run time has to be allowed by both.
 
 A change of what is *runtime* reaches the running engine. A change of what is *restart* restarts it, which cuts off its clients and leaves it fenced, as every start
-does; the plan says ` + "`impact = \"restart\"`" + ` and warns on each such value. The next plan shows a manual ` + "`SET GLOBAL`" + ` on its setting.
+does; the agent of a replication's primary opens it again by itself, within seconds; the plan says ` + "`impact = \"restart\"`" + ` and warns on each such value. The next plan shows a manual ` + "`SET GLOBAL`" + ` on its setting.
 
 What is not listed cannot be set: the agent decides over fencing, replication, durability and the places of files. The error says which it is, or the nearest names that can be set.
 `)

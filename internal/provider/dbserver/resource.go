@@ -38,7 +38,8 @@ func lost(before, after model) string {
 		return ""
 	}
 	return fmt.Sprintf("Machine %q is another VM now, on which the database server %q starts with an empty data directory. "+
-		"Data that were on the former VM alone are not moved: restore them from a backup after the apply. A member of a replication gets a copy of the primary's data.",
+		"Data that were on the former VM alone are not moved: restore them from a backup after the apply. A replica of a replication gets a copy of the primary's data. "+
+		"A primary gets none: the apply refuses it as long as another member may have the data, and says how to go on.",
 		after.Machine.Name.ValueString(), after.Name.ValueString())
 }
 
