@@ -44,4 +44,8 @@ type DBServerStatus struct {
 	// DataBytes is the size of the data directory, BinlogBytes of the binary logs in it.
 	DataBytes   int64 `json:"data_bytes"`
 	BinlogBytes int64 `json:"binlog_bytes"`
+	// Databases are those of users, and Origin identifies the data set once a
+	// replication has claimed it. Without a Version neither is known.
+	Databases []string `json:"databases,omitempty"`
+	Origin    string   `json:"origin,omitempty"`
 }

@@ -154,7 +154,7 @@ func (f *fake) Show(context.Context) (map[string]shown, status, error) {
 	if !f.active {
 		return nil, status{}, errors.New("connection refused")
 	}
-	return maps.Clone(f.variables), status{version: "11.8.6-MariaDB", fenced: f.variables["read_only"].value == "ON", connections: 3}, nil
+	return maps.Clone(f.variables), status{version: "11.8.6-MariaDB", fenced: f.variables["read_only"].value == "ON", connections: 3, databases: []string{"shop"}, origin: "0123"}, nil
 }
 
 func (f *fake) Bounds(context.Context) (map[string]bounds, string, error) {

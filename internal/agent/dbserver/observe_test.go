@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestObserve(t *testing.T) {
 	if string(api.Encode(server)) != string(api.Encode(spec)) || len(seen.Drift) > 0 || len(seen.Conditions) > 0 {
 		t.Errorf("a server as it was applied is %v with drift %v, conditions %v", server, seen.Drift, seen.Conditions)
 	}
-	if want := (api.DBServerStatus{Version: "11.8.6-MariaDB", PID: 7, Connections: 3, DataBytes: 100, BinlogBytes: 100}); state != want {
+	if want := (api.DBServerStatus{Version: "11.8.6-MariaDB", PID: 7, Connections: 3, DataBytes: 100, BinlogBytes: 100, Databases: []string{"shop"}, Origin: "0123"}); !reflect.DeepEqual(state, want) {
 		t.Errorf("the status is %+v, want %+v", state, want)
 	}
 	for name, value := range map[string]string{"slow_query_log": "OFF", "innodb_buffer_pool_size": "134217728", "wait_timeout": "5", "server_id": "7", "gtid_strict_mode": "OFF", "read_only": "ON"} {

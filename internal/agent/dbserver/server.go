@@ -12,6 +12,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/mariadb"
 )
 
 const (
@@ -38,6 +39,8 @@ type status struct {
 	version     string
 	fenced      bool
 	connections int
+	databases   []string
+	origin      string
 }
 
 // local is the server behind a Unix socket, as its superuser: the account has
@@ -76,7 +79,18 @@ func (l local) Show(ctx context.Context) (map[string]shown, status, error) {
 			return fmt.Errorf("ask MariaDB for its state: %w", err)
 		}
 		now.connections-- // this one
-		return readVariables(ctx, db, variables)
+		if err := readVariables(ctx, db, variables); err != nil {
+			return err
+		}
+		c, err := db.Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("ask MariaDB for its data: %w", err)
+		}
+		defer func() { _ = c.Close() }()
+		if now.databases, now.origin, err = mariadb.Data(ctx, c); err != nil {
+			return fmt.Errorf("ask MariaDB for its data: %w", err)
+		}
+		return nil
 	})
 	return variables, now, err
 }

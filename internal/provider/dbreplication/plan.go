@@ -33,12 +33,13 @@ func coordinator(ctx context.Context, config tfsdk.Config) (path.Path, diag.Diag
 	return machinePath(primary.ValueString()), diags
 }
 
-// resolve plans the members' addresses where the configuration gives none:
-// those at which their agents are reached.
-func resolve(ctx context.Context, _ *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
+// resolve plans the members' addresses where the configuration gives none, those at
+// which their agents are reached, and says what is to be known of grants and data.
+func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
 	var members types.Map
 	diags := plan.GetAttribute(ctx, path.Root("members"), &members)
 	diags.Append(warnOfGrants(ctx, req.Config)...)
+	diags.Append(newcomers(ctx, data, req, plan)...)
 	for name := range members.Elements() {
 		at := memberPath(name).AtName("address")
 		var given, agent types.String

@@ -156,19 +156,26 @@ func lookSettings(ctx context.Context, c *sql.Conn, view *replication.EngineView
 }
 
 func lookData(ctx context.Context, c *sql.Conn, view *replication.EngineView) error {
-	var databases int
-	if err := c.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name NOT IN ("+systemSchemas+")").Scan(&databases); err != nil {
-		return err
-	}
-	view.Empty = databases == 0
-	origins, err := column[string](ctx, c, "SELECT id FROM "+ownSchema+".origin")
-	if len(origins) > 0 {
-		view.Origin = origins[0]
-	}
-	if n := number(err); n == errNoSuchTable || n == errNoSuchDatabase {
-		return nil // no replication has claimed it
-	}
+	databases, origin, err := Data(ctx, c)
+	view.Empty, view.Origin = len(databases) == 0, origin
 	return err
+}
+
+// Data returns the users' databases of a server, and the origin of its data, ""
+// if no replication has claimed them.
+func Data(ctx context.Context, c *sql.Conn) (databases []string, origin string, err error) {
+	databases, err = column[string](ctx, c, "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ("+systemSchemas+") ORDER BY schema_name")
+	if err != nil {
+		return nil, "", err
+	}
+	origins, err := column[string](ctx, c, "SELECT id FROM "+ownSchema+".origin")
+	if n := number(err); n == errNoSuchTable || n == errNoSuchDatabase {
+		return databases, "", nil
+	}
+	if len(origins) > 0 {
+		origin = origins[0]
+	}
+	return databases, origin, err
 }
 
 // lookPrivileged lists the accounts that may write to a read-only server. The
