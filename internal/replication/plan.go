@@ -123,7 +123,7 @@ func (p *planner) allAnswer() error {
 		if ok && node.Unobservable == nil || p.seeding(id) || id == p.holder || p.established(id) {
 			continue
 		}
-		return refuse(RefusedUnobservable, []NodeID{id}, "bring it back, or leave it out of members for now", "%s is to join and %s", id, silence(node, ok))
+		return p.unseen(id, "is to join and ", "bring it back, or leave it out of members for now", "terraform apply tells it")
 	}
 	return nil
 }
@@ -139,14 +139,23 @@ func (p *planner) established(id NodeID) bool {
 	return false
 }
 
-func silence(node NodeView, looked bool) string {
+// unseen refuses a plan for a machine that was not observed. The way out is
+// another one where it does answer, and was not told of the replication.
+func (p *planner) unseen(id NodeID, then, ifSilent, ifUntold string) error {
+	reason, next := RefusedUnobservable, ifSilent
+	what := p.unobservable(id)
 	switch {
-	case looked && node.Unobservable == nil && node.Seeding != nil:
-		return "has a seed that has not ended"
-	case !looked || node.Unobservable == nil:
-		return "was not looked at"
+	case what == nil && p.Nodes[id].Seeding != nil:
+		then += "has a seed that has not ended"
+	case what == nil:
+		then += "was not looked at"
+	case what.Untold:
+		reason, next = RefusedUntold, ifUntold
+		then += fmt.Sprintf("was not told of the replication yet (%s)", what.Reason)
+	default:
+		then += fmt.Sprintf("does not answer since %s (%s)", what.Since.UTC().Format(time.RFC3339), what.Reason)
 	}
-	return fmt.Sprintf("does not answer since %s (%s)", node.Unobservable.Since.UTC().Format(time.RFC3339), node.Unobservable.Reason)
+	return refuse(reason, []NodeID{id}, next, "%s %s", id, then)
 }
 
 // usablePrimary returns the primary that the plan is built on.
@@ -157,8 +166,7 @@ func (p *planner) usablePrimary() (member, error) {
 	}
 	primary, ok := p.primary()
 	if !ok {
-		node, looked := p.Nodes[p.holder]
-		return member{}, refuse(RefusedUnobservable, []NodeID{p.holder}, "bring it back: foobar-agent status on it says what is wrong", "the primary %s %s", p.holder, silence(node, looked))
+		return member{}, p.unseen(p.holder, "is the primary and ", "bring it back: foobar-agent status on it says what is wrong", "terraform apply tells it")
 	}
 	if lost := primaryLost(p.sight); len(lost) > 0 {
 		return member{}, refuse(RefusedPrimaryLost, []NodeID{primary.id}, lost[0].next, "%s", lost[0].detail)
@@ -407,9 +415,10 @@ func (p *planner) detach() error {
 
 // mayForget refuses while a machine is silent that may not be forgotten.
 func (p *planner) mayForget() error {
-	for _, hit := range unobservable(p.sight) {
-		if node := p.Nodes[hit.node]; node.Seeding == nil && !slices.Contains(p.goal.Forget, hit.node) {
-			return refuse(RefusedUnobservable, []NodeID{hit.node}, fmt.Sprintf("bring it back, or list it in the provider's forget_unreachable = [%q]", string(hit.node)), "%s %s", hit.node, hit.detail)
+	for _, id := range unobserved(p.sight) {
+		if node := p.Nodes[id]; node.Seeding == nil && !slices.Contains(p.goal.Forget, id) {
+			forget := fmt.Sprintf("or list it in the provider's forget_unreachable = [%q]", string(id))
+			return p.unseen(id, "is to be detached and ", "bring it back, "+forget, "run terraform apply first, which tells it, "+forget)
 		}
 	}
 	return nil

@@ -38,9 +38,14 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 		return r
 	}
 	gone := &replication.Unobservable{Since: now, Reason: "no route"}
+	untold := &replication.Unobservable{Since: now, Reason: "no configuration", Untold: true}
 	for i, id := range []replication.NodeID{"a", "b", "c"} {
 		if one(6) {
 			s.Nodes[id] = replication.NodeView{Unobservable: gone}
+			continue
+		}
+		if one(12) {
+			s.Nodes[id] = replication.NodeView{Unobservable: untold, Record: record()}
 			continue
 		}
 		view := replication.NodeView{Taken: now.Add(-time.Second), Record: record()}
@@ -69,6 +74,8 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 	s.Witnesses["w"] = replication.WitnessView{Record: record()}
 	if one(5) {
 		s.Witnesses["w"] = replication.WitnessView{Unobservable: gone}
+	} else if one(12) {
+		s.Witnesses["w"] = replication.WitnessView{Unobservable: untold, Record: record()}
 	}
 	goal := replication.Goal{Detach: one(6)}
 	if one(4) {
@@ -136,7 +143,10 @@ func judgeSteps(s replication.Snapshot, goal replication.Goal, steps replication
 	}
 	for _, step := range steps {
 		node := s.Nodes[step.Node]
-		if node.Unobservable != nil && node.Seeding == nil || s.Witnesses[step.Node].Unobservable != nil {
+		silent := func(u *replication.Unobservable) bool { // who was not told yet answers, and records
+			return u != nil && (!u.Untold || step.Do.Verb != replication.DoRecord)
+		}
+		if silent(node.Unobservable) && node.Seeding == nil || silent(s.Witnesses[step.Node].Unobservable) {
 			return fmt.Sprintf("I8: %s is ordered about and does not answer", step.Node)
 		}
 		if step.Deadline <= 0 || step.ID == "" || step.Verify.Is == "" {
@@ -183,7 +193,7 @@ func countedIn(s replication.Snapshot, id replication.NodeID) bool {
 		}
 	}
 	w := s.Witnesses["w"]
-	return w.Unobservable == nil && w.Record.Epoch == s.Epoch() && slices.Contains(w.Record.Members, id)
+	return w.Record.Epoch == s.Epoch() && slices.Contains(w.Record.Members, id)
 }
 
 // judgeOpen says what is wrong with opening a node where records are as given.

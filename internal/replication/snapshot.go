@@ -111,6 +111,9 @@ type WitnessView struct {
 type Unobservable struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
+	// Untold is set if the machine does answer, but has no configuration of the
+	// replication, or takes no part in it as far as it knows.
+	Untold bool `json:"untold,omitempty"`
 }
 
 // SeedMark is the durable mark of a seed under way. It is set before the first
@@ -238,7 +241,7 @@ func (s Snapshot) records() map[NodeID]Record {
 		}
 	}
 	for id, witness := range s.Witnesses {
-		if witness.Unobservable == nil {
+		if witness.Unobservable == nil || witness.Record.Epoch > 0 {
 			records[id] = witness.Record
 		}
 	}
@@ -326,12 +329,17 @@ func keepSince(previous *Snapshot, id NodeID, what *Unobservable) *Unobservable 
 	if what == nil || previous == nil {
 		return what
 	}
-	before := previous.Nodes[id].Unobservable
-	if witness, ok := previous.Witnesses[id]; ok {
-		before = witness.Unobservable
-	}
-	if before != nil {
-		return &Unobservable{Since: before.Since, Reason: what.Reason}
+	if before := previous.unobservable(id); before != nil {
+		return &Unobservable{Since: before.Since, Reason: what.Reason, Untold: what.Untold}
 	}
 	return what
+}
+
+// unobservable returns why a machine could not be observed, nil if it could, or
+// was not looked at.
+func (s Snapshot) unobservable(id NodeID) *Unobservable {
+	if witness, ok := s.Witnesses[id]; ok {
+		return witness.Unobservable
+	}
+	return s.Nodes[id].Unobservable
 }

@@ -444,31 +444,43 @@ func left(v sight) []hit {
 	return hits
 }
 
+// unobservable finds who does not answer. That a machine was not told is drift of
+// the coordinator's.
 func unobservable(v sight) []hit {
 	var hits []hit
+	for _, id := range unobserved(v) {
+		switch u := v.unobservable(id); {
+		case u == nil:
+			hits = append(hits, hit{node: id, detail: "was not looked at"})
+		case !u.Untold:
+			hits = append(hits, hit{node: id, detail: fmt.Sprintf("could not be looked at since %s: %s", u.Since.UTC().Format(time.RFC3339), u.Reason)})
+		}
+	}
+	return hits
+}
+
+// unobserved returns the machines that nothing but the record is known of.
+func unobserved(v sight) []NodeID {
+	var ids []NodeID
 	for id, node := range v.Nodes {
 		if node.Unobservable != nil {
-			hits = append(hits, unseen(id, *node.Unobservable))
+			ids = append(ids, id)
 		}
 	}
 	for id, witness := range v.Witnesses {
 		if witness.Unobservable != nil {
-			hits = append(hits, unseen(id, *witness.Unobservable))
+			ids = append(ids, id)
 		}
 	}
 	for _, id := range v.Desired.Voters() {
 		_, node := v.Nodes[id]
 		_, witness := v.Witnesses[id]
 		if !node && !witness {
-			hits = append(hits, hit{node: id, detail: "was not looked at"})
+			ids = append(ids, id)
 		}
 	}
-	slices.SortFunc(hits, func(a, b hit) int { return strings.Compare(string(a.node), string(b.node)) })
-	return hits
-}
-
-func unseen(id NodeID, u Unobservable) hit {
-	return hit{node: id, detail: fmt.Sprintf("could not be looked at since %s: %s", u.Since.UTC().Format(time.RFC3339), u.Reason)}
+	slices.Sort(ids)
+	return ids
 }
 
 func join(ids []NodeID) string {

@@ -218,8 +218,8 @@ func (c *coordinator) converge(ctx context.Context) error {
 	if err := c.tell(ctx); err != nil {
 		return err
 	}
-	s, err := c.carryOut(ctx, goal)
-	if err != nil {
+	s := c.look(ctx, callTimeout)
+	if err := c.carryOut(ctx, s, goal); err != nil {
 		return err
 	}
 	c.leftBehind(s)
@@ -228,10 +228,12 @@ func (c *coordinator) converge(ctx context.Context) error {
 
 // fleeting reports whether a refusal may be over once the machines were told.
 func fleeting(err error) bool {
-	return replication.IsRefused(err, replication.RefusedUnobservable) || replication.IsRefused(err, replication.RefusedNoMajority)
+	return replication.IsRefused(err, replication.RefusedUnobservable) || replication.IsRefused(err, replication.RefusedUntold) ||
+		replication.IsRefused(err, replication.RefusedNoMajority)
 }
 
-// detach ends the replication. Data stay where they are.
+// detach ends the replication. Data stay where they are. A machine that lost what
+// it was told is told again, since it does not know which database is to detach.
 func (c *coordinator) detach(ctx context.Context, forget []string) error {
 	if err := c.settle(ctx, api.DBReplication{}); err != nil {
 		return err
@@ -240,8 +242,14 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 	for _, machine := range forget {
 		goal.Forget = append(goal.Forget, replication.NodeID(machine))
 	}
-	_, err := c.carryOut(ctx, goal)
-	return err
+	s := c.look(ctx, callTimeout)
+	if ids := lacking(s); len(ids) > 0 {
+		if err := c.tellAgain(ctx, ids); err != nil {
+			return err
+		}
+		s = c.look(ctx, callTimeout)
+	}
+	return c.carryOut(ctx, s, goal)
 }
 
 // settle ends what an earlier apply left in the middle. What cannot be ended,
@@ -283,26 +291,25 @@ func (c *coordinator) settle(ctx context.Context, given api.DBReplication) error
 	return c.journal.Save(ctx, *entry)
 }
 
-// carryOut looks, plans and does what is planned. It returns what it saw first.
-func (c *coordinator) carryOut(ctx context.Context, goal replication.Goal) (replication.Snapshot, error) {
-	s := c.look(ctx, callTimeout)
+// carryOut plans from what was just seen, and does what is planned.
+func (c *coordinator) carryOut(ctx context.Context, s replication.Snapshot, goal replication.Goal) error {
 	if err := ctx.Err(); err != nil {
-		return s, fmt.Errorf("look at the machines: %w", context.Cause(ctx))
+		return fmt.Errorf("look at the machines: %w", context.Cause(ctx))
 	}
 	steps, err := replication.Plan(s, goal)
 	if err != nil || len(steps) == 0 {
-		return s, problemOf(c.spec, err)
+		return problemOf(c.spec, err)
 	}
 	op := replication.NewOperation(hex.EncodeToString(random(16)), s, steps)
 	if err := c.consents.begin(op.ID, c.spec); err != nil {
-		return s, err
+		return err
 	}
 	failed := c.executor().Run(ctx, op)
 	entry, err := c.journal.Load(ctx)
 	if err == nil {
 		err = c.consents.settle(entry)
 	}
-	return s, errors.Join(c.explain(failed), err)
+	return errors.Join(c.explain(failed), err)
 }
 
 // executor returns what carries out operations on the machines.
@@ -366,17 +373,30 @@ func (c *coordinator) tell(ctx context.Context) error {
 	if err := c.Parts.Hear(ctx, c.name, told); err != nil {
 		return err
 	}
-	witness := api.DBTold{Spec: c.spec} // has no use for passwords
+	return c.send(ctx, told, c.topology.Voters())
+}
+
+// tellAgain tells machines what was told last, if this one knows it.
+func (c *coordinator) tellAgain(ctx context.Context, ids []replication.NodeID) error {
+	if told, ok := c.Parts.Told(c.name); ok {
+		return c.send(ctx, told, ids)
+	}
+	return c.tell(ctx)
+}
+
+// send tells other machines, side by side.
+func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replication.NodeID) error {
+	witness := api.DBTold{Spec: told.Spec} // has no use for passwords
 	var mutex sync.Mutex
 	var all sync.WaitGroup
 	failures := map[replication.NodeID]error{}
-	for _, id := range c.topology.Voters() {
+	for _, id := range ids {
 		node, ok := c.nodes[id].(*remote)
 		if !ok {
 			continue
 		}
 		message := witness
-		if _, member := c.topology.Members[id]; member {
+		if _, member := told.Spec.Members[string(id)]; member {
 			message = told
 		}
 		all.Go(func() {

@@ -131,6 +131,8 @@ func wordsOf(reason replication.Reason) (title, why string) {
 		return "Two members have one server id", "has the server id of another member"
 	case replication.RefusedUnobservable:
 		return "A machine does not answer", "does not answer"
+	case replication.RefusedUntold:
+		return "A machine does not know the replication", "was not told of the replication yet"
 	case replication.RefusedNoMajority:
 		return "Too few machines answer", "does not answer"
 	case replication.RefusedPrimaryLost:

@@ -244,6 +244,38 @@ func (c *coordinator) misled(s replication.Snapshot, drift map[string]api.Drift)
 	}
 }
 
+// lacking returns the machines that know that they take part, and have no
+// configuration of the replication: it was lost there, or they had left.
+func lacking(s replication.Snapshot) []replication.NodeID {
+	var ids []replication.NodeID
+	note := func(id replication.NodeID, u *replication.Unobservable, m *api.DBMembership) {
+		if u != nil && u.Untold && m != nil && len(m.Peers) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	for id, view := range s.Nodes {
+		note(id, view.Unobservable, view.Membership)
+	}
+	for id, view := range s.Witnesses {
+		note(id, view.Unobservable, view.Membership)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// forgotten adds which other machines lack the replication's configuration. An
+// apply sends it again.
+func (c *coordinator) forgotten(s replication.Snapshot, drift map[string]api.Drift) {
+	for _, id := range lacking(s) {
+		if at := placeOf(c.spec, id); at != "" && id != c.Parts.Self() {
+			drift[string(id)+"/"+driftTold] = api.Drift{
+				Detail:   fmt.Sprintf("%s does not have the replication's configuration; the next apply sends it", id),
+				Pointers: []api.Pointer{at},
+			}
+		}
+	}
+}
+
 // differences says how a membership differs from the one that is wanted, "" if it
 // does not.
 func differences(want, got api.DBMembership) string {

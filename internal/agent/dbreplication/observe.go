@@ -37,13 +37,15 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	seen := operation.Observation{Status: statusOf(s)}
 	seen.Drift, seen.Conditions = judge(spec, replication.Analyze(s))
 	c.misled(s, seen.Drift)
+	c.forgotten(s, seen.Drift)
 	if err := c.unfinished(ctx, seen.Drift); err != nil {
 		return operation.Observation{}, err
 	}
 	return seen, nil
 }
 
-// The drift of the coordinator's own books.
+// The drift of the coordinator's own books. What a machine was told is also drift
+// of each other machine.
 const (
 	driftTold       = "Told"
 	driftUnfinished = "OperationUnfinished"

@@ -265,6 +265,9 @@ func (p *part) copyFrom(ctx context.Context, donor replication.NodeID) (io.ReadC
 	return p.node.Peers.Copy(ctx, p.name, donor, at)
 }
 
+// noConfig is why nothing but its record is known of a part that was not told.
+const noConfig = "it does not have the replication's configuration"
+
 // view looks at the part. Before it was told, only its record is known.
 func (p *part) view(ctx context.Context) (replication.NodeView, error) {
 	if p.told() != nil {
@@ -277,7 +280,7 @@ func (p *part) view(ctx context.Context) (replication.NodeView, error) {
 	}
 	return replication.NodeView{
 		Taken: now, Record: record,
-		Unobservable: &replication.Unobservable{Since: now, Reason: "it has not been told what the replication is to be"},
+		Unobservable: &replication.Unobservable{Since: now, Reason: noConfig, Untold: true},
 	}, nil
 }
 

@@ -66,7 +66,10 @@ func (r *remote) Observe(ctx context.Context) (replication.NodeView, error) {
 	var view replication.NodeView
 	err := r.call(ctx, http.MethodGet, "view", nil, &view)
 	if api.IsProblem(err, api.ProblemForbidden) { // it was told that this machine takes no part
-		return replication.NodeView{Unobservable: &replication.Unobservable{Since: r.clock.Now(), Reason: err.Error()}, Membership: &api.DBMembership{}}, nil
+		return replication.NodeView{
+			Unobservable: &replication.Unobservable{Since: r.clock.Now(), Reason: api.AsProblem(err).Detail, Untold: true},
+			Membership:   &api.DBMembership{},
+		}, nil
 	}
 	return view, err
 }
@@ -163,7 +166,7 @@ func (o own) Observe(ctx context.Context) (replication.NodeView, error) {
 		view.Membership = &enlisted
 	}
 	if _, told := o.parts.Told(o.name); err == nil && !told { // it does not know yet that it has a database
-		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: "it has not been told what the replication is to be"}
+		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: noConfig, Untold: true}
 	}
 	return view, err
 }

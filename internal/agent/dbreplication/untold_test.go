@@ -1,0 +1,124 @@
+package dbreplication
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// forgets are the ways in which a machine comes to lack the configuration that
+// it had: of each the machine, and what happens there.
+func forgets(r *rack, spec api.DBReplication) map[string]struct {
+	machine string
+	happens func() error
+} {
+	file := func(machine string) string { return filepath.Join(r.root, machine, "state", "notes", toldFile) }
+	return map[string]struct {
+		machine string
+		happens func() error
+	}{
+		"the file of a replica is damaged": {"web2", func() error {
+			defer r.boot("web2")
+			return os.WriteFile(file("web2"), []byte("x"), 0o600)
+		}},
+		"a replica has left, and was enlisted again": {"web2", func() error {
+			if err := r.machines["web2"].node.Leave(r.t.Context(), "notes"); err != nil {
+				return err
+			}
+			r.enlist(spec)
+			return nil
+		}},
+		"the file of a witness is lost": {"lb1", func() error {
+			defer r.boot("lb1")
+			return os.Remove(file("lb1"))
+		}},
+	}
+}
+
+// TestUntoldMachineIsDrift: an apply that finds no drift has nothing to do, and
+// would not tell the machine again.
+func TestUntoldMachineIsDrift(t *testing.T) {
+	r := newRack(t, "web1", "web2", "lb1")
+	spec := r.spec("web2")
+	r.must(nil, &spec)
+	for name, test := range forgets(r, spec) {
+		t.Run(name, func(t *testing.T) {
+			if err := test.happens(); err != nil {
+				t.Fatal(err)
+			}
+			drift, conditions, _ := r.observe(spec)
+			want := placeOf(spec, replication.NodeID(test.machine))
+			if got := drift[test.machine+"/"+driftTold]; got.Detail == "" || !slices.Contains(got.Pointers, want) {
+				t.Errorf("the drift is %v", drift)
+			}
+			if len(conditions) > 0 {
+				t.Errorf("it answers, and what is wrong is drift: %v", conditions)
+			}
+			r.must(&spec, &spec)
+			if r.machines["web2"].source == nil {
+				t.Error("web2 does not follow")
+			}
+		})
+	}
+}
+
+// TestReplicationWithAnUntoldMachineEnds, and no database goes on following.
+func TestReplicationWithAnUntoldMachineEnds(t *testing.T) {
+	for _, name := range []string{"the file of a replica is damaged", "a replica has left, and was enlisted again", "the file of a witness is lost"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRack(t, "web1", "web2", "lb1")
+			spec := r.spec("web2")
+			r.must(nil, &spec)
+			if err := forgets(r, spec)[name].happens(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.apply(t.Context(), &spec, nil); err != nil {
+				t.Fatal(err)
+			}
+			if source := r.machines["web2"].source; source != nil {
+				t.Errorf("web2 follows %v", source)
+			}
+			for machine := range spec.Peers() {
+				record, err := r.machines[machine].node.Record(t.Context(), "notes", api.DBCaller{Node: "web1"})
+				if err != nil || record.Primary != "" {
+					t.Errorf("%s has recorded %+v, %v", machine, record, err)
+				}
+			}
+		})
+	}
+}
+
+// TestMachineThatRefusesDoesAnswer: neither in the plan of a new member nor in a
+// destroy is it said to be silent.
+func TestMachineThatRefusesDoesAnswer(t *testing.T) {
+	r := newRack(t, "web1", "web2", "web3")
+	two, three := r.spec("web2"), r.spec("web2", "web3")
+	r.must(nil, &two)
+	_, err := replication.Plan(r.look(three), replication.Goal{})
+	if !replication.IsRefused(err, replication.RefusedUntold) {
+		t.Errorf("a new member that is not enlisted: %v", err)
+	}
+	if err := r.machines["web2"].node.Leave(t.Context(), "notes"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.apply(t.Context(), &two, nil)
+	wantProblem(t, err, "/members/web2", "web2 ", "terraform apply")
+	if problem := api.AsProblem(err); problem.Title == "A machine does not answer" {
+		t.Errorf("it does answer: %v", err)
+	}
+}
+
+// look takes the coordinator's snapshot of a replication.
+func (r *rack) look(spec api.DBReplication) replication.Snapshot {
+	r.t.Helper()
+	c, err := r.kind("web1").coordinator(converge.Change{Name: "notes", To: version(r.t, spec)}, nothing)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.look(r.t.Context(), callTimeout)
+}
