@@ -190,7 +190,7 @@ func (m *Machine) openReplications() {
 	var err error
 	m.Replications, err = dbreplication.NewNode(dbreplication.Deps{
 		State: m.Path("/var/lib/foobar/replications"), Runtime: filepath.Join(m.runtime, "replications"), Hosts: m.Path("/etc/hosts"),
-		Self: m.config.Node, Deployment: m.config.Deployment, Units: m.Units,
+		Self: m.config.Node, Deployment: m.config.Deployment, Units: m.Units, Servers: func() []string { return nil },
 		Open: func(server string) (dbreplication.Database, error) {
 			return dbreplication.Database{}, fmt.Errorf("there is no database server %q in a test", server)
 		},

@@ -56,7 +56,8 @@ func (b *bay) restart() {
 	n, err := NewNode(Deps{
 		State: filepath.Join(b.dir, "state"), Runtime: filepath.Join(b.dir, "run"), Hosts: filepath.Join(b.dir, "hosts"),
 		Self: "web1", Deployment: "prod", Units: b.unit, Peers: b.voters, Clock: b.now,
-		Log: hclog.New(&hclog.LoggerOptions{Output: &bayLog{text: b.log}}),
+		Log:     hclog.New(&hclog.LoggerOptions{Output: &bayLog{text: b.log}}),
+		Servers: func() []string { return []string{"web1"} },
 		Open: func(server string) (Database, error) {
 			return Database{Engine: b.db, Unit: "foobar-db-" + server + ".service"}, nil
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/dbserver"
@@ -29,6 +30,23 @@ type Database struct {
 	TLS replication.Source
 	// Close ends the engine's connections.
 	Close func()
+}
+
+// close ends the connections of a database that was opened for a short time.
+func (d *Database) close() {
+	if d != nil && d.Close != nil {
+		d.Close()
+	}
+}
+
+// MariaDBs returns the names of the database servers that have data on this machine.
+func MariaDBs() []string {
+	found, _ := filepath.Glob(dbserver.PathsOf("*").Data) // fails for a bad pattern only
+	names := make([]string, 0, len(found))
+	for _, data := range found {
+		names = append(names, filepath.Base(filepath.Dir(data)))
+	}
+	return names
 }
 
 // serverAccount is the operating system's user that the server runs as.
@@ -128,9 +146,7 @@ func (n *Node) Unknown(ctx context.Context, server string, catalog replication.C
 	if err != nil {
 		return nil, err
 	}
-	if db.Close != nil {
-		defer db.Close()
-	}
+	defer db.close()
 	lexicon, ok := db.Engine.(replication.Lexicon)
 	if !ok {
 		return nil, nil //nolint:nilnil // an engine that knows all names knows these

@@ -36,6 +36,8 @@ type Deps struct {
 	Units            Units
 	// Open finds the database server of a name, see [OpenMariaDB].
 	Open func(server string) (Database, error)
+	// Servers returns the names of this machine's database servers, see [MariaDBs].
+	Servers func() []string
 	// Peers are the other machines, see [PeersOver].
 	Peers Peers
 	Log   hclog.Logger

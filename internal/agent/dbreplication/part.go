@@ -216,9 +216,7 @@ func (p *part) use(server string) error {
 		p.db, p.server, p.life = &database, server, p.readLife()
 	}
 	p.own = local
-	if former != nil && former.Close != nil {
-		former.Close()
-	}
+	former.close()
 	return nil
 }
 
@@ -328,9 +326,7 @@ func counts(record replication.Record, member replication.NodeID) bool {
 func (p *part) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.db != nil && p.db.Close != nil {
-		p.db.Close()
-	}
+	p.db.close()
 }
 
 // lifePath is where the part's life is noted, see [life].

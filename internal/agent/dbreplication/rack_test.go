@@ -71,6 +71,7 @@ func (r *rack) boot(name string) {
 	node, err := NewNode(Deps{
 		State: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run"), Hosts: filepath.Join(dir, "hosts"),
 		Self: name, Deployment: "shop", Units: m.rackDB, Peers: PeersOver(r.dial(name)), Log: hclog.NewNullLogger(),
+		Servers: func() []string { return []string{"main"} },
 		Open: func(string) (Database, error) {
 			return Database{Engine: m.rackDB, Unit: "foobar-db-main.service", Close: func() {}}, nil
 		},

@@ -90,7 +90,7 @@ func openReplications(id *identity.Identity, units *systemd.Manager, others dbre
 	node, err := dbreplication.NewNode(dbreplication.Deps{
 		State: filepath.Join(stateDir, "replications"), Runtime: filepath.Join(runtimeDir, "replications"), Hosts: "/etc/hosts",
 		Self: facts.Node, Deployment: facts.Deployment,
-		Units: units, Open: dbreplication.OpenMariaDB(units, time.Now), Peers: dbreplication.PeersOver(others), Log: log,
+		Units: units, Open: dbreplication.OpenMariaDB(units, time.Now), Servers: dbreplication.MariaDBs, Peers: dbreplication.PeersOver(others), Log: log,
 	})
 	return node, &dbreplication.Kind{Parts: node, Dial: others, Deployment: facts.Deployment}, err
 }
