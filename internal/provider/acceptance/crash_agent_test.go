@@ -43,4 +43,5 @@ func TestKilledAgentEndsTheApplyClearly(t *testing.T) {
 	s.settled()
 	s.runs()
 	s.fullDisks()
+	s.fullRuntime()
 }

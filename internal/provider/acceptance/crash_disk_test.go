@@ -24,3 +24,14 @@ func (s *stack) fullDisks() {
 		s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status >/run/told && ! grep -q DiskFull /run/told; do sleep 0.1; done")
 	}
 }
+
+// fullRuntime fills what the machine keeps in memory, as any app can: status says
+// so and names the directory, and no larger disk is asked for.
+func (s *stack) fullRuntime() {
+	s.t.Helper()
+	s.lab.Exec("web2", "sh", "-ec", `mkdir /run/foobar-filled; mount -o remount,size=$(($(du -sm /run | cut -f1) + 8))m /run
+		dd if=/dev/zero of=/run/foobar-filled/x bs=64k status=none || true`)
+	s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status | grep 'DiskFull.*/run (.*/run/foobar-filled, with' | grep -qv 'larger disk'; do sleep 0.1; done")
+	s.lab.Exec("web2", "sh", "-ec", "rm -r /run/foobar-filled; mount -o remount,size=20% /run")
+	s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status >/run/told && ! grep -q DiskFull /run/told; do sleep 0.1; done")
+}
