@@ -187,6 +187,9 @@ func (p plan) drifts(places ...string) {
 		p.differs(db, at)
 		if node, code, ok := strings.Cut(place, "/"); ok {
 			want := fmt.Sprintf("members[%q]", node)
+			if node == "lb1" {
+				want = fmt.Sprintf("witnesses[%q]", node)
+			}
 			if code == "CatalogDiffers" {
 				want = "databases"
 			}

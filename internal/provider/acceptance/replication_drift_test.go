@@ -59,6 +59,32 @@ func (c *cluster) repairs(d drift) {
 	}
 }
 
+// forgets has machines lose what they were told, and sees one apply tell them.
+func (c *cluster) forgets() {
+	const told, restart = parts + "told.json", "; systemctl restart foobar-agent"
+	copies := c.copied("web2")
+	for _, f := range []struct{ machine, how, place string }{
+		{"web2", "echo x > " + told + restart, "web2/Told"},
+		{"lb1", "rm " + told + restart, "lb1/Told"},
+		{"web2", "foobar-agent replication leave notes", "web2/Membership"},
+		{"web2", "echo x > " + told + restart + "; until foobar-agent replication leave notes; do sleep 0.2; done", "web2/Membership"},
+	} {
+		c.lab.Exec(f.machine, "sh", "-c", f.how)
+		if strings.HasSuffix(f.place, "Membership") && c.sql("web2", "SELECT COUNT(*) FROM information_schema.processlist WHERE command = \"Slave_IO\"") != "0" {
+			c.t.Errorf("%s: web2 follows", f.how)
+		}
+		p := c.plan()
+		p.drifts(f.place)
+		p.updates(db)
+		c.apply()
+		c.follows()
+		c.settled()
+	}
+	if c.copied("web2") != copies {
+		c.t.Error("the replica was seeded anew")
+	}
+}
+
 // reseeds sees a consent discard what web2 has, once: its token counts no more
 // when the same thing happens again.
 func (c *cluster) reseeds(token string, again func()) {

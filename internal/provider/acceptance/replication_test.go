@@ -76,6 +76,7 @@ func TestReplication(t *testing.T) {
 	for _, d := range drifts() {
 		c.step(d.name, func() { c.repairs(d) })
 	}
+	c.step("MachineThatLostItsConfiguration", c.forgets)
 	c.step("Fault17ErrantTransaction", c.errant)
 	c.step("WhatOnlyTheMachinesKnowIsRefusedAtPlan", c.refuses)
 	c.step("ReplicaNeverTakesAWrite", func() { c.replicaNeverWrites(1) })
