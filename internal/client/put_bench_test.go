@@ -24,7 +24,7 @@ func BenchmarkPut(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	change := client.Change{ID: id, Base: present.Generation, Write: api.Write{Spec: present.Spec}}
+	change := client.Change{ID: id, Base: present.Generation, Write: api.Write{Spec: present.Spec, Owner: present.Ownership.Owner}}
 	for b.Loop() {
 		done, err := machine.Apply(b.Context(), change, nil)
 		if err != nil {
