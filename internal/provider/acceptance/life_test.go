@@ -131,7 +131,7 @@ func (s *stack) leaves(former []byte) {
 	s.write("imports.tf", "")
 	p := s.plan()
 	p.empty()
-	p.warns("The component belongs to another state", "/notes was taken over by")
+	p.warns("The component belongs to another state", "/notes on machine \"", "was taken over by")
 	if said := s.said("destroy", "-auto-approve"); !strings.Contains(said, "Forgotten, not removed") {
 		s.t.Errorf("the former owner's destroy does not say what it leaves: %s", said)
 	}
