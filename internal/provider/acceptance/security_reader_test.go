@@ -53,8 +53,9 @@ func (s *stack) flooder() func(format string) []error {
 }
 
 // checkers watches the sandboxes of an engine's checkers on a machine, each of which
-// has a directory while it runs. The function that it returns ends that, and tells how
-// many there were, and how many of them at a time.
+// has a directory of its own while it runs, under one of a few names. The function
+// that it returns ends that, and tells how many there were, and how many of them at a
+// time.
 func (s *stack) checkers(machine string) (end func() (all, atOnce int)) {
 	s.t.Helper()
 	s.lab.Exec(machine, "rm", "-f", "/run/watch.end")
@@ -66,7 +67,7 @@ func (s *stack) checkers(machine string) (end func() (all, atOnce int)) {
 				set -- /run/foobar/check-sandbox-*
 				[ -e "$1" ] || continue
 				[ $# -le $most ] || most=$#
-				for at; do case " $seen " in *" $at "*) ;; *) seen="$seen $at"; all=$((all + 1)) ;; esac; done
+				for at in $(stat -c %i "$@" 2>/dev/null); do case " $seen " in *" $at "*) ;; *) seen="$seen $at"; all=$((all + 1)) ;; esac; done
 			done
 			echo ${all:-0} $most`)
 		if err != nil {
