@@ -109,7 +109,7 @@ func TestFullNamesWhatIsFull(t *testing.T) {
 func TestFullOfMemoryAsksForNoDisk(t *testing.T) {
 	const dir = "/dev/shm"
 	if room, err := RoomOf(dir); err != nil || !room.InMemory {
-		t.Skipf("no tmpfs at %s", dir)
+		t.Fatalf("there is no tmpfs at %s: %v", dir, err)
 	}
 	problem := Full(&os.PathError{Op: "write", Path: dir + "/x", Err: unix.ENOSPC})
 	if strings.Contains(problem.Detail, "disk") || !strings.Contains(problem.Detail, "delete files below "+dir) {
