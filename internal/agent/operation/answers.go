@@ -96,8 +96,9 @@ func (r *Runner) settle(j job, record *Record, plan api.Plan, reader bool) (sett
 	return plan, nil, nil
 }
 
-// forget removes what was answered about a component that was removed: a new one
-// begins at the first generation again.
+// forget removes what was answered about a component that a job has changed, but
+// what a plan has shown of the job's own apply stays true: the takeover of what it
+// was creating.
 func (a *answers) forget(j job) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,7 +108,10 @@ func (a *answers) forget(j job) error {
 	}
 	failures := []error{err}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), j.answerPrefix()) {
+		key, ours := strings.CutSuffix(e.Name(), ".json")
+		kept, _ := a.get(key)
+		shown := ours && j.verb == api.VerbApply && kept.Adopts != nil && *kept.Adopts == j.Write.Owner
+		if strings.HasPrefix(e.Name(), j.answerPrefix()) && !shown {
 			failures = append(failures, os.RemoveAll(filepath.Join(a.dir, e.Name())))
 		}
 	}

@@ -235,3 +235,18 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Errorf("the newest is forgotten: %+v, %v", p, err)
 	}
 }
+
+// TestAnAnswerThatAnApplyOutdatesIsForgotten: what a plan said of nothing in place
+// is no word on what was created since.
+func TestAnAnswerThatAnApplyOutdatesIsForgotten(t *testing.T) {
+	m := start(t, t.TempDir())
+	create := api.Write{Spec: api.Encode(spec(80, "one"))}
+	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || p.Adopts != nil {
+		t.Fatalf("the plan: %+v, %v", p, err)
+	}
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	create.Approved = true
+	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || !p.Forgotten || p.Adopts == nil {
+		t.Errorf("the plan of another apply: %+v, %v", p, err)
+	}
+}
