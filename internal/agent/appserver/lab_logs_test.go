@@ -182,7 +182,7 @@ func TestAFloodDrivesOutNoOtherLines(t *testing.T) {
 
 // TestNoUnitReachesAnotherUnitsLog has each unit's account, in what the unit sees of
 // the machine, write to every journal namespace. It may write to its own alone, as
-// whoever fills a namespace drives out its lines.
+// what fills a namespace drives out the lines that are in it.
 func TestNoUnitReachesAnotherUnitsLog(t *testing.T) {
 	const write = `
 import glob, socket, sys

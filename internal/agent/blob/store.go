@@ -39,7 +39,7 @@ type Store struct {
 	dir   string
 	quota int64
 	now   func() time.Time
-	// room tells of the file system that a directory lies on.
+	// room describes the file system that a directory lies on.
 	room func(dir string) (host.Room, error)
 	// makeRoom is called before an upload is refused for want of room.
 	makeRoom func()

@@ -148,7 +148,7 @@ func (p *part) standing(record replication.Record) string {
 		kind, role, counted = "member", "replica", counts(record, self)
 	}
 	switch {
-	case len(p.enlistment.Peers) == 0: // which is told of as such
+	case len(p.enlistment.Peers) == 0: // which has a condition of its own
 		return ""
 	case record.Epoch == 0:
 		return kind + ", nothing recorded yet"

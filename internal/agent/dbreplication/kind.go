@@ -184,7 +184,7 @@ func (k *Kind) coordinates(spec api.DBReplication) error {
 
 // Impact tells what a change costs the clients. Forming a replication costs
 // nothing, as nobody used it; limits and consents are only noted, but that a new
-// one to drop takes databases from whoever uses them. All else is done while
+// one to drop takes databases from the accounts that use them. All else is done while
 // the primary serves.
 func (*Kind) Impact(change converge.Change) api.Impact {
 	switch {

@@ -17,11 +17,11 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
-// A membership outlives the certificate of whoever gave it. So the machine keeps
+// A membership outlives the certificate with which it was given. So the machine keeps
 // who that was and when, and warns of one whose replication nobody has applied.
 const (
 	// unmanagedGrace is how long a membership may have no replication: in a first
-	// apply the machines are told of one another before it.
+	// apply each machine learns of the others before it.
 	unmanagedGrace = time.Minute
 	// unmanagedLife is for how long the members' answers count.
 	unmanagedLife = 30 * time.Second
