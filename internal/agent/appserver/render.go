@@ -13,7 +13,7 @@ import (
 
 // Render turns a valid spec into the state of an app server. Its error is an
 // [api.Problem] if the secrets cannot be given to an app.
-func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret) (converge.State, error) {
+func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret, _ converge.InPlace) (converge.State, error) {
 	s, err := specOf(spec)
 	if err != nil {
 		return converge.State{}, err

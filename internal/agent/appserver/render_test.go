@@ -44,7 +44,7 @@ func render(t *testing.T, name string, s api.AppServer) converge.Version {
 	if s.SecretsVersion > 0 {
 		secrets = map[string]api.Secret{"TOKEN": "hunter2"}
 	}
-	state, err := New(Deps{}).Render(name, s, secrets)
+	state, err := New(Deps{}).Render(name, s, secrets, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +138,11 @@ func TestTwoAppServersShareNothing(t *testing.T) {
 func TestRenderSecrets(t *testing.T) {
 	s := someSpec()
 	s.SecretsVersion = 1
-	dry, err := New(Deps{}).Render("notes", s, nil)
+	dry, err := New(Deps{}).Render("notes", s, nil, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wet, err := New(Deps{}).Render("notes", s, map[string]api.Secret{"TOKEN": "hunter2"})
+	wet, err := New(Deps{}).Render("notes", s, map[string]api.Secret{"TOKEN": "hunter2"}, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestRenderSecrets(t *testing.T) {
 			t.Errorf("%s has the mode %v", f.Path, f.Mode)
 		}
 	}
-	_, err = New(Deps{}).Render("notes", s, map[string]api.Secret{"PORT": "hunter2"})
+	_, err = New(Deps{}).Render("notes", s, map[string]api.Secret{"PORT": "hunter2"}, converge.InPlace{})
 	if problem, ok := errors.AsType[*api.Problem](err); !ok || problem.Violations[0].Pointer != "/secrets/PORT" {
 		t.Errorf("a reserved name: %v", err)
 	}

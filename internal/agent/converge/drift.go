@@ -163,6 +163,47 @@ func (e *Engine) Edited(applied Applied) (map[string]bool, error) {
 	return edited, nil
 }
 
+// Touched returns what of a state somebody changed beyond modes and owners, by
+// path: files, links, trees, units that are amended or whose files systemd has not
+// read, and by [UserKey] accounts that are missing.
+func (e *Engine) Touched(ctx context.Context, applied Applied) (map[string]bool, error) {
+	touched, err := e.Edited(applied)
+	if err != nil {
+		return nil, err
+	}
+	for name := range e.missingUsers(applied.State.Users) {
+		touched[UserKey(name)] = true
+	}
+	for _, l := range applied.State.Links {
+		detail, err := e.compareLink(l)
+		if err != nil {
+			return nil, err
+		}
+		if detail != "" {
+			touched[l.Path] = true
+		}
+	}
+	for _, t := range applied.State.Trees {
+		detail, err := e.compareTree(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if detail != "" {
+			touched[t.Path] = true
+		}
+	}
+	for _, u := range applied.State.Units {
+		status, err := e.Units.Status(ctx, u.Name)
+		if err != nil {
+			return nil, err
+		}
+		if status.NeedDaemonReload || len(unowned(status.DropIns, u.Name, applied.State)) > 0 {
+			touched[u.Name] = true
+		}
+	}
+	return touched, nil
+}
+
 // sourcesOf returns the places in the spec whose lines an edit took away or
 // changed, in order and each once.
 func (f File) sourcesOf(e edit) []api.Pointer {

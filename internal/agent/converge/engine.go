@@ -51,7 +51,7 @@ type Engine struct {
 	Units    Units
 	Accounts Accounts
 	Trees    Trees
-	// UndoTimeout bounds the way back; zero means [DefaultUndoTimeout].
+	// UndoTimeout bounds each step of the way back; zero means [DefaultUndoTimeout].
 	UndoTimeout time.Duration
 	// Hook, if set, is called before each step with its name. It is the seam
 	// for faults: an error fails the step, and a hook that ends the process or
@@ -68,12 +68,23 @@ const DefaultUndoTimeout = 2 * time.Minute
 
 func (e *Engine) disk() disk { return disk{e.Root} }
 
-// Activate makes the running engine follow what is in place, and returns once
-// it is healthy. Paths is what was done to each file, link and tree. With undo
-// it goes back: the paths are again as they were before.
-type Activate func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error
+// Follow has the running engine of a component follow a transaction.
+type Follow struct {
+	// Activate makes it run what is in place, and returns once that is healthy:
+	// from then on traffic may be switched to it.
+	Activate Call
+	// Switched is called once the links that move traffic are switched, and
+	// returns when nothing needs what served before. Nil for an engine that has
+	// no such links.
+	Switched Call
+}
 
-// StandsError is returned by an [Activate] that did not come to its end, and
+// Call is one call of a running engine. Paths is what is done to each file,
+// link and tree. With undo the transaction goes back: the paths are as they
+// were before.
+type Call func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error
+
+// StandsError is returned by a [Call] that did not come to its end, and
 // that has done what going back does not take back: it stands, and the next
 // change goes on from there.
 type StandsError struct{ Err error }
@@ -96,7 +107,7 @@ type Transaction struct {
 	// Note comes back from [Engine.Recover] if the transaction is interrupted.
 	// It must hold no secret.
 	Note     json.RawMessage
-	Activate Activate
+	Follow   Follow
 	Progress Progress
 }
 
@@ -147,7 +158,7 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if t.Progress == nil {
 		t.Progress = func(api.Phase, string, ...any) {}
 	}
-	if err := e.settle(ctx, t.Component, t.Activate); err != nil {
+	if err := e.settle(ctx, t.Component, t.Follow); err != nil {
 		return err
 	}
 	p, err := e.makePlan(ctx, t.From, t.To)
@@ -167,7 +178,7 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 			return nil
 		}
 		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
-		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Activate)}
+		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Follow)}
 	}
 	e.finish(j)
 	return nil
@@ -310,7 +321,9 @@ func (e *Engine) swapSteps(p *plan) []step {
 		add("set "+f.Path, func(context.Context) error { return e.setAttributes(f) })
 	}
 	for _, l := range p.links {
-		add("link "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
+		if !l.Switch {
+			add("link "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
+		}
 	}
 	for _, path := range p.dropIns {
 		add("remove "+path, func(context.Context) error { return e.disk().remove(path) })
@@ -324,13 +337,21 @@ func (e *Engine) swapSteps(p *plan) []step {
 	return steps
 }
 
-// settleSteps have the engine follow, and only then take away what is wanted
-// no more: until the new serves, the old does. Units end in the reverse of the
-// order in which their state lists them: who passes requests on before who
-// answers them.
+// settleSteps have the engine follow, move the traffic, and only then take
+// away what is wanted no more: until the new serves, the old does. Units end in
+// the reverse of the order in which their state lists them: who passes requests
+// on before who answers them.
 func (e *Engine) settleSteps(t Transaction, p *plan) []step {
-	steps := []step{{"activate", func(ctx context.Context) error { return t.Activate(ctx, p.paths, false) }}}
+	steps := []step{{"activate", func(ctx context.Context) error { return t.Follow.Activate(ctx, p.paths, false) }}}
 	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
+	for _, l := range p.links {
+		if l.Switch {
+			add("switch "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
+		}
+	}
+	if t.Follow.Switched != nil {
+		add("switched", func(ctx context.Context) error { return t.Follow.Switched(ctx, p.paths, false) })
+	}
 	for _, unit := range slices.Backward(p.retired) {
 		add("retire "+unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit) })
 	}

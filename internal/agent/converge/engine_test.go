@@ -71,8 +71,8 @@ func TestNewServesBeforeOldIsTakenAway(t *testing.T) {
 	one := m.apply(t, nil, pair("one"))
 	two := &converge.State{Files: []converge.File{unitFile("c.service", "two")}, Units: []converge.Unit{{Name: "c.service"}}}
 	tx := m.transaction(one, two)
-	follow := tx.Activate
-	tx.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+	follow := tx.Follow.Activate
+	tx.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
 		running, err := m.units.Running(ctx)
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func TestAnEngineWhoseFilesWereNotSwappedIsLeftAlone(t *testing.T) {
 		return nil
 	}
 	tx := m.transaction(one, pair("two"))
-	tx.Activate = func(context.Context, map[string]api.ChangeAction, bool) error {
+	tx.Follow.Activate = func(context.Context, map[string]api.ChangeAction, bool) error {
 		t.Error("the engine was told")
 		return nil
 	}
@@ -190,7 +190,7 @@ func TestAFailureWhileGoingBackIsToldAndTriedAgain(t *testing.T) {
 		t.Fatalf("the error is %v", err)
 	}
 	m.engine.Hook = nil
-	ended, err := m.engine.Recover(t.Context(), func(converge.Interrupted) converge.Activate { return m.activate(one, nil) })
+	ended, err := m.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return m.follow(one, nil) })
 	if err != nil || len(ended) != 1 || ended[0].Err != nil || ended[0].Committed || string(ended[0].Note) != `"a note"` {
 		t.Fatalf("recovered %+v, %v", ended, err)
 	}
@@ -307,7 +307,7 @@ func check(t *testing.T, m *machine, from *converge.Applied, to *converge.State,
 		again := open(t, m.root)
 		again.engine.Hook = killAt(random.IntN(6))
 		recover := func() []converge.Interrupted {
-			ended, err := again.engine.Recover(t.Context(), func(converge.Interrupted) converge.Activate { return again.activate(from, to) })
+			ended, err := again.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return again.follow(from, to) })
 			if err != nil {
 				t.Error(err)
 			}

@@ -44,8 +44,10 @@ type saved struct {
 	// Copy names the copy of a file's content within the journal, Sum is its SHA-256.
 	Copy string `json:"copy,omitempty"`
 	Sum  string `json:"sum,omitempty"`
-	// Tree tells that a whole directory was there, which is moved aside.
-	Tree bool `json:"tree,omitempty"`
+	// Tree tells that a whole directory was there, which is moved aside; Switch,
+	// that traffic follows the link.
+	Tree   bool `json:"tree,omitempty"`
+	Switch bool `json:"switch,omitempty"`
 }
 
 const journalFile = "journal.json"
@@ -84,6 +86,11 @@ func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
 	for _, tree := range p.trees {
 		for i := range j.Saved {
 			j.Saved[i].Tree = j.Saved[i].Tree || j.Saved[i].Path == tree.Path
+		}
+	}
+	for _, link := range p.links {
+		for i := range j.Saved {
+			j.Saved[i].Switch = j.Saved[i].Switch || link.Switch && j.Saved[i].Path == link.Path
 		}
 	}
 	return j, e.writeJournal(j)

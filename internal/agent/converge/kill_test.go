@@ -76,7 +76,7 @@ func TestKillBetweenAnyTwoStepsRecovers(t *testing.T) {
 		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 			t.Fatalf("step %d: %v: %s", step, err, output)
 		}
-		ended, err := victim.engine.Recover(t.Context(), func(converge.Interrupted) converge.Activate { return victim.activate(from, nil) })
+		ended, err := victim.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return victim.follow(from, nil) })
 		if err != nil {
 			t.Fatal(err)
 		}

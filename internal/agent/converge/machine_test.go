@@ -177,13 +177,13 @@ func (m *machine) transaction(from *converge.Applied, to *converge.State) conver
 	}
 	return converge.Transaction{
 		Component: edge(), From: from, To: to, Books: []converge.Book{book},
-		Note: api.Encode("a note"), Activate: m.activate(from, to),
+		Note: api.Encode("a note"), Follow: m.follow(from, to),
 	}
 }
 
-// activate restarts the units whose files changed and starts all others.
-func (m *machine) activate(from *converge.Applied, to *converge.State) converge.Activate {
-	return func(ctx context.Context, _ map[string]api.ChangeAction, undo bool) error {
+// follow restarts the units of the state that is gone to.
+func (m *machine) follow(from *converge.Applied, to *converge.State) converge.Follow {
+	return converge.Follow{Activate: func(ctx context.Context, _ map[string]api.ChangeAction, undo bool) error {
 		var wanted []converge.Unit
 		switch {
 		case undo && from != nil:
@@ -197,7 +197,7 @@ func (m *machine) activate(from *converge.Applied, to *converge.State) converge.
 			}
 		}
 		return nil
-	}
+	}}
 }
 
 // apply carries out a transaction that must succeed.

@@ -305,7 +305,7 @@ func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
 			p.dropIns = append(p.dropIns, dropIn)
 			p.paths[dropIn] = api.ChangeDelete
 			for _, f := range wanted.Files {
-				if name := path.Base(f.Path); name == unit || name == template(unit) {
+				if definesUnit(f.Path, unit) {
 					p.paths[f.Path] = api.ChangeUpdate
 				}
 			}
@@ -341,6 +341,17 @@ func template(unit string) string {
 		return ""
 	}
 	return prefix + "@" + path.Ext(rest)
+}
+
+// definesUnit reports whether the file at p is that of a unit or of its template;
+// concernsUnit, whether it is that or one that amends it.
+func definesUnit(p, unit string) bool {
+	name := path.Base(p)
+	return isUnitFile(p) && (name == unit || name == template(unit))
+}
+
+func concernsUnit(p, unit string) bool {
+	return definesUnit(p, unit) || definesUnit(strings.TrimSuffix(path.Dir(p), ".d"), unit)
 }
 
 // touchesUnits reports whether systemd has to read its files again.

@@ -10,6 +10,7 @@ package converge
 import (
 	"bytes"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -20,7 +21,8 @@ import (
 // of a component that does not exist.
 //
 // What a new state no longer has, a unit or a file, is stopped and removed
-// after the kind's Apply, so that the old serves until the new does. A kind
+// after the kind's Apply and after the links that move traffic are switched, so
+// that the old serves until the new does. A kind
 // whose new unit needs what the old one holds stops the old one itself; and an
 // engine must be given its files by name, not by a pattern that still matches
 // old ones.
@@ -81,11 +83,14 @@ type File struct {
 	Sources map[int]api.Pointer `json:"sources,omitempty"`
 }
 
-// Link is a symbolic link, switched by rename.
+// Link is a symbolic link, set by rename.
 type Link struct {
 	Path   string      `json:"path"`
 	Target string      `json:"target"`
 	Source api.Pointer `json:"source,omitempty"`
+	// Switch tells that traffic follows the link: it is set once what it leads
+	// to is active, and before what it led to is taken away.
+	Switch bool `json:"switch,omitempty"`
 }
 
 // Unit is a systemd unit that is wanted running now and after each boot. Its
@@ -127,6 +132,62 @@ type Change struct {
 	Undo bool
 	// Forget names other machines that need not answer to a deletion.
 	Forget []string
+}
+
+// InPlace is what stands of a component when a new state of it is rendered, so
+// that the new can stand beside it.
+type InPlace struct {
+	// State is the one that was applied last, the zero State if there is none.
+	State State
+	// Touched holds what of it is not as it was applied, see [Engine.Touched].
+	Touched map[string]bool
+}
+
+// Everything returns the paths, units and accounts of a state, as [Engine.Touched]
+// does those that are not as they were applied.
+func (s State) Everything() map[string]bool {
+	all := map[string]bool{}
+	for _, key := range slices.Concat(s.paths(), s.units()) {
+		all[key] = true
+	}
+	for _, t := range s.Trees {
+		all[t.Path] = true
+	}
+	for _, u := range s.Users {
+		all[UserKey(u.Name)] = true
+	}
+	return all
+}
+
+// And returns a state with what another one has beyond it.
+func (s State) And(other State) State {
+	s.Users = union(s.Users, other.Users, func(u User) string { return u.Name })
+	s.Dirs = union(s.Dirs, other.Dirs, func(d Dir) string { return d.Path })
+	s.Trees = union(s.Trees, other.Trees, func(t Tree) string { return t.Path })
+	s.Files = union(s.Files, other.Files, func(f File) string { return f.Path })
+	s.Links = union(s.Links, other.Links, func(l Link) string { return l.Path })
+	s.Units = union(s.Units, other.Units, func(u Unit) string { return u.Name })
+	return s
+}
+
+func union[T any](all, more []T, key func(T) string) []T {
+	all = slices.Clone(all)
+	for _, m := range more {
+		if !slices.ContainsFunc(all, func(t T) bool { return key(t) == key(m) }) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// Link returns where the state has a link lead, "" if it has none at path.
+func (s State) Link(path string) string {
+	for _, l := range s.Links {
+		if l.Path == path {
+			return l.Target
+		}
+	}
+	return ""
 }
 
 // Version is a spec with the state that was rendered from it.

@@ -19,6 +19,8 @@ type Interrupted struct {
 	Component api.ID
 	// Note is the one of the transaction.
 	Note json.RawMessage
+	// Paths is what it did to each file, link and tree.
+	Paths map[string]api.ChangeAction
 	// Committed tells that it was done but for some cleaning up. Otherwise it
 	// was undone.
 	Committed bool
@@ -27,11 +29,11 @@ type Interrupted struct {
 }
 
 // Recover ends what an earlier life of the agent left unfinished. It is called
-// once, before the first transaction; activate gives the function that brings
-// the engine of one of them back. A journal that is damaged is set aside, see
+// once, before the first transaction; follow gives what brings the engine of
+// one of them back. A journal that is damaged is set aside, see
 // [Engine.Unsure]; an error means that not even that was possible. What could be
 // recovered is returned with it.
-func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activate) ([]Interrupted, error) {
+func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) ([]Interrupted, error) {
 	ids, err := e.unfinished()
 	if err != nil {
 		return nil, err
@@ -47,11 +49,11 @@ func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activat
 		if j == nil {
 			continue
 		}
-		i := Interrupted{Component: id, Note: j.Note, Committed: j.Committed}
+		i := Interrupted{Component: id, Note: j.Note, Paths: j.Paths, Committed: j.Committed}
 		if j.Committed {
 			e.finish(j)
 		} else {
-			i.Err = e.undo(ctx, j, activate(i))
+			i.Err = e.undo(ctx, j, follow(i))
 		}
 		ended = append(ended, i)
 	}
@@ -60,7 +62,7 @@ func (e *Engine) Recover(ctx context.Context, activate func(Interrupted) Activat
 
 // settle ends the last transaction of a component, should it still be open:
 // its undoing failed, or its cleaning up.
-func (e *Engine) settle(ctx context.Context, id api.ID, activate Activate) error {
+func (e *Engine) settle(ctx context.Context, id api.ID, follow Follow) error {
 	j, err := e.readJournal(id)
 	if err != nil {
 		return e.giveUp(id)
@@ -72,76 +74,124 @@ func (e *Engine) settle(ctx context.Context, id api.ID, activate Activate) error
 		e.finish(j)
 		return nil
 	}
-	if err := e.undo(ctx, j, activate); err != nil {
+	if err := e.undo(ctx, j, follow); err != nil {
 		return fmt.Errorf("undo what the last operation left: %w", err)
 	}
 	return nil
 }
 
-// undo brings back what the journal saved. It has a deadline of its own,
-// because the context of what failed may well be over, and goes on after a
-// failure: the more comes back the better. The journal stays if a file did
-// not come back, so that the next start tries again; an engine that does not
-// run on its old files is reported, and would not run any better then. An
-// engine that nothing was swapped for yet is left alone.
-func (e *Engine) undo(ctx context.Context, j *journal, activate Activate) error {
-	timeout := e.UndoTimeout
+// undo brings back what the journal saved. It goes on after a failure: the more
+// comes back the better. The journal stays if a file did not come back, so that
+// the next start tries again; an engine that does not run on its old files is
+// reported, and would not run any better then. An engine that nothing was
+// swapped for yet is left alone.
+//
+// The way back overlaps as the way here did: what served before serves again,
+// then the traffic is switched back, and only then what was new is taken away.
+// What was created goes as in any deletion: the engine first, then its units.
+func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
+	w := wayBack{engine: e, journal: j, restored: true, lost: true}
+	switch {
+	case !j.Begun:
+		w.restore(ctx, everything)
+	case !j.Existed:
+		w.call(ctx, "activate", follow.Activate)
+		w.retire(ctx)
+		w.restore(ctx, everything)
+	default:
+		w.restore(ctx, j.serves)
+		w.call(ctx, "activate", follow.Activate)
+		w.switchBack(ctx)
+		w.call(ctx, "switched", follow.Switched)
+		w.retire(ctx)
+		w.restore(ctx, func(s saved) bool { return !j.serves(s) && !switches(s) })
+	}
+	switch {
+	case !w.restored && w.lost: // no later try has the copies either
+		w.try(ctx, "give up", func(context.Context) error { return e.giveUp(j.Component) })
+	case w.restored:
+		w.try(ctx, "close", func(context.Context) error { return e.closeJournal(j.Component) })
+	}
+	return errors.Join(w.failures...)
+}
+
+func everything(saved) bool { return true }
+
+func switches(s saved) bool { return s.Switch }
+
+// serves reports whether what served before needs a path as it was: all that
+// stood, and of what did not, that which would amend one of its units.
+func (j *journal) serves(s saved) bool {
+	return !s.Switch && (s.Sort != nothing || slices.ContainsFunc(j.UnitsBefore, func(unit string) bool { return concernsUnit(s.Path, unit) }))
+}
+
+// wayBack is one undoing.
+type wayBack struct {
+	engine  *Engine
+	journal *journal
+	// restored tells that all paths came back; lost, that those which did not are
+	// only such whose copies are damaged.
+	restored, lost bool
+	failures       []error
+}
+
+// try takes one step, with a deadline of its own: the context of what failed may
+// well be over, and what one step takes too long for must not keep the next
+// from being tried.
+func (w *wayBack) try(ctx context.Context, name string, run func(ctx context.Context) error) bool {
+	timeout := w.engine.UndoTimeout
 	if timeout == 0 {
 		timeout = DefaultUndoTimeout
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-
-	var failures []error
-	try := func(name string, run func() error) bool {
-		err := e.hook("undo: " + name)
-		if err == nil {
-			err = run()
-		}
-		failures = append(failures, err)
-		return err == nil
+	err := w.engine.hook("undo: " + name)
+	if err == nil {
+		err = run(ctx)
 	}
-	follow := func() { try("activate", func() error { return activate(ctx, j.Paths, true) }) }
-	if j.Begun && !j.Existed { // as for any deletion: the engine first, then its units
-		follow()
-	}
-	if j.Begun {
-		for _, unit := range slices.Backward(without(j.UnitsAfter, j.UnitsBefore)) {
-			try("retire "+unit, func() error { return e.retireUnit(ctx, unit) })
-		}
-	}
-	restored, lost := e.restoreAll(ctx, j, try)
-	if j.Begun && j.Existed {
-		follow()
-	}
-	switch {
-	case !restored && lost: // no later try has the copies either
-		try("give up", func() error { return e.giveUp(j.Component) })
-	case restored:
-		try("close", func() error { return e.closeJournal(j.Component) })
-	}
-	return errors.Join(failures...)
+	w.failures = append(w.failures, err)
+	return err == nil
 }
 
-// restoreAll brings the files back and tells systemd, under the machine's lock.
-// Lost tells that what could not be restored is only that whose copy is damaged.
-func (e *Engine) restoreAll(ctx context.Context, j *journal, try func(string, func() error) bool) (restored, lost bool) {
+func (w *wayBack) call(ctx context.Context, name string, call Call) {
+	if call != nil {
+		w.try(ctx, name, func(ctx context.Context) error { return call(ctx, w.journal.Paths, true) })
+	}
+}
+
+func (w *wayBack) retire(ctx context.Context) {
+	for _, unit := range slices.Backward(without(w.journal.UnitsAfter, w.journal.UnitsBefore)) {
+		w.try(ctx, "retire "+unit, func(ctx context.Context) error { return w.engine.retireUnit(ctx, unit) })
+	}
+}
+
+// restore brings back the paths that are chosen and tells systemd, under the
+// machine's lock.
+func (w *wayBack) restore(ctx context.Context, chosen func(saved) bool) {
+	e, j := w.engine, w.journal
 	e.machine.Lock()
 	defer e.machine.Unlock()
-	restored, lost = true, true
-	for _, s := range slices.Backward(j.Saved) {
-		var err error
-		ok := try("restore "+s.Path, func() error { err = e.restore(j, s); return err })
-		restored, lost = restored && ok, lost && (ok || statefile.As(err) != nil)
-	}
+	w.paths(ctx, chosen)
 	if !j.Begun || !j.Units {
-		return restored, lost
+		return
 	}
 	if len(j.UnitsBefore) > 0 {
-		try("enable", func() error { return e.Units.Enable(ctx, j.UnitsBefore...) })
+		w.try(ctx, "enable", func(ctx context.Context) error { return e.Units.Enable(ctx, j.UnitsBefore...) })
 	}
-	try("reload units", func() error { return e.Units.DaemonReload(ctx) })
-	return restored, lost
+	w.try(ctx, "reload units", e.Units.DaemonReload)
+}
+
+func (w *wayBack) switchBack(ctx context.Context) { w.paths(ctx, switches) }
+
+func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
+	for _, s := range slices.Backward(w.journal.Saved) {
+		if !chosen(s) {
+			continue
+		}
+		var err error
+		ok := w.try(ctx, "restore "+s.Path, func(context.Context) error { err = w.engine.restore(w.journal, s); return err })
+		w.restored, w.lost = w.restored && ok, w.lost && (ok || statefile.As(err) != nil)
+	}
 }
 
 // restore brings one path back, whatever was done to it so far.

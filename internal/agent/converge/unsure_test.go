@@ -53,7 +53,7 @@ func TestAJournalThatIsDamagedBlocksNothing(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				_, err = m.engine.Recover(t.Context(), func(converge.Interrupted) converge.Activate { return m.activate(from, nil) })
+				_, err = m.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return m.follow(from, nil) })
 				if err != nil || !strings.HasSuffix(m.engine.Unsure(id), ".unsure") {
 					t.Errorf("after the start it is %q, %v", m.engine.Unsure(id), err)
 				}

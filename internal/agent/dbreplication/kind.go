@@ -88,7 +88,7 @@ func filesOf(name string) files {
 }
 
 // Render writes the spec for people, and the users' passwords for Apply.
-func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret) (converge.State, error) {
+func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret, _ converge.InPlace) (converge.State, error) {
 	typed, err := specOf(spec)
 	if err != nil {
 		return converge.State{}, err

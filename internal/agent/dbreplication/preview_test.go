@@ -153,7 +153,7 @@ func TestRender(t *testing.T) {
 	spec.Primary = "web9"
 	_, err = k.Validate(api.Encode(spec))
 	wantProblem(t, err, "/primary")
-	none, err := k.Render("notes", r.spec("web2"), nil)
+	none, err := k.Render("notes", r.spec("web2"), nil, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func (r *rack) has(spec api.DBReplication) bool {
 
 func version(t *testing.T, spec api.DBReplication) *converge.Version {
 	t.Helper()
-	state, err := (&Kind{}).Render("notes", spec, map[string]api.Secret{"app": "hunter2"})
+	state, err := (&Kind{}).Render("notes", spec, map[string]api.Secret{"app": "hunter2"}, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}

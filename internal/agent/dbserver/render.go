@@ -16,7 +16,7 @@ const byHand = "written by foobar-agent. An edit shows as drift and goes with th
 
 // Render turns a spec into a configuration, a packet filter and a unit. It has
 // no secrets. The data directory is not of it: nothing ever removes that.
-func (k *Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret) (converge.State, error) {
+func (k *Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret, _ converge.InPlace) (converge.State, error) {
 	typed, err := specOf(spec)
 	if err != nil {
 		return converge.State{}, err

@@ -44,7 +44,7 @@ func render(t *testing.T, name string, spec api.DBServer) converge.State {
 	if err := spec.Validate().Problem(); err != nil {
 		t.Fatal(err)
 	}
-	state, err := New(Deps{LeafDir: leafDir}).Render(name, spec, nil)
+	state, err := New(Deps{LeafDir: leafDir}).Render(name, spec, nil, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ func TestValidateDecodesStrictly(t *testing.T) {
 			t.Errorf("%s gave %v", raw, err)
 		}
 	}
-	if _, err := kind.Render("lb", nil, nil); err == nil {
+	if _, err := kind.Render("lb", nil, nil, converge.InPlace{}); err == nil {
 		t.Error("a spec of no load balancer was rendered")
 	}
 }

@@ -44,7 +44,7 @@ const accessLog = `%{+json}o` +
 	` %(termination)ts %(retries)rc %(user_agent)[capture.req.hdr(1)]`
 
 // Render turns a spec into a configuration and a unit. It has no secrets.
-func (*Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret) (converge.State, error) {
+func (*Kind) Render(name string, spec operation.Spec, _ map[string]api.Secret, _ converge.InPlace) (converge.State, error) {
 	typed, err := specOf(spec)
 	if err != nil {
 		return converge.State{}, err

@@ -62,7 +62,7 @@ func render(t *testing.T, name string, spec api.LoadBalancer) converge.State {
 	if err := spec.Validate().Problem(); err != nil {
 		t.Fatalf("the test's spec is not valid: %v", err)
 	}
-	state, err := (&Kind{}).Render(name, spec, nil)
+	state, err := (&Kind{}).Render(name, spec, nil, converge.InPlace{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			return record.Generation, nil
 		}
 	}
-	to, err := r.prepare(ctx, j)
+	to, err := r.prepare(ctx, j, record)
 	if err != nil {
 		return 0, err
 	}
@@ -137,7 +137,7 @@ func (r *Runner) intact(ctx context.Context, j job, record *Record) (bool, error
 
 // prepare does all that can be done before anything is touched: claims,
 // secrets, rendering, the engine's own check.
-func (r *Runner) prepare(ctx context.Context, j job) (*target, error) {
+func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, error) {
 	if err := r.claim(j); err != nil {
 		return nil, err
 	}
@@ -146,9 +146,9 @@ func (r *Runner) prepare(ctx context.Context, j job) (*target, error) {
 		return nil, err
 	}
 	r.log.event(j.Operation, api.PhaseRender, "render files and units")
-	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values)
+	state, err := r.render(ctx, j, record, values)
 	if err != nil {
-		return nil, fmt.Errorf("render %s: %w", j.ID, err)
+		return nil, err
 	}
 	to := &target{converge.Version{Spec: j.spec, State: state}, values}
 	if err := r.uploaded(ctx, state); err != nil {
@@ -156,6 +156,59 @@ func (r *Runner) prepare(ctx context.Context, j job) (*target, error) {
 	}
 	r.log.event(j.Operation, api.PhaseCheck, "have the engine check the configuration")
 	return to, r.check(ctx, j, to.version)
+}
+
+// render turns a job's spec into a state, to stand beside what is in place.
+func (r *Runner) render(ctx context.Context, j job, record *Record, values secrets) (converge.State, error) {
+	before, err := r.inPlace(ctx, record)
+	if err != nil {
+		return converge.State{}, err
+	}
+	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values, before)
+	if err == nil && record != nil && record.lost != nil {
+		err = r.assume(ctx, j, record, state, values)
+	}
+	if err != nil {
+		return converge.State{}, fmt.Errorf("render %s: %w", j.ID, err)
+	}
+	return state, nil
+}
+
+// inPlace returns what stands of a component. Where it is not known what the
+// running engine has read, all of it counts as touched.
+func (r *Runner) inPlace(ctx context.Context, record *Record) (converge.InPlace, error) {
+	if record == nil || record.lost != nil {
+		return converge.InPlace{}, nil
+	}
+	state := record.Applied.State
+	if r.unsure(record.ID, record) {
+		return converge.InPlace{State: state, Touched: state.Everything()}, nil
+	}
+	touched, err := r.Engine.Touched(ctx, record.Applied)
+	return converge.InPlace{State: state, Touched: touched}, err
+}
+
+// assume has a lost record say that a state was applied: what differs from it is
+// put right, and a failure brings back what stands now. What the kind would make
+// beside that state may stand instead: it counts as applied too, so that it goes.
+func (r *Runner) assume(ctx context.Context, j job, record *Record, state converge.State, values secrets) error {
+	beside, err := j.kind.Render(j.ID.Name, j.spec, values.Values, converge.InPlace{State: state, Touched: state.Everything()})
+	if err != nil {
+		return err
+	}
+	var standing []converge.Unit
+	for _, unit := range beside.Units {
+		status, err := r.Units.Status(ctx, unit.Name)
+		if err != nil {
+			return err
+		}
+		if !status.Missing() {
+			standing = append(standing, unit)
+		}
+	}
+	beside.Units = standing
+	record.Applied = converge.NewApplied(nil, state.And(beside))
+	return nil
 }
 
 // uploaded makes sure that the artifacts of trees that do not stand yet are here.
@@ -323,9 +376,6 @@ type note struct {
 
 // converge brings the machine to a target, nil for none, with the records.
 func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target) error {
-	if to != nil {
-		record.assume(to.version.State)
-	}
 	from, before := r.version(j.kind, record)
 	t := converge.Transaction{
 		Component: j.ID,
@@ -348,12 +398,13 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 		return err
 	}
 	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget}
-	follow := activate(j.kind, record, change, t.Progress)
-	t.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+	t.Follow = follow(j.kind, record, change, t.Progress)
+	activate := t.Follow.Activate
+	t.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
 		if change.Paths = paths; !undo {
 			r.log.update(j.Operation, func(op *api.Operation) { op.Impact = j.kind.Impact(change) })
 		}
-		return follow(ctx, paths, undo)
+		return activate(ctx, paths, undo)
 	}
 	if err := r.Engine.Apply(ctx, t); err != nil {
 		return err
@@ -391,19 +442,36 @@ func (r *Runner) edited(applied *converge.Applied, unsure bool) (map[string]bool
 	return r.Engine.Edited(*applied)
 }
 
-// activate returns the function that has a kind follow a change or its undoing.
-func activate(kind Kind, record *Record, change converge.Change, progress converge.Progress) converge.Activate {
-	return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+// follow returns what has a kind follow a change or its undoing.
+func follow(kind Kind, record *Record, change converge.Change, progress converge.Progress) converge.Follow {
+	turned := func(paths map[string]api.ChangeAction, undo bool) (converge.Change, error) {
 		c := change
 		c.Paths, c.Undo = paths, undo
 		if undo {
 			c.From, c.To = change.To, change.From
 		}
 		if undo && record != nil && change.From == nil { // to the kind it would look like a deletion
-			return fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", record.ID)
+			return c, fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", record.ID)
+		}
+		return c, nil
+	}
+	f := converge.Follow{Activate: func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+		c, err := turned(paths, undo)
+		if err != nil {
+			return err
 		}
 		return kind.Apply(ctx, c, progress)
+	}}
+	if switcher, ok := kind.(Switcher); ok {
+		f.Switched = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+			c, err := turned(paths, undo)
+			if err != nil {
+				return nil //nolint:nilerr // the activation has told it
+			}
+			return switcher.Switched(ctx, c, progress)
+		}
 	}
+	return f
 }
 
 // books returns the records of a component as they will be.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -99,14 +98,6 @@ func (r *Runner) record(j job) *Record {
 		record.Generation = j.Base
 	}
 	return record
-}
-
-// assume has a lost record say that a state was applied: what differs from it
-// is put right, and a failure brings back what stands now.
-func (r *Record) assume(state converge.State) {
-	if r != nil && r.lost != nil {
-		r.Applied = converge.NewApplied(nil, state)
-	}
 }
 
 // unsure reports whether the running engine may have read other files than

@@ -29,9 +29,10 @@ type Kind interface {
 	// Validate decodes a spec strictly and judges what holds on any machine.
 	// Its error is an [api.Problem] that points at each offender.
 	Validate(raw json.RawMessage) (Spec, error)
-	// Render turns a valid spec into files and units. Secrets are nil in a
-	// dry run that has none; the result then differs in secret files only.
-	Render(name string, spec Spec, secrets map[string]api.Secret) (converge.State, error)
+	// Render turns a valid spec into files and units that can stand beside what
+	// is in place. Secrets are nil in a dry run that has none; the result then
+	// differs in secret files only.
+	Render(name string, spec Spec, secrets map[string]api.Secret, before converge.InPlace) (converge.State, error)
 	// Check asks the engine's own checker about a staged state. A refusal is
 	// an [api.Problem] of type engine-refused on the place in the spec that
 	// the line in question came from.
@@ -49,6 +50,17 @@ type Kind interface {
 	// Observe asks the running engine what it does. It never fails because
 	// the engine is down: that is an observation.
 	Observe(ctx context.Context, name string, applied converge.Version) (Observation, error)
+}
+
+// Switcher is a [Kind] whose new version serves beside the old one before its
+// traffic is switched, by the links that its state marks so.
+type Switcher interface {
+	// Switched is called once the links are switched. It verifies that the new
+	// version serves through them, and returns when nothing needs the old one any
+	// more, which is stopped then. With change.Undo it is the old that the traffic
+	// is switched back to, and the failed version that ends; then it does not fail
+	// because the old is not healthy.
+	Switched(ctx context.Context, change converge.Change, progress converge.Progress) error
 }
 
 // Previewer is a [Kind] that can tell before an apply what it would do beyond

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
 )
@@ -26,7 +27,7 @@ func TestLostLinesAreAConditionOfAnyKind(t *testing.T) {
 	if said := read(); said != "" {
 		t.Errorf("without a loss there is %s", said)
 	}
-	state, err := m.kind.Render("www", operationtest.Spec{Port: 80}, nil)
+	state, err := m.kind.Render("www", operationtest.Spec{Port: 80}, nil, converge.InPlace{})
 	if err != nil || len(state.Units) == 0 {
 		t.Fatalf("units %v, %v", state.Units, err)
 	}

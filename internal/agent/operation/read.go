@@ -262,9 +262,9 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values)
+	state, err := r.render(ctx, j, record, values)
 	if err != nil {
-		return api.Plan{}, fmt.Errorf("render %s: %w", j.ID, err)
+		return api.Plan{}, err
 	}
 	to := converge.Version{Spec: j.spec, State: state}
 	if err := r.check(ctx, j, to); err != nil {
@@ -274,7 +274,6 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	record.assume(state)
 	from, before := r.version(j.kind, record)
 	paths, changes, err := r.Engine.Preview(ctx, from, &state)
 	if err != nil {

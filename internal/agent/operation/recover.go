@@ -18,7 +18,7 @@ import (
 // anything else. An error is about what could not be recovered; the agent
 // serves all the same, so that it can be repaired.
 func (r *Runner) Recover(ctx context.Context) error {
-	ended, err := r.Engine.Recover(ctx, r.activateInterrupted)
+	ended, err := r.Engine.Recover(ctx, r.followInterrupted)
 	failures := []error{err, r.clearChecks()}
 	undo := map[string]error{}
 	for _, i := range ended {
@@ -81,34 +81,48 @@ func noteOf(i converge.Interrupted) note {
 	return n
 }
 
-// activateInterrupted returns what brings the engine of an interrupted
-// operation back to what is recorded.
-func (r *Runner) activateInterrupted(i converge.Interrupted) converge.Activate {
-	n := noteOf(i)
-	return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-		kind := r.kinds[i.Component.Kind]
-		if kind == nil {
-			return fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
-		}
-		record := r.store.read(i.Component)
-		var after *converge.Version
-		if n.Spec != nil {
-			if spec, err := kind.Validate(n.Spec); err == nil {
-				after = &converge.Version{Spec: spec, State: n.State}
+// followInterrupted returns what brings the engine of an interrupted operation
+// back to what is recorded. The record is read when the engine is called: by then
+// it is the one of before again.
+func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
+	call := func(of func(converge.Follow) converge.Call) converge.Call {
+		return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+			f, err := r.interrupted(i)
+			if call := of(f); err == nil && call != nil {
+				err = call(ctx, paths, undo)
 			}
+			return err
 		}
-		_, before := r.version(kind, record)
-		edited := map[string]bool{} // what was edited before is not known any more; taking all for edited is safe
-		for path := range paths {
-			edited[path] = true
-		}
-		change := converge.Change{Name: i.Component.Name, From: before, To: after, Edited: edited}
-		return activate(kind, record, change, func(phase api.Phase, format string, args ...any) {
-			if _, ok := r.log.get(n.Operation); ok {
-				r.log.event(n.Operation, phase, format, args...)
-			}
-		})(ctx, paths, undo)
 	}
+	return converge.Follow{
+		Activate: call(func(f converge.Follow) converge.Call { return f.Activate }),
+		Switched: call(func(f converge.Follow) converge.Call { return f.Switched }),
+	}
+}
+
+func (r *Runner) interrupted(i converge.Interrupted) (converge.Follow, error) {
+	n, kind := noteOf(i), r.kinds[i.Component.Kind]
+	if kind == nil {
+		return converge.Follow{}, fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
+	}
+	record := r.store.read(i.Component)
+	var after *converge.Version
+	if n.Spec != nil {
+		if spec, err := kind.Validate(n.Spec); err == nil {
+			after = &converge.Version{Spec: spec, State: n.State}
+		}
+	}
+	_, before := r.version(kind, record)
+	edited := map[string]bool{} // what was edited before is not known any more; taking all for edited is safe
+	for path := range i.Paths {
+		edited[path] = true
+	}
+	change := converge.Change{Name: i.Component.Name, From: before, To: after, Edited: edited}
+	return follow(kind, record, change, func(phase api.Phase, format string, args ...any) {
+		if _, ok := r.log.get(n.Operation); ok {
+			r.log.event(n.Operation, phase, format, args...)
+		}
+	}), nil
 }
 
 // StartRecorded starts the units of all components that do not run, once in

@@ -5,6 +5,7 @@ package conformance
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -47,6 +48,9 @@ type Suite struct {
 	// Breaks are what goes wrong with this kind in particular. Files, links,
 	// trees and units are damaged by the suite itself.
 	Breaks []Break
+	// Beside tells that a repair can put a new state beside the one that is
+	// damaged: then it is not that one which stands after it.
+	Beside bool
 	// Forward tells that Apply acts on other machines, too, where an update that
 	// was killed is not undone: what differs then is drift, and the next apply
 	// repairs it.
@@ -284,23 +288,58 @@ func (b *bench) encoded(t *testing.T, raw json.RawMessage) string {
 	return string(api.Encode(b.validate(t, raw)))
 }
 
+// state returns what a spec is rendered to where the component stands as it does
+// now: what was applied, for the spec that was.
 func (b *bench) state(t *testing.T, raw json.RawMessage) converge.State {
 	t.Helper()
-	state, err := b.Kind.Render(b.Name, b.validate(t, raw), b.Secrets)
+	return b.render(t, raw, converge.InPlace{State: b.standing(t)})
+}
+
+func (b *bench) render(t *testing.T, raw json.RawMessage, before converge.InPlace) converge.State {
+	t.Helper()
+	state, err := b.Kind.Render(b.Name, b.validate(t, raw), b.Secrets, before)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return state
 }
 
+// standing returns the state that was applied last, from the component's record.
+func (b *bench) standing(t *testing.T) converge.State {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.Root, b.dir, "components", string(b.Kind.Kind()), b.Name+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return converge.State{}
+	}
+	var record operation.Record
+	if err == nil {
+		err = json.Unmarshal(data, &record)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record.Applied.State
+}
+
+// states returns all states that the specs can be rendered to: with nothing in
+// place, and beside another one.
+func (b *bench) states(t *testing.T) []converge.State {
+	t.Helper()
+	var all []converge.State
+	for _, spec := range []json.RawMessage{b.First, b.Second, b.Broken} {
+		alone := b.render(t, spec, converge.InPlace{})
+		all = append(all, alone, b.render(t, spec, converge.InPlace{State: alone, Touched: alone.Everything()}))
+	}
+	return all
+}
+
 func (b *bench) path(p string) string { return filepath.Join(b.Root, p) }
 
-// snapshot describes the files, links and units of both specs as they stand.
+// snapshot describes the files, links and units of all specs as they stand.
 func (b *bench) snapshot(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, spec := range []json.RawMessage{b.First, b.Second, b.Broken} {
-		state := b.state(t, spec)
+	for _, state := range b.states(t) {
 		for _, f := range state.Files {
 			found[f.Path] = describe(b.path(f.Path))
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -128,8 +129,10 @@ func (b *bench) damages(t *testing.T) []Break {
 
 func (b *bench) driftIsRepaired(t *testing.T) {
 	want := b.snapshot(t)
-	for _, damage := range append(b.damages(t), b.Breaks...) {
+	for i := range append(b.damages(t), b.Breaks...) {
+		damage := append(b.damages(t), b.Breaks...)[i] // of what stands by now
 		t.Run(damage.Name, func(t *testing.T) {
+			state := b.standing(t)
 			if err := damage.Do(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -143,8 +146,32 @@ func (b *bench) driftIsRepaired(t *testing.T) {
 			if b.generation != before+1 {
 				t.Errorf("the repair of generation %d made %d", before, b.generation)
 			}
+			if b.Beside {
+				b.gone(t, state)
+				return
+			}
 			equal(t, "after the repair", want, b.snapshot(t))
 		})
+	}
+}
+
+// gone sees that nothing is left of a state that does not stand any more.
+func (b *bench) gone(t *testing.T, before converge.State) {
+	t.Helper()
+	stands := b.standing(t).Everything()
+	for _, f := range before.Files {
+		if !stands[f.Path] && describe(b.path(f.Path)) != "nothing" {
+			t.Errorf("%s is left", f.Path)
+		}
+	}
+	for _, u := range before.Units {
+		status, err := b.Units.Status(t.Context(), u.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !stands[u.Name] && !status.Missing() {
+			t.Errorf("%s is left: %s", u.Name, status.ActiveState)
+		}
 	}
 }
 
@@ -252,8 +279,7 @@ func (b *bench) startsRecorded(t *testing.T) {
 
 func (b *bench) deleteLeavesNothing(t *testing.T) {
 	states := []string{}
-	for _, spec := range [][]byte{b.First, b.Second} {
-		state := b.state(t, spec)
+	for _, state := range b.states(t) {
 		for _, d := range state.Dirs {
 			states = append(states, d.Path)
 		}

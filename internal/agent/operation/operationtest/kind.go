@@ -90,7 +90,7 @@ func (k *Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 }
 
 // Render returns the files and units.
-func (k *Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret) (converge.State, error) {
+func (k *Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret, _ converge.InPlace) (converge.State, error) {
 	s, ok := spec.(Spec)
 	if !ok {
 		return converge.State{}, fmt.Errorf("the spec is a %T", spec)

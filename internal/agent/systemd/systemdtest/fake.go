@@ -212,11 +212,11 @@ func (s *Systemd) Mask(ctx context.Context, unit string) error {
 func (s *Systemd) Enable(ctx context.Context, units ...string) error {
 	return s.with(ctx, func(st *state) error {
 		for _, unit := range units {
-			name := template(unit)
-			if name == "" {
-				name = unit
+			_, err := os.Stat(filepath.Join(s.root, Units, unit))
+			if name := template(unit); err != nil && name != "" {
+				_, err = os.Stat(filepath.Join(s.root, Units, name))
 			}
-			if _, err := os.Stat(filepath.Join(s.root, Units, name)); err != nil {
+			if err != nil {
 				return fmt.Errorf("enable %s: %w", unit, err)
 			}
 			delete(st.Masked, unit)
