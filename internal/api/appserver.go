@@ -33,6 +33,8 @@ type AppServer struct {
 	HealthCheck AppHealthCheck `json:"health_check"`
 	// StopTimeout is how long the app may take to finish its requests, at least 1 s.
 	StopTimeout Duration `json:"stop_timeout"`
+	// Limits are what the app may take of the machine.
+	Limits AppLimits `json:"limits"`
 }
 
 // Release is an artifact: a gzipped tar file, known by its checksum.

@@ -53,6 +53,17 @@ func CheckRunBounds() Bounds { return Bounds{1, 100} }
 // ByteBounds bound the size of a body or a release, in bytes: up to 1 TiB.
 func ByteBounds() Bounds { return Bounds{1, 1 << 40} }
 
+// CPUBounds bound the CPU time of an app, in percent of one CPU: systemd counts no
+// less than a hundredth, and few machines have more than a thousand CPUs.
+func CPUBounds() Bounds { return Bounds{1, 100_000} }
+
+// TaskBounds bound the processes and threads of an app, which starts with some.
+func TaskBounds() Bounds { return Bounds{16, 1 << 16} }
+
+// FileBounds bound the descriptors of an app's process. Linux gives none more than
+// 2^20 unless it is configured to (fs.nr_open).
+func FileBounds() Bounds { return Bounds{64, 1 << 20} }
+
 // ServerIDBounds bound the id of a database server, which has 32 bits.
 func ServerIDBounds() Bounds { return Bounds{1, math.MaxUint32} }
 

@@ -68,5 +68,7 @@ func DefaultAppServer() AppServer {
 			StartTimeout: Duration(time.Minute),
 		},
 		StopTimeout: Duration(25 * time.Second),
+		// Two slots, which run side by side during a release, leave the machine a fifth.
+		Limits: AppLimits{Memory: "40%", Tasks: 1024, OpenFiles: 16384},
 	}
 }

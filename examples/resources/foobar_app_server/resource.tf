@@ -27,4 +27,5 @@ resource "foobar_app_server" "shop" {
   secrets_wo_version = 1 # raise it when a secret changes
 
   health_check = { path = "/health" }
+  limits       = { memory = "1G" } # of the machine's memory; it is killed and started again beyond that
 }

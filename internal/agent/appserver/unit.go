@@ -49,10 +49,11 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
 	t.Own("KillMode=mixed")
 	t.Own(restartPolicy()...)
-	t.Own("TasksMax=4096", "LimitNOFILE=65536")
+	writeLimits(t, s.Limits)
 	t.Own(logs.Service(l.appUnit(slotBlue))...)
 	t.Own(hardening()...)
-	t.Own("PrivateUsers=true", "RemoveIPC=true", "CapabilityBoundingSet=")
+	t.Own(privateMemory()...)
+	t.Own("PrivateUsers=true", "CapabilityBoundingSet=")
 	t.Own("", "[Install]", "WantedBy=multi-user.target")
 	return t
 }

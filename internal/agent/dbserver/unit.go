@@ -57,7 +57,11 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"RestartMaxDelaySec=30",
 		"TimeoutStartSec=900",
 		"TimeoutStopSec=900",
-		"TasksMax=99%")
+		"TasksMax=99%",
+		// An app beside it has a quarter of its share, and is killed first (package appserver).
+		"CPUWeight=200",
+		"IOWeight=200",
+		"OOMScoreAdjust=-800")
 	t.From(api.Pointer("/settings").At("max_connections"), "LimitNOFILE=%d", fileLimit(spec))
 	t.Own("LimitCORE=0")
 	t.Own(logs.Service(p.Unit)...)

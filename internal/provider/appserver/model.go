@@ -23,6 +23,7 @@ type settings struct {
 	SecretsWOVersion *int64                `tfsdk:"secrets_wo_version"`
 	HealthCheck      *healthCheck          `tfsdk:"health_check"`
 	StopTimeout      *string               `tfsdk:"stop_timeout"`
+	Limits           *limits               `tfsdk:"limits"`
 }
 
 type release struct {
@@ -61,6 +62,7 @@ func (s settings) spec() (api.AppServer, error) {
 		SecretsVersion: tfutil.Or(s.SecretsWOVersion, 0),
 		HealthCheck:    s.HealthCheck.spec(durations, "/health_check"),
 		StopTimeout:    durations.Or(s.StopTimeout, defaults.StopTimeout, "/stop_timeout"),
+		Limits:         s.Limits.spec(),
 	}
 	return spec, durations.Problem()
 }
@@ -103,6 +105,7 @@ func newSettings(spec api.AppServer) settings {
 			StartTimeout: new(spec.HealthCheck.StartTimeout.String()),
 		},
 		StopTimeout: new(spec.StopTimeout.String()),
+		Limits:      newLimits(spec.Limits),
 	}
 }
 

@@ -39,6 +39,7 @@ func everything() api.AppServer {
 			Path: "/health", Interval: duration(1), Timeout: duration(3), Successes: 5, StartTimeout: duration(90),
 		},
 		StopTimeout: duration(5),
+		Limits:      api.AppLimits{Memory: "1G", CPU: 150, Tasks: 99, OpenFiles: 999},
 	}
 }
 

@@ -71,6 +71,7 @@ func attributes() map[string]schema.Attribute {
 		},
 		"health_check": healthCheckAttribute(defaults.HealthCheck),
 		"stop_timeout": tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped.", defaults.StopTimeout, api.AppStartBounds()),
+		"limits":       limitsAttribute(defaults.Limits),
 	}
 }
 
