@@ -35,6 +35,8 @@ type AppServer struct {
 	StopTimeout Duration `json:"stop_timeout"`
 	// Limits are what the app may take of the machine.
 	Limits AppLimits `json:"limits"`
+	// Logs are what is kept of the logs of the app and of its nginx.
+	Logs AppLogs `json:"logs"`
 }
 
 // Release is an artifact: a gzipped tar file, known by its checksum.

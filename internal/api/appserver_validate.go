@@ -103,6 +103,7 @@ func (s AppServer) Validate() Violations {
 	s.HealthCheck.validate(&v, "/health_check")
 	between(&v, "/stop_timeout", s.StopTimeout, AppStartBounds())
 	s.Limits.validate(&v, "/limits")
+	s.Logs.validate(&v, "/logs")
 	return v
 }
 

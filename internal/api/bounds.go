@@ -64,6 +64,17 @@ func TaskBounds() Bounds { return Bounds{16, 1 << 16} }
 // 2^20 unless it is configured to (fs.nr_open).
 func FileBounds() Bounds { return Bounds{64, 1 << 20} }
 
+// LogRateBounds bound how many lines a second a log may get, LogRetentionBounds how
+// long they are kept, LogSizeBounds how much disk they may take: journald needs some
+// files of 512 KiB at least (journald.conf(5)).
+func LogRateBounds() Bounds { return Bounds{1, 1_000_000} }
+
+// LogRetentionBounds are told of at [LogRateBounds].
+func LogRetentionBounds() DurationBounds { return durations(time.Hour, 10*365*24*time.Hour) }
+
+// LogSizeBounds are told of at [LogRateBounds].
+func LogSizeBounds() Bounds { return Bounds{8 << 20, 1 << 40} }
+
 // ServerIDBounds bound the id of a database server, which has 32 bits.
 func ServerIDBounds() Bounds { return Bounds{1, math.MaxUint32} }
 

@@ -70,5 +70,9 @@ func DefaultAppServer() AppServer {
 		StopTimeout: Duration(25 * time.Second),
 		// Two slots, which run side by side during a release, leave the machine a fifth.
 		Limits: AppLimits{Memory: "40%", Tasks: 1024, OpenFiles: 16384},
+		// The rate is above what an app writes at an error of its own (200,000 lines at
+		// once) and below what journald takes (25,000 lines of 200 bytes a second on one
+		// core), so that a flood ends in lines that are counted.
+		Logs: AppLogs{Rate: 8000, Retention: Duration(30 * 24 * time.Hour), MaxBytes: 128 << 20},
 	}
 }

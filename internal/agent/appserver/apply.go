@@ -125,8 +125,12 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 		return err
 	}
 	r := rollout{kind: k, layout: layout{name: change.Name}, spec: s, change: change, progress: progress, began: k.clock.Now()}
+	logged := k.followLogs(ctx, change)
 	if change.Undo {
-		return r.undo(ctx)
+		return errors.Join(r.undo(ctx), logged)
+	}
+	if logged != nil {
+		return logged
 	}
 	return r.run(ctx)
 }

@@ -42,6 +42,9 @@ class Burst(threading.Thread):
     def run(self):
         n = 0
         while not asked("burst"):
+            if asked("say"):
+                print("said so", flush=True)
+                os.remove(os.path.join(os.environ["RUNTIME_DIRECTORY"], "say"))
             if asked("flood"):
                 sys.stdout.write("".join("%09d %s\n" % (i, "y" * 200) for i in range(n, n + 1000)))
                 n += 1000

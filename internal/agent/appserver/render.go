@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/logs"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -55,8 +54,8 @@ func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.
 		nginxText(l, s).File(l.nginxConfig(), 0o644),
 		// systemd reads both as root before the app runs; nobody else has to.
 		appEnvironment(l, s).File(l.environment(slotBlue), 0o600),
-		logs.Config(l.appUnit(slotBlue)),
-		logs.Config(l.nginxUnit()),
+		logConfig(l.appUnit(slotBlue), s.Logs),
+		logConfig(l.nginxUnit(), s.Logs),
 	}
 	if s.SecretsVersion == 0 {
 		return all

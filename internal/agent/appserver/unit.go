@@ -50,7 +50,7 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 	t.Own("KillMode=mixed")
 	t.Own(restartPolicy()...)
 	writeLimits(t, s.Limits)
-	t.Own(logs.Service(l.appUnit(slotBlue))...)
+	t.Own(logs.Namespaced(l.appUnit(slotBlue))...)
 	t.Own(hardening()...)
 	t.Own(privateMemory()...)
 	t.Own("PrivateUsers=true", "CapabilityBoundingSet=")
@@ -159,7 +159,7 @@ func nginxUnitText(l layout, s api.AppServer) *converge.Text {
 	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
 	t.Own(restartPolicy()...)
 	t.Own("LimitNOFILE=16384")
-	t.Own(logs.Service(l.nginxUnit())...)
+	t.Own(logs.Namespaced(l.nginxUnit())...)
 	t.Own(
 		// nginx writes whole request lines to its error log, which no setting of its
 		// own shortens. journald drops those of its lines that hold a query string;

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -31,20 +32,14 @@ func Namespace(unit string) string {
 // journald admits up to 2.75 times as much while the namespace has room
 // (journald.conf(5)).
 func Service(unit string) []string {
-	return []string{
-		"LogNamespace=" + Namespace(unit), "LogRateLimitIntervalSec=30s", "LogRateLimitBurst=250000",
-		"TemporaryFileSystem=/run/systemd:ro", "BindPaths=/run/systemd/notify", "BindReadOnlyPaths=-/run/systemd/resolve",
-	}
+	lines := Namespaced(unit)
+	return slices.Insert(lines, 1, "LogRateLimitIntervalSec=30s", "LogRateLimitBurst=250000")
 }
 
 // Config returns journald's configuration of a unit's namespace. It is bounded as
 // the machine's own journal is (images/files/journald).
 func Config(unit string) converge.File {
-	t := &converge.Text{}
-	t.Own("# Log of "+unit+", written by foobar-agent. An edit shows as drift and goes with the next apply.",
-		"[Journal]",
-		"Storage=persistent",
-		"SystemMaxUse=128M",
-		"RuntimeMaxUse=32M")
-	return t.File("/etc/systemd/journald@"+Namespace(unit)+".conf", 0o644)
+	t := header(unit)
+	t.Own("SystemMaxUse=128M", "RuntimeMaxUse=32M")
+	return t.File(ConfigPath(unit), 0o644)
 }

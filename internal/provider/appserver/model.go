@@ -24,6 +24,7 @@ type settings struct {
 	HealthCheck      *healthCheck          `tfsdk:"health_check"`
 	StopTimeout      *string               `tfsdk:"stop_timeout"`
 	Limits           *limits               `tfsdk:"limits"`
+	Logs             *logSettings          `tfsdk:"logs"`
 }
 
 type release struct {
@@ -63,6 +64,7 @@ func (s settings) spec() (api.AppServer, error) {
 		HealthCheck:    s.HealthCheck.spec(durations, "/health_check"),
 		StopTimeout:    durations.Or(s.StopTimeout, defaults.StopTimeout, "/stop_timeout"),
 		Limits:         s.Limits.spec(),
+		Logs:           s.Logs.spec(durations, "/logs"),
 	}
 	return spec, durations.Problem()
 }
@@ -106,6 +108,7 @@ func newSettings(spec api.AppServer) settings {
 		},
 		StopTimeout: new(spec.StopTimeout.String()),
 		Limits:      newLimits(spec.Limits),
+		Logs:        newLogs(spec.Logs),
 	}
 }
 

@@ -40,6 +40,7 @@ func everything() api.AppServer {
 		},
 		StopTimeout: duration(5),
 		Limits:      api.AppLimits{Memory: "1G", CPU: 150, Tasks: 99, OpenFiles: 999},
+		Logs:        api.AppLogs{Rate: 7, Retention: duration(7200), MaxBytes: 9 << 20},
 	}
 }
 

@@ -72,6 +72,7 @@ func attributes() map[string]schema.Attribute {
 		"health_check": healthCheckAttribute(defaults.HealthCheck),
 		"stop_timeout": tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped.", defaults.StopTimeout, api.AppStartBounds()),
 		"limits":       limitsAttribute(defaults.Limits),
+		"logs":         logsAttribute(defaults.Logs),
 	}
 }
 
@@ -116,8 +117,12 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 }
 
 func bytesAttribute(description string, fallback int64) schema.Int64Attribute {
+	return bytesWithin(description, fallback, api.ByteBounds())
+}
+
+func bytesWithin(description string, fallback int64, bounds api.Bounds) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		MarkdownDescription: fmt.Sprintf("%s In bytes, %s; default `%d` (%s).", description, api.ByteBounds(), fallback, binary(fallback)),
+		MarkdownDescription: fmt.Sprintf("%s In bytes, %s; default `%d` (%s).", description, bounds, fallback, binary(fallback)),
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
