@@ -39,7 +39,8 @@ type Watched struct {
 func watched(state string) []Watched {
 	return []Watched{
 		{state, "what the agent keeps", "below that the agent refuses uploads", "remove app servers that are no longer needed", ""},
-		{"/var/lib/foobar-db/*", "a database's data", "a full one stops the database's writes", "delete data", ""},
+		{"/var/lib/foobar-db/*", "a database's data", "a full one stops the database's writes", "delete data", "/var/lib/foobar-db/*"},
+		{"/var/lib/foobar-app/*", "an app's data", "a full one fails the app's writes", "delete what the app no longer needs", "/var/lib/foobar-app/*"},
 		{"/var/log/journal", "the log", "a full one loses log lines", "run journalctl --namespace='*' --vacuum-size=50M", ""},
 		{"/run", "files of what runs", "a full one stops every change of the machine", "stop and start the unit that fills it", "/run/foobar*"},
 	}
@@ -85,8 +86,8 @@ type usedDisk struct {
 }
 
 func (u *usedDisk) add(root, dir string, w Watched) {
-	if w.Largest != "" {
-		u.largest = append(u.largest, filepath.Join(root, w.Largest))
+	if pattern := filepath.Join(root, w.Largest); w.Largest != "" && !slices.Contains(u.largest, pattern) {
+		u.largest = append(u.largest, pattern)
 	}
 	u.dirs = append(u.dirs, fmt.Sprintf("%s (%s)", dir, w.Holds))
 	if !slices.Contains(u.do, w.Do) {
@@ -106,10 +107,8 @@ func (u *usedDisk) condition() (api.Condition, bool) {
 		return c, false
 	}
 	c.Message = fmt.Sprintf("The file system of %s has %s: %s.", strings.Join(u.dirs, ", "), u.lacks(least, fewFiles), strings.Join(u.fails, ", "))
-	for _, pattern := range u.largest {
-		if dir, size := host.Largest(pattern); dir != "" {
-			c.Message += fmt.Sprintf(" The largest directory there is %s, with %s.", dir, size)
-		}
+	if dir, size := host.Largest(u.largest...); dir != "" {
+		c.Message += fmt.Sprintf(" The largest directory there is %s, with %s.", dir, size)
 	}
 	c.Message += fmt.Sprintf(" To make room, %s", strings.Join(u.do, ", "))
 	if !u.InMemory {

@@ -23,6 +23,15 @@ func TestAFullDiskIsACondition(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "/run/foobar-app-shop-blue/filled"), make([]byte, 3<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for app, size := range map[string]int{"shop": 5 << 20, "blog": 1 << 20} {
+		dir := filepath.Join(root, "/var/lib/foobar-app", app)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "data"), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	const refused = "refuses uploads" // is said of the agent's file system alone
 	for name, test := range map[string]struct {
 		disks map[string]host.Room // by directory; the others have room
@@ -54,6 +63,10 @@ func TestAFullDiskIsACondition(t *testing.T) {
 		"the runtime directory is full": {
 			map[string]host.Room{"/run": {ID: "a", Size: 100 << 20, InMemory: true}},
 			[]string{"DiskFull error /run largest /run/foobar-app-shop-blue, 3 MiB stops every change stop and start"},
+		},
+		"an app filled it": {
+			map[string]host.Room{"/var/lib/foobar-db/main": {ID: "a", Size: gib}, "/var/lib/foobar-app/shop": {ID: "a", Size: gib}, "/var/lib/foobar-app/blog": {ID: "a", Size: gib}},
+			[]string{"DiskFull error /var/lib/foobar-db/main /var/lib/foobar-app/shop (an app's data) stops the database's writes fails the app's writes The largest directory there is /var/lib/foobar-app/shop, with 5 MiB delete data, delete what the app no longer needs, or"},
 		},
 		"one for all": {
 			map[string]host.Room{

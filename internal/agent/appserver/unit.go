@@ -50,6 +50,7 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 	t.Own("KillMode=mixed")
 	t.Own(restartPolicy()...)
 	writeLimits(t, s.Limits)
+	t.Own(dataDirectory(l)...)
 	t.Own(logs.Namespaced(l.appUnit(slotBlue))...)
 	t.Own(hardening()...)
 	t.Own(privateMemory()...)

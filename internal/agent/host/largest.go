@@ -28,15 +28,17 @@ func (u Usage) String() string {
 	return text
 }
 
-// Largest returns the directory that takes most of those that match a pattern, as
-// [filepath.Match] does; "" if none can be read. Their owners may change them
+// Largest returns the directory that takes most of those that match one of the
+// patterns, as [filepath.Match] does; "" if none can be read. Their owners may change them
 // meanwhile: no link is followed.
-func Largest(pattern string) (dir string, usage Usage) {
-	matches, _ := filepath.Glob(pattern) // the pattern is one of ours
-	for _, match := range matches {
-		used, err := usageOf(match)
-		if err == nil && (dir == "" || used.more(usage)) {
-			dir, usage = match, used
+func Largest(patterns ...string) (dir string, usage Usage) {
+	for _, pattern := range patterns {
+		matches, _ := filepath.Glob(pattern) // the pattern is one of ours
+		for _, match := range matches {
+			used, err := usageOf(match)
+			if err == nil && (dir == "" || used.more(usage)) {
+				dir, usage = match, used
+			}
 		}
 	}
 	return dir, usage

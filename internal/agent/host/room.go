@@ -54,7 +54,7 @@ func Full(err error) *api.Problem {
 		return nil
 	}
 	p := &api.Problem{Type: api.ProblemQuota, Title: "A disk of the machine is full"}
-	where, left, do := "a file system of this machine", "", "destroy resources that are no longer needed, delete files, or give the machine a larger disk"
+	where, left, do := "a file system of this machine", "", "destroy resources that are no longer needed, delete files, or give the machine a larger disk (\"foobar-agent status\" on the machine names the largest directory)"
 	if dir := directory(err); dir != "" {
 		where = "the file system of " + dir + " on this machine"
 		if room, err := RoomOf(dir); err == nil {
