@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
@@ -112,6 +113,47 @@ func TestResetMachineTakesAnotherConfiguration(t *testing.T) {
 			Config:            block(m) + machine(m.Address(), 2) + balancer(50),
 			ConfigPlanChecks:  planned(plancheck.ExpectResourceAction(www, plancheck.ResourceActionUpdate)),
 			ConfigStateChecks: wasWritten(2),
+		},
+	)
+}
+
+// TestAStateThatIsFasterKeepsItsComponent: what another state creates between a
+// plan and its apply is not taken over, also where the apply writes the machine
+// first, and the agent was killed.
+func TestAStateThatIsFasterKeepsItsComponent(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	m.Enroll()
+	faster := foreign("10.0.0.1")
+	faster.Write.Owner = "another state"
+	config := block(m) + machine(m.Address(), 1) + balancer(100)
+	wantOwner := func(what func(owner string) bool) func(*terraform.State) error {
+		return func(*terraform.State) error {
+			component, err := m.Admin().Get(t.Context(), faster.ID)
+			if err == nil && !what(component.Ownership.Owner) {
+				err = fmt.Errorf("it belongs to %q", component.Ownership.Owner)
+			}
+			return err
+		}
+	}
+	run(t,
+		testresource.TestStep{
+			Config: config,
+			ConfigPlanChecks: testresource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{between(func() {
+				if _, err := m.Admin().Apply(t.Context(), faster, nil); err != nil {
+					t.Fatal(err)
+				}
+				m.Kill()
+				m.Boot()
+			})}},
+			ExpectError: loosely("Another state was faster"),
+		},
+		testresource.TestStep{
+			Config: block(m) + machine(m.Address(), 1),
+			Check:  wantOwner(func(owner string) bool { return owner == faster.Write.Owner }),
+		},
+		testresource.TestStep{
+			Config: config, ConfigPlanChecks: planned(), // another plan shows the takeover
+			Check: wantOwner(func(owner string) bool { return owner != faster.Write.Owner }),
 		},
 	)
 }

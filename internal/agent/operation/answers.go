@@ -43,35 +43,48 @@ type answer struct {
 	Impact api.Impact `json:"impact"`
 	// Adopts is whose component would be adopted, nil if none would.
 	Adopts *string `json:"adopts,omitempty"`
+	// Replaced tells that it is the asker's own, which a replacement adopts.
+	Replaced bool `json:"replaced,omitempty"`
+	// Planned tells that a plan has shown the answer. Where no plan could ask, the
+	// apply is the first to do so, and nobody has approved what it is answered.
+	Planned bool `json:"planned,omitempty"`
 }
 
 // answer returns what is kept of a plan. A resource that replaces itself adopts
 // what is its own: no plan shows that, and the one that begins the apply does not
 // know any more whose resource it is.
 func (j job) answer(plan api.Plan, record *Record) answer {
-	a := answer{Impact: plan.Impact}
+	a := answer{Impact: plan.Impact, Planned: !j.Write.Approved}
 	switch {
 	case plan.Adopts != nil:
 		a.Adopts = &plan.Adopts.Owner
 	case j.creates() && j.Write.Held && record != nil:
-		a.Adopts = &record.Ownership.Owner
+		a.Adopts, a.Replaced = &record.Ownership.Owner, true
 	}
 	return a
 }
 
+// shows reports whether the takeover of what owner owns was shown.
+func (a answer) shows(owner string) bool { return a.Adopts != nil && *a.Adopts == owner }
+
+// createKey begins, behind the component, the keys of the answers to creates.
+const createKey = "create-"
+
 // answerKey names the answers to a job of one plan. It begins with the
 // component, whose answers are forgotten together.
 func (j job) answerKey() string {
-	return j.answerPrefix() + api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, j.Write.Basis)
+	key := api.OperationID(api.VerbApply, j.ID, j.Base, j.Write.Spec, j.Write.Basis)
+	if j.creates() {
+		key = createKey + key
+	}
+	return answerPrefix(j.ID) + key
 }
 
-func (j job) answerPrefix() string { return j.ID.LeafName() + "." }
+func answerPrefix(id api.ID) string { return id.LeafName() + "." }
 
 // settle returns what a dry run is answered. A takeover that the approved plan
 // did not show is refused: somebody was faster. An error of keeping is no reason
-// to refuse a plan; what is not kept is not known, and the answer says so. What
-// readers are answered is kept apart, so that they displace nobody's answers,
-// whatever they send.
+// to refuse a plan; what is not kept is not known, and the answer says so.
 func (r *Runner) settle(j job, record *Record, plan api.Plan, reader bool) (settled api.Plan, kept error, err error) {
 	own := &r.answered
 	if reader {
@@ -80,26 +93,47 @@ func (r *Runner) settle(j job, record *Record, plan api.Plan, reader bool) (sett
 	if !j.Write.Approved {
 		return plan, own.put(j.answerKey(), j.answer(plan, record)), nil
 	}
-	before, known := r.answered.get(j.answerKey())
-	if !known { // a plan that a reader made may be applied by an admin
-		before, known = r.readers.get(j.answerKey())
-	}
-	if !known {
+	before, byReader, known := r.approved(j.answerKey())
+	switch {
+	case !known || plan.Adopts != nil && !before.Planned:
 		plan.Forgotten = true
 		return plan, own.put(j.answerKey(), j.answer(plan, record)), nil
-	}
-	if plan.Adopts != nil && (before.Adopts == nil || *before.Adopts != plan.Adopts.Owner) {
-		return api.Plan{}, nil, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster",
-			Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, which the plan did not show. Nothing was changed; plan again", j.ID, plan.Adopts.By())}
+	case plan.Adopts == nil:
+	case !before.shows(plan.Adopts.Owner):
+		return api.Plan{}, nil, unshown(j.ID, plan.Adopts, "Another state was faster", "which the plan did not show. Nothing was changed; plan again, or import the component")
+	case byReader && !before.Replaced:
+		return api.Plan{}, nil, unshown(j.ID, plan.Adopts, "A reader cannot approve a takeover",
+			"which only a plan by the role reader has shown. Nothing was changed; plan again as an administrator, or import the component")
 	}
 	plan.Impact = before.Impact
 	return plan, nil, nil
 }
 
-// forget removes what was answered about a component that a job has changed, but
-// what a plan has shown of the job's own apply stays true: the takeover of what it
-// was creating.
-func (a *answers) forget(j job) error {
+// unshown is the problem of an apply that would take over what no plan has shown.
+func unshown(id api.ID, adopts *api.Adoption, title, why string) error {
+	return &api.Problem{Type: api.ProblemOwned, Title: title,
+		Detail: fmt.Sprintf("%s belongs to another Terraform state: it was taken by %s, %s", id, adopts.By(), why)}
+}
+
+// approved returns the answer that the plan of an apply was given, as far as it is
+// known, and whether a reader made the plan, which an admin may apply. What
+// readers are answered is kept apart, so that they displace nobody's answers,
+// whatever they send. What a plan has shown comes before what an apply was the
+// first to ask.
+func (r *Runner) approved(key string) (before answer, byReader, known bool) {
+	admins, ours := r.answered.get(key)
+	readers, theirs := r.readers.get(key)
+	if theirs && (!ours || readers.Planned && !admins.Planned) {
+		return readers, true, true
+	}
+	return admins, false, ours
+}
+
+// forget removes what was answered about updates of a component that was removed:
+// a new one begins at the first generation again. An answer to a create stays: it
+// said whether something was in place, and what another state creates later is
+// still nothing that the plan has shown. A later plan replaces it.
+func (a *answers) forget(id api.ID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	entries, err := os.ReadDir(a.dir)
@@ -108,15 +142,20 @@ func (a *answers) forget(j job) error {
 	}
 	failures := []error{err}
 	for _, e := range entries {
-		key, ours := strings.CutSuffix(e.Name(), ".json")
-		kept, _ := a.get(key)
-		shown := ours && j.verb == api.VerbApply && kept.Adopts != nil && *kept.Adopts == j.Write.Owner
-		if strings.HasPrefix(e.Name(), j.answerPrefix()) && !shown {
+		if key, found := strings.CutPrefix(e.Name(), answerPrefix(id)); found && !strings.HasPrefix(key, createKey) {
 			failures = append(failures, os.RemoveAll(filepath.Join(a.dir, e.Name())))
 		}
 	}
-	_ = os.Remove(a.dir) // which fails where answers about others are left
+	_ = os.Remove(a.dir) // which fails where other answers are left
 	return errors.Join(failures...)
+}
+
+// forgetAnswers removes what was answered about updates of a component that was
+// removed; see [answers.forget].
+func (r *Runner) forgetAnswers(id api.ID) {
+	if err := errors.Join(r.answered.forget(id), r.readers.forget(id)); err != nil {
+		r.Logger.Warn("answers to dry runs are not removed", "error", err)
+	}
 }
 
 func (a *answers) path(key string) string { return filepath.Join(a.dir, key+".json") }

@@ -82,12 +82,14 @@ func TestAnAnswerIsOfOnePlan(t *testing.T) {
 	if p := plan(m.Plan, "nothing", true); !p.Forgotten {
 		t.Errorf("a plan that was never made is %+v", p)
 	}
-	m.must(t, by(request("edge", 1, spec(80, "two")), "a", ""))
-	m.kind.Foresee = nil
-	if p, err := m.Plan(t.Context(), id("edge"), 2, api.Write{Spec: api.Encode(spec(80, "one")), Owner: "a", Basis: "edited", Approved: true}); err != nil || !p.Forgotten {
-		t.Errorf("after an apply: %+v, %v", p, err)
+	if op := m.remove(t, by(deletion("edge", 1), "a", "")); op.Problem != nil {
+		t.Fatal(op.Problem)
 	}
-	if op := m.remove(t, by(deletion("edge", 2), "a", "")); op.Problem != nil {
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	if p := plan(m.Plan, "edited", true); !p.Forgotten {
+		t.Errorf("a plan of the component that was removed is %+v", p)
+	}
+	if op := m.remove(t, by(deletion("edge", 1), "a", "")); op.Problem != nil {
 		t.Fatal(op.Problem)
 	}
 	if left, err := os.ReadDir(filepath.Join(m.root, "run", "foobar")); err != nil || len(left) != 0 {
@@ -233,20 +235,5 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	if p, err := m.Plan(t.Context(), id("edge"), 0, api.Write{Spec: api.Encode(spec(80, "one")), Approved: true}); err != nil || p.Forgotten {
 		t.Errorf("the newest is forgotten: %+v, %v", p, err)
-	}
-}
-
-// TestAnAnswerThatAnApplyOutdatesIsForgotten: what a plan said of nothing in place
-// is no word on what was created since.
-func TestAnAnswerThatAnApplyOutdatesIsForgotten(t *testing.T) {
-	m := start(t, t.TempDir())
-	create := api.Write{Spec: api.Encode(spec(80, "one"))}
-	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || p.Adopts != nil {
-		t.Fatalf("the plan: %+v, %v", p, err)
-	}
-	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
-	create.Approved = true
-	if p, err := m.Plan(t.Context(), id("edge"), 0, create); err != nil || !p.Forgotten || p.Adopts == nil {
-		t.Errorf("the plan of another apply: %+v, %v", p, err)
 	}
 }

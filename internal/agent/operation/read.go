@@ -192,8 +192,8 @@ func (r *Runner) PlanForReader(ctx context.Context, id api.ID, base int64, write
 
 func (r *Runner) plan(ctx context.Context, id api.ID, base int64, write api.Write, reader bool) (api.Plan, error) {
 	plan, err := r.planOnce(ctx, id, base, write, reader)
-	if plan.Forgotten && plan.Adopts != nil && r.store.read(id) == nil {
-		// It was removed meanwhile, and what was answered about it went along.
+	if (plan.Adopts != nil || api.IsProblem(err, api.ProblemOwned)) && r.store.read(id) == nil {
+		// It was removed meanwhile.
 		return r.planOnce(ctx, id, base, write, reader)
 	}
 	return plan, err

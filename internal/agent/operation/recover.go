@@ -35,6 +35,9 @@ func (r *Runner) Recover(ctx context.Context) error {
 			failure = fmt.Errorf("its undo journal was damaged (%s)", damage)
 		}
 		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, failure) })
+		if op.Verb == api.VerbDelete && record == nil {
+			r.forgetAnswers(op.Component)
+		}
 	}
 	r.collect()
 	r.noteReserve(r.reserve.Keep())

@@ -409,8 +409,8 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 		r.Logger.Error("operation failed", append(fields, "problem", problem.Error())...)
 		return
 	}
-	if err := errors.Join(r.answered.forget(j), r.readers.forget(j)); err != nil {
-		r.Logger.Warn("answers to dry runs are not removed", "error", err)
+	if j.verb == api.VerbDelete {
+		r.forgetAnswers(j.ID)
 	}
 	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
 	r.Logger.Info("operation applied", append(fields, "generation", generation)...)

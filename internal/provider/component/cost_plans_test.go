@@ -213,16 +213,24 @@ func TestADestroyOnAMachineThatIsGivenUp(t *testing.T) {
 // TestASavedPlanThatCreatesTakesNothingOver: what the plan did not show, whether
 // or not the machine still knows what that was.
 func TestASavedPlanThatCreatesTakesNothingOver(t *testing.T) {
+	const machine = `
+resource "foobar_machine" "other" {
+  name    = "web1"
+  address = "10.0.0.1"
+}
+`
 	for name, c := range map[string]struct {
+		also      string // of the configuration
 		meanwhile func(*providertest.Machine)
 		want      string
 	}{
-		"known":     {func(*providertest.Machine) {}, "Another state was faster"},
-		"not known": {(*providertest.Machine).ForgetAnswers, "The plan did not show a takeover"},
+		"known":                             {"", func(*providertest.Machine) {}, "Another state was faster"},
+		"known, and the machine is written": {machine, func(*providertest.Machine) {}, "Another state was faster"},
+		"not known":                         {"", (*providertest.Machine).ForgetAnswers, "The plan did not show a takeover"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			machines := providertest.New("lb1")
-			a, b := newState(t, machines, balancer("www", "www", "80")), newState(t, machines, balancer("www", "www", "80"))
+			machines := providertest.New("lb1", "web1")
+			a, b := newState(t, machines, balancer("www", "www", "80")), newState(t, machines, c.also+balancer("www", "www", "80"))
 			b.does("plan -out=saved", "will be created")
 			a.does(apply)
 			owner := machines["lb1"].Owner(www())

@@ -46,19 +46,26 @@ func answerKey(id api.ID, base int64, write api.Write) string {
 	return id.String() + " " + api.OperationID(api.VerbApply, id, base, write.Spec, write.Basis)
 }
 
+// answered is what a dry run was answered, and whether a plan has shown it: else
+// an apply was the first to ask.
+type answered struct {
+	api.Plan
+	planned bool
+}
+
 // settle has the plan of an apply answer as the one that was approved.
 func (m *Machine) settle(plan api.Plan, id api.ID, base int64, write api.Write) (api.Plan, error) {
 	key := answerKey(id, base, write)
 	before, known := m.answered[key]
-	if write.Approved && known {
-		if plan.Adopts != nil && before.Adopts == nil {
-			return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster", Detail: "By " + plan.Adopts.By() + "."}
-		}
-		plan.Impact = before.Impact
-	} else {
-		m.answered[key] = plan
+	if !write.Approved || !known || plan.Adopts != nil && !before.planned {
+		m.answered[key] = answered{plan, !write.Approved}
 		plan.Forgotten = write.Approved
+		return plan, nil
 	}
+	if plan.Adopts != nil && (before.Adopts == nil || before.Adopts.Owner != plan.Adopts.Owner) {
+		return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster", Detail: "By " + plan.Adopts.By() + "."}
+	}
+	plan.Impact = before.Impact
 	return plan, nil
 }
 

@@ -36,7 +36,7 @@ type Machine struct {
 	enlisted   map[string]api.DBMembership
 	status     map[api.ID]json.RawMessage
 	forgotten  []string
-	answered   map[string]api.Plan // to dry runs
+	answered   map[string]answered // to dry runs
 	applied    int
 	failure    error
 	refuse     func(id api.ID, write api.Write) error

@@ -35,7 +35,7 @@ func New(names ...string) Machines {
 			leaves:      map[string]pki.ServiceNames{},
 			enlisted:    map[string]api.DBMembership{},
 			status:      map[api.ID]json.RawMessage{},
-			answered:    map[string]api.Plan{},
+			answered:    map[string]answered{},
 			impact:      api.ImpactReload,
 		}
 		machines[name].Trusts(OwnCA)
