@@ -7,7 +7,8 @@ package api
 type AppServer struct {
 	// Release is what runs.
 	Release Release `json:"release"`
-	// Command is the program and its arguments, run in the release's
+	// Command is the program and its arguments, empty for a site of static files
+	// alone (see [AppServer.StaticSite]). The program is run in the release's
 	// directory without a shell. A program without a slash is looked up in
 	// the system's PATH; "./bin/app" is one of the release. In an argument,
 	// $SOCKET and $PORT (also in braces) stand for what the app is told in
@@ -21,8 +22,20 @@ type AppServer struct {
 	Port    int    `json:"port"`
 	// TrustedProxies are the networks (CIDR) whose X-Forwarded-For names the client.
 	TrustedProxies []string `json:"trusted_proxies"`
-	// MaxBodyBytes bounds a request's body.
-	MaxBodyBytes int64 `json:"max_body_bytes"`
+	// RequestLimits bound a request's size, RequestTimeouts how long nginx waits.
+	RequestLimits   AppRequestLimits   `json:"request_limits"`
+	RequestTimeouts AppRequestTimeouts `json:"request_timeouts"`
+	// UnderscoresInHeaders lets request headers pass whose names have
+	// underscores; those that an app could mistake for nginx's own never pass.
+	UnderscoresInHeaders bool `json:"underscores_in_headers"`
+	// Static are the directories whose files nginx serves, by URL prefix. What
+	// is no file there is asked of the app, or not found if there is none.
+	Static map[string]StaticDirectory `json:"static"`
+	// ResponseHeaders are set on every answer, in place of the app's own. An
+	// empty value removes the app's.
+	ResponseHeaders map[string]string `json:"response_headers"`
+	// Gzip compresses answers of text for clients that accept it.
+	Gzip bool `json:"gzip"`
 	// Environment is given to the app as it is; secrets belong into the
 	// write's secrets. Neither may name what [ReservedEnvironment] lists.
 	Environment map[string]string `json:"environment"`

@@ -34,9 +34,11 @@ const (
 // app; requests for them never reach the app.
 const HealthPrefix = "/_foobar/"
 
-// AppHealthPath is where nginx answers for the app's health: what the app's
-// own health check answers, 404 while the app server drains, 502 if the app
-// does not run.
+// AppHealthPath is where nginx tells load balancers whether they may send
+// requests: 200 as long as nginx runs, 404 while the app server drains. It does
+// not ask the app: one that is slow under load would be marked down with all its
+// siblings. Of an app that is dead, each request tells (see the README of the
+// agent's package appserver).
 const AppHealthPath = HealthPrefix + "health"
 
 var (
@@ -95,7 +97,10 @@ func (s AppServer) Validate() Violations {
 	s.validateCommand(&v)
 	s.validateListeners(&v)
 	validateTrustedProxies(&v, s.TrustedProxies)
-	within(&v, "/max_body_bytes", s.MaxBodyBytes, ByteBounds(), "bytes")
+	s.RequestLimits.validate(&v, "/request_limits")
+	s.RequestTimeouts.validate(&v, "/request_timeouts")
+	s.validateStatic(&v)
+	validateResponseHeaders(&v, s.ResponseHeaders)
 	validateEnvironment(&v, "/environment", s.Environment)
 	if s.SecretsVersion != 0 { // 0 is none
 		validateVersion(&v, "/secrets_version", s.SecretsVersion)
@@ -134,8 +139,8 @@ func (s AppServer) validateRelease(v *Violations) {
 }
 
 func (s AppServer) validateCommand(v *Violations) {
-	if len(s.Command) == 0 {
-		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"]`)
+	if s.StaticSite() {
+		s.validateStaticSite(v)
 		return
 	}
 	validateProgram(v, "/command/0", s.Command[0])

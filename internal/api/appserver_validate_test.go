@@ -98,7 +98,6 @@ func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.1"} }, "/trusted_proxies/0", "10.0.0.1/32"},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.0/24", "10.0.0.1/24"} }, "/trusted_proxies/1", `write "10.0.0.0/24"`},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"::/0", "::/0"} }, "/trusted_proxies/1", "listed twice"},
-		{func(s *api.AppServer) { s.MaxBodyBytes = 0 }, "/max_body_bytes", "0 is out of bounds"},
 		{func(s *api.AppServer) { s.Environment = map[string]string{"SOCKET": ""} }, "/environment/SOCKET", "choose another name"},
 		{func(s *api.AppServer) { s.Environment = map[string]string{"FOOBAR_X": ""} }, "/environment/FOOBAR_X", "choose another name"},
 		{func(s *api.AppServer) { s.Environment = map[string]string{"A/B": ""} }, "/environment/A~1B", "is not the name of a variable"},

@@ -52,14 +52,26 @@ func DefaultHealthCheck() HealthCheck {
 	}
 }
 
+// DefaultStaticDirectory returns a static directory that lacks only its directory.
+func DefaultStaticDirectory() StaticDirectory { return StaticDirectory{} }
+
 // DefaultAppServer returns an app server that lacks release, command and port.
 func DefaultAppServer() AppServer {
 	return AppServer{
 		Release:        Release{MaxBytes: 1 << 30},
 		Address:        "*",
 		TrustedProxies: []string{},
-		MaxBodyBytes:   10 << 20,
-		Environment:    map[string]string{},
+		RequestLimits:  AppRequestLimits{BodyBytes: 10 << 20, HeaderBytes: 16 << 10},
+		RequestTimeouts: AppRequestTimeouts{
+			Headers:   Duration(10 * time.Second),
+			Body:      Duration(30 * time.Second),
+			Send:      Duration(30 * time.Second),
+			App:       Duration(time.Minute),
+			WebSocket: Duration(time.Hour),
+		},
+		Static:          map[string]StaticDirectory{},
+		ResponseHeaders: map[string]string{},
+		Environment:     map[string]string{},
 		HealthCheck: AppHealthCheck{
 			Path:         "/",
 			Interval:     Duration(200 * time.Millisecond),

@@ -16,8 +16,8 @@ import (
 )
 
 // Check asks nginx about its staged configuration, and whether the command's
-// program is there. A program of a release that is not unpacked yet is left
-// to Apply. systemd-analyze is not asked: units hold validated values only, of
+// program and the static directories are there. Those of a release that is not
+// unpacked yet are left to Apply. systemd-analyze is not asked: units hold validated values only, of
 // which it would find none wrong.
 func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	s, err := specOf(staged.Version.Spec)
@@ -35,6 +35,11 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	release := l.release(s.Release.SHA256)
 	if ofRelease := programPath(l, slotBlue, s.Command[0]) != s.Command[0]; !ofRelease || k.machine.exists(release) {
 		if err := k.machine.checkProgram(s.Command[0], release); err != nil {
+			return err
+		}
+	}
+	if k.machine.exists(release) {
+		if err := k.machine.checkStatic(s, release); err != nil {
 			return err
 		}
 	}

@@ -145,7 +145,7 @@ func TestRequestsAreDescribedByNginxAlone(t *testing.T) {
 func TestReloadKeepsNginx(t *testing.T) {
 	s := newStand(t)
 	spec := s.spec(s.release("body"), 8081)
-	spec.MaxBodyBytes = 1000
+	spec.RequestLimits.BodyBytes = 1000
 	s.apply("body", spec, nil)
 	post := func(size int) int {
 		response, _ := s.ask(http.MethodPost, "http://127.0.0.1:8081/", bytes.NewReader(make([]byte, size)), nil)
@@ -155,7 +155,7 @@ func TestReloadKeepsNginx(t *testing.T) {
 		t.Errorf("1001 bytes of 1000: %d", got)
 	}
 	nginx := s.pid("foobar-app-body-nginx.service")
-	spec.MaxBodyBytes, spec.Port = 300_000, 8083
+	spec.RequestLimits.BodyBytes, spec.Port = 300_000, 8083
 	s.apply("body", spec, nil)
 	if after := s.pid("foobar-app-body-nginx.service"); after != nginx {
 		t.Errorf("nginx was restarted: %d became %d", nginx, after)

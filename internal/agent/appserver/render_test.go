@@ -31,8 +31,22 @@ func specs() map[string]api.AppServer {
 	port.Command = []string{"./bin/shop", "--listen", "127.0.0.1:$PORT", "--price", `5$ "50%" \ off`, "$$HOME", ";"}
 	port.AppPort, port.Address, port.Port = 8000, "2001:db8::7", 8080
 	port.HealthCheck.Path, port.HealthCheck.Timeout = "/health?full=1", api.Duration(1500*time.Millisecond)
-	port.StopTimeout, port.MaxBodyBytes = api.Duration(90*time.Second), 1
-	return map[string]api.AppServer{"socket": socket, "port": port}
+	port.StopTimeout, port.RequestLimits.BodyBytes = api.Duration(90*time.Second), 1
+
+	front := someSpec()
+	front.TrustedProxies = []string{"10.0.0.10/32"}
+	front.Static = map[string]api.StaticDirectory{
+		"/assets/": {Directory: "public/assets", Cache: api.Duration(time.Hour)},
+		"/":        {Directory: "public"},
+	}
+	front.ResponseHeaders = map[string]string{"X-Frame-Options": "DENY", "X-Odd": `a"b\c $uri ${d}; }`, "X-Powered-By": ""}
+	front.RequestLimits = api.AppRequestLimits{BodyBytes: 1 << 30, HeaderBytes: 1 << 15}
+	front.RequestTimeouts = api.AppRequestTimeouts{
+		Headers: api.Duration(time.Second), Body: api.Duration(2 * time.Second), Send: api.Duration(3 * time.Second),
+		App: api.Duration(4 * time.Second), WebSocket: api.Duration(5 * time.Second),
+	}
+	front.Gzip, front.UnderscoresInHeaders = true, true
+	return map[string]api.AppServer{"socket": socket, "port": port, "front": front}
 }
 
 func render(t *testing.T, name string, s api.AppServer) converge.Version {

@@ -11,20 +11,25 @@ import (
 // order of the schema. A nil pointer is an attribute that was left out. Write-
 // only attributes are nil unless the settings come from the configuration.
 type settings struct {
-	Release          release               `tfsdk:"release"`
-	Command          []string              `tfsdk:"command"`
-	AppPort          *int                  `tfsdk:"app_port"`
-	Address          *string               `tfsdk:"address"`
-	Port             int                   `tfsdk:"port"`
-	TrustedProxies   []string              `tfsdk:"trusted_proxies"`
-	MaxBodyBytes     *int64                `tfsdk:"max_body_bytes"`
-	Environment      map[string]string     `tfsdk:"environment"`
-	SecretsWO        map[string]api.Secret `tfsdk:"secrets_wo"`
-	SecretsWOVersion *int64                `tfsdk:"secrets_wo_version"`
-	HealthCheck      *healthCheck          `tfsdk:"health_check"`
-	StopTimeout      *string               `tfsdk:"stop_timeout"`
-	Limits           *limits               `tfsdk:"limits"`
-	Logs             *logSettings          `tfsdk:"logs"`
+	Release          release                    `tfsdk:"release"`
+	Command          []string                   `tfsdk:"command"`
+	AppPort          *int                       `tfsdk:"app_port"`
+	Address          *string                    `tfsdk:"address"`
+	Port             int                        `tfsdk:"port"`
+	TrustedProxies   []string                   `tfsdk:"trusted_proxies"`
+	RequestLimits    *requestLimits             `tfsdk:"request_limits"`
+	RequestTimeouts  *requestTimeouts           `tfsdk:"request_timeouts"`
+	Underscores      *bool                      `tfsdk:"underscores_in_headers"`
+	Static           map[string]staticDirectory `tfsdk:"static"`
+	ResponseHeaders  map[string]string          `tfsdk:"response_headers"`
+	Gzip             *bool                      `tfsdk:"gzip"`
+	Environment      map[string]string          `tfsdk:"environment"`
+	SecretsWO        map[string]api.Secret      `tfsdk:"secrets_wo"`
+	SecretsWOVersion *int64                     `tfsdk:"secrets_wo_version"`
+	HealthCheck      *healthCheck               `tfsdk:"health_check"`
+	StopTimeout      *string                    `tfsdk:"stop_timeout"`
+	Limits           *limits                    `tfsdk:"limits"`
+	Logs             *logSettings               `tfsdk:"logs"`
 }
 
 type release struct {
@@ -53,18 +58,23 @@ func (s settings) spec() (api.AppServer, error) {
 			SHA256:   tfutil.Or(s.Release.SHA256, ""),
 			MaxBytes: tfutil.Or(s.Release.MaxBytes, defaults.Release.MaxBytes),
 		},
-		Command:        s.Command,
-		AppPort:        tfutil.Or(s.AppPort, 0),
-		Address:        tfutil.Or(s.Address, defaults.Address),
-		Port:           s.Port,
-		TrustedProxies: tfutil.Sorted(s.TrustedProxies),
-		MaxBodyBytes:   tfutil.Or(s.MaxBodyBytes, defaults.MaxBodyBytes),
-		Environment:    environment(s.Environment),
-		SecretsVersion: tfutil.Or(s.SecretsWOVersion, 0),
-		HealthCheck:    s.HealthCheck.spec(durations, "/health_check"),
-		StopTimeout:    durations.Or(s.StopTimeout, defaults.StopTimeout, "/stop_timeout"),
-		Limits:         s.Limits.spec(),
-		Logs:           s.Logs.spec(durations, "/logs"),
+		Command:              command(s.Command),
+		AppPort:              tfutil.Or(s.AppPort, 0),
+		Address:              tfutil.Or(s.Address, defaults.Address),
+		Port:                 s.Port,
+		TrustedProxies:       tfutil.Sorted(s.TrustedProxies),
+		RequestLimits:        s.RequestLimits.spec(),
+		RequestTimeouts:      s.RequestTimeouts.spec(durations, "/request_timeouts"),
+		UnderscoresInHeaders: tfutil.Or(s.Underscores, defaults.UnderscoresInHeaders),
+		Static:               static(s.Static, durations, "/static"),
+		ResponseHeaders:      texts(s.ResponseHeaders),
+		Gzip:                 tfutil.Or(s.Gzip, defaults.Gzip),
+		Environment:          texts(s.Environment),
+		SecretsVersion:       tfutil.Or(s.SecretsWOVersion, 0),
+		HealthCheck:          s.HealthCheck.spec(durations, "/health_check"),
+		StopTimeout:          durations.Or(s.StopTimeout, defaults.StopTimeout, "/stop_timeout"),
+		Limits:               s.Limits.spec(),
+		Logs:                 s.Logs.spec(durations, "/logs"),
 	}
 	return spec, durations.Problem()
 }
@@ -91,13 +101,18 @@ func newSettings(spec api.AppServer) settings {
 			SHA256:   new(spec.Release.SHA256),
 			MaxBytes: new(spec.Release.MaxBytes),
 		},
-		Command:          spec.Command,
+		Command:          shownCommand(spec.Command),
 		AppPort:          tfutil.Optional(spec.AppPort),
 		Address:          new(spec.Address),
 		Port:             spec.Port,
 		TrustedProxies:   tfutil.Sorted(spec.TrustedProxies),
-		MaxBodyBytes:     new(spec.MaxBodyBytes),
-		Environment:      environment(spec.Environment),
+		RequestLimits:    &requestLimits{BodyBytes: new(spec.RequestLimits.BodyBytes), HeaderBytes: new(spec.RequestLimits.HeaderBytes)},
+		RequestTimeouts:  newRequestTimeouts(spec.RequestTimeouts),
+		Underscores:      new(spec.UnderscoresInHeaders),
+		Static:           newStatic(spec.Static),
+		ResponseHeaders:  texts(spec.ResponseHeaders),
+		Gzip:             new(spec.Gzip),
+		Environment:      texts(spec.Environment),
 		SecretsWOVersion: tfutil.Optional(spec.SecretsVersion),
 		HealthCheck: &healthCheck{
 			Path:         new(spec.HealthCheck.Path),
@@ -112,11 +127,11 @@ func newSettings(spec api.AppServer) settings {
 	}
 }
 
-// environment returns a copy of variables that is never nil, as both the spec
-// and the attribute have it.
-func environment(variables map[string]string) map[string]string {
-	if variables == nil {
+// texts returns a copy of a map that is never nil, as both the spec and the
+// attribute have it.
+func texts(given map[string]string) map[string]string {
+	if given == nil {
 		return map[string]string{}
 	}
-	return maps.Clone(variables)
+	return maps.Clone(given)
 }

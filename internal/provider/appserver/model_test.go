@@ -26,15 +26,20 @@ func minimal() settings {
 // everything is a spec in which no value is its type's zero or a default.
 func everything() api.AppServer {
 	return api.AppServer{
-		Release:        api.Release{SHA256: checksum, MaxBytes: 12345},
-		Command:        []string{"python3", "-m", "app"},
-		AppPort:        8000,
-		Address:        "10.0.0.1",
-		Port:           8080,
-		TrustedProxies: []string{"10.0.0.0/24", "192.0.2.1/32"},
-		MaxBodyBytes:   4096,
-		Environment:    map[string]string{"GREETING": "hello", "EMPTY": ""},
-		SecretsVersion: 3,
+		Release:              api.Release{SHA256: checksum, MaxBytes: 12345},
+		Command:              []string{"python3", "-m", "app"},
+		AppPort:              8000,
+		Address:              "10.0.0.1",
+		Port:                 8080,
+		TrustedProxies:       []string{"10.0.0.0/24", "192.0.2.1/32"},
+		RequestLimits:        api.AppRequestLimits{BodyBytes: 4096, HeaderBytes: 2048},
+		RequestTimeouts:      api.AppRequestTimeouts{Headers: duration(7), Body: duration(8), Send: duration(9), App: duration(11), WebSocket: duration(12)},
+		UnderscoresInHeaders: true,
+		Static:               map[string]api.StaticDirectory{"/assets/": {Directory: "public/assets", Cache: duration(3600)}, "/": {Directory: "public"}},
+		ResponseHeaders:      map[string]string{"X-Frame-Options": "DENY", "X-Powered-By": ""},
+		Gzip:                 true,
+		Environment:          map[string]string{"GREETING": "hello", "EMPTY": ""},
+		SecretsVersion:       3,
 		HealthCheck: api.AppHealthCheck{
 			Path: "/health", Interval: duration(1), Timeout: duration(3), Successes: 5, StartTimeout: duration(90),
 		},
@@ -63,7 +68,10 @@ func TestSpecComesBackFromItsAttributes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]api.AppServer{"everything": everything(), "defaults": defaults} {
+	site := api.DefaultAppServer()
+	site.Release.SHA256, site.Port, site.Command = checksum, 80, []string{}
+	site.Static = map[string]api.StaticDirectory{"/": {Directory: "."}}
+	for name, want := range map[string]api.AppServer{"everything": everything(), "defaults": defaults, "a site of files": site} {
 		t.Run(name, func(t *testing.T) {
 			got, err := throughState(t, newSettings(want)).spec()
 			if err != nil {
@@ -87,6 +95,8 @@ func TestWrongDurationsArePointedAt(t *testing.T) {
 	s := minimal()
 	s.StopTimeout = new("soon")
 	s.HealthCheck = &healthCheck{Interval: new("-1s")}
+	s.RequestTimeouts = &requestTimeouts{Body: new("1"), WebSocket: new("forever")}
+	s.Static = map[string]staticDirectory{"/b/": {Directory: "b", Cache: new("x")}, "/a/": {Directory: "a", Cache: new("y")}}
 	_, err := s.spec()
 	problem := api.AsProblem(err)
 	if problem == nil {
@@ -96,7 +106,9 @@ func TestWrongDurationsArePointedAt(t *testing.T) {
 	for _, v := range problem.Violations {
 		got = append(got, v.Pointer)
 	}
-	want := []api.Pointer{"/health_check/interval", "/stop_timeout"}
+	want := []api.Pointer{
+		"/request_timeouts/body", "/request_timeouts/websocket", "/static/~1a~1/cache", "/static/~1b~1/cache", "/health_check/interval", "/stop_timeout",
+	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("pointers are %v, not %v", got, want)
 	}

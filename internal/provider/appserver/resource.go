@@ -17,7 +17,8 @@ const (
 const description = "Runs a release of your app under a user and a systemd unit of its own, with nginx in front.\n\n" +
 	"The app listens on the Unix socket in `$SOCKET`, or on the TCP port in `$PORT` if `app_port` is set. " +
 	"A new release is started and has to become healthy; one that does not makes way for the release before it, " +
-	"and the error shows the app's last log lines. The load balancer's health check for it is `GET " + api.AppHealthPath + "`.\n\n" +
+	"and the error shows the app's last log lines. The load balancer's health check for it is `GET " + api.AppHealthPath + "`, " +
+	"which nginx answers with 200, and with 404 while the app server drains, without asking the app: an app that is slow under load is not taken out of service on all machines.\n\n" +
 	"The plan checks the artifact by the rules that the machine unpacks it by. The app can read its release and not change it; it may write to `/tmp`, " +
 	"`/var/tmp` and the directory in `$RUNTIME_DIRECTORY`, which are emptied when it stops. The guide *Artifacts* has the rules.\n\n" +
 	"What moves by itself, such as the app's health and its recent log lines, is in the data source of the same name."
@@ -71,6 +72,9 @@ func check(config model) api.Violations {
 	var v api.Violations
 	if len(config.SecretsWO) > 0 && config.SecretsWOVersion == nil {
 		v.Add("/secrets", "the secrets have no version; set secrets_wo_version = 1, and raise it with each change of a secret")
+	}
+	if _, whole := config.Static["/"]; whole && config.Command != nil && len(config.Command) == 0 {
+		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"], or leave command out for a site of files alone`)
 	}
 	return v
 }

@@ -28,9 +28,10 @@ func attributes() map[string]schema.Attribute {
 		"command": schema.ListAttribute{
 			MarkdownDescription: fmt.Sprintf("The program and its arguments, run in the release's directory without a shell; at most %d bytes. "+
 				"A program without a slash is looked up in the system's `PATH`; `./bin/app` is one of the release. "+
-				"Of its path, allowed are %s. In the arguments, `$SOCKET` or `$PORT` is replaced, whichever the app has, and `$$` is a dollar sign.", api.MaxCommand, api.ProgramRule),
+				"Of its path, allowed are %s. In the arguments, `$SOCKET` or `$PORT` is replaced, whichever the app has, and `$$` is a dollar sign. "+
+				"May be left out only for a site of files: with `/` in `static`, and nothing else that an app would need.", api.MaxCommand, api.ProgramRule),
 			ElementType: types.StringType,
-			Required:    true,
+			Optional:    true,
 		},
 		"app_port": schema.Int64Attribute{
 			MarkdownDescription: fmt.Sprintf("Loopback TCP port that the app listens on, which it reads in `$PORT`: %s. %s "+
@@ -41,8 +42,14 @@ func attributes() map[string]schema.Attribute {
 		"address": tfutil.TextAttribute("Address that nginx listens on: "+api.ListenRule+".", defaults.Address),
 		"port":    tfutil.PortAttribute("TCP port that nginx listens on. " + tfutil.ListenText()),
 		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header names the client, " +
-			"such as the load balancer's."),
-		"max_body_bytes": bytesAttribute("How large the body of a request may be.", defaults.MaxBodyBytes),
+			"such as the load balancer's. Only they get the answers `444` (none, for `GET`, `HEAD`, `OPTIONS`, `PUT` and `DELETE`) and `425` (the app never saw the request) " +
+			"of an app that is down, which let a load balancer ask another server; others get `502`."),
+		"request_limits":         requestLimitsAttribute(defaults.RequestLimits),
+		"request_timeouts":       requestTimeoutsAttribute(defaults.RequestTimeouts),
+		"underscores_in_headers": tfutil.FlagAttribute(underscoresText, defaults.UnderscoresInHeaders),
+		"static":                 staticAttribute(),
+		"response_headers":       responseHeadersAttribute(),
+		"gzip":                   tfutil.FlagAttribute(gzipText, defaults.Gzip),
 		"environment": schema.MapAttribute{
 			MarkdownDescription: "Environment variables of the app. What is secret belongs in `secrets_wo`. " + environmentText() + " Default: none.",
 			ElementType:         types.StringType,

@@ -163,10 +163,61 @@ resource "foobar_app_server" "start_too_short" {
 }
 
 resource "foobar_app_server" "body_too_large" {
-  machine        = local.web1
-  name           = "shop"
-  release        = local.release
-  command        = ["./bin/app"]
-  port           = 80
-  max_body_bytes = 1e30 # <-
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  request_limits = {
+    body_bytes = 1e30 # <-
+  }
+}
+
+resource "foobar_app_server" "static_of_everything" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  static = {
+    "/assets/" = { directory = "." } # <-
+  }
+}
+
+resource "foobar_app_server" "static_prefix" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  static = {
+    "/assets" = { directory = "public" } # <-
+  }
+}
+
+resource "foobar_app_server" "header_of_the_app" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  response_headers = {
+    Set-Cookie = "a=b" # <-
+  }
+}
+
+resource "foobar_app_server" "neither_command_nor_files" { # <-
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  port    = 80
+}
+
+resource "foobar_app_server" "empty_command_of_a_site" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = [] # <-
+  port    = 80
+  static  = { "/" = { directory = "." } }
 }

@@ -1,0 +1,132 @@
+package appserver
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// deadApp decides how nginx answers for an app that gave no answer. A load
+// balancer, known by its address, has to find out what it may send to another
+// server: nothing that the app may have done already, unless doing it twice is
+// the same as once (RFC 9110, section 9.2.2).
+//
+//   - 444, which closes the connection without a byte: an idempotent request, of
+//     which the app sent no byte of an answer. Never another: a client whose POST
+//     ends like this may send it a second time by itself.
+//   - 425: the app never saw the request, as nginx was not connected to it.
+//   - 502: all else, and every other client.
+func deadApp(t *converge.Text) {
+	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.",
+		`    map "$trusted:$request_method:$upstream_connect_time:$upstream_bytes_received" $dead {`,
+		"        default 502;",
+		`        "~^1:(GET|HEAD|OPTIONS|PUT|DELETE):[0-9.-]*:[0-]?$" 444;`,
+		`        "~^1:[^:]*:-?:" 425;`,
+		"    }",
+		"")
+}
+
+// site is what clients reach.
+func site(t *converge.Text, l layout, s api.AppServer) {
+	t.Own("    server {")
+	for _, address := range listenAddresses(s) {
+		t.From("/port", "        listen %s default_server;", address)
+	}
+	t.From("/request_limits/body_bytes", "        client_max_body_size %d;", s.RequestLimits.BodyBytes)
+	t.Own("        # nginx's own status for it is unknown to others.",
+		"        error_page 494 =431 @header_too_large;",
+		"        location @header_too_large {", "            return 431;", "        }")
+	answerHeaders(t, s, "        ")
+	t.Own("")
+	if !s.StaticSite() {
+		proxyHeaders(t, s, "$remote_addr")
+		t.Own("        proxy_hide_header X-Request-ID;")
+		for _, name := range slices.Sorted(maps.Keys(s.ResponseHeaders)) {
+			t.From(api.Pointer("/response_headers").At(name), "        proxy_hide_header %s;", name)
+		}
+		t.Own("")
+	}
+	staticLocations(t, l, s)
+	if !s.StaticSite() {
+		appLocations(t, l, s)
+	}
+	healthLocations(t, l)
+	t.Own("    }", "")
+}
+
+// answerHeaders sets the headers that every answer has. nginx forgets them in a
+// place that sets one of its own, so each such place has them again.
+func answerHeaders(t *converge.Text, s api.AppServer, indent string) {
+	t.Own(indent + "add_header X-Request-ID $correlation_id always;")
+	for _, name := range slices.Sorted(maps.Keys(s.ResponseHeaders)) {
+		if value := s.ResponseHeaders[name]; value != "" {
+			t.From(api.Pointer("/response_headers").At(name), "%sadd_header %s %s always;", indent, name, quoteNginx(value))
+		}
+	}
+}
+
+// quoteNginx writes printable text as an argument in which nginx replaces
+// variables. It knows no escape for a dollar sign, so a variable stands for it.
+func quoteNginx(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, "${dollar}").Replace(text) + `"`
+}
+
+// appLocations pass requests to the app. A status of error_page is one of
+// nginx's own here: what the app answers is left as it is.
+func appLocations(t *converge.Text, l layout, s api.AppServer) {
+	for _, name := range appLocationNames(s) {
+		t.Own("        location "+name+" {",
+			"            if ($upgrade_to) {", "                return 418;", "            }",
+			"            error_page 418 = @websocket;",
+			"            error_page 502 = @dead;",
+			"            # An error after the way to @websocket is one as well.",
+			"            recursive_error_pages on;")
+		passToApp(t, l, s, "/request_timeouts/app", s.RequestTimeouts.App)
+		t.Own("        }")
+	}
+	t.Own("        location @websocket {",
+		"            error_page 502 = @dead;")
+	passToApp(t, l, s, "/request_timeouts/websocket", s.RequestTimeouts.WebSocket)
+	t.Own("        }",
+		"        location @dead {",
+		"            if ($dead = 444) {", "                return 444;", "            }",
+		"            if ($dead = 425) {", "                return 425;", "            }",
+		"            return 502;",
+		"        }",
+		"")
+}
+
+// appLocationNames are where requests for the app come in: where nothing
+// else matches, and where a file was looked for in vain.
+func appLocationNames(s api.AppServer) []string {
+	var names []string
+	if _, whole := s.Static["/"]; !whole {
+		names = append(names, "/")
+	}
+	if len(s.Static) > 0 {
+		names = append(names, "@app")
+	}
+	return names
+}
+
+func passToApp(t *converge.Text, l layout, s api.AppServer, at api.Pointer, silence api.Duration) {
+	t.From(at, "            proxy_read_timeout %dms;", silence.Milliseconds())
+	t.From(at, "            proxy_send_timeout %dms;", silence.Milliseconds())
+	t.From("/app_port", "            proxy_pass http://%s;", upstream(l, s))
+}
+
+// healthLocations answer load balancers. The app is not asked: it could be slow
+// under load, on all machines together, and all would be marked down.
+func healthLocations(t *converge.Text, l layout) {
+	t.Own("        location "+api.HealthPrefix+" {", "            return 404;", "        }",
+		"        location = "+api.AppHealthPath+" {",
+		"            access_log off;",
+		"            if (-e "+l.drainFile()+") {",
+		"                return 404;",
+		"            }",
+		"            return 200;",
+		"        }")
+}

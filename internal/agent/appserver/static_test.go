@@ -1,0 +1,48 @@
+package appserver
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func TestStaticDirectoriesAreLookedForInTheRelease(t *testing.T) {
+	root := t.TempDir()
+	release := filepath.Join(root, "release")
+	for _, dir := range []string{"public/assets", "private"} {
+		if err := os.MkdirAll(filepath.Join(release, dir), 0o755); err != nil { //nolint:gosec // as a release is
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(release, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(release, "private"), 0o700); err != nil { //nolint:gosec // a directory has to be entered
+		t.Fatal(err)
+	}
+	if err := os.Symlink("public", filepath.Join(release, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for directory, want := range map[string]string{
+		".": "", "public": "", "public/assets": "",
+		"none": "is not in the release", "public/none": "is not in the release", "file": "is not a directory",
+		"link/assets": "leads over the link link", "link": "leads over the link link", "private": "chmod o+rx",
+	} {
+		s := someSpec()
+		s.Static = map[string]api.StaticDirectory{"/a/": {Directory: directory}}
+		err := machine{root: root}.checkStatic(s, "/release")
+		if want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", directory, err)
+			}
+			continue
+		}
+		problem := api.AsProblem(err)
+		if problem == nil || problem.Violations[0].Pointer != "/static/~1a~1/directory" || !strings.Contains(problem.Violations[0].Detail, want) {
+			t.Errorf("%s: %v, want %q", directory, err, want)
+		}
+	}
+}
