@@ -41,7 +41,7 @@ resource "foobar_load_balancer" "this" {
   backends = {
     web = {
       algorithm    = var.algorithm
-      health_check = { path = "/_foobar/health" } # the app's own answer, by way of its nginx
+      health_check = { path = "/_foobar/health" } # answered by the nginx in front of the app; 404 while it drains
       servers = {
         for name, server in var.app_servers : name => {
           address = server.address

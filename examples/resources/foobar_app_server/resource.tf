@@ -22,6 +22,11 @@ resource "foobar_app_server" "shop" {
   port            = 80
   trusted_proxies = ["10.0.0.10/32"] # the load balancer
 
+  static = { # files of the release that nginx serves by itself
+    "/assets/" = { directory = "public/assets", cache = "24h" }
+  }
+  response_headers = { X-Content-Type-Options = "nosniff" }
+
   environment        = { LOG_LEVEL = "info" }
   secrets_wo         = { SESSION_KEY = var.session_key }
   secrets_wo_version = 1 # raise it when a secret changes

@@ -13,7 +13,7 @@ resource "foobar_load_balancer" "www" {
 
   backends = {
     web = {
-      health_check = { path = "/_foobar/health" } # what nginx answers in front of each app server
+      health_check = { path = "/_foobar/health" } # nginx in front of each app answers it; 404 while the app server drains
       servers = {
         web1 = { address = "10.0.0.1", port = 80 }
         web2 = { address = "10.0.0.2", port = 80, weight = 50 } # half of web1's share

@@ -146,7 +146,7 @@ func TestOneOfTwoAppServersIsBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually("nginx says that the app is gone", func() bool {
-		response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8082"+api.AppHealthPath, nil, nil)
+		response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8082/", nil, nil)
 		return response.status == http.StatusBadGateway
 	})
 	s.serves("fine", "http://127.0.0.1:8081/")

@@ -197,6 +197,9 @@ type entry struct {
 	mode    int64
 }
 
+// link is the mode of a symbolic link, which leads to its content.
+const link = -1
+
 // pack makes a release and its checksum.
 func pack(t *testing.T, files map[string]entry) (string, []byte) {
 	t.Helper()
@@ -205,6 +208,10 @@ func pack(t *testing.T, files map[string]entry) (string, []byte) {
 	tape := tar.NewWriter(zipped)
 	for name, f := range files {
 		header := &tar.Header{Name: name, Mode: f.mode, Size: int64(len(f.content)), Format: tar.FormatUSTAR}
+		if f.mode == link {
+			header = &tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: f.content, Mode: 0o777, Format: tar.FormatUSTAR}
+			f.content = ""
+		}
 		if err := tape.WriteHeader(header); err != nil {
 			t.Fatal(err)
 		}

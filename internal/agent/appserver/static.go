@@ -40,8 +40,6 @@ func (m machine) notServable(release, directory string) string {
 			return "leads over the link " + name + ", and nginx follows no links in a release; name the directory itself"
 		case !info.IsDir():
 			return "is not a directory; name the directory that the files are in"
-		case info.Mode().Perm()&0o005 != 0o005:
-			return "cannot be read by nginx; set the mode of " + name + " with chmod o+rx before the release is packed"
 		}
 	}
 	return ""
