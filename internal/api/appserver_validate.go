@@ -36,9 +36,8 @@ const HealthPrefix = "/_foobar/"
 
 // AppHealthPath is where nginx tells load balancers whether they may send
 // requests: 200 as long as nginx runs, 404 while the app server drains. It does
-// not ask the app: one that is slow under load would be marked down with all its
-// siblings. Of an app that is dead, each request tells (see the README of the
-// agent's package appserver).
+// not ask the app: under load that is slow on all machines, and would be marked
+// down on all of them.
 const AppHealthPath = HealthPrefix + "health"
 
 var (

@@ -86,8 +86,8 @@ func forwarded(t *converge.Text) {
 		"")
 }
 
-// proxyHeaders says what the app is told of a request that came from client,
-// an address or a variable, and how nginx asks it.
+// proxyHeaders sets the headers that the app gets, of a request that came from
+// client, an address or a variable, and how nginx passes requests on.
 func proxyHeaders(t *converge.Text, s api.AppServer, client string) {
 	header := func(name, value string) { t.Own("        proxy_set_header " + name + " " + value + ";") }
 	header("Host", "$requested_host")

@@ -9,16 +9,16 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// deadApp decides how nginx answers for an app that gave no answer. A load
-// balancer, known by its address, has to find out what it may send to another
-// server: nothing that the app may have done already, unless doing it twice is
-// the same as once (RFC 9110, section 9.2.2).
+// deadApp decides how nginx answers for an app that gave no answer. Trusted
+// proxies learn from it whether another server may get the request: not if the
+// app may have done its work already, unless the method is idempotent (RFC 9110,
+// section 9.2.2).
 //
-//   - 444, which closes the connection without a byte: an idempotent request, of
-//     which the app sent no byte of an answer. Never another: a client whose POST
-//     ends like this may send it a second time by itself.
-//   - 425: the app never saw the request, as nginx was not connected to it.
-//   - 502: all else, and every other client.
+//   - 444, which closes the connection without an answer: the method is idempotent
+//     and the app sent no byte. Never for other methods: a client whose POST ends
+//     like this may send it a second time.
+//   - 425: nginx could not connect to the app, which never saw the request.
+//   - 502: all else, and all other clients.
 func deadApp(t *converge.Text) {
 	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.",
 		`    map "$trusted:$request_method:$upstream_connect_time:$upstream_bytes_received" $dead {`,
@@ -36,7 +36,7 @@ func site(t *converge.Text, l layout, s api.AppServer) {
 		t.From("/port", "        listen %s default_server;", address)
 	}
 	t.From("/request_limits/body_bytes", "        client_max_body_size %d;", s.RequestLimits.BodyBytes)
-	t.Own("        # nginx's own status for it is unknown to others.",
+	t.Own("        # Without it, nginx answers headers that are too large with 400.",
 		"        error_page 494 =431 @header_too_large;",
 		"        location @header_too_large {", "            return 431;", "        }")
 	answerHeaders(t, s, "        ")
@@ -57,8 +57,8 @@ func site(t *converge.Text, l layout, s api.AppServer) {
 	t.Own("    }", "")
 }
 
-// answerHeaders sets the headers that every answer has. nginx forgets them in a
-// place that sets one of its own, so each such place has them again.
+// answerHeaders sets the headers that every answer has. A location that sets
+// another header does not inherit them, and needs them again.
 func answerHeaders(t *converge.Text, s api.AppServer, indent string) {
 	t.Own(indent + "add_header X-Request-ID $correlation_id always;")
 	for _, name := range slices.Sorted(maps.Keys(s.ResponseHeaders)) {
@@ -74,15 +74,15 @@ func quoteNginx(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, "${dollar}").Replace(text) + `"`
 }
 
-// appLocations pass requests to the app. A status of error_page is one of
-// nginx's own here: what the app answers is left as it is.
+// appLocations pass requests to the app. error_page catches only what nginx
+// itself answers: the app's own answers pass unchanged.
 func appLocations(t *converge.Text, l layout, s api.AppServer) {
 	for _, name := range appLocationNames(s) {
 		t.Own("        location "+name+" {",
 			"            if ($upgrade_to) {", "                return 418;", "            }",
 			"            error_page 418 = @websocket;",
 			"            error_page 502 = @dead;",
-			"            # An error after the way to @websocket is one as well.",
+			"            # Without it, a 502 of @websocket would not get to @dead.",
 			"            recursive_error_pages on;")
 		passToApp(t, l, s, "/request_timeouts/app", s.RequestTimeouts.App)
 		t.Own("        }")
@@ -118,8 +118,8 @@ func passToApp(t *converge.Text, l layout, s api.AppServer, at api.Pointer, sile
 	t.From("/app_port", "            proxy_pass http://%s;", upstream(l, s))
 }
 
-// healthLocations answer load balancers. The app is not asked: it could be slow
-// under load, on all machines together, and all would be marked down.
+// healthLocations answer the checks of load balancers. They do not ask the app:
+// under load it is slow on all machines, and would be marked down on all of them.
 func healthLocations(t *converge.Text, l layout) {
 	t.Own("        location "+api.HealthPrefix+" {", "            return 404;", "        }",
 		"        location = "+api.AppHealthPath+" {",

@@ -9,10 +9,10 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// staticMaps decide which requests may be for a file: those to read, whose path
-// has no name with a dot in front. A path with control characters is none
-// either, as nginx would write them to its log, where each line of them would be
-// one by itself.
+// staticMaps decide which requests may be for a file: GET and HEAD, of a path
+// without a name that begins with a dot. A path with control characters names no
+// file either: nginx would write a line break in it to its log, and the line after
+// it would pass the filter of query strings.
 func staticMaps(t *converge.Text) {
 	t.Own("    map $uri $public {",
 		"        default 1;",
@@ -35,8 +35,8 @@ func staticMaps(t *converge.Text) {
 		"")
 }
 
-// staticLocations serve files of the release in place. A link on the way is
-// refused behind current, which is one itself.
+// staticLocations serve files of the release in place. No link is followed below
+// current, which is a link itself.
 func staticLocations(t *converge.Text, l layout, s api.AppServer) {
 	if len(s.Static) == 0 {
 		return
