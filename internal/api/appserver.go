@@ -46,6 +46,11 @@ type AppServer struct {
 	HealthCheck AppHealthCheck `json:"health_check"`
 	// StopTimeout is how long the app may take to finish its requests, at least 1 s.
 	StopTimeout Duration `json:"stop_timeout"`
+	// Liveness is what a running app has to answer; nil means that it is not asked.
+	Liveness *AppLiveness `json:"liveness,omitempty"`
+	// AgentCheckPort is where the agent answers the TrustedProxies with an
+	// [AgentCheck]; 0 means nowhere.
+	AgentCheckPort int `json:"agent_check_port"`
 	// Limits are what the app may take of the machine.
 	Limits AppLimits `json:"limits"`
 	// Logs are what is kept of the logs of the app and of its nginx.
@@ -85,6 +90,9 @@ type AppServerStatus struct {
 	PID int `json:"pid"`
 	// Restarts counts the restarts by the machine since the unit was started.
 	Restarts int `json:"restarts"`
+	// LivenessRestarts counts the restarts by the agent since the boot, because the
+	// app did not answer its liveness check.
+	LivenessRestarts int `json:"liveness_restarts"`
 	// Log holds the app's last lines since its last start, oldest first.
 	Log []string `json:"log"`
 }

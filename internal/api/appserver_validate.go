@@ -65,6 +65,9 @@ func (s AppServer) Claims() []Claim {
 	if s.AppPort != 0 {
 		claims = append(claims, Claim{Network: "tcp", Address: "127.0.0.1", Port: s.AppPort, Pointer: "/app_port"})
 	}
+	if s.AgentCheckPort != 0 {
+		claims = append(claims, Claim{Network: "tcp", Address: s.Address, Port: s.AgentCheckPort, Pointer: "/agent_check_port"})
+	}
 	return claims
 }
 
@@ -106,6 +109,10 @@ func (s AppServer) Validate() Violations {
 	}
 	s.HealthCheck.validate(&v, "/health_check")
 	between(&v, "/stop_timeout", s.StopTimeout, AppStartBounds())
+	if s.Liveness != nil {
+		s.Liveness.validate(&v, "/liveness")
+	}
+	s.validateAgentCheck(&v)
 	s.Limits.validate(&v, "/limits")
 	s.Logs.validate(&v, "/logs")
 	return v

@@ -18,6 +18,12 @@ func validAppServer() api.AppServer {
 	return s
 }
 
+// alive gives an app server a liveness check.
+func alive(s *api.AppServer) *api.AppLiveness {
+	s.Liveness = new(api.DefaultAppLiveness())
+	return s.Liveness
+}
+
 func TestValidAppServers(t *testing.T) {
 	for name, change := range map[string]func(*api.AppServer){
 		"the defaults":                func(*api.AppServer) {},
@@ -29,6 +35,8 @@ func TestValidAppServers(t *testing.T) {
 		"an IPv6 address":             func(s *api.AppServer) { s.Address = "2001:db8::1" },
 		"networks":                    func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.0/24", "::1/128"} },
 		"an environment of many":      func(s *api.AppServer) { s.Environment = map[string]string{"A": "", "_b1": "x\n\"$%", "C": "é"} },
+		"a liveness check":            func(s *api.AppServer) { alive(s) },
+		"an agent check":              func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = 8081, []string{"10.0.0.10/32"} },
 		"a part of the memory":        func(s *api.AppServer) { s.Limits.Memory = "100%" },
 		"a size of memory":            func(s *api.AppServer) { s.Limits.Memory = "512M" },
 		"a limit of CPU time":         func(s *api.AppServer) { s.Limits.CPU = 150 },
@@ -82,6 +90,16 @@ func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { s.Limits.CPU = -1 }, "/limits/cpu", "1 to 100000 percent of one CPU"},
 		{func(s *api.AppServer) { s.Limits.Tasks = 0 }, "/limits/tasks", "16 to 65536"},
 		{func(s *api.AppServer) { s.Limits.OpenFiles = 1 << 21 }, "/limits/open_files", "64 to 1048576"},
+		{func(s *api.AppServer) { alive(s).Path = "" }, "/liveness/path", "is not a path"},
+		{func(s *api.AppServer) { alive(s).Path = api.AppHealthPath }, "/liveness/path", "the app never gets it"},
+		{func(s *api.AppServer) { alive(s).Interval = 1 }, "/liveness/interval", "1s to 1h"},
+		{func(s *api.AppServer) { alive(s).Timeout = 0 }, "/liveness/timeout", "10ms to 1m"},
+		{func(s *api.AppServer) { alive(s).Failures = 0 }, "/liveness/failures", "1 to 100"},
+		{func(s *api.AppServer) { s.AgentCheckPort = 8081 }, "/agent_check_port", "trusted_proxies"},
+		{func(s *api.AppServer) { s.AgentCheckPort = 80 }, "/agent_check_port", "nginx's port too"},
+		{func(s *api.AppServer) { s.AgentCheckPort, s.AppPort = 8000, 8000 }, "/agent_check_port", "the app's port too"},
+		{func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = api.DefaultPort, []string{"10.0.0.10/32"} }, "/agent_check_port", "the agent's own port"},
+		{func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = -1, []string{"10.0.0.10/32"} }, "/agent_check_port", "1 to 65535"},
 		{func(s *api.AppServer) { s.Logs.Rate = 0 }, "/logs/rate", "1 to 1000000 lines a second"},
 		{func(s *api.AppServer) { s.Logs.Retention = 0 }, "/logs/retention", "1h to 87600h"},
 		{func(s *api.AppServer) { s.Logs.MaxBytes = 1 }, "/logs/max_bytes", "8388608 to 1099511627776 bytes"},
@@ -166,8 +184,8 @@ func TestArguments(t *testing.T) {
 
 func TestAppServerClaims(t *testing.T) {
 	s := validAppServer()
-	s.Address, s.AppPort = "10.0.0.1", 8000
-	if got := fmt.Sprint(s.Claims()); got != "[tcp 10.0.0.1:80 tcp 127.0.0.1:8000]" {
+	s.Address, s.AppPort, s.AgentCheckPort = "10.0.0.1", 8000, 8081
+	if got := fmt.Sprint(s.Claims()); got != "[tcp 10.0.0.1:80 tcp 127.0.0.1:8000 tcp 10.0.0.1:8081]" {
 		t.Errorf("claims: %s", got)
 	}
 }

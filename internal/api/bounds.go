@@ -92,6 +92,9 @@ func CheckTimeoutBounds() DurationBounds { return durations(time.Millisecond, ti
 // AppCheckBounds bound interval and timeout of an app's own health check.
 func AppCheckBounds() DurationBounds { return durations(10*time.Millisecond, time.Minute) }
 
+// AppLivenessBounds bound the pause between two looks at whether an app is alive.
+func AppLivenessBounds() DurationBounds { return durations(time.Second, time.Hour) }
+
 // AppStartBounds bound how long an app may take to start and to stop.
 func AppStartBounds() DurationBounds { return durations(time.Second, time.Hour) }
 

@@ -197,6 +197,7 @@ func bases() map[string]string {
 			"underscores_in_headers": true, "static": {"/assets/": {"directory": "public", "cache": "1h"}}, "response_headers": {"X-Frame-Options": "DENY"}, "gzip": true,
 			"environment": {"A": "b"}, "secrets_wo": {"B": "c"}, "secrets_wo_version": 1,
 			"health_check": {"path": "/", "interval": "1s", "timeout": "1s", "successes": 1, "start_timeout": "10s"}, "stop_timeout": "10s",
+			"liveness": {"path": "/", "interval": "5s", "timeout": "1s", "failures": 2}, "agent_check_port": 8081,
 			"limits": {"memory": "50%", "cpu": 100, "tasks": 100, "open_files": 1000},
 			"logs": {"rate": 100, "retention": "24h", "max_bytes": 10000000}}`,
 		"foobar_db_server": `{` + machine + `, "name": "main", ` + timeouts + `,

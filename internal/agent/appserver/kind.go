@@ -78,6 +78,8 @@ type Kind struct {
 	// addresses returns the machine's addresses.
 	addresses func() (host.Addresses, error)
 	machine   machine
+	// watchers look after the apps.
+	watchers watchers
 }
 
 var _ operation.Kind = (*Kind)(nil)

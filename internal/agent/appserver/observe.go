@@ -38,10 +38,12 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 		return operation.Observation{}, err
 	}
 	status := k.status(ctx, l, s, app)
+	restarts, life := k.lifeOf(name)
+	status.LivenessRestarts = restarts
 	return operation.Observation{
 		Spec:       s,
 		Drift:      k.drift(ctx, l, applied, app, nginx),
-		Conditions: k.conditions(l, app, status),
+		Conditions: append(k.conditions(l, app, status), life...),
 		Status:     status,
 	}, nil
 }

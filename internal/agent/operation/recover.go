@@ -42,6 +42,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 	r.collect()
 	r.noteReserve(r.reserve.Keep())
 	r.running.Go(r.keepReserve)
+	failures = append(failures, r.attendAll())
 	return errors.Join(failures...)
 }
 

@@ -78,6 +78,8 @@ type Runner struct {
 	mu sync.Mutex
 	// components holds what is going on with each component.
 	components map[api.ID]*component
+	// attended are the components that are looked after.
+	attended map[api.ID]*attendance
 }
 
 // component is what goes on with one component.
@@ -116,6 +118,7 @@ func New(c Config) (*Runner, error) {
 		store:      store{root: c.Engine.Root, dir: c.Dir},
 		reserve:    host.NewReserve(filepath.Join(c.Engine.Root, c.Dir, reserveFile)),
 		components: map[api.ID]*component{},
+		attended:   map[api.ID]*attendance{},
 		answered:   answers{dir: filepath.Join(c.Runtime, answersDir)},
 		readers:    answers{dir: filepath.Join(c.Runtime, readersDir)},
 	}
@@ -371,6 +374,9 @@ func (r *Runner) run(j job, c *component) {
 	r.advance(c)
 	started := r.Clock()
 	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
+	if j.verb == api.VerbDelete {
+		r.leaveAlone(j.ID)
+	}
 	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
 	generation, err := r.execute(ctx, j)
 	if host.IsFull(err) { // its problem says what to do, and not what failed
@@ -380,6 +386,7 @@ func (r *Runner) run(j job, c *component) {
 		err = conclude(err, context.Cause(ctx), restored(j.ID, r.store.read(j.ID)))
 	}
 	cancel()
+	r.attend(j.ID)
 	// What is over for whoever asks is over for whoever is next, in this order.
 	r.advance(c)
 	r.end(j, generation, err, r.Clock().Sub(started))

@@ -13,13 +13,14 @@ import (
 // view is the data source's model. Everything is null where nothing is known.
 type view struct {
 	component.ViewModel
-	Release  *string  `tfsdk:"release"`
-	Slot     *string  `tfsdk:"slot"`
-	Healthy  *bool    `tfsdk:"healthy"`
-	Health   *string  `tfsdk:"health"`
-	PID      *int     `tfsdk:"pid"`
-	Restarts *int     `tfsdk:"restarts"`
-	Log      []string `tfsdk:"log"`
+	Release          *string  `tfsdk:"release"`
+	Slot             *string  `tfsdk:"slot"`
+	Healthy          *bool    `tfsdk:"healthy"`
+	Health           *string  `tfsdk:"health"`
+	PID              *int     `tfsdk:"pid"`
+	Restarts         *int     `tfsdk:"restarts"`
+	LivenessRestarts *int     `tfsdk:"liveness_restarts"`
+	Log              []string `tfsdk:"log"`
 }
 
 // NewDataSource returns the data source foobar_app_server.
@@ -41,17 +42,19 @@ func show(status api.AppServerStatus, v *view) {
 	v.Slot = &status.Slot
 	v.Healthy, v.Health = &status.Healthy, &status.Health
 	v.PID, v.Restarts = &status.PID, &status.Restarts
+	v.LivenessRestarts = &status.LivenessRestarts
 	v.Log = append([]string{}, status.Log...)
 }
 
 func statusAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"release":  schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
-		"slot":     schema.StringAttribute{MarkdownDescription: "Slot that it runs in, such as `blue`.", Computed: true},
-		"healthy":  schema.BoolAttribute{MarkdownDescription: "Whether the app answers its health check now.", Computed: true},
-		"health":   schema.StringAttribute{MarkdownDescription: "What the app answered, for a person.", Computed: true},
-		"pid":      schema.Int64Attribute{MarkdownDescription: "The app's main process, 0 if there is none.", Computed: true},
-		"restarts": schema.Int64Attribute{MarkdownDescription: "How often the machine has restarted the app since it was deployed.", Computed: true},
+		"release":           schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
+		"slot":              schema.StringAttribute{MarkdownDescription: "Slot that it runs in, such as `blue`.", Computed: true},
+		"healthy":           schema.BoolAttribute{MarkdownDescription: "Whether the app answers its health check now.", Computed: true},
+		"health":            schema.StringAttribute{MarkdownDescription: "What the app answered, for a person.", Computed: true},
+		"pid":               schema.Int64Attribute{MarkdownDescription: "The app's main process, 0 if there is none.", Computed: true},
+		"restarts":          schema.Int64Attribute{MarkdownDescription: "How often the machine has restarted the app since it was deployed.", Computed: true},
+		"liveness_restarts": schema.Int64Attribute{MarkdownDescription: "How often the agent has restarted the app since the boot because it failed its liveness check.", Computed: true},
 		"log": schema.ListAttribute{
 			MarkdownDescription: "The app's last lines since its last start, oldest first.",
 			ElementType:         types.StringType,

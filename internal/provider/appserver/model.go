@@ -28,6 +28,8 @@ type settings struct {
 	SecretsWOVersion *int64                     `tfsdk:"secrets_wo_version"`
 	HealthCheck      *healthCheck               `tfsdk:"health_check"`
 	StopTimeout      *string                    `tfsdk:"stop_timeout"`
+	Liveness         *liveness                  `tfsdk:"liveness"`
+	AgentCheckPort   *int                       `tfsdk:"agent_check_port"`
 	Limits           *limits                    `tfsdk:"limits"`
 	Logs             *logSettings               `tfsdk:"logs"`
 }
@@ -73,6 +75,8 @@ func (s settings) spec() (api.AppServer, error) {
 		SecretsVersion:       tfutil.Or(s.SecretsWOVersion, 0),
 		HealthCheck:          s.HealthCheck.spec(durations, "/health_check"),
 		StopTimeout:          durations.Or(s.StopTimeout, defaults.StopTimeout, "/stop_timeout"),
+		Liveness:             s.Liveness.spec(durations, "/liveness"),
+		AgentCheckPort:       tfutil.Or(s.AgentCheckPort, 0),
 		Limits:               s.Limits.spec(),
 		Logs:                 s.Logs.spec(durations, "/logs"),
 	}
@@ -121,9 +125,11 @@ func newSettings(spec api.AppServer) settings {
 			Successes:    new(spec.HealthCheck.Successes),
 			StartTimeout: new(spec.HealthCheck.StartTimeout.String()),
 		},
-		StopTimeout: new(spec.StopTimeout.String()),
-		Limits:      newLimits(spec.Limits),
-		Logs:        newLogs(spec.Logs),
+		StopTimeout:    new(spec.StopTimeout.String()),
+		Liveness:       newLiveness(spec.Liveness),
+		AgentCheckPort: tfutil.Optional(spec.AgentCheckPort),
+		Limits:         newLimits(spec.Limits),
+		Logs:           newLogs(spec.Logs),
 	}
 }
 

@@ -43,9 +43,11 @@ func everything() api.AppServer {
 		HealthCheck: api.AppHealthCheck{
 			Path: "/health", Interval: duration(1), Timeout: duration(3), Successes: 5, StartTimeout: duration(90),
 		},
-		StopTimeout: duration(5),
-		Limits:      api.AppLimits{Memory: "1G", CPU: 150, Tasks: 99, OpenFiles: 999},
-		Logs:        api.AppLogs{Rate: 7, Retention: duration(7200), MaxBytes: 9 << 20},
+		StopTimeout:    duration(5),
+		Liveness:       &api.AppLiveness{Path: "/live", Interval: duration(7), Timeout: duration(3), Failures: 9},
+		AgentCheckPort: 8081,
+		Limits:         api.AppLimits{Memory: "1G", CPU: 150, Tasks: 99, OpenFiles: 999},
+		Logs:           api.AppLogs{Rate: 7, Retention: duration(7200), MaxBytes: 9 << 20},
 	}
 }
 

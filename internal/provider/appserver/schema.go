@@ -76,10 +76,12 @@ func attributes() map[string]schema.Attribute {
 				int64validator.AlsoRequires(path.MatchRoot("secrets_wo")),
 			},
 		},
-		"health_check": healthCheckAttribute(defaults.HealthCheck),
-		"stop_timeout": tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped.", defaults.StopTimeout, api.AppStartBounds()),
-		"limits":       limitsAttribute(defaults.Limits),
-		"logs":         logsAttribute(defaults.Logs),
+		"health_check":     healthCheckAttribute(defaults.HealthCheck),
+		"stop_timeout":     tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped.", defaults.StopTimeout, api.AppStartBounds()),
+		"liveness":         livenessAttribute(),
+		"agent_check_port": agentCheckAttribute(),
+		"limits":           limitsAttribute(defaults.Limits),
+		"logs":             logsAttribute(defaults.Logs),
 	}
 }
 

@@ -1,0 +1,380 @@
+package appserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	// vitalInterval is how often the agent looks whether the app's process is there,
+	// where load balancers ask for it. It costs two reads of a link.
+	vitalInterval = 100 * time.Millisecond
+	// answerInterval is how often a process that has not answered yet is asked.
+	answerInterval = 200 * time.Millisecond
+	// retryInterval is how soon something is tried again that could not be done.
+	retryInterval = time.Second
+	// lateness is how much later than planned a look may be. Of a later one a bad
+	// answer counts for nothing: the machine is too busy to say whose fault it is.
+	lateness = time.Second
+	// idleInterval is how often a watcher wakes that has nothing to do.
+	idleInterval = time.Hour
+	// restartSlack is what a restart may take beyond the time that the app has to stop.
+	restartSlack = 30 * time.Second
+	// keptDir has what a restart of the agent must not forget, and a boot may.
+	keptDir = "/run/foobar/liveness"
+)
+
+// watcher looks after the app of one app server: it notices that the app hangs or has
+// died, tells load balancers, and restarts an app that hangs. One goroutine runs it.
+//
+// What it does not know it does not say: until it has seen the app alive, dead or
+// hung, nothing is told to load balancers, which then go on by themselves.
+type watcher struct {
+	kind    *Kind
+	layout  layout
+	between func(ctx context.Context, do func(ctx context.Context) error) (bool, error)
+	log     hclog.Logger
+
+	spec api.AppServer
+	// slot and pid are the process that is watched, since when; 0 if there is none.
+	slot  string
+	pid   int
+	since time.Time
+	// answered tells that the process has given a good answer, known that it was seen
+	// alive, dead or hung.
+	answered, known bool
+	// probing tells that a question is on its way, whose answer comes on results; due
+	// is when the next one is asked.
+	probing bool
+	results chan result
+	due     time.Time
+	// wake is when the next step was planned, restart not before when one is tried.
+	wake, restart time.Time
+	port          agentPort
+	asking        sync.WaitGroup
+
+	// mu guards what others read.
+	mu    sync.Mutex
+	pulse pulse
+	// state is what load balancers are told, "" for nothing.
+	state api.AgentCheck
+}
+
+// result is the answer to a question.
+type result struct {
+	pid  int
+	said string
+	good bool
+	late bool
+}
+
+// watchers are those of a kind, by the name of their app server.
+type watchers struct {
+	mu  sync.Mutex
+	all map[string]*watcher
+}
+
+func (s *watchers) set(name string, w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[string]*watcher{}
+	}
+	s.all[name] = w
+	if w == nil {
+		delete(s.all, name)
+	}
+}
+
+// of returns the watcher of an app server, nil if there is none.
+func (s *watchers) of(name string) *watcher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[name]
+}
+
+var _ operation.Attendant = (*Kind)(nil)
+
+// Attend implements [operation.Attendant].
+func (k *Kind) Attend(ctx context.Context, c operation.Attended) {
+	w := newWatcher(k, c)
+	k.watchers.set(c.Name, w)
+	defer func() {
+		k.watchers.set(c.Name, nil)
+		w.asking.Wait()
+		w.port.close()
+		if errors.Is(context.Cause(ctx), operation.ErrRemoved) {
+			_ = os.Remove(w.keptPath())
+		}
+	}()
+	timer := time.NewTimer(idleInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case v := <-c.Applied:
+			if s, err := specOf(v.Spec); err == nil {
+				w.follow(s, k.clock.Now())
+			}
+		case r := <-w.results:
+			w.heard(r, k.clock.Now())
+		case <-timer.C:
+		}
+		timer.Reset(w.step(ctx, k.clock.Now()))
+	}
+}
+
+func newWatcher(k *Kind, c operation.Attended) *watcher {
+	w := &watcher{kind: k, layout: layout{name: c.Name}, between: c.Between, log: c.Log, results: make(chan result, 1)}
+	if text, err := os.ReadFile(w.keptPath()); err == nil && json.Unmarshal(text, &w.pulse) != nil {
+		w.pulse = pulse{}
+	}
+	w.pulse.Failures, w.pulse.Alive = 0, time.Time{}
+	return w
+}
+
+// follow takes what was applied.
+func (w *watcher) follow(s api.AppServer, now time.Time) {
+	w.mu.Lock()
+	w.spec = s
+	w.mu.Unlock()
+	w.due, w.wake = now, now
+	w.port.retry = now
+}
+
+// step does what is due, and returns when it is to be called again.
+func (w *watcher) step(ctx context.Context, now time.Time) time.Duration {
+	late := now.Sub(w.wake) > lateness
+	w.port.follow(w, now)
+	if w.spec.Liveness == nil && w.spec.AgentCheckPort == 0 {
+		w.judge()
+		w.wake = now.Add(idleInterval)
+		return idleInterval
+	}
+	w.look(ctx, now)
+	if w.pid != 0 && !w.probing && !now.Before(w.due) {
+		w.ask(ctx, late)
+	}
+	w.judge()
+	if w.pulse.hung(w.spec.Liveness) && !now.Before(w.pulse.next()) && !now.Before(w.restart) {
+		w.bringBack(ctx, now)
+		w.judge()
+	}
+	pause := w.pause(now)
+	w.wake = now.Add(pause)
+	return pause
+}
+
+// pause returns how long nothing is due.
+func (w *watcher) pause(now time.Time) time.Duration {
+	switch {
+	case w.spec.AgentCheckPort != 0:
+		return vitalInterval
+	case w.pid == 0 || w.pulse.hung(w.spec.Liveness):
+		return retryInterval
+	case w.probing:
+		return idleInterval // its answer wakes the watcher
+	}
+	return max(w.due.Sub(now), 0)
+}
+
+// look finds the process of the slot that has the traffic. systemd is asked only where
+// the one that was seen last is gone.
+func (w *watcher) look(ctx context.Context, now time.Time) {
+	slot := w.kind.liveSlot(w.layout)
+	gone := !w.kind.machine.runs(w.pid)
+	if slot == w.slot && !gone {
+		return
+	}
+	status, err := w.kind.systemd.Status(ctx, w.layout.appUnit(slot))
+	if err != nil {
+		return
+	}
+	if !w.kind.machine.runs(status.MainPID) { // systemd has not noticed yet
+		status.MainPID = 0
+	}
+	if slot == w.slot && status.MainPID == w.pid {
+		return
+	}
+	if gone || slot == w.slot { // else the traffic was led to another one, which was found healthy before
+		w.answered, w.known = false, w.known || w.slot != ""
+	}
+	w.slot, w.pid, w.since, w.due = slot, status.MainPID, now, now
+	w.mu.Lock()
+	w.pulse.Failures, w.pulse.Alive = 0, time.Time{}
+	w.mu.Unlock()
+}
+
+// ask asks the process whether it is alive.
+func (w *watcher) ask(ctx context.Context, late bool) {
+	check := api.AppHealthCheck{Path: w.spec.HealthCheck.Path, Timeout: w.spec.HealthCheck.Timeout}
+	if l := w.spec.Liveness; l != nil {
+		check.Path, check.Timeout = l.Path, l.Timeout
+	}
+	pid, endpoint := w.pid, appEndpoint(w.layout, w.spec, w.slot)
+	w.probing = true
+	w.asking.Go(func() {
+		began := w.kind.clock.Now()
+		said, good := w.kind.check(ctx, check, endpoint)
+		took := w.kind.clock.Now().Sub(began)
+		w.results <- result{pid: pid, said: said, good: good, late: late || took > time.Duration(check.Timeout)+lateness}
+	})
+}
+
+// heard takes an answer.
+func (w *watcher) heard(r result, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.spec.Liveness
+	w.probing = false
+	w.due = now.Add(idleInterval) // without liveness only a new process is asked
+	if l != nil {
+		w.due = now.Add(time.Duration(l.Interval))
+	}
+	starts := !w.answered && now.Before(w.since.Add(time.Duration(w.spec.HealthCheck.StartTimeout)))
+	switch {
+	case r.pid != w.pid:
+		w.due = now
+	case r.good:
+		w.answered, w.known = true, true
+		w.pulse.good(now)
+	case starts, !w.answered && l == nil:
+		w.due = now.Add(answerInterval)
+	case r.late || l == nil:
+	default:
+		w.pulse.bad(r.said)
+	}
+}
+
+// judge decides what load balancers are told.
+func (w *watcher) judge() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.known = w.known || w.slot != "" && w.pid == 0 || w.pulse.hung(w.spec.Liveness)
+	switch {
+	case !w.known:
+		w.state = ""
+	case w.pid == 0 || !w.answered || w.pulse.hung(w.spec.Liveness):
+		w.state = api.AgentCheckDown
+	default:
+		w.state = api.AgentCheckUp
+	}
+}
+
+// bringBack restarts an app that hangs, unless an operation is at work on it, which is
+// left to its own health gate.
+func (w *watcher) bringBack(ctx context.Context, now time.Time) {
+	l := *w.spec.Liveness
+	bounded, cancel := context.WithTimeout(ctx, time.Duration(l.Timeout)+time.Duration(w.spec.StopTimeout)+restartSlack)
+	defer cancel()
+	w.restart = now.Add(retryInterval)
+	recovered := false
+	ran, err := w.between(bounded, func(ctx context.Context) error {
+		// What was seen before its turn may be over.
+		check := api.AppHealthCheck{Path: l.Path, Timeout: l.Timeout}
+		if _, recovered = w.kind.check(ctx, check, appEndpoint(w.layout, w.spec, w.slot)); recovered {
+			return nil
+		}
+		return w.kind.systemd.Restart(ctx, w.layout.appUnit(w.slot))
+	})
+	if !ran || ctx.Err() != nil {
+		return
+	}
+	now = w.kind.clock.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if recovered {
+		w.pulse.good(now)
+		return
+	}
+	failures := w.pulse.Failures
+	w.pulse.restarted(now)
+	w.answered, w.pid, w.since = false, 0, now
+	about := []any{"failures", failures, "said", w.pulse.Said, "restarts", w.pulse.Restarts, "again_not_before", w.pulse.next().UTC().Format(time.RFC3339)}
+	if err != nil {
+		w.log.Error("the app hangs and could not be restarted", append(about, "error", err)...)
+	} else {
+		w.log.Warn("the app hung and was restarted: it failed its liveness check", about...)
+	}
+	if err := w.keep(); err != nil {
+		w.log.Warn("how often the app was restarted is not kept over a restart of the agent", "error", err)
+	}
+}
+
+func (w *watcher) keptPath() string {
+	return w.kind.machine.path(filepath.Join(keptDir, w.layout.name+".json"))
+}
+
+// keep writes down what a restart of the agent must not forget.
+func (w *watcher) keep() error {
+	path := w.keptPath()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", api.Encode(w.pulse), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// liveSlot returns the slot that has the traffic: that which the link of the live
+// release leads to.
+func (k *Kind) liveSlot(l layout) string {
+	target, err := os.Readlink(k.machine.path(l.current()))
+	if slot := filepath.Base(target); err == nil && slot == slotGreen {
+		return slotGreen
+	}
+	return slotBlue
+}
+
+// runs reports whether there is a process.
+func (m machine) runs(pid int) bool {
+	return pid != 0 && m.exists(filepath.Join("/proc", strconv.Itoa(pid)))
+}
+
+// shownFor is how long the restart of an app that hung is worth a warning.
+const shownFor = 24 * time.Hour
+
+// lifeOf returns how often the agent has restarted the app since the boot, and what is
+// wrong with its life.
+func (k *Kind) lifeOf(name string) (restarts int, found []api.Condition) {
+	w := k.watchers.of(name)
+	if w == nil {
+		return 0, nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found = w.port.conditions(w.spec)
+	l, p := w.spec.Liveness, w.pulse
+	switch {
+	case l != nil && p.hung(l):
+		found = append(found, api.Condition{
+			Type: "AppHung", Severity: api.SeverityError, Pointer: "/liveness",
+			Message: fmt.Sprintf("The app of %s hangs: asked for %s %d times in a row, it %s. The agent restarts it, at %s at the earliest.",
+				name, l.Path, p.Failures, strings.TrimSuffix(p.Said, "."), clockTime(p.next())),
+		})
+	case l != nil && p.Restarts > 0 && k.clock.Now().Sub(p.Last) < shownFor:
+		found = append(found, api.Condition{
+			Type: "AppWasHung", Severity: api.SeverityWarning, Pointer: "/liveness",
+			Message: fmt.Sprintf("The agent restarted the app of %s because it failed its liveness check: %d times since the boot, last at %s, when it %s. This warning ends %s after the last restart.",
+				name, p.Restarts, clockTime(p.Last), strings.TrimSuffix(p.Said, "."), shownFor),
+		})
+	}
+	return p.Restarts, found
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -1,0 +1,225 @@
+package appserver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// ward is an app that is looked after, a step at a time.
+type ward struct {
+	*fake
+	*watcher
+	// busy tells that an operation is at work.
+	busy bool
+}
+
+func watchedSpec() api.AppServer {
+	s := someSpec()
+	s.Liveness = &api.AppLiveness{Path: "/live", Interval: api.Duration(10 * time.Second), Timeout: api.Duration(time.Second), Failures: 3}
+	return s
+}
+
+func newWard(t *testing.T, s api.AppServer) *ward {
+	t.Helper()
+	w := &ward{fake: newFake(t, render(t, "notes", s))}
+	w.again(s)
+	return w
+}
+
+// again begins another life of the agent.
+func (w *ward) again(s api.AppServer) {
+	k := w.fake.kind()
+	w.watcher = newWatcher(k, operation.Attended{Name: "notes", Log: hclog.NewNullLogger(), Between: func(ctx context.Context, do func(context.Context) error) (bool, error) {
+		if w.busy {
+			return false, nil
+		}
+		return true, do(ctx)
+	}})
+	k.watchers.set("notes", w.watcher)
+	w.follow(s, w.clock.now)
+}
+
+// pass lets time go by, in steps of a second.
+func (w *ward) pass(d time.Duration) {
+	for end := w.clock.now.Add(d); !w.clock.now.After(end); w.clock.now = w.clock.now.Add(time.Second) {
+		w.step(context.Background(), w.clock.now)
+		if w.probing {
+			w.heard(<-w.results, w.clock.now)
+			w.step(context.Background(), w.clock.now)
+		}
+	}
+}
+
+func (w *ward) restarts() int {
+	return len(slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != "restart "+fakeApp }))
+}
+
+func (w *ward) hang() { w.answer = func() (Answer, error) { return Answer{}, errors.New("timeout") } }
+
+func (w *ward) heal() { w.answer = func() (Answer, error) { return Answer{Status: 200}, nil } }
+
+func (w *ward) condition() string {
+	_, found := w.watcher.kind.lifeOf("notes")
+	texts := make([]string, len(found))
+	for i, c := range found {
+		texts[i] = c.Type + " " + string(c.Severity) + " " + c.Message
+	}
+	return strings.Join(texts, "\n")
+}
+
+func TestAHungAppIsRestartedAndTold(t *testing.T) {
+	w := newWard(t, watchedSpec())
+	w.pass(time.Minute)
+	if w.restarts() != 0 || w.condition() != "" {
+		t.Fatalf("an app that answers: %d restarts, %s", w.restarts(), w.condition())
+	}
+	w.hang()
+	w.pass(19 * time.Second)
+	if w.restarts() != 0 {
+		t.Error("it was restarted before three answers failed")
+	}
+	w.busy = true
+	w.pass(12 * time.Second)
+	if told := w.condition(); w.restarts() != 0 || !strings.HasPrefix(told, "AppHung error ") || !strings.Contains(told, "/live 3 times in a row") {
+		t.Errorf("beside an operation: %d restarts, %q", w.restarts(), told)
+	}
+	w.busy = false
+	w.pass(2 * time.Second)
+	if told := w.condition(); w.restarts() != 1 || !strings.HasPrefix(told, "AppWasHung warning ") || !strings.Contains(told, "1 times since the boot") {
+		t.Errorf("%d restarts, %q", w.restarts(), told)
+	}
+	w.heal()
+	w.pass(time.Minute)
+	if w.restarts() != 1 || w.say() != api.AgentCheckUp {
+		t.Errorf("after it has come back: %d restarts, it is %q", w.restarts(), w.say())
+	}
+}
+
+func TestAnAppThatStaysHungIsRestartedSeldom(t *testing.T) {
+	w := newWard(t, edited(watchedSpec(), func(s *api.AppServer) { s.HealthCheck.StartTimeout = api.Duration(time.Second) }))
+	w.pass(time.Minute)
+	w.hang()
+	w.pass(10 * time.Minute)
+	if n := w.restarts(); n < 3 || n > 5 {
+		t.Errorf("%d restarts in ten minutes", n)
+	}
+	before := w.restarts()
+	w.again(watchedSpec()) // what the agent knew outlives it
+	w.pass(2 * time.Minute)
+	if n := w.restarts() - before; n > 1 {
+		t.Errorf("%d restarts in the two minutes after the agent's own", n)
+	}
+	if restarts, _ := w.watcher.kind.lifeOf("notes"); restarts != w.restarts() {
+		t.Errorf("%d restarts are counted, %d were done", restarts, w.restarts())
+	}
+}
+
+func TestAnAppMayTakeItsTimeToStart(t *testing.T) {
+	w := newWard(t, watchedSpec()) // start_timeout is a minute
+	w.hang()
+	w.pass(59 * time.Second)
+	if w.restarts() != 0 || w.say() != "" {
+		t.Errorf("%d restarts while it starts; load balancers hear %q", w.restarts(), w.say())
+	}
+	w.pass(40 * time.Second)
+	if w.restarts() != 1 {
+		t.Errorf("%d restarts of an app that never answered", w.restarts())
+	}
+}
+
+func TestABusyMachineBlamesNoApp(t *testing.T) {
+	w := newWard(t, watchedSpec())
+	w.pass(time.Minute)
+	w.hang()
+	for range 20 { // the agent itself comes late each time
+		w.clock.now = w.clock.now.Add(15 * time.Second)
+		w.step(t.Context(), w.clock.now)
+		if w.probing {
+			w.heard(<-w.results, w.clock.now)
+			w.step(t.Context(), w.clock.now)
+		}
+	}
+	if w.restarts() != 0 {
+		t.Errorf("%d restarts", w.restarts())
+	}
+}
+
+func TestAnAppThatRecoversBeforeItsTurnIsLeftAlone(t *testing.T) {
+	w := newWard(t, watchedSpec())
+	w.pass(time.Minute)
+	w.hang()
+	w.busy = true
+	w.pass(35 * time.Second)
+	w.heal()
+	w.busy = false
+	w.step(t.Context(), w.clock.now)
+	if w.restarts() != 0 {
+		t.Error("it was restarted")
+	}
+}
+
+func TestLoadBalancersHearOfAProcessThatIsGone(t *testing.T) {
+	s := someSpec()
+	s.AgentCheckPort, s.TrustedProxies = 1, []string{"127.0.0.1/32"}
+	w := newWard(t, s)
+	w.port.retry = w.clock.now.Add(time.Hour) // this test listens nowhere
+	w.port.address = listenAddress(s)
+	if w.say() != "" {
+		t.Errorf("before anything is known it says %q", w.say())
+	}
+	w.pass(time.Second)
+	if w.say() != api.AgentCheckUp {
+		t.Errorf("of an app that runs it says %q", w.say())
+	}
+	drain := layout{"notes"}.drainFile()
+	w.write(drain, "", 0o600)
+	if w.say() != api.AgentCheckDrain {
+		t.Errorf("of one that drains it says %q", w.say())
+	}
+	proc := filepath.Join(w.root, "proc")
+	if err := os.RemoveAll(proc); err != nil { // systemd has not noticed yet
+		t.Fatal(err)
+	}
+	w.step(t.Context(), w.clock.now)
+	if w.say() != api.AgentCheckDown {
+		t.Errorf("of one that has ended it says %q", w.say())
+	}
+	w.units[fakeApp] = systemd.Status{ActiveState: "activating", SubState: "auto-restart"}
+	w.hang()
+	w.pass(time.Second)
+	w.start(fakeApp) // it runs and does not answer yet
+	w.pass(2 * time.Second)
+	if w.say() != api.AgentCheckDown {
+		t.Errorf("of one that starts it says %q", w.say())
+	}
+	w.heal()
+	w.pass(time.Second)
+	if err := os.Remove(filepath.Join(w.root, drain)); err != nil {
+		t.Fatal(err)
+	}
+	if w.say() != api.AgentCheckUp {
+		t.Errorf("of one that is back it says %q", w.say())
+	}
+}
+
+func TestWithoutLivenessNobodyAsks(t *testing.T) {
+	w := newWard(t, someSpec())
+	asked := 0
+	w.answer = func() (Answer, error) { asked++; return Answer{}, errors.New("no") }
+	w.pass(10 * time.Minute)
+	if asked != 0 || len(w.calls) != 0 {
+		t.Errorf("it was asked %d times, and %q was done", asked, w.calls)
+	}
+}
