@@ -42,7 +42,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 	r.collect()
 	r.noteReserve(r.reserve.Keep())
 	r.running.Go(r.keepReserve)
-	failures = append(failures, r.attendAll())
+	failures = append(failures, r.attendAll()) //nolint:contextcheck // it lasts as long as the agent
 	return errors.Join(failures...)
 }
 
