@@ -95,6 +95,8 @@ type Agent struct {
 	stop    context.CancelFunc
 	// look tells of the file system that a directory lies on.
 	look func(dir string) (host.Room, error)
+	// usages tells what fills one.
+	usages host.Usages
 
 	mu         sync.Mutex
 	conditions []api.Condition
@@ -243,7 +245,7 @@ func (a *Agent) disks() []api.Condition {
 	if a.config.Root != "" {
 		return nil
 	}
-	return diskConditions("/", watched(a.config.State), a.look)
+	return diskConditions("/", watched(a.config.State), a.look, &a.usages)
 }
 
 // Files are all kinds of files that the agent keeps below its directory.

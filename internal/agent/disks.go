@@ -48,7 +48,7 @@ func watched(state string) []Watched {
 
 // diskConditions tells of each file system that is full or nearly so, once,
 // with the directories that lie on it.
-func diskConditions(root string, dirs []Watched, look func(dir string) (host.Room, error)) []api.Condition {
+func diskConditions(root string, dirs []Watched, look func(dir string) (host.Room, error), usages *host.Usages) []api.Condition {
 	var all []*usedDisk
 	byID := map[string]*usedDisk{}
 	for _, w := range dirs {
@@ -71,7 +71,7 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (host.Roo
 	}
 	var conditions []api.Condition
 	for _, u := range all {
-		if c, tight := u.condition(); tight {
+		if c, tight := u.condition(usages); tight {
 			conditions = append(conditions, c)
 		}
 	}
@@ -96,7 +96,7 @@ func (u *usedDisk) add(root, dir string, w Watched) {
 }
 
 // condition returns what is to be told of a file system, if anything is.
-func (u *usedDisk) condition() (api.Condition, bool) {
+func (u *usedDisk) condition(usages *host.Usages) (api.Condition, bool) {
 	c := api.Condition{Type: "DiskNearlyFull", Severity: api.SeverityWarning}
 	least, fewFiles := blob.Reserve(u.Size), u.FewFiles(nearlyFullFiles)
 	switch {
@@ -107,7 +107,7 @@ func (u *usedDisk) condition() (api.Condition, bool) {
 		return c, false
 	}
 	c.Message = fmt.Sprintf("The file system of %s has %s: %s.", strings.Join(u.dirs, ", "), u.lacks(least, fewFiles), strings.Join(u.fails, ", "))
-	if dir, size := host.Largest(u.largest...); dir != "" {
+	if dir, size := usages.Largest(u.largest...); dir != "" {
 		c.Message += fmt.Sprintf(" The largest directory there is %s, with %s.", dir, size)
 	}
 	c.Message += fmt.Sprintf(" To make room, %s", strings.Join(u.do, ", "))

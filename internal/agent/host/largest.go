@@ -1,16 +1,25 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// maxWalked bounds how many files [Largest] looks at in one directory.
-const maxWalked = 10_000
+const (
+	// maxWalked bounds how many files [Usages.Largest] looks at in one directory,
+	// maxDepth how deep, as each level takes a file descriptor, and readAtOnce how
+	// many names it has in memory for each level.
+	maxWalked, maxDepth, readAtOnce = 10_000, 32, 256
+	// usageLife is how long what was found is shown again.
+	usageLife = 10 * time.Second
+)
 
 // Usage is what a directory takes of its file system.
 type Usage struct {
@@ -28,10 +37,39 @@ func (u Usage) String() string {
 	return text
 }
 
+// Usages finds out what directories take. Who asks may be many, and the answer
+// costs a walk: one walks at a time, and the others are shown what it found. The
+// zero value is ready.
+type Usages struct {
+	// Now is the clock; nil is the real one.
+	Now func() time.Time
+
+	mu    sync.Mutex
+	found map[string]found // by patterns
+}
+
+type found struct {
+	dir   string
+	usage Usage
+	at    time.Time
+}
+
 // Largest returns the directory that takes most of those that match one of the
-// patterns, as [filepath.Match] does; "" if none can be read. Their owners may change them
-// meanwhile: no link is followed.
-func Largest(patterns ...string) (dir string, usage Usage) {
+// patterns, as [filepath.Match] does; "" if none can be read. It may have been so
+// some seconds ago. Owners of directories may change them meanwhile, or want to keep
+// the agent busy: no link is followed, nothing that blocks is opened, and what is
+// looked at is bounded.
+func (u *Usages) Largest(patterns ...string) (dir string, usage Usage) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now
+	if u.Now != nil {
+		now = u.Now
+	}
+	key := strings.Join(patterns, "\n")
+	if f, ok := u.found[key]; ok && now().Sub(f.at) < usageLife {
+		return f.dir, f.usage
+	}
 	for _, pattern := range patterns {
 		matches, _ := filepath.Glob(pattern) // the pattern is one of ours
 		for _, match := range matches {
@@ -41,6 +79,10 @@ func Largest(patterns ...string) (dir string, usage Usage) {
 			}
 		}
 	}
+	if u.found == nil {
+		u.found = map[string]found{}
+	}
+	u.found[key] = found{dir, usage, now()}
 	return dir, usage
 }
 
@@ -52,32 +94,65 @@ func (u Usage) more(than Usage) bool {
 	return u.Bytes > than.Bytes || u.Bytes == than.Bytes && u.Files > than.Files
 }
 
-var errEnough = errors.New("enough was looked at")
-
-func usageOf(dir string) (Usage, error) {
+// usageOf looks at a directory.
+func usageOf(path string) (Usage, error) {
 	var u Usage
-	root, err := os.OpenRoot(dir)
+	dir, err := openDir(unix.AT_FDCWD, path)
 	if err != nil {
 		return u, err
 	}
-	defer root.Close() //nolint:errcheck // it was only read
-	err = fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // it was just removed
+	defer dir.Close() //nolint:errcheck // it was only read
+	u.add(dir, maxDepth)
+	return u, nil
+}
+
+// openDir opens a directory at a path below another. Anything else that has
+// taken its place meanwhile is refused, and not waited for.
+func openDir(at int, path string) (*os.File, error) {
+	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil //nolint:gosec // a descriptor
+}
+
+// add counts what is in a directory, as deep as that.
+func (u *Usage) add(dir *os.File, depth int) {
+	for !u.AtLeast {
+		names, err := dir.Readdirnames(readAtOnce)
+		if err != nil { // its end, or it was just removed
+			return
 		}
-		if u.Files++; u.Files >= maxWalked {
-			u.AtLeast = true
-			return errEnough
-		}
-		if info, err := root.Lstat(path); err == nil {
-			if s, ok := info.Sys().(*syscall.Stat_t); ok { // the size of one with holes says nothing
-				u.Bytes += s.Blocks * blockUnit
+		for _, name := range names {
+			if u.count(dir, name, depth); u.AtLeast {
+				return
 			}
 		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
 	}
-	return u, err
+}
+
+// count counts one file of a directory, and what is in it.
+func (u *Usage) count(dir *os.File, name string, depth int) {
+	var s unix.Stat_t
+	at := int(dir.Fd()) //nolint:gosec // a descriptor
+	if unix.Fstatat(at, name, &s, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return // it was just removed
+	}
+	u.Files++
+	u.Bytes += s.Blocks * blockUnit // the size of one with holes says nothing
+	if u.Files >= maxWalked {
+		u.AtLeast = true
+		return
+	}
+	if s.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return
+	}
+	if depth == 0 {
+		u.AtLeast = true
+		return
+	}
+	if below, err := openDir(at, name); err == nil {
+		u.add(below, depth-1)
+		_ = below.Close() // it was only read
+	}
 }

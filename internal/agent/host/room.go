@@ -60,8 +60,9 @@ func Full(err error) *api.Problem {
 		if room, err := RoomOf(dir); err == nil {
 			left = ": " + room.left()
 			if room.InMemory {
-				p.Title = "A file system in the machine's memory is full"
-				do = fmt.Sprintf("delete files below %s, or stop and start what wrote them; \"foobar-agent status\" on the machine names the largest directory", dir)
+				// What has no room is rarely what takes it: the agent's own files are here, too.
+				p.Title, where = "A file system in the machine's memory is full", "the file system at "+mountOf(dir)+" of this machine"
+				do = "stop and start the unit that fills it; \"foobar-agent status\" on the machine names the largest directory"
 			}
 		}
 	}
@@ -95,6 +96,26 @@ func directory(err error) string {
 			return dir
 		}
 	}
+}
+
+// mountOf returns where the file system of a directory begins.
+func mountOf(dir string) string {
+	for {
+		parent := filepath.Dir(dir)
+		if parent == dir || deviceOf(parent) != deviceOf(dir) {
+			return dir
+		}
+		dir = parent
+	}
+}
+
+// deviceOf tells file systems apart; 0 is none that is known.
+func deviceOf(path string) uint64 {
+	var s unix.Stat_t
+	if unix.Stat(path, &s) != nil {
+		return 0
+	}
+	return s.Dev
 }
 
 // MiB writes a number of bytes for a person.
