@@ -82,11 +82,11 @@ func TestDamagedFileOfThePresentRelease(t *testing.T) {
 		testresource.TestStep{Config: configuration(source)},
 		testresource.TestStep{
 			PreConfig: damage, Config: configuration(source), PlanOnly: true,
-			ExpectError: says("release.source:", "The file "+source+" is empty (0 bytes)", "To keep the release", "To destroy the app server without the file, run terraform destroy -refresh=false."),
+			ExpectError: says("release.source:", "The file "+source+" is empty (0 bytes)", "To keep the release", "To destroy the app server without the file, run terraform destroy -refresh=false; without -target=ADDRESS it destroys everything"),
 		},
 		testresource.TestStep{
 			PreConfig: directory, Config: configuration(source), PlanOnly: true,
-			ExpectError: says("release.source: "+source+" is a directory", "terraform destroy -refresh=false."),
+			ExpectError: says("release.source: "+source+" is a directory", "terraform destroy -refresh=false; without -target=ADDRESS"),
 		},
 		testresource.TestStep{PreConfig: remove(t, source), Config: configuration(source), ConfigPlanChecks: emptyPlan()},
 	)

@@ -82,7 +82,7 @@ func TestASecondStateTakesOverInPlainSight(t *testing.T) {
 	b.does(apply)
 	a.does("plan", nothing, "The component belongs to another state") // though what is there is another now
 	a.write(balancer("www", "www", "81"))
-	a.fails("plan", "The component belongs to another state", `load-balancer/www on machine "lb1"`, "terraform state rm", "terraform destroy -refresh=false")
+	a.fails("plan", "The component belongs to another state", `load-balancer/www on machine "lb1"`, "terraform state rm ADDRESS", "without -target=ADDRESS it destroys everything else")
 	a.fails(destroy, "terraform destroy -refresh=false")
 	kept := filepath.Join(a.directory, "terraform.tfstate")
 	before, err := os.ReadFile(kept)
