@@ -169,7 +169,7 @@ func (v *Violations) Add(p Pointer, format string, args ...any) {
 	case len(*v) < MaxViolations:
 		*v = append(*v, Violation{Pointer: p.placed(), Detail: Shorten(say(format, args...), maxDetail)})
 	case len(*v) == MaxViolations:
-		*v = append(*v, Violation{Detail: "more is not valid; correct this first"})
+		*v = append(*v, Violation{Detail: "there are more problems; correct these first"})
 	}
 }
 

@@ -172,7 +172,10 @@ func TestGatherLooksAtThePrimaryLast(t *testing.T) {
 	desired := replication.Topology{Primary: "a", Members: map[replication.NodeID]replication.Member{"a": {}, "b": {}, "c": {}}, Witnesses: []replication.NodeID{"w"}}
 	open := replication.NodeView{EngineView: replication.EngineView{Writable: true}}
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-	previous := &replication.Snapshot{Nodes: map[replication.NodeID]replication.NodeView{"c": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour)}}}}
+	previous := &replication.Snapshot{
+		Nodes:     map[replication.NodeID]replication.NodeView{"c": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour)}}},
+		Witnesses: map[replication.NodeID]replication.WitnessView{"w": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour), Untold: true}}},
+	}
 	s := replication.Gather(t.Context(), desired, map[replication.NodeID]replication.Observer{
 		"a": looker{"a", &mu, &order, open, nil}, "b": looker{"b", &mu, &order, replication.NodeView{Taken: now.Add(time.Hour)}, nil},
 		"c": looker{"c", &mu, &order, replication.NodeView{}, errors.New("no route")},
@@ -186,6 +189,9 @@ func TestGatherLooksAtThePrimaryLast(t *testing.T) {
 	}
 	if c := s.Nodes["c"].Unobservable; c == nil || !c.Since.Equal(now.Add(-time.Hour)) || c.Reason != "no route" {
 		t.Errorf("the time since when c is silent was lost: %+v", c)
+	}
+	if w := s.Witnesses["w"].Unobservable; w == nil || !w.Since.Equal(now) {
+		t.Errorf("w is silent since just now, and answered without a configuration before: %+v", w)
 	}
 	if _, member := s.Nodes["w"]; member || s.Witnesses["w"].Unobservable == nil {
 		t.Errorf("the witness is %+v", s.Witnesses)

@@ -123,7 +123,7 @@ func (p *planner) allAnswer() error {
 		if ok && node.Unobservable == nil || p.seeding(id) || id == p.holder || p.established(id) {
 			continue
 		}
-		return p.unseen(id, "is to join and ", "bring it back, or leave it out of members for now", "terraform apply tells it")
+		return p.unseen(id, "is to join and ", "bring it back, or leave it out of members for now", "terraform apply sends the configuration")
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (p *planner) established(id NodeID) bool {
 }
 
 // unseen refuses a plan for a machine that was not observed. The way out is
-// another one where it does answer, and was not told of the replication.
+// another one where it does answer, and lacks the configuration.
 func (p *planner) unseen(id NodeID, then, ifSilent, ifUntold string) error {
 	reason, next := RefusedUnobservable, ifSilent
 	what := p.unobservable(id)
@@ -151,7 +151,7 @@ func (p *planner) unseen(id NodeID, then, ifSilent, ifUntold string) error {
 		then += "was not looked at"
 	case what.Untold:
 		reason, next = RefusedUntold, ifUntold
-		then += fmt.Sprintf("was not told of the replication yet (%s)", what.Reason)
+		then += fmt.Sprintf("is not ready yet (%s)", what.Reason)
 	default:
 		then += fmt.Sprintf("does not answer since %s (%s)", what.Since.UTC().Format(time.RFC3339), what.Reason)
 	}
@@ -166,7 +166,7 @@ func (p *planner) usablePrimary() (member, error) {
 	}
 	primary, ok := p.primary()
 	if !ok {
-		return member{}, p.unseen(p.holder, "is the primary and ", "bring it back: foobar-agent status on it says what is wrong", "terraform apply tells it")
+		return member{}, p.unseen(p.holder, "is the primary and ", "bring it back: foobar-agent status on it says what is wrong", "terraform apply sends the configuration")
 	}
 	if lost := primaryLost(p.sight); len(lost) > 0 {
 		return member{}, refuse(RefusedPrimaryLost, []NodeID{primary.id}, lost[0].next, "%s", lost[0].detail)
@@ -418,7 +418,7 @@ func (p *planner) mayForget() error {
 	for _, id := range unobserved(p.sight) {
 		if node := p.Nodes[id]; node.Seeding == nil && !slices.Contains(p.goal.Forget, id) {
 			forget := fmt.Sprintf("or list it in the provider's forget_unreachable = [%q]", string(id))
-			return p.unseen(id, "is to be detached and ", "bring it back, "+forget, "run terraform apply first, which tells it, "+forget)
+			return p.unseen(id, "is to be detached and ", "bring it back, "+forget, "run terraform apply first, which sends the configuration, "+forget)
 		}
 	}
 	return nil

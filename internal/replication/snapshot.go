@@ -324,12 +324,13 @@ func look(ctx context.Context, ids []NodeID, observers map[NodeID]Observer, take
 	return views
 }
 
-// keepSince returns what with the time since when it has been so.
+// keepSince returns what with the time since when it has been so: for as long as the
+// machine has been silent, or has answered without the replication's configuration.
 func keepSince(previous *Snapshot, id NodeID, what *Unobservable) *Unobservable {
 	if what == nil || previous == nil {
 		return what
 	}
-	if before := previous.unobservable(id); before != nil {
+	if before := previous.unobservable(id); before != nil && before.Untold == what.Untold {
 		return &Unobservable{Since: before.Since, Reason: what.Reason, Untold: what.Untold}
 	}
 	return what

@@ -146,6 +146,8 @@ func noWritablePrimary(v sight) []hit {
 			h.next = "no apply opens it as long as that is so"
 		}
 		return []hit{h}
+	case !ok && untold(v, v.holder): // it may take writes as before; see unobservable
+		return nil
 	case !ok:
 		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
 	}
@@ -311,7 +313,7 @@ func recordBehind(v sight) []hit {
 		switch record, ok := records[id]; {
 		case !ok || record.Equal(want):
 		case record.Epoch < want.Epoch:
-			hits = append(hits, hit{node: id, detail: fmt.Sprintf("has recorded epoch %d, the others %d: it is no voter until it is told", record.Epoch, want.Epoch)})
+			hits = append(hits, hit{node: id, detail: fmt.Sprintf("has recorded epoch %d, the others %d: it does not vote until an apply sends it the record", record.Epoch, want.Epoch)})
 		case record.Primary == "":
 			hits = append(hits, hit{node: id, detail: "has recorded the end of the replication"})
 		default:
@@ -457,6 +459,12 @@ func unobservable(v sight) []hit {
 		}
 	}
 	return hits
+}
+
+// untold reports whether a machine answers and lacks the replication's configuration.
+func untold(v sight, id NodeID) bool {
+	u := v.unobservable(id)
+	return u != nil && u.Untold
 }
 
 // unobserved returns the machines that nothing but the record is known of.

@@ -51,7 +51,7 @@ func verdicts(kind string) (severity api.Severity, then string) {
 	case conditionFence:
 		return api.SeverityError, "If it goes on, stop the database's unit."
 	case conditionRecord:
-		return api.SeverityError, "It neither votes nor opens its database. If the file is lost for good, move it away and apply again: the others tell it then."
+		return api.SeverityError, "It neither votes nor opens its database. If the file is lost for good, move it away and apply again, which sends it the others' record."
 	case conditionMembership, conditionTold:
 		return api.SeverityError, "terraform apply sends it again."
 	case conditionSeed:

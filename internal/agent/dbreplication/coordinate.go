@@ -1,10 +1,8 @@
 package dbreplication
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -32,6 +30,9 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 		return err
 	}
 	if change.To == nil {
+		if change.From != nil { // without them the replication ends, too
+			c.passwords, _ = passwordsOf(change.Name, c.spec, change.From.State)
+		}
 		err = c.detach(ctx, change.Forget)
 	} else if c.passwords, err = passwordsOf(change.Name, c.spec, change.To.State); err == nil {
 		err = c.converge(ctx)
@@ -232,26 +233,6 @@ func fleeting(err error) bool {
 		replication.IsRefused(err, replication.RefusedNoMajority)
 }
 
-// detach ends the replication. Data stay where they are. A machine that lost what
-// it was told is told again, since it does not know which database is to detach.
-func (c *coordinator) detach(ctx context.Context, forget []string) error {
-	if err := c.settle(ctx, api.DBReplication{}); err != nil {
-		return err
-	}
-	goal := replication.Goal{Detach: true}
-	for _, machine := range forget {
-		goal.Forget = append(goal.Forget, replication.NodeID(machine))
-	}
-	s := c.look(ctx, callTimeout)
-	if ids := lacking(s); len(ids) > 0 {
-		if err := c.tellAgain(ctx, ids); err != nil {
-			return err
-		}
-		s = c.look(ctx, callTimeout)
-	}
-	return c.carryOut(ctx, s, goal)
-}
-
 // settle ends what an earlier apply left in the middle. What cannot be ended,
 // because a machine is gone or an address was wrong, is left as it stands: each
 // step can be done anew, and the next look sees which have to. So is what needs
@@ -366,26 +347,16 @@ func (c *coordinator) waits() func(ctx context.Context, r *remote, order replica
 // that does not answer is for the plan to judge; one that refuses is in the way.
 func (c *coordinator) tell(ctx context.Context) error {
 	before, _ := c.Parts.Told(c.name)
-	told := api.DBTold{
-		Spec: c.spec, Users: c.passwords,
-		Replication: cmp.Or(before.Replication, api.Secret(base64.RawURLEncoding.EncodeToString(random(32)))),
-	}
+	told := c.config(before.Replication)
 	if err := c.Parts.Hear(ctx, c.name, told); err != nil {
 		return err
 	}
-	return c.send(ctx, told, c.topology.Voters())
+	return c.untold(c.send(ctx, told, c.topology.Voters()))
 }
 
-// tellAgain tells machines what was told last, if this one knows it.
-func (c *coordinator) tellAgain(ctx context.Context, ids []replication.NodeID) error {
-	if told, ok := c.Parts.Told(c.name); ok {
-		return c.send(ctx, told, ids)
-	}
-	return c.tell(ctx)
-}
-
-// send tells other machines, side by side.
-func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replication.NodeID) error {
+// send sends other machines, side by side, the replication's configuration, and
+// returns which did not take it.
+func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replication.NodeID) map[replication.NodeID]error {
 	witness := api.DBTold{Spec: told.Spec} // has no use for passwords
 	var mutex sync.Mutex
 	var all sync.WaitGroup
@@ -408,7 +379,7 @@ func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replicati
 		})
 	}
 	all.Wait()
-	return c.untold(failures)
+	return failures
 }
 
 // untold says whom the coordinator could not tell, and fails for those who refused.
@@ -417,12 +388,12 @@ func (c *coordinator) untold(failures map[replication.NodeID]error) error {
 	for _, id := range slices.Sorted(maps.Keys(failures)) {
 		cause, refused := errors.AsType[*api.Problem](failures[id])
 		if !refused {
-			c.progress(api.PhaseActivate, "%s cannot be told: %v", id, failures[id])
+			c.progress(api.PhaseActivate, "%s cannot be sent the configuration: %v", id, failures[id])
 			continue
 		}
 		refusals = append(refusals, &api.Problem{
 			Type: api.ProblemEngineRefused, Title: "A machine of the replication refuses",
-			Detail:     fmt.Sprintf("%s does not take what it is told: %s", id, cause),
+			Detail:     fmt.Sprintf("%s does not take the configuration: %s", id, cause),
 			Violations: []api.Violation{{Pointer: placeOf(c.spec, id), Detail: cause.Title}},
 		})
 	}

@@ -132,7 +132,7 @@ func wordsOf(reason replication.Reason) (title, why string) {
 	case replication.RefusedUnobservable:
 		return "A machine does not answer", "does not answer"
 	case replication.RefusedUntold:
-		return "A machine does not know the replication", "was not told of the replication yet"
+		return "A machine is not ready", "is not ready yet: it has no configuration of the replication"
 	case replication.RefusedNoMajority:
 		return "Too few machines answer", "does not answer"
 	case replication.RefusedPrimaryLost:

@@ -220,7 +220,7 @@ func TestMachinesThatAreAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := r.kind("web1").Apply(t.Context(), converge.Change{Name: "notes", To: version(t, two)}, nothing)
-	wantProblem(t, err, "", "has not been told of replication")
+	wantProblem(t, err, "", "takes no part in replication")
 	r.must(nil, &two)
 	r.cut("web3", true)
 	_, err = r.apply(t.Context(), &two, &three)
@@ -234,7 +234,7 @@ func TestMachinesThatAreAway(t *testing.T) {
 	slower := r.spec("web2")
 	slower.MaxLag = api.Duration(time.Minute)
 	events, err := r.apply(t.Context(), &two, &slower)
-	if err != nil || !slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, "web2 cannot be told") }) {
+	if err != nil || !slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, "web2 cannot be sent the configuration") }) {
 		t.Errorf("%v, %q", err, events)
 	}
 	drift, conditions, status := r.observe(slower)

@@ -118,7 +118,7 @@ func (p *part) stop(ctx context.Context) error {
 			err = nil
 		}
 		if err != nil {
-			return p.mayFollow("its database could not be told to follow nobody: %v", err)
+			return p.mayFollow("its database does not stop following: %v", err)
 		}
 	}
 	var unused error
@@ -302,7 +302,7 @@ func (c *coordinator) misled(s replication.Snapshot, drift map[string]api.Drift)
 		}
 		if differs := differences(want, *got); differs != "" {
 			drift[string(id)+"/"+driftMembership] = api.Drift{
-				Detail:   fmt.Sprintf("%s was told that other machines take part: %s", id, differs),
+				Detail:   fmt.Sprintf("%s has another list of the machines that take part: %s", id, differs),
 				Pointers: []api.Pointer{placeOf(c.spec, id)},
 			}
 		}

@@ -218,7 +218,7 @@ func (n *Node) checkMembership(name string, m api.DBMembership) error {
 		v.Add("", "%s", err)
 	}
 	if _, ok := m.Peers[n.Deps.Self]; !ok {
-		v.Add("/peers", "this machine, %q, is not among them; a machine is told of its own replications only", n.Deps.Self)
+		v.Add("/peers", "this machine, %q, is not among them; a machine gets its own replications only", n.Deps.Self)
 	}
 	if err := v.Problem(); err != nil {
 		return err
@@ -263,7 +263,7 @@ func (n *Node) Tell(ctx context.Context, name string, by api.DBCaller, told api.
 		return err
 	}
 	if by.Node != told.Spec.Primary {
-		return forbidden("%s tells of a replication of which %s is the primary; the machine of the primary does that", by.Node, told.Spec.Primary)
+		return forbidden("%s sends the configuration of a replication of which %s is the primary; the machine of the primary does that", by.Node, told.Spec.Primary)
 	}
 	return p.hear(ctx, told)
 }
@@ -298,9 +298,9 @@ func (n *Node) admit(name string, by api.DBCaller) (*part, error) {
 	peer, listed := p.enlisted().Peers[by.Node]
 	switch {
 	case !listed:
-		return nil, forbidden("%s is not among the machines that %s was told to share replication %q with", by.Node, n.Deps.Self, name)
+		return nil, forbidden("%s is not among the machines that %s knows to take part in replication %q", by.Node, n.Deps.Self, name)
 	case peer.Key != "" && peer.Key != by.Key:
-		return nil, forbidden("%s shows another key than the one that it is to have in replication %q: it was rebuilt since, or is another machine; terraform apply tells the new key", by.Node, name)
+		return nil, forbidden("%s shows another key than the one that it is to have in replication %q: it was rebuilt since, or is another machine; terraform apply sends the new key", by.Node, name)
 	}
 	return p, nil
 }
@@ -314,7 +314,7 @@ func (n *Node) admitMember(name string, by api.DBCaller) (*part, error) {
 		return nil, err
 	}
 	if !p.enlisted().Member(by.Node) {
-		return nil, forbidden("%s is a witness by what %s was told of replication %q: it may look and vote; orders come from members, and the data go to members only", by.Node, n.Deps.Self, name)
+		return nil, forbidden("%s is a witness by the list that %s has of replication %q: it may look and vote; orders come from members, and the data go to members only", by.Node, n.Deps.Self, name)
 	}
 	return p, nil
 }
@@ -373,6 +373,6 @@ func refused(title, format string, args ...any) error {
 func notEnlisted(self, name string) error {
 	return &api.Problem{
 		Type: api.ProblemNotFound, Title: "The machine takes no part in the replication",
-		Detail: fmt.Sprintf("%s has not been told of replication %q; terraform apply tells all its machines first", self, name),
+		Detail: fmt.Sprintf("%s takes no part in replication %q yet; terraform apply sends all machines the list of those that do first", self, name),
 	}
 }

@@ -134,8 +134,14 @@ func undecided(self replication.NodeID, told api.DBReplication, s replication.Sn
 		}
 	}
 	unknown.Severity = api.SeverityInfo
-	unknown.Message = fmt.Sprintf("The steps of an apply are not known yet: %s takes no part in the replication yet and gets its configuration from the apply. "+
-		"A member without data gets a copy of the primary's; data of its own are replaced only with reseed.", joined(refusal.Nodes))
+	take, get := "takes", "gets"
+	if len(refusal.Nodes) > 1 {
+		take, get = "take", "get"
+	}
+	unknown.Message = fmt.Sprintf("The steps of an apply are not known yet: %s %s no part in the replication yet and %s its configuration from the apply.", joined(refusal.Nodes), take, get)
+	if slices.ContainsFunc(refusal.Nodes, func(id replication.NodeID) bool { _, member := s.Desired.Members[id]; return member }) {
+		unknown.Message += " A member without data gets a copy of the primary's; data of its own are replaced only with reseed."
+	}
 	return unknown
 }
 

@@ -110,7 +110,7 @@ func (p *part) mayOrder(by api.DBCaller, order replication.Order) error {
 // coordinates refuses a caller that is not the coordinator, if that is known.
 func (p *part) coordinates(by api.DBCaller) error {
 	if told := p.told(); told != nil && by.Node != told.Spec.Primary {
-		return forbidden("replication %s is coordinated by %s, and %s is not; who is to be coordinator tells this machine first", p.name, told.Spec.Primary, by.Node)
+		return forbidden("replication %s is coordinated by %s, and %s is not; the machine of a new primary sends the configuration first", p.name, told.Spec.Primary, by.Node)
 	}
 	return nil
 }

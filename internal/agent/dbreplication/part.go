@@ -149,7 +149,7 @@ func (p *part) keepTold(told api.DBTold) error {
 		return nil
 	}
 	if err := writeDurably(p.store.path(toldFile), told); err != nil {
-		return fmt.Errorf("keep what was told of replication %s: %w", p.name, err)
+		return fmt.Errorf("keep the configuration of replication %s: %w", p.name, err)
 	}
 	delete(p.conditions, conditionTold)
 	return p.become(told)
@@ -182,11 +182,11 @@ func (p *part) checkParts(v *api.Violations, spec api.DBReplication) {
 		_, member := spec.Members[peer]
 		switch {
 		case !known:
-			v.Add("", "%s has not been told that %q takes part; terraform apply tells all machines first", p.node.Deps.Self, peer)
+			v.Add("", "%s does not know yet that %q takes part; terraform apply sends all machines that list first", p.node.Deps.Self, peer)
 		case member && !enlisted.Member(peer):
-			v.Add(api.Pointer("/members").At(peer), "%s has been told that %q is a witness; terraform apply tells all machines first", p.node.Deps.Self, peer)
+			v.Add(api.Pointer("/members").At(peer), "%s knows %q as a witness; terraform apply sends all machines that list first", p.node.Deps.Self, peer)
 		case !member && enlisted.Member(peer):
-			v.Add(api.Pointer("/witnesses").At(peer), "%s has been told that %q is a member; terraform apply tells all machines first", p.node.Deps.Self, peer)
+			v.Add(api.Pointer("/witnesses").At(peer), "%s knows %q as a member; terraform apply sends all machines that list first", p.node.Deps.Self, peer)
 		}
 	}
 }
@@ -251,14 +251,14 @@ func (p *part) wants(context.Context) (replication.Wants, error) {
 }
 
 func (p *part) untold() error {
-	return refused("The machine does not know the replication yet", "%s has not been told what replication %s is to be; the coordinator tells it first", p.node.Deps.Self, p.name)
+	return refused("The machine has no configuration of the replication yet", "%s has no configuration of replication %s; the machine of the primary sends it first", p.node.Deps.Self, p.name)
 }
 
 // copyFrom opens the stream of a donor's data.
 func (p *part) copyFrom(ctx context.Context, donor replication.NodeID) (io.ReadCloser, error) {
 	at, listed := p.enlisted().Peers[string(donor)]
 	if !listed {
-		return nil, errors.New("this machine was not told of it")
+		return nil, errors.New("it is not in this machine's list of those that take part")
 	}
 	return p.node.Peers.Copy(ctx, p.name, donor, at)
 }

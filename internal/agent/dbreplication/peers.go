@@ -74,7 +74,7 @@ func (p *part) ask(ctx context.Context, voters []replication.NodeID) map[replica
 func (p *part) askOne(ctx context.Context, voter replication.NodeID, known map[string]api.DBPeer) replication.Answer {
 	at, listed := known[string(voter)]
 	if !listed {
-		return replication.Answer{Reason: "this machine was not told of it"}
+		return replication.Answer{Reason: "it is not in this machine's list of those that take part"}
 	}
 	record, err := p.node.Peers.Record(ctx, p.name, voter, at)
 	if err != nil {

@@ -1,6 +1,7 @@
 package dbreplication
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,10 @@ func forgets(r *rack, spec api.DBReplication) map[string]struct {
 			defer r.boot("lb1")
 			return os.Remove(file("lb1"))
 		}},
+		"the file of the coordinator is lost": {"web1", func() error {
+			defer r.boot("web1")
+			return os.Remove(file("web1"))
+		}},
 	}
 }
 
@@ -52,8 +57,11 @@ func TestUntoldMachineIsDrift(t *testing.T) {
 				t.Fatal(err)
 			}
 			drift, conditions, _ := r.observe(spec)
-			want := placeOf(spec, replication.NodeID(test.machine))
-			if got := drift[test.machine+"/"+driftTold]; got.Detail == "" || !slices.Contains(got.Pointers, want) {
+			if test.machine == "web1" {
+				if drift[driftTold].Detail == "" {
+					t.Errorf("the drift is %v", drift)
+				}
+			} else if got := drift[test.machine+"/"+driftTold]; got.Detail == "" || !slices.Contains(got.Pointers, placeOf(spec, replication.NodeID(test.machine))) {
 				t.Errorf("the drift is %v", drift)
 			}
 			if len(conditions) > 0 {
@@ -69,7 +77,9 @@ func TestUntoldMachineIsDrift(t *testing.T) {
 
 // TestReplicationWithAnUntoldMachineEnds, and no database goes on following.
 func TestReplicationWithAnUntoldMachineEnds(t *testing.T) {
-	for _, name := range []string{"the file of a replica is damaged", "a replica has left, and was enlisted again", "the file of a witness is lost"} {
+	for _, name := range []string{
+		"the file of a replica is damaged", "a replica has left, and was enlisted again", "the file of a witness is lost", "the file of the coordinator is lost",
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRack(t, "web1", "web2", "lb1")
 			spec := r.spec("web2")
@@ -88,6 +98,73 @@ func TestReplicationWithAnUntoldMachineEnds(t *testing.T) {
 				if err != nil || record.Primary != "" {
 					t.Errorf("%s has recorded %+v, %v", machine, record, err)
 				}
+			}
+		})
+	}
+}
+
+// TestRefusedDestroySendsNothing: another member is silent, so nothing ends, and
+// the machines that have the configuration keep theirs, with its passwords.
+func TestRefusedDestroySendsNothing(t *testing.T) {
+	for _, name := range []string{"the file of a witness is lost", "the file of the coordinator is lost"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRack(t, "web1", "web2", "web3", "lb1")
+			spec := r.spec("web2", "web3")
+			r.must(nil, &spec)
+			before, _ := r.machines["web1"].node.Told("notes")
+			if err := forgets(r, spec)[name].happens(); err != nil {
+				t.Fatal(err)
+			}
+			r.cut("web3", true)
+			r.asked("PUT")
+			_, err := r.apply(t.Context(), &spec, nil)
+			wantProblem(t, err, "/members/web3", "web3", "forget_unreachable")
+			if sent := r.asked("PUT"); len(sent) > 0 {
+				t.Errorf("a destroy that is refused has called %v", sent)
+			}
+			if after, _ := r.machines["web1"].node.Told("notes"); !maps.Equal(after.Users, before.Users) {
+				t.Errorf("the coordinator has lost the users' passwords: %d of %d", len(after.Users), len(before.Users))
+			}
+			r.cut("web3", false)
+			r.must(&spec, &spec)
+		})
+	}
+}
+
+// TestDestroyIsForced where a machine cannot take the configuration again.
+func TestDestroyIsForced(t *testing.T) {
+	for name, unfit := range map[string]func(t *testing.T, r *rack, spec api.DBReplication){
+		"it refuses": func(t *testing.T, r *rack, spec api.DBReplication) {
+			if err := forgets(r, spec)["the file of a replica is damaged"].happens(); err != nil {
+				t.Fatal(err)
+			}
+			r.machines["web2"].refuses = &api.Problem{Type: api.ProblemInvalid, Title: "Its server takes part in another replication"}
+		},
+		"it is not in the last one": func(t *testing.T, r *rack, spec api.DBReplication) {
+			one := r.spec()
+			told, _ := r.machines["web1"].node.Told("notes")
+			told.Spec = one
+			if err := r.machines["web1"].node.Hear(t.Context(), "notes", told); err != nil {
+				t.Fatal(err)
+			}
+			if err := forgets(r, spec)["the file of a replica is damaged"].happens(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRack(t, "web1", "web2", "lb1")
+			spec := r.spec("web2")
+			r.must(nil, &spec)
+			unfit(t, r, spec)
+			_, err := r.apply(t.Context(), &spec, nil)
+			wantProblem(t, err, "/members/web2", "web2", "forget_unreachable")
+			if _, err := r.apply(t.Context(), &spec, nil, "web2"); err != nil {
+				t.Errorf("it was forgotten: %v", err)
+			}
+			record, err := r.machines["web1"].node.Record(t.Context(), "notes", api.DBCaller{Node: "web1"})
+			if err != nil || record.Primary != "" {
+				t.Errorf("the replication goes on: %+v, %v", record, err)
 			}
 		})
 	}

@@ -77,7 +77,7 @@ func (n newcomer) tell(err error, diags *diag.Diagnostics) {
 	case api.IsProblem(err, api.ProblemNotFound):
 		tfutil.Warning(diags, at, "A new member's data are not known", "Machine %q does not have the database server %q yet. If one of that name has left data there, %s.", n.name, n.server, becomes)
 	case err != nil:
-		tfutil.Warning(diags, at, "A new member's data are not known", "Nobody has looked yet whether database server %q on machine %q holds data of its own: %v. If it does, %s.", n.server, n.name, err, becomes)
+		tfutil.Warning(diags, at, "A new member's data are not known", "It is not known whether database server %q on machine %q holds data of its own: %v. If it does, %s.", n.server, n.name, err, becomes)
 	case len(n.databases) == 0 || n.related && !n.consent:
 	case n.related:
 		tfutil.Warning(diags, at, "A new member's data may be replaced", "Database server %q on machine %q has taken part before (databases: %s). If it holds writes that the primary does not have, or needs some that the primary has purged, %s.",

@@ -147,7 +147,7 @@ func lost(before, after model) string {
 	}
 	switch {
 	case len(kept) > 0 && slices.Contains(rebuilt, before.Primary):
-		return fmt.Sprintf("The primary %q of the replication %q is another VM now, and %s may still have them. As long as that is so, the apply refuses to make the new VM the primary (PrimaryLost) and replaces no data: "+
+		return fmt.Sprintf("The primary %q of the replication %q is another VM now, without its data, and %s may still have them. As long as that is so, the apply refuses to make the new VM the primary (PrimaryLost) and replaces no data: "+
 			"\"A primary without its data\" in the guide on plans says how to go on.", before.Primary, after.Name.ValueString(), quoted(kept))
 	case len(rebuilt) == 0, len(kept) > 0:
 		return "" // the agents decide about other members, and a replica is copied again

@@ -83,7 +83,7 @@ func leave(ctx context.Context, data *tfutil.Data, before model, after *model) d
 		}
 		if err != nil {
 			tfutil.Warning(&diags, path.Empty(), "A machine keeps its membership",
-				"Machine %q was not told that it takes part in replication %q no more: %v. The machines of the replication may still look at what it has recorded. "+
+				"The membership of machine %q in replication %q could not be ended: %v. The machines of the replication may still look at what it has recorded. "+
 					"To end that, run as root on %[1]s: foobar-agent replication leave %[2]s", name, replication, err)
 		}
 	}

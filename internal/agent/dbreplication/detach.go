@@ -1,0 +1,73 @@
+package dbreplication
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"maps"
+	"slices"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
+)
+
+// detach ends the replication. Data stay where they are. A machine that lost the
+// configuration gets it again, since it does not know which database is to detach.
+// Nobody else gets anything: a destroy that is refused leaves all as it was.
+func (c *coordinator) detach(ctx context.Context, forget []string) error {
+	if err := c.settle(ctx, api.DBReplication{}); err != nil {
+		return err
+	}
+	goal := replication.Goal{Detach: true}
+	for _, machine := range forget {
+		goal.Forget = append(goal.Forget, replication.NodeID(machine))
+	}
+	told, err := c.restore(ctx)
+	if err != nil {
+		return err
+	}
+	s := c.look(ctx, callTimeout)
+	if ids := c.curable(s, told.Spec, goal); len(ids) > 0 {
+		cured := goal
+		cured.Forget = slices.Concat(goal.Forget, ids)
+		if _, err := replication.Plan(s, cured); err != nil {
+			return problemOf(c.spec, err)
+		}
+		failures := c.send(ctx, told, ids)
+		for _, id := range slices.Sorted(maps.Keys(failures)) { // of which the plan decides
+			c.progress(api.PhaseActivate, "%s does not take the replication's configuration: %v", id, failures[id])
+		}
+		s = c.look(ctx, callTimeout)
+	}
+	return c.carryOut(ctx, s, goal)
+}
+
+// restore returns the configuration that the machines have. This machine restores
+// its own if that was lost, from what was applied; the replication's password is
+// lost then, and the next apply, if there is one, sends another to all.
+func (c *coordinator) restore(ctx context.Context) (api.DBTold, error) {
+	if told, ok := c.Parts.Told(c.name); ok {
+		return told, nil
+	}
+	told := c.config("")
+	return told, c.Parts.Hear(ctx, c.name, told)
+}
+
+// config returns the replication's configuration with a password, a new one if
+// there is none.
+func (c *coordinator) config(password api.Secret) api.DBTold {
+	return api.DBTold{
+		Spec: c.spec, Users: c.passwords,
+		Replication: cmp.Or(password, api.Secret(base64.RawURLEncoding.EncodeToString(random(32)))),
+	}
+}
+
+// curable returns the machines that lack the configuration, are in it, and may not
+// be forgotten anyway.
+func (c *coordinator) curable(s replication.Snapshot, spec api.DBReplication, goal replication.Goal) []replication.NodeID {
+	peers := spec.Peers()
+	return slices.DeleteFunc(lacking(s), func(id replication.NodeID) bool {
+		_, in := peers[string(id)]
+		return !in || slices.Contains(goal.Forget, id)
+	})
+}
