@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
-	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
@@ -107,10 +106,12 @@ func (p *part) stop(ctx context.Context) error {
 	defer release()
 	db, told := p.database(), p.told()
 	if db == nil && (told == nil || told.Spec.Members[p.node.Deps.Self].Server != "") {
-		if db, err = p.follower(ctx); err != nil {
+		found, err := p.follower(ctx)
+		if err != nil {
 			return err
 		}
-		defer db.close()
+		defer found.close()
+		db = found.Database
 	}
 	if db != nil {
 		err := errors.Join(db.Engine.AbandonSeed(ctx), db.Engine.Detach(ctx))
@@ -118,7 +119,7 @@ func (p *part) stop(ctx context.Context) error {
 			err = nil
 		}
 		if err != nil {
-			return p.mayFollow("its database does not stop following: %v", err)
+			return p.mayFollow("its database does not stop following: %v. %s", err, startIt)
 		}
 	}
 	var unused error
@@ -127,63 +128,6 @@ func (p *part) stop(ctx context.Context) error {
 		unused = p.use("")
 	})
 	return errors.Join(err, unused)
-}
-
-// mayFollow is the refusal of a machine that has left but for its database.
-func (p *part) mayFollow(format string, args ...any) error {
-	return refused("The database still takes part", "%s takes part in replication %q no more, but %s; try again", p.node.Deps.Self, p.name, fmt.Sprintf(format, args...))
-}
-
-// follower finds the database of a member that does not know its server any more:
-// of those that take part in nothing else the one that follows a member. It is nil
-// if none does, and an error if that cannot be told for certain.
-func (p *part) follower(ctx context.Context) (follower *Database, err error) {
-	record, unread := p.store.recorded()
-	if unread == nil && !counts(record, p.node.Self()) {
-		return nil, nil //nolint:nilnil // it has never followed anybody
-	}
-	found := map[string]*Database{}
-	defer func() {
-		for _, db := range found {
-			if db != follower {
-				db.close()
-			}
-		}
-	}()
-	for _, server := range p.node.Servers() {
-		if p.node.takenBy(server, p.name) != "" {
-			continue
-		}
-		db, err := p.node.Open(server)
-		if err != nil {
-			return nil, fmt.Errorf("find the database server %s: %w", server, err)
-		}
-		found[server] = &db
-		view, err := db.Engine.Observe(ctx)
-		if err != nil && !p.node.removed(ctx, &db) {
-			return nil, p.mayFollow("%s does not know which database server took part, and %q does not answer: %v", p.node.Deps.Self, server, err)
-		}
-		if unread == nil && !p.follows(view, record.Members) || len(view.Sources) == 0 {
-			db.close()
-			delete(found, server)
-		}
-	}
-	if len(found) > 1 {
-		return nil, p.mayFollow("which of these database servers took part is not known: %s", strings.Join(slices.Sorted(maps.Keys(found)), ", "))
-	}
-	for _, db := range found {
-		follower = db
-	}
-	return follower, nil
-}
-
-// follows reports whether a database follows one of the members.
-func (p *part) follows(view replication.EngineView, members []replication.NodeID) bool {
-	return slices.ContainsFunc(view.Sources, func(s replication.SourceView) bool {
-		return slices.ContainsFunc(members, func(id replication.NodeID) bool {
-			return s.Host == pki.NodeDNSName(p.node.Deployment, string(id))
-		})
-	})
 }
 
 // removed reports whether the machine has no such database server any more, which

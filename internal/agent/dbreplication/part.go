@@ -285,9 +285,13 @@ func (p *part) view(ctx context.Context) (replication.NodeView, error) {
 // take gives the caller the part, and the server that it has, to change: one at
 // a time has it, an order or the keeper.
 func (p *part) take(ctx context.Context) (release func(), err error) {
+	return p.hold(ctx, p.hands())
+}
+
+// hold waits some seconds for one of the hands.
+func (p *part) hold(ctx context.Context, hands chan struct{}) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, handsPatience, errors.New("it is carrying out something else"))
 	defer cancel()
-	hands := p.hands()
 	select {
 	case hands <- struct{}{}:
 		return func() { <-hands }, nil

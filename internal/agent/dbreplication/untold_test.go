@@ -199,31 +199,3 @@ func (r *rack) look(spec api.DBReplication) replication.Snapshot {
 	}
 	return c.look(r.t.Context(), callTimeout)
 }
-
-// TestMemberThatForgotItsServerLeaves, and its database follows nobody then: what
-// the machine was told names the server, and it is lost.
-func TestMemberThatForgotItsServerLeaves(t *testing.T) {
-	r := newRack(t, "web1", "web2", "lb1")
-	spec := r.spec("web2")
-	r.must(nil, &spec)
-	if err := forgets(r, spec)["the file of a replica is damaged"].happens(); err != nil {
-		t.Fatal(err)
-	}
-	member := r.machines["web2"]
-	member.dead = true
-	if err := member.node.Leave(t.Context(), "notes"); !api.IsProblem(err, api.ProblemEngineRefused) || member.source == nil {
-		t.Errorf("its server does not answer, and may follow: %v", err)
-	}
-	member.dead = false
-	member.node.Servers = func() []string { return []string{"main", "other"} }
-	wantProblem(t, member.node.Leave(t.Context(), "notes"), "", "main, other")
-	member.node.Servers = func() []string { return []string{"main"} }
-	if err := member.node.Leave(t.Context(), "notes"); err != nil || member.source != nil {
-		t.Errorf("its database follows %v, %v", member.source, err)
-	}
-	for _, witness := range []string{"lb1", "lb1"} {
-		if err := r.machines[witness].node.Leave(t.Context(), "notes"); err != nil {
-			t.Error(err)
-		}
-	}
-}
