@@ -120,6 +120,12 @@ func (s AppServer) validateStaticSite(v *Violations) {
 	if s.SecretsVersion != 0 {
 		v.Add("/secrets_version", "secrets are given to an app, and without a command there is none; remove them and their version")
 	}
+	if s.Liveness != nil {
+		v.Add("/liveness", "liveness asks an app, and without a command there is none; remove liveness")
+	}
+	if s.AgentCheckPort != 0 {
+		v.Add("/agent_check_port", "%d answers for an app, and without a command there is none; remove agent_check_port. The health check of a load balancer, %s, shows a drain as well", s.AgentCheckPort, AppHealthPath)
+	}
 }
 
 func (s AppServer) validateStatic(v *Violations) {
