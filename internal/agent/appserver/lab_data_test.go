@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // keeper writes into the directory that it has for what outlives it.
@@ -72,5 +74,34 @@ func TestDataOutliveReleaseDestroyAndAccount(t *testing.T) {
 		if owner := fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid); owner == number || owner != sh("id -u app-keeper") { //nolint:forcetypeassert // on Linux
 			t.Errorf("%s belongs to %s, the app is %s", info.Name(), owner, sh("id -u app-keeper"))
 		}
+	}
+}
+
+// TestPurgeLeavesNothing removes what an app server leaves.
+func TestPurgeLeavesNothing(t *testing.T) {
+	s := newStand(t)
+	s.apply("keeper", s.spec(s.upload(map[string]entry{"main.py": {keeper, 0o644}}), 8080), nil)
+	s.text(8080, "/write")
+	ctx := t.Context()
+	if _, err := s.runner.Purge(ctx, app("keeper"), "keeper"); !api.IsProblem(err, api.ProblemExists) {
+		t.Fatalf("a component that stands: %v", err)
+	}
+	s.deleteAll()
+	left, err := s.runner.Leftovers(ctx, app("keeper"))
+	if err != nil || len(left.Directories) != 3 || left.User != "app-keeper" {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+	if _, err := s.runner.Purge(ctx, app("keeper"), "keeper"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err = s.runner.Leftovers(ctx, app("keeper")); err != nil || !left.Empty() {
+		t.Errorf("after the purge %+v are left, %v", left, err)
+	}
+	if output, err := exec.CommandContext(ctx, "sh", "-c", "getent passwd app-keeper; getent group app-keeper; ls -d /srv/keeper /var/lib/foobar-app/keeper 2>/dev/null").Output(); len(output) > 0 {
+		t.Errorf("there is still %s, %v", output, err)
+	}
+	s.apply("keeper", s.spec(s.upload(map[string]entry{"main.py": {keeper, 0o644}}), 8080), nil)
+	if got := s.text(8080, "/"); got != "ok" {
+		t.Errorf("after it was made again it answers %q", got)
 	}
 }

@@ -69,6 +69,14 @@ func (f *fakeRunner) Get(context.Context, api.ID) (api.Component, error) {
 	return api.Component{}, f.err
 }
 
+func (f *fakeRunner) Leftovers(context.Context, api.ID) (api.Leftovers, error) {
+	return api.Leftovers{}, f.err
+}
+
+func (f *fakeRunner) Purge(context.Context, api.ID, string) (api.Leftovers, error) {
+	return api.Leftovers{}, f.err
+}
+
 func (f *fakeRunner) List(context.Context) (api.Listing, error) { return api.Listing{}, f.err }
 
 func (f *fakeRunner) PlanForReader(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error) {

@@ -38,6 +38,7 @@ type route struct {
 func routes() []route {
 	var (
 		admin   = []api.Role{api.RoleAdmin}
+		locals  = []api.Role{roleLocal}
 		admins  = []api.Role{api.RoleAdmin, roleLocal}
 		readers = []api.Role{api.RoleAdmin, api.RoleReader, roleLocal}
 		remote  = []api.Role{api.RoleAdmin, api.RoleReader}
@@ -78,6 +79,9 @@ func routes() []route {
 		{"PUT", "/v1/replications/{name}/lock", nodes, false, true, body, (*Server).lock},
 		{"DELETE", "/v1/replications/{name}/lock", nodes, false, true, body, (*Server).unlock},
 		{"GET", "/v1/replications/{name}/copy", nodes, false, false, none, (*Server).copy},
+
+		{"GET", "/v1/leftovers/{kind}/{name}", locals, false, false, none, (*Server).leftovers},
+		{"DELETE", "/v1/leftovers/{kind}/{name}", locals, false, true, none, (*Server).purge},
 
 		{"GET", "/v1/{kind}/{name}", readers, false, false, none, (*Server).get},
 		{"POST", "/v1/{kind}/{name}:plan", remote, false, false, body, (*Server).plan},

@@ -54,6 +54,8 @@ func expected() map[string]struct {
 		"PUT /v1/replications/notes/lock":          {"node", false, true},
 		"DELETE /v1/replications/notes/lock":       {"node", false, true},
 		"GET /v1/replications/notes/copy":          {"node", false, false},
+		"GET /v1/leftovers/app-server/shop":        {"local", false, false},
+		"DELETE /v1/leftovers/app-server/shop":     {"local", false, true},
 		"GET /v1/load-balancer/www":                {readers, false, false},
 		"POST /v1/load-balancer/www:plan":          {"admin reader", false, false},
 		"PUT /v1/load-balancer/www:own":            {"admin", false, true},

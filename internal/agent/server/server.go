@@ -46,6 +46,8 @@ type Runner interface {
 	PlanForReader(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error)
 	Apply(ctx context.Context, r operation.Request) (api.Operation, error)
 	Delete(ctx context.Context, r operation.Request) (api.Operation, error)
+	Leftovers(ctx context.Context, id api.ID) (api.Leftovers, error)
+	Purge(ctx context.Context, id api.ID, consent string) (api.Leftovers, error)
 	Own(ctx context.Context, id api.ID, claiming api.Claiming, actor string) (api.Ownership, error)
 	Operation(ctx context.Context, id string) (api.Operation, error)
 	Events(ctx context.Context, id string, after int64, wait time.Duration) ([]api.Event, error)

@@ -31,6 +31,10 @@ const usage = `Usage: foobar-agent COMMAND
                              components and services stay as they are
   replication leave NAME     take this machine out of a replication that no
                              foobar_db_replication has; its data stay
+  purge [-consent NAME] COMPONENT
+                             show what a component has left that was destroyed,
+                             such as "app-server/shop": its data, logs and account;
+                             with its name as consent, delete that for good
   db-server started|reloaded NAME
                              what the unit of a database server runs
   version                    print the version
@@ -72,6 +76,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return changeIdentity(ctx, rest, out)
 	case "replication":
 		return leaveReplication(ctx, rest, out)
+	case "purge":
+		return purgeComponent(ctx, rest, out)
 	case "db-server":
 		return hookDatabase(ctx, rest)
 	case "status":

@@ -1,0 +1,75 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Purger is a [Kind] whose components leave data on the machine when they are removed.
+type Purger interface {
+	// Leftovers returns what a component that was removed has left.
+	Leftovers(name string) (api.Leftovers, error)
+	// Purge removes it. It can be run twice.
+	Purge(ctx context.Context, name string) error
+}
+
+// Leftovers returns what a component has left that does not exist any more.
+func (r *Runner) Leftovers(_ context.Context, id api.ID) (api.Leftovers, error) {
+	purger, err := r.purger(id)
+	if err != nil {
+		return api.Leftovers{}, err
+	}
+	return purger.Leftovers(id.Name)
+}
+
+// Purge removes for good what a component has left that does not exist any more, and
+// returns what that was. The consent is the component's name.
+func (r *Runner) Purge(ctx context.Context, id api.ID, consent string) (api.Leftovers, error) {
+	purger, err := r.purger(id)
+	if err != nil {
+		return api.Leftovers{}, err
+	}
+	if consent != id.Name {
+		return api.Leftovers{}, &api.Problem{Type: api.ProblemInvalid, Title: "The consent does not fit",
+			Detail: fmt.Sprintf("%q was given; to delete for good what %s has left, give its name %q", consent, id, id.Name)}
+	}
+	var left api.Leftovers
+	ran, err := r.between(id)(ctx, func(ctx context.Context) error {
+		if _, err := r.purger(id); err != nil { // somebody may have made it meanwhile
+			return err
+		}
+		var err error
+		if left, err = purger.Leftovers(id.Name); err != nil {
+			return err
+		}
+		return purger.Purge(ctx, id.Name)
+	})
+	if !ran && err == nil {
+		err = stands(id, "an operation is at work on it")
+	}
+	return left, err
+}
+
+// purger returns what knows the leftovers of a component, if that does not exist.
+func (r *Runner) purger(id api.ID) (Purger, error) {
+	kind, err := r.kind(id)
+	if err != nil {
+		return nil, err
+	}
+	purger, ok := kind.(Purger)
+	if !ok {
+		return nil, &api.Problem{Type: api.ProblemInvalid, Title: "There is nothing to purge",
+			Detail: fmt.Sprintf("a component of the kind %q has no data that only a purge removes", id.Kind)}
+	}
+	if record := r.store.read(id); record != nil {
+		return nil, stands(id, "it is on this machine")
+	}
+	return purger, nil
+}
+
+func stands(id api.ID, why string) error {
+	return &api.Problem{Type: api.ProblemExists, Title: "The component exists",
+		Detail: fmt.Sprintf("%s: %s. Only what is left of a component that was destroyed can be purged; destroy it first", id, why)}
+}

@@ -1,0 +1,24 @@
+package server
+
+// leftovers answers with what a component has left that does not exist any more.
+func (s *Server) leftovers(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	left, err := s.Runner.Leftovers(c.Context(), id)
+	return ok(left), err
+}
+
+// purge removes it for good.
+func (s *Server) purge(c *call) (answer, error) {
+	id, err := c.component()
+	if err != nil {
+		return answer{}, err
+	}
+	left, err := s.Runner.Purge(c.Context(), id, c.URL.Query().Get("consent"))
+	for _, d := range left.Directories {
+		c.detail += d.Path + " (" + d.Usage + ") "
+	}
+	return ok(left), err
+}

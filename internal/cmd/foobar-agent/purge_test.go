@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func TestPurgeShowsFirstAndDeletesByName(t *testing.T) {
+	left := api.Leftovers{
+		Directories: []api.LeftoverDirectory{{Path: "/var/lib/foobar-app/shop", Holds: "the app's data", Usage: "5 MiB in 2 files"}}, User: "app-shop",
+	}
+	var asked []string
+	socket := filepath.Join(t.TempDir(), "agent.sock")
+	listener, err := net.Listen("unix", socket) //nolint:noctx // returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.String()+" "+r.Header.Get(api.HeaderMachine))
+		if strings.HasSuffix(r.URL.Path, "health") {
+			_ = json.NewEncoder(w).Encode(api.Health{Node: "web1"})
+			return
+		}
+		_ = json.NewEncoder(w).Encode(left)
+	}))
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+
+	run := func(component, consent string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := purge(t.Context(), newLocal(socket), component, consent, &out); err != nil {
+			out.WriteString(err.Error())
+		}
+		return out.String()
+	}
+	shown := run("app-server/shop", "")
+	for _, want := range []string{"/var/lib/foobar-app/shop: the app's data, 5 MiB in 2 files", "the account app-shop", "foobar-agent purge -consent shop app-server/shop"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %q in\n%s", want, shown)
+		}
+	}
+	if told := run("app-server/shop", "shop"); !strings.Contains(told, "deleted now") || strings.Contains(told, "-consent") {
+		t.Errorf("it tells\n%s", told)
+	}
+	left = api.Leftovers{}
+	if told := run("app-server/shop", ""); told != "Nothing is left of app-server/shop.\n" {
+		t.Errorf("of nothing it tells %q", told)
+	}
+	if told := run("shop", ""); !strings.Contains(told, "app-server/shop") {
+		t.Errorf("of no component it tells %q", told)
+	}
+	const path = "/v1/leftovers/app-server/shop"
+	if want := []string{"GET " + path + " ", "GET /v1/health ", "DELETE " + path + "?consent=shop web1", "GET " + path + " "}; !slices.Equal(asked, want) {
+		t.Errorf("asked was %q", asked)
+	}
+}
