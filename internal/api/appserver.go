@@ -14,9 +14,10 @@ type AppServer struct {
 	// $SOCKET and $PORT (also in braces) stand for what the app is told in
 	// these variables, and $$ for a dollar sign; no other variable is replaced.
 	Command []string `json:"command"`
-	// AppPort is the loopback TCP port that the app listens on, told to it in
-	// $PORT; 0 means the Unix socket told to it in $SOCKET.
-	AppPort int `json:"app_port"`
+	// AppPorts are the loopback TCP ports that the app listens on, one for each
+	// slot, told to it in $PORT; none means the Unix socket told to it in $SOCKET.
+	// With [StrategyRestart] one is enough.
+	AppPorts []int `json:"app_ports"`
 	// Address and Port are where nginx listens; "*" is every address.
 	Address string `json:"address"`
 	Port    int    `json:"port"`
@@ -44,7 +45,13 @@ type AppServer struct {
 	SecretsVersion int64 `json:"secrets_version"`
 	// HealthCheck is what the app has to answer before it counts as started.
 	HealthCheck AppHealthCheck `json:"health_check"`
-	// StopTimeout is how long the app may take to finish its requests, at least 1 s.
+	// Strategy is how a release takes the place of the one before it.
+	Strategy Strategy `json:"strategy"`
+	// DrainTimeout is how long requests and streams that the old release has in
+	// hand may go on once the traffic is switched; then it is stopped.
+	DrainTimeout Duration `json:"drain_timeout"`
+	// StopTimeout is how long the app may take to end by itself when it is
+	// stopped, at least 1 s; then it is killed.
 	StopTimeout Duration `json:"stop_timeout"`
 	// Liveness is what a running app has to answer; nil means that it is not asked.
 	Liveness *AppLiveness `json:"liveness,omitempty"`
@@ -55,7 +62,26 @@ type AppServer struct {
 	Limits AppLimits `json:"limits"`
 	// Logs are what is kept of the logs of the app and of its nginx.
 	Logs AppLogs `json:"logs"`
+	// RestartTrigger is any text; another one is a release.
+	RestartTrigger string `json:"restart_trigger"`
 }
+
+// Strategy is how a release takes the place of the one before it.
+type Strategy string
+
+// The strategies of an app server.
+const (
+	// StrategyBlueGreen starts the new release in the free slot, beside the old
+	// one, and switches the traffic once it is healthy. No request is lost, and
+	// the machine needs memory for two.
+	StrategyBlueGreen Strategy = "blue_green"
+	// StrategyRestart stops the old release and starts the new one in its slot:
+	// nothing answers in between.
+	StrategyRestart Strategy = "restart"
+)
+
+// Strategies lists the strategies, the default first.
+func Strategies() []Strategy { return []Strategy{StrategyBlueGreen, StrategyRestart} }
 
 // Release is an artifact: a gzipped tar file, known by its checksum.
 type Release struct {
@@ -75,14 +101,42 @@ type AppHealthCheck struct {
 	Successes int `json:"successes"`
 	// StartTimeout is how long a started app may take to become healthy.
 	StartTimeout Duration `json:"start_timeout"`
+	// MinHealthyTime is how long a new release has to stay healthy before the
+	// traffic is switched to it; 0 switches at once.
+	MinHealthyTime Duration `json:"min_healthy_time"`
+}
+
+// SlotState is where a slot stands.
+type SlotState string
+
+// The states of a slot.
+const (
+	// SlotEmpty has no release. The next one starts here.
+	SlotEmpty SlotState = "empty"
+	// SlotLive has the release that the traffic goes to.
+	SlotLive SlotState = "live"
+	// SlotDown is live, and its app does not run.
+	SlotDown SlotState = "down"
+	// SlotLeft has an app that runs though no traffic goes to it.
+	SlotLeft SlotState = "left"
+)
+
+// SlotStatus is what moves by itself in a slot.
+type SlotStatus struct {
+	State SlotState `json:"state"`
+	// Release is the checksum of what the slot holds, empty if that is nothing.
+	Release string `json:"release"`
+	// Detail explains the state to a person.
+	Detail string `json:"detail"`
 }
 
 // AppServerStatus is what moves by itself in an app server.
 type AppServerStatus struct {
 	// Release is the checksum of the release that runs, empty if none does.
 	Release string `json:"release"`
-	// Slot is "blue" or "green".
-	Slot string `json:"slot"`
+	// Slot is the live one, "blue" or "green"; Slots tells of both.
+	Slot  string                `json:"slot"`
+	Slots map[string]SlotStatus `json:"slots"`
 	// Healthy tells whether the app answers its health check now, Health how.
 	Healthy bool   `json:"healthy"`
 	Health  string `json:"health"`

@@ -111,8 +111,14 @@ func (s AppServer) validateStaticSite(v *Violations) {
 		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"]. A site of files alone needs static = { "/" = { directory = "." } }`)
 		return
 	}
-	if s.AppPort != 0 {
-		v.Add("/app_port", "%d is the port of an app, and without a command there is none; remove app_port", s.AppPort)
+	if len(s.AppPorts) > 0 {
+		v.Add("/app_ports", "ports are given to an app, and without a command there is none; remove app_ports")
+	}
+	if s.Liveness != nil {
+		v.Add("/liveness", "it is about an app, and without a command there is none; remove liveness")
+	}
+	if s.AgentCheckPort != 0 {
+		v.Add("/agent_check_port", "it tells of an app, and without a command there is none; remove agent_check_port")
 	}
 	if len(s.Environment) > 0 {
 		v.Add("/environment", "variables are given to an app, and without a command there is none; remove environment")

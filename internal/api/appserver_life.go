@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,7 +39,7 @@ func (s AppServer) validateAgentCheck(v *Violations) {
 	case port == 0: // none
 	case port == s.Port:
 		v.Add(at, "%d is nginx's port too; choose another one", port)
-	case port == s.AppPort:
+	case slices.Contains(s.AppPorts, port):
 		v.Add(at, "%d is the app's port too; choose another one", port)
 	case len(s.TrustedProxies) == 0:
 		v.Add(at, "nobody could ask on %d: only load balancers in trusted_proxies are answered; list them there", port)

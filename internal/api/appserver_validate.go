@@ -28,6 +28,8 @@ const (
 	MaxHealthPath      = 1024
 	// MaxCommand bounds a command, program and arguments, in bytes.
 	MaxCommand = 64 << 10
+	// MaxTrigger bounds the restart trigger, in bytes.
+	MaxTrigger = 1 << 10
 )
 
 // HealthPrefix begins the paths that nginx answers by itself in front of an
@@ -59,11 +61,11 @@ func ReservedEnvironment() []string {
 }
 
 // Claims returns the ports that the app server listens on: nginx's, and the
-// app's own if it has one.
+// app's own if it has such.
 func (s AppServer) Claims() []Claim {
 	claims := []Claim{{Network: "tcp", Address: s.Address, Port: s.Port, Pointer: "/port"}}
-	if s.AppPort != 0 {
-		claims = append(claims, Claim{Network: "tcp", Address: "127.0.0.1", Port: s.AppPort, Pointer: "/app_port"})
+	for i, port := range s.AppPorts {
+		claims = append(claims, Claim{Network: "tcp", Address: "127.0.0.1", Port: port, Pointer: Pointer("/app_ports").At(i)})
 	}
 	if s.AgentCheckPort != 0 {
 		claims = append(claims, Claim{Network: "tcp", Address: s.Address, Port: s.AgentCheckPort, Pointer: "/agent_check_port"})
@@ -73,8 +75,8 @@ func (s AppServer) Claims() []Claim {
 
 // Arguments returns the command's arguments, without the program, as the app
 // gets them: $SOCKET (or ${SOCKET}) replaced by socket, $PORT (or ${PORT}) by
-// the app's port, and $$ by a dollar sign. All else stays as it is.
-func (s AppServer) Arguments(socket string) []string {
+// port, and $$ by a dollar sign. All else stays as it is.
+func (s AppServer) Arguments(socket string, port int) []string {
 	arguments := make([]string, 0, len(s.Command))
 	for _, arg := range s.Command[1:] {
 		arguments = append(arguments, referencePattern.ReplaceAllStringFunc(arg, func(reference string) string {
@@ -82,7 +84,7 @@ func (s AppServer) Arguments(socket string) []string {
 			case "$SOCKET", "${SOCKET}":
 				return socket
 			case "$PORT", "${PORT}":
-				return strconv.Itoa(s.AppPort)
+				return strconv.Itoa(port)
 			}
 			return "$"
 		}))
@@ -108,6 +110,8 @@ func (s AppServer) Validate() Violations {
 		validateVersion(&v, "/secrets_version", s.SecretsVersion)
 	}
 	s.HealthCheck.validate(&v, "/health_check")
+	oneOf(&v, "/strategy", s.Strategy, Strategies())
+	between(&v, "/drain_timeout", s.DrainTimeout, AppStartBounds())
 	between(&v, "/stop_timeout", s.StopTimeout, AppStartBounds())
 	if s.Liveness != nil {
 		s.Liveness.validate(&v, "/liveness")
@@ -115,6 +119,7 @@ func (s AppServer) Validate() Violations {
 	s.validateAgentCheck(&v)
 	s.Limits.validate(&v, "/limits")
 	s.Logs.validate(&v, "/logs")
+	s.validateTrigger(&v)
 	return v
 }
 
@@ -189,12 +194,12 @@ func (s AppServer) validateReferences(v *Violations, at Pointer, arg string) {
 		switch reference {
 		case "$$":
 		case "$SOCKET", "${SOCKET}":
-			if s.AppPort != 0 {
-				v.Add(at, "%s is set only for an app on a Unix socket; app_port is %d, so write $PORT", reference, s.AppPort)
+			if len(s.AppPorts) > 0 {
+				v.Add(at, "%s is set only for an app on a Unix socket; app_ports are given, so write $PORT", reference)
 			}
 		case "$PORT", "${PORT}":
-			if s.AppPort == 0 {
-				v.Add(at, "%s is set only for an app with an app_port; set that, or write $SOCKET", reference)
+			if len(s.AppPorts) == 0 {
+				v.Add(at, "%s is set only for an app with app_ports; set them, or write $SOCKET", reference)
 			}
 		default:
 			v.Add(at, "%s is not replaced: no shell runs, and only $SOCKET or $PORT can be used in a command. Let the app read its environment, or write $$ for a dollar sign", reference)
@@ -202,16 +207,43 @@ func (s AppServer) validateReferences(v *Violations, at Pointer, arg string) {
 	}
 }
 
-func (s AppServer) validateListeners(v *Violations) {
-	switch {
-	case s.AppPort == 0:
-	case !AppPortBounds().Hold(int64(s.AppPort)):
-		v.Add("/app_port", "%d is not a port that an app may listen on: %s (lower ones need privileges). Without one, the app listens on a Unix socket", s.AppPort, AppPortBounds())
-	case s.AppPort == DefaultPort:
-		v.Add("/app_port", "%d is the agent's own port; choose another one", s.AppPort)
-	case s.AppPort == s.Port:
-		v.Add("/app_port", "%d is nginx's port too; give app_port or port another number", s.AppPort)
+// Slots is how many releases of one app server can run side by side: how many
+// ports an app needs that does not listen on a Unix socket.
+const Slots = 2
+
+func (s AppServer) validateAppPorts(v *Violations) {
+	for i, port := range s.AppPorts {
+		at := Pointer("/app_ports").At(i)
+		switch {
+		case !AppPortBounds().Hold(int64(port)):
+			v.Add(at, "%d is not a port that an app may listen on: %s (lower ones need privileges). Without any, the app listens on a Unix socket", port, AppPortBounds())
+		case port == DefaultPort:
+			v.Add(at, "%d is the agent's own port; choose another one", port)
+		case port == s.Port:
+			v.Add(at, "%d is nginx's port too; give app_ports or port another number", port)
+		case slices.Contains(s.AppPorts[:i], port):
+			v.Add(at, "%d is listed twice; the old and the new release run side by side, each on a port of its own", port)
+		}
 	}
+	switch n := len(s.AppPorts); {
+	case n > Slots:
+		v.Add("/app_ports", "%d ports are given; an app needs %d, one for the old and one for the new release", n, Slots)
+	case n == 1 && s.Strategy == StrategyBlueGreen:
+		v.Add("/app_ports", `one port is given; the old and the new release run side by side, so give a second one, or set strategy = "restart"`)
+	}
+}
+
+func (s AppServer) validateTrigger(v *Violations) {
+	switch {
+	case len(s.RestartTrigger) > MaxTrigger:
+		v.Add("/restart_trigger", "the text has %d bytes; at most %d are allowed: give a checksum of it", len(s.RestartTrigger), MaxTrigger)
+	case !utf8.ValidString(s.RestartTrigger):
+		v.Add("/restart_trigger", "the text is not UTF-8; encode it, as base64 does")
+	}
+}
+
+func (s AppServer) validateListeners(v *Violations) {
+	s.validateAppPorts(v)
 	if s.Address != "*" {
 		address, err := netip.ParseAddr(s.Address)
 		if err != nil || address.Zone() != "" || address.Is4In6() || address.IsMulticast() {
@@ -274,6 +306,7 @@ func (h AppHealthCheck) validate(v *Violations, at Pointer) {
 	between(v, at.At("interval"), h.Interval, AppCheckBounds())
 	between(v, at.At("timeout"), h.Timeout, AppCheckBounds())
 	within(v, at.At("successes"), int64(h.Successes), CheckRunBounds(), "")
+	between(v, at.At("min_healthy_time"), h.MinHealthyTime, AppHoldBounds())
 	before := len(*v)
 	between(v, at.At("start_timeout"), h.StartTimeout, AppStartBounds())
 	needed := Duration(time.Duration(h.Successes-1) * time.Duration(h.Interval))

@@ -29,7 +29,7 @@ func TestValidAppServers(t *testing.T) {
 		"the defaults":                func(*api.AppServer) {},
 		"a program of the system":     func(s *api.AppServer) { s.Command = []string{"python3.13", "-m", "uvicorn", "--uds", "$SOCKET"} },
 		"an absolute program":         func(s *api.AppServer) { s.Command = []string{"/usr/bin/node", "index.js"} },
-		"a port":                      func(s *api.AppServer) { s.AppPort, s.Command = 8000, []string{"x", "127.0.0.1:${PORT}"} },
+		"a port":                      func(s *api.AppServer) { s.AppPorts, s.Command = []int{8000, 8001}, []string{"x", "127.0.0.1:${PORT}"} },
 		"dollar signs that are none":  func(s *api.AppServer) { s.Command = []string{"x", "$$HOME", "5$", "$1", "^a$", "$$$$"} },
 		"an address":                  func(s *api.AppServer) { s.Address = "10.0.0.1" },
 		"an IPv6 address":             func(s *api.AppServer) { s.Address = "2001:db8::1" },
@@ -80,7 +80,7 @@ func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { s.Command = []string{"x", "${SOCKET"} }, "/command/1", "${SOCKET is not replaced"},
 		{func(s *api.AppServer) { s.Command = []string{"x", "$SOCKETS"} }, "/command/1", "$SOCKETS is not replaced"},
 		{func(s *api.AppServer) { s.Command = []string{"x", "$PORT"} }, "/command/1", "write $SOCKET"},
-		{func(s *api.AppServer) { s.AppPort, s.Command = 8000, []string{"x", "$SOCKET"} }, "/command/1", "write $PORT"},
+		{func(s *api.AppServer) { s.AppPorts, s.Command = []int{8000, 8001}, []string{"x", "$SOCKET"} }, "/command/1", "write $PORT"},
 		{func(s *api.AppServer) { s.Command = []string{"x", long} }, "/command", "at most 65536"},
 		{func(s *api.AppServer) { s.Limits.Memory = "" }, "/limits/memory", "not a limit of memory"},
 		{func(s *api.AppServer) { s.Limits.Memory = "0%" }, "/limits/memory", `from "1%" to "100%"`},
@@ -97,16 +97,24 @@ func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { alive(s).Failures = 0 }, "/liveness/failures", "1 to 100"},
 		{func(s *api.AppServer) { s.AgentCheckPort = 8081 }, "/agent_check_port", "trusted_proxies"},
 		{func(s *api.AppServer) { s.AgentCheckPort = 80 }, "/agent_check_port", "nginx's port too"},
-		{func(s *api.AppServer) { s.AgentCheckPort, s.AppPort = 8000, 8000 }, "/agent_check_port", "the app's port too"},
+		{func(s *api.AppServer) { s.AgentCheckPort, s.AppPorts = 8001, []int{8000, 8001} }, "/agent_check_port", "the app's port too"},
 		{func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = api.DefaultPort, []string{"10.0.0.10/32"} }, "/agent_check_port", "the agent's own port"},
 		{func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = -1, []string{"10.0.0.10/32"} }, "/agent_check_port", "1 to 65535"},
 		{func(s *api.AppServer) { s.Logs.Rate = 0 }, "/logs/rate", "1 to 1000000 lines a second"},
 		{func(s *api.AppServer) { s.Logs.Retention = 0 }, "/logs/retention", "1h to 87600h"},
 		{func(s *api.AppServer) { s.Logs.MaxBytes = 1 }, "/logs/max_bytes", "8388608 to 1099511627776 bytes"},
-		{func(s *api.AppServer) { s.AppPort = 443 }, "/app_port", "1024 to 65535"},
-		{func(s *api.AppServer) { s.AppPort = 70000 }, "/app_port", "1024 to 65535"},
-		{func(s *api.AppServer) { s.AppPort, s.Port = 8080, 8080 }, "/app_port", "nginx's port too"},
-		{func(s *api.AppServer) { s.AppPort = api.DefaultPort }, "/app_port", "the agent's own port"},
+		{func(s *api.AppServer) { s.AppPorts = []int{443, 8001} }, "/app_ports/0", "1024 to 65535"},
+		{func(s *api.AppServer) { s.AppPorts = []int{8000, 70000} }, "/app_ports/1", "1024 to 65535"},
+		{func(s *api.AppServer) { s.AppPorts, s.Port = []int{8080, 8081}, 8080 }, "/app_ports/0", "nginx's port too"},
+		{func(s *api.AppServer) { s.AppPorts = []int{8000, api.DefaultPort} }, "/app_ports/1", "the agent's own port"},
+		{func(s *api.AppServer) { s.AppPorts = []int{8000, 8000} }, "/app_ports/1", "listed twice"},
+		{func(s *api.AppServer) { s.AppPorts = []int{8000, 8001, 8002} }, "/app_ports", "3 ports are given"},
+		{func(s *api.AppServer) { s.AppPorts = []int{8000} }, "/app_ports", `strategy = "restart"`},
+		{func(s *api.AppServer) { s.Strategy = "canary" }, "/strategy", "blue_green"},
+		{func(s *api.AppServer) { s.DrainTimeout = 0 }, "/drain_timeout", "1s to 1h"},
+		{func(s *api.AppServer) { s.HealthCheck.MinHealthyTime = -1 }, "/health_check/min_healthy_time", "0s to 1h"},
+		{func(s *api.AppServer) { s.RestartTrigger = strings.Repeat("x", api.MaxTrigger+1) }, "/restart_trigger", "at most 1024"},
+		{func(s *api.AppServer) { s.RestartTrigger = "\xff" }, "/restart_trigger", "not UTF-8"},
 		{func(s *api.AppServer) { s.Address = "localhost" }, "/address", "not an address to listen on"},
 		{func(s *api.AppServer) { s.Address = "fe80::1%eth0" }, "/address", "not an address to listen on"},
 		{func(s *api.AppServer) { s.Address = "224.0.0.1" }, "/address", "not an address to listen on"},
@@ -174,18 +182,18 @@ func TestSecretsAreJudgedWithoutBeingShown(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	s := validAppServer()
-	s.AppPort = 8000
+	s.AppPorts = []int{8000, 8001}
 	s.Command = []string{"x", "$SOCKET", "unix:${SOCKET}", "$PORT$PORT", "$$PORT", "$$$PORT", "5$", "$1", "a$$", "", "$$$$"}
 	want := []string{"/s", "unix:/s", "80008000", "$PORT", "$8000", "5$", "$1", "a$", "", "$$"}
-	if got := s.Arguments("/s"); !slices.Equal(got, want) {
+	if got := s.Arguments("/s", 8000); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
 func TestAppServerClaims(t *testing.T) {
 	s := validAppServer()
-	s.Address, s.AppPort, s.AgentCheckPort = "10.0.0.1", 8000, 8081
-	if got := fmt.Sprint(s.Claims()); got != "[tcp 10.0.0.1:80 tcp 127.0.0.1:8000 tcp 10.0.0.1:8081]" {
+	s.Address, s.AppPorts, s.AgentCheckPort = "10.0.0.1", []int{8000, 8001}, 8081
+	if got := fmt.Sprint(s.Claims()); got != "[tcp 10.0.0.1:80 tcp 127.0.0.1:8000 tcp 127.0.0.1:8001 tcp 10.0.0.1:8081]" {
 		t.Errorf("claims: %s", got)
 	}
 }
@@ -203,7 +211,7 @@ func FuzzArguments(f *testing.F) {
 		}
 		plain := strings.ReplaceAll(argument, "$$", "")
 		references := strings.Count(plain, "$SOCKET") + strings.Count(plain, "${SOCKET}")
-		if got := s.Arguments("\x01"); len(got) != 1 || strings.Count(got[0], "\x01") != references {
+		if got := s.Arguments("\x01", 8000); len(got) != 1 || strings.Count(got[0], "\x01") != references {
 			t.Errorf("%q became %q", argument, got)
 		}
 	})

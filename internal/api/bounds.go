@@ -98,6 +98,10 @@ func AppLivenessBounds() DurationBounds { return durations(time.Second, time.Hou
 // AppStartBounds bound how long an app may take to start and to stop.
 func AppStartBounds() DurationBounds { return durations(time.Second, time.Hour) }
 
+// AppHoldBounds bound how long a release has to stay healthy before the traffic
+// is switched to it.
+func AppHoldBounds() DurationBounds { return durations(0, time.Hour) }
+
 // DelayBounds bound how long a replica may hold changes back.
 func DelayBounds() DurationBounds { return durations(0, 30*24*time.Hour) }
 

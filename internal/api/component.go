@@ -137,6 +137,9 @@ const (
 	ImpactNone    Impact = "none"
 	ImpactRuntime Impact = "runtime"
 	ImpactReload  Impact = "reload"
+	// ImpactRelease is that of a new version which starts beside the old one: the
+	// traffic is switched once it is healthy, and no request is lost.
+	ImpactRelease Impact = "release"
 	ImpactRestart Impact = "restart"
 	// ImpactStart is that of every create: the component is started, unless it
 	// runs already. In a replacement the old one stops before. No provider knows
@@ -146,7 +149,7 @@ const (
 
 // Impacts lists every impact, cheapest first.
 func Impacts() []Impact {
-	return []Impact{ImpactNone, ImpactRuntime, ImpactReload, ImpactRestart, ImpactStart}
+	return []Impact{ImpactNone, ImpactRuntime, ImpactReload, ImpactRelease, ImpactRestart, ImpactStart}
 }
 
 // Plan is what a dry run answers: what an apply of the spec would do. A spec

@@ -59,6 +59,7 @@ func DefaultStaticDirectory() StaticDirectory { return StaticDirectory{} }
 func DefaultAppServer() AppServer {
 	return AppServer{
 		Release:        Release{MaxBytes: 1 << 30},
+		AppPorts:       []int{},
 		Address:        "*",
 		TrustedProxies: []string{},
 		RequestLimits:  AppRequestLimits{BodyBytes: 10 << 20, HeaderBytes: 16 << 10},
@@ -78,8 +79,12 @@ func DefaultAppServer() AppServer {
 			Timeout:      Duration(2 * time.Second),
 			Successes:    3,
 			StartTimeout: Duration(time.Minute),
+			// Nomad's min_healthy_time; a release that dies soon mostly does so by then.
+			MinHealthyTime: Duration(10 * time.Second),
 		},
-		StopTimeout: Duration(25 * time.Second),
+		Strategy:     StrategyBlueGreen,
+		DrainTimeout: Duration(30 * time.Second),
+		StopTimeout:  Duration(25 * time.Second),
 		// Two slots, which run side by side during a release, leave the machine a fifth.
 		Limits: AppLimits{Memory: "40%", Tasks: 1024, OpenFiles: 16384},
 		// The rate is above what an app writes at an error of its own (200,000 lines at

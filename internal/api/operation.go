@@ -114,6 +114,7 @@ const (
 	PhaseSwap     Phase = "swap"
 	PhaseActivate Phase = "activate"
 	PhaseVerify   Phase = "verify"
+	PhaseSwitch   Phase = "switch"
 	PhaseCommit   Phase = "commit"
 	PhaseRollback Phase = "rollback"
 )

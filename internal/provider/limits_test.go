@@ -164,7 +164,12 @@ func keyed(t *testing.T, v tftypes.Value, keys []string) tftypes.Value {
 
 func elements(v tftypes.Value, texts []string) tftypes.Value {
 	all := make([]tftypes.Value, 0, len(texts))
-	for _, text := range texts {
+	list, isList := v.Type().(tftypes.List)
+	for i, text := range texts {
+		if isList && list.ElementType.Is(tftypes.Number) {
+			all = append(all, tftypes.NewValue(tftypes.Number, i))
+			continue
+		}
 		all = append(all, tftypes.NewValue(tftypes.String, text))
 	}
 	return tftypes.NewValue(v.Type(), all)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -36,9 +38,12 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 		return api.ImpactNone
 	}
 	l := layout{name: change.Name}
+	beside := liveSlot(l, change.From.State) != liveSlot(l, change.To.State)
 	switch {
-	case appChanged(l, change) != "" || nginxRestarts(l, change):
+	case nginxRestarts(l, change) || !beside && appChanged(l, change) != "":
 		return api.ImpactRestart
+	case beside:
+		return api.ImpactRelease
 	case change.Changed(l.nginxConfig()):
 		return api.ImpactReload
 	}
@@ -46,7 +51,10 @@ func (*Kind) Impact(change converge.Change) api.Impact {
 }
 
 // The compiler says it first if the kind and its contract part.
-var _ operation.Previewer = (*Kind)(nil)
+var (
+	_ operation.Previewer = (*Kind)(nil)
+	_ operation.Switcher  = (*Kind)(nil)
+)
 
 // Preview adds to the impact of a change what the running app and nginx need
 // beyond it: one that is down is started, an app that runs with other settings
@@ -57,11 +65,12 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 		return api.Plan{}, nil
 	}
 	l := layout{name: name}
-	app, err := k.systemd.Status(ctx, l.appUnit(slotBlue))
+	s, err := specOf(change.From.Spec)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	nginx, err := k.systemd.Status(ctx, l.nginxUnit())
+	live := liveSlot(l, change.From.State)
+	app, nginx, err := k.statuses(ctx, l, s, live)
 	if err != nil {
 		return api.Plan{}, err
 	}
@@ -71,7 +80,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	if string(api.Encode(change.From.Spec)) != string(api.Encode(change.To.Spec)) {
 		return api.Plan{}, nil
 	}
-	if other, _ := k.runsOther(l, *change.From, app.MainPID); other != "" {
+	if other, _ := k.runsOther(l, *change.From, app.MainPID); other != "" && live == liveSlot(l, change.To.State) {
 		return api.Plan{Impact: api.ImpactRestart}, nil
 	}
 	if k.revisionInForce(ctx, l) != recordedRevision(l, change.From.State) {
@@ -80,20 +89,48 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	return api.Plan{Impact: api.ImpactNone}, nil
 }
 
-// nginxRestarts reports whether a reload is not enough for nginx: its unit
-// changed, or the group that opens the app's socket to it.
-func nginxRestarts(l layout, change converge.Change) bool {
-	return change.Changed(l.nginxUnitFile()) || change.Changed(converge.UserKey(l.user()))
+// statuses returns those of the app in a slot and of nginx, which is all there is
+// of a site of files.
+func (k *Kind) statuses(ctx context.Context, l layout, s api.AppServer, slot string) (app, nginx systemd.Status, err error) {
+	if nginx, err = k.systemd.Status(ctx, l.nginxUnit()); err != nil || s.StaticSite() {
+		return nginx, nginx, err
+	}
+	app, err = k.systemd.Status(ctx, l.appUnit(slot))
+	return app, nginx, err
 }
 
-// appChanged says what of the app's own a change touches, "" if nothing.
+// nginxRestarts reports whether a reload is not enough for nginx: its unit
+// changed beyond what counts for a process that runs, or the group that opens the
+// app's socket to it.
+func nginxRestarts(l layout, change converge.Change) bool {
+	if change.Changed(converge.UserKey(l.user())) {
+		return true
+	}
+	file := l.nginxUnitFile()
+	return change.Changed(file) && (change.Edited[file] ||
+		withoutTimeout(change.Before().File(file).Content) != withoutTimeout(change.To.State.File(file).Content))
+}
+
+func withoutTimeout(unit []byte) string {
+	var kept strings.Builder
+	for line := range strings.Lines(string(unit)) {
+		if !strings.HasPrefix(line, stopTimeout) {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// appChanged says what of the app's own a change touches in its slot, "" if
+// nothing.
 func appChanged(l layout, change converge.Change) string {
+	slot := liveSlot(l, change.To.State)
 	touched := []struct{ path, what string }{
 		{converge.UserKey(l.user()), "its user was made again"},
-		{l.slot(slotBlue), "its release changed"},
-		{l.appTemplate(), "its unit changed"},
-		{l.environment(slotBlue), "its environment changed"},
-		{l.secrets(slotBlue), "its secrets changed"},
+		{l.slot(slot), "its release changed"},
+		{l.appUnitFile(slot), "its unit changed"},
+		{l.environment(slot), "its environment changed"},
+		{l.secrets(slot), "its secrets changed"},
 	}
 	for _, tree := range change.To.State.Trees {
 		touched = append(touched, struct{ path, what string }{tree.Path, "its release was put back"})
@@ -113,18 +150,19 @@ func appChanged(l layout, change converge.Change) string {
 	return ""
 }
 
-// Apply makes app and nginx follow the files. What it does depends on what
-// runs as well as on the change, so that it can be run again after it was cut
-// off, and repairs a unit that was stopped by hand.
+// Apply makes app and nginx follow the files: the app of the slot that the
+// traffic is to go to is started, beside the one that it goes to as yet, and has
+// to become healthy. What it does depends on what runs as well as on the change,
+// so that it can be run again after it was cut off, and repairs a unit that was
+// stopped by hand.
 func (k *Kind) Apply(ctx context.Context, change converge.Change, progress converge.Progress) error {
 	if change.To == nil {
 		return nil // stopping the units is all there is to do
 	}
-	s, err := specOf(change.To.Spec)
+	r, err := k.rollout(change, progress)
 	if err != nil {
 		return err
 	}
-	r := rollout{kind: k, layout: layout{name: change.Name}, spec: s, change: change, progress: progress, began: k.clock.Now()}
 	logged := k.followLogs(ctx, change)
 	if change.Undo {
 		return errors.Join(r.undo(ctx), logged)
@@ -135,22 +173,55 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 	return r.run(ctx)
 }
 
-// rollout is one Apply.
+// Switched sees that nginx reaches the app in the slot that the traffic goes to
+// now, and waits until nothing is left in the hands of the other one.
+func (k *Kind) Switched(ctx context.Context, change converge.Change, progress converge.Progress) error {
+	if change.To == nil {
+		return nil
+	}
+	r, err := k.rollout(change, progress)
+	if err != nil {
+		return err
+	}
+	if !change.Undo {
+		site := siteEndpoint(r.spec)
+		r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
+		if err := r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...); err != nil {
+			return err
+		}
+	}
+	return r.drain(ctx)
+}
+
+// rollout is one Apply, or what follows its switch.
 type rollout struct {
 	kind     *Kind
 	layout   layout
 	spec     api.AppServer
+	slot     string
 	change   converge.Change
 	progress converge.Progress
 	// began is when it did: later lines of the log are about it.
 	began time.Time
 }
 
-func (r rollout) appUnit() string { return r.layout.appUnit(slotBlue) }
+func (k *Kind) rollout(change converge.Change, progress converge.Progress) (rollout, error) {
+	s, err := specOf(change.To.Spec)
+	l := layout{name: change.Name}
+	return rollout{
+		kind: k, layout: l, spec: s, slot: liveSlot(l, change.To.State),
+		change: change, progress: progress, began: k.clock.Now(),
+	}, err
+}
+
+func (r rollout) appUnit() string { return r.layout.appUnit(r.slot) }
 
 func (r rollout) release() string { return r.layout.release(r.spec.Release.SHA256) }
 
 func (r rollout) run(ctx context.Context) error {
+	if r.spec.StaticSite() {
+		return r.runStatic(ctx)
+	}
 	reason, err := r.restartReason(ctx)
 	if err != nil {
 		return err
@@ -160,17 +231,32 @@ func (r rollout) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return r.followNginx(ctx)
+}
+
+// runStatic has nginx show the files of the slot, to the agent first.
+func (r rollout) runStatic(ctx context.Context) error {
 	if err := r.followNginx(ctx); err != nil {
 		return err
 	}
-	site := siteEndpoint(r.spec)
-	r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
-	return r.pass(ctx, site, "through nginx on "+site.Address, r.appUnit(), r.layout.nginxUnit())
+	endpoint := appEndpoint(r.layout, r.spec, r.slot)
+	return r.pass(ctx, endpoint, "in slot "+r.slot, 0, r.layout.nginxUnit())
+}
+
+// running returns the units that serve.
+func (r rollout) running() []string {
+	if r.spec.StaticSite() {
+		return []string{r.layout.nginxUnit()}
+	}
+	return []string{r.appUnit(), r.layout.nginxUnit()}
 }
 
 // restartReason says why the app has to be restarted, "" if it need not. On
 // the way back it need not if it was never touched: the process tells.
 func (r rollout) restartReason(ctx context.Context) (string, error) {
+	if before := liveSlot(r.layout, r.change.Before()); before != "" && before != r.slot && !r.change.Undo {
+		return "its settings differ from those of slot " + before, nil
+	}
 	status, err := r.kind.systemd.Status(ctx, r.appUnit())
 	if err != nil {
 		return "", err
@@ -189,18 +275,40 @@ func (r rollout) startApp(ctx context.Context, reason string) error {
 	if err := r.kind.machine.checkProgram(r.spec.Command[0], r.release()); err != nil {
 		return err
 	}
-	r.progress(api.PhaseActivate, "starting the app: %s", reason)
+	hold, err := r.hold(ctx)
+	if err != nil {
+		return err
+	}
+	r.progress(api.PhaseActivate, "starting the app in slot %s: %s", r.slot, reason)
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
 		return r.failed(ctx, "The app did not start", err, r.appUnit())
 	}
-	endpoint := appEndpoint(r.layout, r.spec, slotBlue)
+	endpoint := appEndpoint(r.layout, r.spec, r.slot)
 	r.progress(api.PhaseVerify, "waiting for %d good answers in a row from the app, at most %s",
 		r.spec.HealthCheck.Successes, r.spec.HealthCheck.StartTimeout)
-	return r.pass(ctx, endpoint, "on "+endpoint.Address, r.appUnit())
+	if hold > 0 {
+		r.progress(api.PhaseVerify, "then for %s in which it has to stay healthy, while the release before it serves", hold)
+	}
+	return r.pass(ctx, endpoint, "on "+endpoint.Address, hold, r.appUnit())
 }
 
-// pass waits at the gate until the app answers at the endpoint.
-func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, units ...string) error {
+// hold returns how long the app has to stay healthy before the traffic goes to
+// it: not at all where nothing else serves meanwhile.
+func (r rollout) hold(ctx context.Context) (api.Duration, error) {
+	before := liveSlot(r.layout, r.change.Before())
+	if before == "" || before == r.slot {
+		return 0, nil
+	}
+	status, err := r.kind.systemd.Status(ctx, r.layout.appUnit(before))
+	if err != nil || !status.Active() {
+		return 0, err
+	}
+	return r.spec.HealthCheck.MinHealthyTime, nil
+}
+
+// pass waits at the gate until the app answers at the endpoint, and has done so
+// for the time of hold.
+func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, hold api.Duration, units ...string) error {
 	h := r.spec.HealthCheck
 	alive, err := r.kind.watch(ctx, appPatience, units...)
 	if err != nil {
@@ -210,11 +318,15 @@ func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, unit
 		clock: r.kind.clock,
 		ask:   func(ctx context.Context) (string, bool) { return r.kind.check(ctx, h, endpoint) },
 		alive: alive,
+		hold:  time.Duration(hold),
 	}.wait(ctx, h)
 	if err == nil {
 		return nil
 	}
 	detail := fmt.Errorf("release %s, asked for %s %s: %w", path.Base(r.release()), h.Path, where, err)
+	if r.spec.StaticSite() {
+		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
+	}
 	return r.failed(ctx, "The app did not become healthy", detail, r.appUnit())
 }
 
@@ -267,6 +379,9 @@ func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 // next sees how it is and not how it starts, and fails for nothing of that: it
 // was what it was.
 func (r rollout) undo(ctx context.Context) error {
+	if r.spec.StaticSite() {
+		return r.followNginx(ctx)
+	}
 	reason, err := r.restartReason(ctx)
 	if err != nil {
 		return err
@@ -281,8 +396,8 @@ func (r rollout) undo(ctx context.Context) error {
 		return err
 	}
 	r.spec.HealthCheck.StartTimeout = min(r.spec.HealthCheck.StartTimeout, undoPatience)
-	endpoint := appEndpoint(r.layout, r.spec, slotBlue)
-	if err := r.pass(ctx, endpoint, "on "+endpoint.Address, r.appUnit()); err != nil {
+	endpoint := appEndpoint(r.layout, r.spec, r.slot)
+	if err := r.pass(ctx, endpoint, "on "+endpoint.Address, 0, r.appUnit()); err != nil {
 		r.progress(api.PhaseRollback, "the app runs as before and is not healthy: %v", err)
 	}
 	return nil
@@ -296,7 +411,7 @@ func (r rollout) failed(ctx context.Context, title string, cause error, unit str
 	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: cause.Error()}
 	lines, err := []string(nil), r.kind.journal.Sync(reading, unit)
 	if err == nil {
-		lines, err = r.kind.log(reading, r.layout, unit, failureLines, startSince(r.began))
+		lines, err = r.kind.log(reading, r.layout, r.slot, unit, failureLines, startSince(r.began))
 	}
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}

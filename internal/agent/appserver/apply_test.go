@@ -37,86 +37,115 @@ func edited(s api.AppServer, edit func(*api.AppServer)) api.AppServer {
 }
 
 func TestImpactAndWhatIsDone(t *testing.T) {
-	const app, nginx, reload = "restart " + fakeApp, "restart " + fakeNginx, "reload " + fakeNginx
+	const app, green, nginx, reload = "restart " + fakeApp, "restart " + fakeGreen, "restart " + fakeNginx, "reload " + fakeNginx
 	for _, c := range []struct {
-		name   string
-		edit   func(*api.AppServer)
-		paths  []string
-		impact api.Impact
-		calls  []string
+		name    string
+		edit    func(*api.AppServer)
+		touched []string
+		impact  api.Impact
+		calls   []string
+		// restart is what the strategy of that name does.
+		restart []string
 	}{
 		{name: "nothing", impact: api.ImpactNone},
 		{
 			name: "another release", edit: func(s *api.AppServer) { s.Release.SHA256 = strings.Repeat("e", 64) },
-			impact: api.ImpactRestart, calls: []string{app},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
 		},
 		{
 			name: "another command", edit: func(s *api.AppServer) { s.Command = []string{"python3", "x"} },
-			impact: api.ImpactRestart, calls: []string{app},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
 		},
 		{
 			name: "another environment", edit: func(s *api.AppServer) { s.Environment = map[string]string{"A": "c"} },
-			impact: api.ImpactRestart, calls: []string{app},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
 		},
 		{
 			name: "another version of the secrets", edit: func(s *api.AppServer) { s.SecretsVersion = 2 },
-			impact: api.ImpactRestart, calls: []string{app},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
+		},
+		{
+			name: "another trigger", edit: func(s *api.AppServer) { s.RestartTrigger = "again" },
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
 		},
 		{
 			name: "another port", edit: func(s *api.AppServer) { s.Port = 81 },
-			impact: api.ImpactReload, calls: []string{reload},
-		},
-		{
-			name: "another health check", edit: func(s *api.AppServer) { s.HealthCheck.Path = "/other" },
-			impact: api.ImpactReload, calls: []string{reload},
+			impact: api.ImpactReload, calls: []string{reload}, restart: []string{reload},
 		},
 		{
 			name: "another interval of the health check", edit: func(s *api.AppServer) { s.HealthCheck.Interval = api.Duration(time.Second) },
 			impact: api.ImpactNone,
 		},
 		{
-			name: "from socket to port", edit: func(s *api.AppServer) { s.AppPort, s.Command = 8000, []string{"python3"} },
-			impact: api.ImpactRestart, calls: []string{app, reload},
+			name: "from socket to ports", edit: func(s *api.AppServer) { s.AppPorts, s.Command = []int{8000, 8001}, []string{"python3"} },
+			impact: api.ImpactRelease, calls: []string{green, reload}, restart: []string{app, reload},
 		},
 		{
 			name: "another stop timeout", edit: func(s *api.AppServer) { s.StopTimeout = api.Duration(time.Minute) },
-			impact: api.ImpactRestart, calls: []string{app, nginx},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
 		},
 		{
-			name: "a release put back", paths: []string{"/srv/notes/releases/0123456789ab"},
-			impact: api.ImpactRestart, calls: []string{app},
+			name: "another drain timeout", edit: func(s *api.AppServer) { s.DrainTimeout = api.Duration(time.Minute) },
+			impact: api.ImpactReload, calls: []string{reload}, restart: []string{reload},
 		},
 		{
-			name: "an edited file of secrets put back", paths: []string{"/etc/foobar/app-server/notes/blue.secrets"},
-			impact: api.ImpactRestart, calls: []string{app},
+			name: "a release put back", touched: []string{"/srv/notes/releases/0123456789ab"},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
+		},
+		{
+			name: "an edited file of secrets put back", touched: []string{"/etc/foobar/app-server/notes/blue.secrets"},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
+		},
+		{
+			name: "an amended unit of the app", touched: []string{"/etc/systemd/system/" + fakeApp, fakeApp},
+			impact: api.ImpactRelease, calls: []string{green}, restart: []string{app},
+		},
+		{
+			name: "an edited unit of nginx", touched: []string{"/etc/systemd/system/" + fakeNginx},
+			impact: api.ImpactRestart, calls: []string{nginx}, restart: []string{nginx},
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := edited(specs()["socket"], func(s *api.AppServer) { s.SecretsVersion = 1 })
-			from, to := render(t, "notes", s), render(t, "notes", s)
-			if c.edit != nil {
-				to = render(t, "notes", edited(s, c.edit))
-			}
-			ch := change(from, to)
-			for _, p := range c.paths {
-				ch.Paths[p] = api.ChangeUpdate
-			}
-			f := newFake(t, from)
-			f.put(to)
-			if got := f.kind().Impact(ch); got != c.impact {
-				t.Errorf("impact %s, want %s", got, c.impact)
-			}
-			if err := f.kind().Apply(t.Context(), ch, silent); err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Equal(f.calls, c.calls) {
-				t.Errorf("calls %q, want %q", f.calls, c.calls)
-			}
-			f.calls = nil
-			if err := f.kind().Apply(t.Context(), change(to, to), silent); err != nil || len(f.calls) > 0 {
-				t.Errorf("run again with nothing to do: %v, calls %q", err, f.calls)
-			}
-		})
+		for _, strategy := range api.Strategies() {
+			t.Run(c.name+", "+string(strategy), func(t *testing.T) {
+				s := edited(specs()["socket"], func(s *api.AppServer) { s.SecretsVersion, s.Strategy = 1, strategy })
+				calls, impact := c.calls, c.impact
+				if strategy == api.StrategyRestart {
+					calls = c.restart
+					if impact == api.ImpactRelease {
+						impact = api.ImpactRestart
+					}
+				}
+				from := render(t, "notes", s)
+				before := converge.InPlace{State: from.State, Touched: map[string]bool{}}
+				for _, p := range c.touched {
+					before.Touched[p] = true
+				}
+				if c.edit != nil {
+					c.edit(&s)
+				}
+				to := renderBeside(t, "notes", s, before)
+				ch := change(from, to)
+				ch.Edited = before.Touched
+				for _, p := range c.touched {
+					if to.State.Everything()[p] {
+						ch.Paths[p] = api.ChangeUpdate
+					}
+				}
+				f := newFake(t, from)
+				f.put(to)
+				if got := f.kind().Impact(ch); got != impact {
+					t.Errorf("impact %s, want %s", got, impact)
+				}
+				f.carryOut(ch)
+				if !slices.Equal(f.calls, calls) {
+					t.Errorf("calls %q, want %q", f.calls, calls)
+				}
+				f.calls = nil
+				if f.carryOut(change(to, to)); len(f.calls) > 0 {
+					t.Errorf("run again with nothing to do: calls %q", f.calls)
+				}
+			})
+		}
 	}
 }
 
@@ -176,8 +205,9 @@ func TestApplyRepairsWhatRuns(t *testing.T) {
 }
 
 func TestUndo(t *testing.T) {
-	good := render(t, "notes", specs()["socket"])
-	bad := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) {
+	inPlace := edited(specs()["socket"], func(s *api.AppServer) { s.Strategy = api.StrategyRestart })
+	good := render(t, "notes", inPlace)
+	bad := render(t, "notes", edited(inPlace, func(s *api.AppServer) {
 		s.Environment, s.Port = map[string]string{"A": "bad"}, 81
 	}))
 	undo := change(bad, good)

@@ -33,7 +33,7 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	}
 	l := layout{name: staged.Name}
 	release := l.release(s.Release.SHA256)
-	if ofRelease := programPath(l, slotBlue, s.Command[0]) != s.Command[0]; !ofRelease || k.machine.exists(release) {
+	if !s.StaticSite() && (!ofRelease(s.Command[0]) || k.machine.exists(release)) {
 		if err := k.machine.checkProgram(s.Command[0], release); err != nil {
 			return err
 		}

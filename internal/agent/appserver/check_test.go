@@ -82,7 +82,7 @@ func TestCheckLeavesTheLiveOneAlone(t *testing.T) {
 	if !ok || problem.Type != api.ProblemEngineRefused || strings.Contains(err.Error(), checker.ConfigPath) {
 		t.Errorf("a refusal: %v", err)
 	}
-	if want := (api.Violation{Pointer: "/stop_timeout", Detail: "no good"}); !ok || problem.Violations[0] != want {
+	if want := (api.Violation{Pointer: "/drain_timeout", Detail: "no good"}); !ok || problem.Violations[0] != want {
 		t.Errorf("violations %v, want %v", problem, want)
 	}
 	refusal = nil

@@ -37,6 +37,7 @@ type fake struct {
 
 const (
 	fakeApp   = "foobar-app-notes@blue.service"
+	fakeGreen = "foobar-app-notes@green.service"
 	fakeNginx = "foobar-app-notes-nginx.service"
 )
 
@@ -78,7 +79,10 @@ func (f *fake) put(v converge.Version) {
 	}
 }
 
-const fakePID = 42
+const (
+	fakePID      = 42
+	fakeGreenPID = 44
+)
 
 // start runs a unit on the files that are in place.
 func (f *fake) start(unit string) {
@@ -89,23 +93,32 @@ func (f *fake) start(unit string) {
 		f.units[unit] = status
 		return
 	}
+	slot := slotBlue
 	status.MainPID = fakePID
+	if unit == fakeGreen {
+		slot, status.MainPID = slotGreen, fakeGreenPID
+	}
 	f.units[unit] = status
 	s, err := specOf(f.place.Spec)
 	if err != nil {
 		f.Fatal(err)
 	}
-	variables, err := parseEnvironment(f.place.State.File(layout{"notes"}.environment(slotBlue)).Content)
+	variables, err := parseEnvironment(f.place.State.File(layout{"notes"}.environment(slot)).Content)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.process(layout{"notes"}.release(s.Release.SHA256), revisionVariable+"="+variables[revisionVariable])
+	f.processOf(status.MainPID, layout{"notes"}.release(s.Release.SHA256), revisionVariable+"="+variables[revisionVariable])
 }
 
-// process makes up the app's process.
+// process makes up the process of the app in slot blue.
 func (f *fake) process(dir, environment string) {
 	f.Helper()
-	proc := fmt.Sprintf("/proc/%d/", fakePID)
+	f.processOf(fakePID, dir, environment)
+}
+
+func (f *fake) processOf(pid int, dir, environment string) {
+	f.Helper()
+	proc := fmt.Sprintf("/proc/%d/", pid)
 	f.write(proc+"environ", "A=b\x00"+environment+"\x00", 0o600)
 	cwd := filepath.Join(f.root, proc, "cwd")
 	if err := os.Remove(cwd); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -118,7 +131,7 @@ func (f *fake) process(dir, environment string) {
 
 func (f *fake) Restart(_ context.Context, unit string) error {
 	f.calls = append(f.calls, "restart "+unit)
-	if unit == fakeApp && f.startError != nil {
+	if unit != fakeNginx && f.startError != nil {
 		return f.startError
 	}
 	f.start(unit)
@@ -133,6 +146,18 @@ func (f *fake) Reload(_ context.Context, unit string) error {
 
 func (f *fake) Status(_ context.Context, unit string) (systemd.Status, error) {
 	return f.units[unit], nil
+}
+
+// carryOut does what a transaction does with the kind.
+func (f *fake) carryOut(c converge.Change) {
+	f.Helper()
+	k := f.kind()
+	if err := k.Apply(f.Context(), c, silent); err != nil {
+		f.Fatal(err)
+	}
+	if err := k.Switched(f.Context(), c, silent); err != nil {
+		f.Fatal(err)
+	}
 }
 
 func (f *fake) Sync(context.Context, string) error { return nil }

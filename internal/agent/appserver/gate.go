@@ -19,13 +19,15 @@ const (
 )
 
 // gate lets an app pass once it answered its health check so many times in a
-// row, within the time it has to start.
+// row, within the time it has to start, and went on to do so.
 type gate struct {
 	clock Clock
 	// ask tries once and says what it got.
 	ask func(ctx context.Context) (said string, healthy bool)
 	// alive returns why there is nothing to wait for any more.
 	alive func(ctx context.Context) error
+	// hold is how long the app has to stay healthy.
+	hold time.Duration
 }
 
 // unhealthy is why an app did not pass.
@@ -47,12 +49,17 @@ func (u *unhealthy) Error() string {
 func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 	deadline := g.clock.Now().Add(time.Duration(h.StartTimeout))
 	inRow, last := 0, ""
+	var healthy time.Time // since when it is
 	for {
-		said, healthy := g.ask(ctx)
+		said, good := g.ask(ctx)
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if !healthy {
+		now := g.clock.Now()
+		switch {
+		case !good && !healthy.IsZero():
+			return &unhealthy{Reason: fmt.Sprintf("it was healthy for %s and did not stay so for %s", now.Sub(healthy).Round(time.Millisecond), g.hold), Said: said}
+		case !good:
 			inRow, last = 0, said
 			if err := g.alive(ctx); err != nil {
 				if strings.HasPrefix(last, noAnswer) { // it cannot, as it has ended
@@ -60,10 +67,15 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 				}
 				return &unhealthy{Reason: err.Error(), Said: last}
 			}
-		} else if inRow++; inRow >= h.Successes {
+		case healthy.IsZero():
+			if inRow++; inRow >= h.Successes {
+				healthy = now
+			}
+		}
+		if !healthy.IsZero() && now.Sub(healthy) >= g.hold {
 			return nil
 		}
-		if g.clock.Now().Add(time.Duration(h.Interval)).After(deadline) {
+		if healthy.IsZero() && now.Add(time.Duration(h.Interval)).After(deadline) {
 			return &unhealthy{Reason: fmt.Sprintf("%d good answers in a row were not reached within %s", h.Successes, h.StartTimeout), Said: last}
 		}
 		if err := g.clock.Sleep(ctx, time.Duration(h.Interval)); err != nil {

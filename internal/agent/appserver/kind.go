@@ -117,10 +117,6 @@ func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 	if err := spec.Validate().Problem(); err != nil {
 		return nil, err
 	}
-	if spec.StaticSite() { // its units and links are not rendered yet
-		v := api.Violations{{Pointer: "/command", Detail: "a site of files alone cannot be run by this version of the agent; give a command"}}
-		return nil, &api.Problem{Type: api.ProblemInvalid, Title: "The app server cannot run like this", Violations: v}
-	}
 	return spec, nil
 }
 

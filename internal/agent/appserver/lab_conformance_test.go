@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 	a.Environment = map[string]string{"GREETING": "one\ntwo"}
 	a.SecretsVersion = 1
 	b := quick(two, 8082)
-	b.AppPort, b.Address = 8083, "127.0.0.1"
+	b.AppPorts, b.Address = []int{8083, 8084}, "127.0.0.1"
 	b.Command = []string{"/usr/bin/python3", "main.py", "$PORT"}
 	b.SecretsVersion, b.RequestLimits.BodyBytes, b.TrustedProxies = 1, 1000, []string{"10.0.0.0/24"}
 	b.HealthCheck.Path, b.StopTimeout = "/health", api.Duration(1500*time.Millisecond)

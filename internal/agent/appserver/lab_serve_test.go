@@ -81,7 +81,7 @@ func TestAppIsConfinedButMayCompile(t *testing.T) {
 func TestAppOnAPort(t *testing.T) {
 	s := newStand(t)
 	spec := s.spec(s.release("port"), 8081)
-	spec.AppPort = 8082
+	spec.AppPorts = []int{8082, 8083}
 	spec.Command = append(spec.Command, "127.0.0.1:$PORT")
 	s.apply("port", spec, nil)
 	_, answer := s.ask(http.MethodGet, "http://127.0.0.1:8081/", nil, nil)

@@ -6,12 +6,23 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Slots of an app server. Blue is the one in use; every path and unit of the
-// app carries the slot's name, so that green can stand beside it.
+// Slots of an app server. Every path and unit of the app carries the slot's
+// name, so that one release can stand beside the other.
 const (
 	slotBlue  = "blue"
 	slotGreen = "green"
 )
+
+// slots lists them; a first release goes into the first one.
+func slots() []string { return []string{slotBlue, slotGreen} }
+
+// other returns the slot beside a slot.
+func other(slot string) string {
+	if slot == slotBlue {
+		return slotGreen
+	}
+	return slotBlue
+}
 
 // Names of accounts of the image.
 const (
@@ -32,9 +43,11 @@ func (l layout) user() string { return "app-" + l.name }
 
 func (l layout) unitPrefix() string { return "foobar-app-" + l.name }
 
-func (l layout) appTemplate() string { return path.Join(unitDir, l.unitPrefix()+"@.service") }
-
 func (l layout) appUnit(slot string) string { return l.unitPrefix() + "@" + slot + ".service" }
+
+// appUnitFile is a file for each slot, no template: were it one, an app that
+// crashes while its successor starts would come back as a mix of both.
+func (l layout) appUnitFile(slot string) string { return path.Join(unitDir, l.appUnit(slot)) }
 
 func (l layout) nginxUnit() string { return l.unitPrefix() + "-nginx.service" }
 
@@ -67,11 +80,11 @@ func (l layout) slot(slot string) string { return path.Join(l.slots(), slot) }
 func (l layout) current() string { return path.Join(l.home(), "current") }
 
 // currentSocket is the link that nginx connects through. It stands on disk,
-// not in /run, so that it is there after a boot; another slot is put into
-// service by renaming another link over it.
+// not in /run, so that it is there after a boot; the traffic is switched to
+// another slot by renaming another link over it.
 func (l layout) currentSocket() string { return path.Join(l.home(), "current.sock") }
 
-// appRuntime is the app's runtime directory below /run; slot may be systemd's "%i".
+// appRuntime is the app's runtime directory below /run.
 func (l layout) appRuntime(slot string) string { return l.unitPrefix() + "-" + slot }
 
 func (l layout) appSocket(slot string) string {
@@ -84,6 +97,20 @@ func (l layout) nginxRuntimeDir() string { return path.Join("/run", l.nginxRunti
 
 // adminSocket is where nginx tells the agent which configuration is in force.
 func (l layout) adminSocket() string { return path.Join(l.nginxRuntimeDir(), "admin.sock") }
+
+// shimSocket is where nginx listens for a slot whose app listens on a port.
+func (l layout) shimSocket(slot string) string { return path.Join(l.nginxRuntimeDir(), slot+".sock") }
+
+// shims reports whether nginx listens for the slots, as no app listens on a socket.
+func (layout) shims(s api.AppServer) bool { return s.StaticSite() || len(s.AppPorts) > 0 }
+
+// socket is where the traffic of a slot goes.
+func (l layout) socket(s api.AppServer, slot string) string {
+	if l.shims(s) {
+		return l.shimSocket(slot)
+	}
+	return l.appSocket(slot)
+}
 
 // drainFile takes the app server out of the load balancers while it exists.
 func (l layout) drainFile() string { return path.Join(l.nginxRuntimeDir(), "drain") }

@@ -13,7 +13,7 @@ func unitLines(t *testing.T, s api.AppServer, words ...string) []string {
 	t.Helper()
 	l := layout{name: "notes"}
 	var found []string
-	for line := range strings.Lines(string(appUnitText(l, s).Content())) {
+	for line := range strings.Lines(string(appUnitText(l, slotBlue, s).Content())) {
 		if name, _, ok := strings.Cut(strings.TrimSpace(line), "="); ok && slices.Contains(words, name) {
 			found = append(found, strings.TrimSpace(line))
 		}

@@ -36,8 +36,8 @@ func nginxOf(l layout, s api.AppServer, revision string) *converge.Text {
 		"pid "+l.nginxRuntimeDir()+"/nginx.pid;",
 		"error_log stderr warn;",
 		"worker_processes auto;")
-	// What the app may take to finish, connections may take to end after a reload.
-	t.From("/stop_timeout", "worker_shutdown_timeout %dms;", s.StopTimeout.Milliseconds())
+	// As long as after a release, connections may take to end after a reload.
+	t.From("/drain_timeout", "worker_shutdown_timeout %dms;", s.DrainTimeout.Milliseconds())
 	t.Own("", "events {", "    worker_connections 4096;", "}", "", "http {")
 	httpDefaults(t)
 	requestBounds(t, s)
@@ -53,9 +53,10 @@ func nginxOf(l layout, s api.AppServer, revision string) *converge.Text {
 		t.Own("    geo $dollar {", `        default "$";`, "    }", "")
 	}
 	if !s.StaticSite() {
-		deadApp(t)
+		deadApp(t, s)
 	}
 	site(t, l, s)
+	slotServers(t, l, s)
 	admin(t, l, s, revision)
 	t.Own("}")
 	return t
@@ -75,21 +76,9 @@ func httpDefaults(t *converge.Text) {
 		"")
 }
 
-// upstream names the app for proxy_pass. The socket's link is followed with
-// each connect, so another slot takes over without nginx being told.
-func upstream(l layout, s api.AppServer) string {
-	if s.AppPort != 0 {
-		return fmt.Sprintf("127.0.0.1:%d", s.AppPort)
-	}
-	return "unix:" + l.currentSocket()
-}
-
-func upstreamPath(s api.AppServer) string {
-	if s.AppPort != 0 {
-		return s.HealthCheck.Path
-	}
-	return ":" + s.HealthCheck.Path
-}
+// upstream names the app for proxy_pass. The link is followed with each
+// connect, so another slot takes over without nginx being told.
+func upstream(l layout) string { return "unix:" + l.currentSocket() }
 
 func listenAddresses(s api.AppServer) []string {
 	if s.Address == "*" {
@@ -111,7 +100,7 @@ func admin(t *converge.Text, l layout, s api.AppServer, revision string) {
 		proxyHeaders(t, s, "127.0.0.1")
 		t.Own("        location = "+adminAppPath+" {", "            proxy_method GET;")
 		t.From("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
-		t.From("/health_check/path", "            proxy_pass http://%s%s;", upstream(l, s), upstreamPath(s))
+		t.From("/health_check/path", "            proxy_pass http://%s:%s;", upstream(l), s.HealthCheck.Path)
 		t.Own("        }")
 	}
 	t.Own("    }")

@@ -101,6 +101,9 @@ func proxyHeaders(t *converge.Text, s api.AppServer, client string) {
 	for _, h := range told {
 		header(h[0], h[1])
 	}
+	if len(s.AppPorts) > 0 {
+		header("Foobar-Trusted", "$trusted")
+	}
 	if s.UnderscoresInHeaders {
 		// CGI, WSGI and Rack name a header with underscores for dashes: there
 		// X_Forwarded_For is X-Forwarded-For, and would be what a client claims.

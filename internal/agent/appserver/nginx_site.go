@@ -19,9 +19,18 @@ import (
 //     like this may send it a second time.
 //   - 425: nginx could not connect to the app, which never saw the request.
 //   - 502: all else, and all other clients.
-func deadApp(t *converge.Text) {
-	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.",
-		`    map "$trusted:$request_method:$upstream_connect_time:$upstream_bytes_received" $dead {`,
+//
+// What is in front of a slot's port hears from the site whether it trusts the client.
+func deadApp(t *converge.Text, s api.AppServer) {
+	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.")
+	deadMap(t, "$trusted", "$dead")
+	if len(s.AppPorts) > 0 {
+		deadMap(t, "$http_foobar_trusted", "$dead_on_port")
+	}
+}
+
+func deadMap(t *converge.Text, trusted, decision string) {
+	t.Own(`    map "`+trusted+`:$request_method:$upstream_connect_time:$upstream_bytes_received" `+decision+` {`,
 		"        default 502;",
 		`        "~^1:(GET|HEAD|OPTIONS|PUT|DELETE):[0-9.-]*:[0-]?$" 444;`,
 		`        "~^1:[^:]*:-?:" 425;`,
@@ -49,7 +58,7 @@ func site(t *converge.Text, l layout, s api.AppServer) {
 		}
 		t.Own("")
 	}
-	staticLocations(t, l, s)
+	staticLocations(t, s, l.current())
 	if !s.StaticSite() {
 		appLocations(t, l, s)
 	}
@@ -99,6 +108,60 @@ func appLocations(t *converge.Text, l layout, s api.AppServer) {
 		"")
 }
 
+// slotServers stand in front of the slots whose traffic cannot go to a socket of
+// the app's own: they pass it on to the port that the app listens on, as it comes,
+// since the site has said all that there is to say of it; or they show the agent
+// the files of a slot before the traffic goes there.
+func slotServers(t *converge.Text, l layout, s api.AppServer) {
+	if !l.shims(s) {
+		return
+	}
+	for _, slot := range slots() {
+		t.Own("    server {",
+			"        listen unix:"+l.shimSocket(slot)+";",
+			"        access_log off;")
+		if s.StaticSite() {
+			staticLocations(t, s, l.slot(slot))
+		} else {
+			passToPort(t, s, slot)
+		}
+		t.Own("    }", "")
+	}
+}
+
+func passToPort(t *converge.Text, s api.AppServer, slot string) {
+	t.Own("        client_max_body_size 0;",
+		"        gzip off;",
+		"        proxy_http_version 1.1;",
+		"        proxy_set_header Host $http_host;",
+		"        proxy_set_header Connection $hop;",
+		"        proxy_set_header Upgrade $upgrade_to;",
+		`        proxy_set_header Foobar-Trusted "";`,
+		"        # The app's orders to nginx are for the site.",
+		"        proxy_ignore_headers X-Accel-Redirect X-Accel-Buffering X-Accel-Limit-Rate X-Accel-Charset;",
+		"        proxy_pass_header X-Accel-Redirect;",
+		"        proxy_pass_header X-Accel-Buffering;",
+		"        proxy_pass_header X-Accel-Limit-Rate;",
+		"        proxy_pass_header X-Accel-Charset;",
+		"        proxy_redirect off;",
+		"        proxy_next_upstream off;",
+		"        proxy_request_buffering off;",
+		"        proxy_buffering off;",
+		"        proxy_connect_timeout 2s;",
+		"        # The site ends what is silent for too long.",
+		"        proxy_send_timeout 24h;",
+		"        proxy_read_timeout 24h;",
+		"        location / {",
+		"            error_page 502 = @dead;")
+	t.From("/app_ports", "            proxy_pass http://127.0.0.1:%d;", port(s, slot))
+	t.Own("        }",
+		"        location @dead {",
+		"            if ($dead_on_port = 444) {", "                return 444;", "            }",
+		"            if ($dead_on_port = 425) {", "                return 425;", "            }",
+		"            return 502;",
+		"        }")
+}
+
 // appLocationNames are where requests for the app come in: where nothing
 // else matches, and where a file was looked for in vain.
 func appLocationNames(s api.AppServer) []string {
@@ -115,7 +178,7 @@ func appLocationNames(s api.AppServer) []string {
 func passToApp(t *converge.Text, l layout, s api.AppServer, at api.Pointer, silence api.Duration) {
 	t.From(at, "            proxy_read_timeout %dms;", silence.Milliseconds())
 	t.From(at, "            proxy_send_timeout %dms;", silence.Milliseconds())
-	t.From("/app_port", "            proxy_pass http://%s;", upstream(l, s))
+	t.Own("            proxy_pass http://" + upstream(l) + ";")
 }
 
 // healthLocations answer the checks of load balancers. They do not ask the app:

@@ -35,13 +35,13 @@ func staticMaps(t *converge.Text) {
 		"")
 }
 
-// staticLocations serve files of the release in place. No link is followed below
-// current, which is a link itself.
-func staticLocations(t *converge.Text, l layout, s api.AppServer) {
+// staticLocations serve files of the release that root leads to. No link is
+// followed below root, which is one itself.
+func staticLocations(t *converge.Text, s api.AppServer, root string) {
 	if len(s.Static) == 0 {
 		return
 	}
-	t.Own("        disable_symlinks on from="+l.current()+"/;",
+	t.Own("        disable_symlinks on from="+root+"/;",
 		"        absolute_redirect off;",
 		"        log_not_found off;",
 		"        charset utf-8;",
@@ -49,7 +49,7 @@ func staticLocations(t *converge.Text, l layout, s api.AppServer) {
 	for _, prefix := range slices.Sorted(maps.Keys(s.Static)) {
 		d, at := s.Static[prefix], api.Pointer("/static").At(prefix)
 		t.From(at, "        location ^~ %s {", prefix)
-		t.From(at.At("directory"), "            alias %s/;", d.Path(l.current()))
+		t.From(at.At("directory"), "            alias %s/;", d.Path(root))
 		if s.StaticSite() {
 			t.Own("            index index.html;",
 				`            if ($public = "") {`, "                return 404;", "            }",

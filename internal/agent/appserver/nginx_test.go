@@ -36,7 +36,7 @@ func TestRevisionIsFoundInWhatWasRendered(t *testing.T) {
 // What nginx decides by a map is decided here by the same expressions.
 func TestDeadApp(t *testing.T) {
 	text := newText()
-	deadApp(text)
+	deadApp(text, someSpec())
 	rows := regexp.MustCompile(`"~(\S+)" (\d+);`).FindAllStringSubmatch(string(text.Content()), -1)
 	decide := func(key string) string {
 		for _, row := range rows {
@@ -148,7 +148,7 @@ func FuzzStatic(f *testing.F) {
 			return
 		}
 		text := newText()
-		staticLocations(text, layout{name: "notes"}, s)
+		staticLocations(text, s, layout{name: "notes"}.current())
 		want := "        location ^~ " + prefix + " {\n            alias /srv/notes/current/" + directory + "/;\n"
 		odd := strings.ContainsAny(prefix+directory, " \t\r\n;\"'{}$\\#") || strings.Contains("/"+directory+"/", "/../")
 		if !strings.Contains(string(text.Content()), want) || odd {

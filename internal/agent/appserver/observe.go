@@ -29,15 +29,17 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 		return operation.Observation{}, err
 	}
 	l := layout{name: name}
-	app, err := k.systemd.Status(ctx, l.appUnit(slotBlue))
+	live := liveSlot(l, applied.State)
+	app, nginx, err := k.statuses(ctx, l, s, live)
 	if err != nil {
 		return operation.Observation{}, err
 	}
-	nginx, err := k.systemd.Status(ctx, l.nginxUnit())
+	beside, err := k.systemd.Status(ctx, l.appUnit(other(live)))
 	if err != nil {
 		return operation.Observation{}, err
 	}
-	status := k.status(ctx, l, s, app)
+	status := k.status(ctx, l, live, s, app)
+	status.Slots = slotStatus(live, s, status, app, beside)
 	restarts, life := k.lifeOf(name)
 	status.LivenessRestarts = restarts
 	return operation.Observation{
@@ -48,8 +50,8 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	}, nil
 }
 
-func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app systemd.Status) api.AppServerStatus {
-	status := api.AppServerStatus{Slot: slotBlue, PID: app.MainPID, Restarts: app.NRestarts, Health: "does not run"}
+func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServer, app systemd.Status) api.AppServerStatus {
+	status := api.AppServerStatus{Slot: live, PID: app.MainPID, Restarts: app.NRestarts, Health: "does not run"}
 	if app.Active() {
 		status.Release = s.Release.SHA256
 		if other := k.otherRelease(l, s, app.MainPID); other != "" {
@@ -57,9 +59,13 @@ func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app system
 		}
 		look := s.HealthCheck
 		look.Timeout = min(look.Timeout, api.Duration(lookTimeout))
-		status.Health, status.Healthy = k.check(ctx, look, appEndpoint(l, s, slotBlue))
+		status.Health, status.Healthy = k.check(ctx, look, appEndpoint(l, s, live))
 	}
-	lines, err := k.log(ctx, l, l.appUnit(slotBlue), statusLines, lastStart)
+	unit := l.appUnit(live)
+	if s.StaticSite() {
+		unit = l.nginxUnit()
+	}
+	lines, err := k.log(ctx, l, live, unit, statusLines, lastStart)
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
 	}
@@ -67,12 +73,30 @@ func (k *Kind) status(ctx context.Context, l layout, s api.AppServer, app system
 	return status
 }
 
+// slotStatus explains both slots.
+func slotStatus(live string, s api.AppServer, status api.AppServerStatus, app, beside systemd.Status) map[string]api.SlotStatus {
+	holds := api.SlotStatus{State: api.SlotLive, Release: s.Release.SHA256, Detail: "The traffic goes here."}
+	if !app.Active() {
+		holds.State, holds.Detail = api.SlotDown, "The traffic goes here, and the app does not run."
+	} else if status.Release != "" {
+		holds.Release = status.Release
+	}
+	free := api.SlotStatus{State: api.SlotEmpty, Detail: "The next release starts here, beside the live one."}
+	switch {
+	case beside.Active():
+		free.State, free.Detail = api.SlotLeft, "An app runs here that no traffic goes to. The next release ends it."
+	case s.Strategy == api.StrategyRestart:
+		free.Detail = `Not used with strategy = "restart".`
+	}
+	return map[string]api.SlotStatus{live: holds, other(live): free}
+}
+
 // drift finds what runs unlike what is on disk; what is on disk, and whether
 // the units run at all, is compared elsewhere.
 func (k *Kind) drift(ctx context.Context, l layout, applied converge.Version, app, nginx systemd.Status) map[string]api.Drift {
 	drift := map[string]api.Drift{}
 	if other, _ := k.runsOther(l, applied, app.MainPID); app.Active() && other != "" {
-		drift[l.appUnit(slotBlue)] = api.Drift{Detail: other}
+		drift[l.appUnit(liveSlot(l, applied.State))] = api.Drift{Detail: other}
 	}
 	if nginx.Active() && k.revisionInForce(ctx, l) != recordedRevision(l, applied.State) {
 		drift[l.nginxUnit()] = api.Drift{Detail: "it runs another configuration than the applied one"}
@@ -107,10 +131,13 @@ func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStat
 // "" if it does not; known is false if the process does not tell.
 func (k *Kind) runsOther(l layout, v converge.Version, pid int) (other string, known bool) {
 	s, _ := specOf(v.Spec) // the caller made sure that it is one
+	if s.StaticSite() {
+		return "", false
+	}
 	if release := k.otherRelease(l, s, pid); release != "" {
 		return "it runs release " + release, true
 	}
-	recorded, err := parseEnvironment(v.State.File(l.environment(slotBlue)).Content)
+	recorded, err := parseEnvironment(v.State.File(l.environment(liveSlot(l, v.State))).Content)
 	running := k.machine.revision(pid)
 	if err != nil || running == "" {
 		return "", false
@@ -154,8 +181,8 @@ func (k *Kind) revisionInForce(ctx context.Context, l layout) string {
 
 // log returns those of a unit's last lines that are kept, without the secrets
 // that the app was given. Where those cannot be read, neither can the log.
-func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, kept func(lines []api.LogLine, unit string) []api.LogLine) ([]string, error) {
-	secrets, err := k.machine.secrets(l, slotBlue)
+func (k *Kind) log(ctx context.Context, l layout, slot, unit string, lines int, kept func(lines []api.LogLine, unit string) []api.LogLine) ([]string, error) {
+	secrets, err := k.machine.secrets(l, slot)
 	if err != nil {
 		return nil, err
 	}

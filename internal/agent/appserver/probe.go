@@ -63,10 +63,10 @@ func (httpProber) Get(ctx context.Context, endpoint Endpoint, path string) (Answ
 
 // appEndpoint is where the app itself listens.
 func appEndpoint(l layout, s api.AppServer, slot string) Endpoint {
-	if s.AppPort != 0 {
-		return Endpoint{Network: "tcp", Address: fmt.Sprintf("127.0.0.1:%d", s.AppPort)}
+	if port := port(s, slot); port != 0 {
+		return Endpoint{Network: "tcp", Address: fmt.Sprintf("127.0.0.1:%d", port)}
 	}
-	return Endpoint{Network: "unix", Address: l.appSocket(slot)}
+	return Endpoint{Network: "unix", Address: l.socket(s, slot)}
 }
 
 // siteEndpoint is where this machine reaches nginx as the load balancers do.

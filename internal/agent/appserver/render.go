@@ -3,6 +3,7 @@ package appserver
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -10,9 +11,10 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Render turns a valid spec into the state of an app server. Its error is an
+// Render turns a valid spec into the state of an app server: in the slot that is
+// live, or, if its app would change, in the other one. Its error is an
 // [api.Problem] if the secrets cannot be given to an app.
-func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret, _ converge.InPlace) (converge.State, error) {
+func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Secret, before converge.InPlace) (converge.State, error) {
 	s, err := specOf(spec)
 	if err != nil {
 		return converge.State{}, err
@@ -21,6 +23,7 @@ func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Sec
 		return converge.State{}, err
 	}
 	l := layout{name: name}
+	slot := chooseSlot(l, s, before)
 	return converge.State{
 		Users: []converge.User{{Name: l.user()}},
 		Dirs:  dirs(l),
@@ -28,11 +31,19 @@ func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Sec
 			Path: l.release(s.Release.SHA256), SHA256: s.Release.SHA256,
 			MaxBytes: s.Release.MaxBytes, Source: "/release/sha256",
 		}},
-		Files: files(l, s, secrets),
-		Links: links(l, s),
-		// The app first: nginx then has somebody to ask.
-		Units: []converge.Unit{{Name: l.appUnit(slotBlue)}, {Name: l.nginxUnit()}},
+		Files: files(l, slot, s, secrets),
+		Links: links(l, slot, s),
+		Units: units(l, slot, s),
 	}, nil
+}
+
+// units lists the app first: nginx then has somebody to ask.
+func units(l layout, slot string, s api.AppServer) []converge.Unit {
+	nginx := converge.Unit{Name: l.nginxUnit()}
+	if s.StaticSite() {
+		return []converge.Unit{nginx}
+	}
+	return []converge.Unit{{Name: l.appUnit(slot)}, nginx}
 }
 
 // dirs opens the app's home to the app and to nginx, which is in its group,
@@ -47,15 +58,24 @@ func dirs(l layout) []converge.Dir {
 	}
 }
 
-func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.File {
+func files(l layout, slot string, s api.AppServer, secrets map[string]api.Secret) []converge.File {
 	all := []converge.File{
-		appUnitText(l, s).File(l.appTemplate(), 0o644),
 		nginxUnitText(l, s).File(l.nginxUnitFile(), 0o644),
 		nginxText(l, s).File(l.nginxConfig(), 0o644),
-		// systemd reads both as root before the app runs; nobody else has to.
-		appEnvironment(l, s).File(l.environment(slotBlue), 0o600),
-		logConfig(l.appUnit(slotBlue), s.Logs),
 		logConfig(l.nginxUnit(), s.Logs),
+	}
+	if s.StaticSite() {
+		return all
+	}
+	return slices.Concat(appFiles(l, slot, s, secrets), all, []converge.File{logConfig(l.appUnit(slot), s.Logs)})
+}
+
+// appFiles are what the app of a slot is started with.
+func appFiles(l layout, slot string, s api.AppServer, secrets map[string]api.Secret) []converge.File {
+	all := []converge.File{
+		appUnitText(l, slot, s).File(l.appUnitFile(slot), 0o644),
+		// systemd reads both as root before the app runs; nobody else has to.
+		appEnvironment(l, slot, s).File(l.environment(slot), 0o600),
 	}
 	if s.SecretsVersion == 0 {
 		return all
@@ -64,7 +84,7 @@ func files(l layout, s api.AppServer, secrets map[string]api.Secret) []converge.
 	for name, secret := range secrets {
 		values[name] = secret.Reveal()
 	}
-	kept := environmentFile(values, "/secrets").File(l.secrets(slotBlue), 0o600)
+	kept := environmentFile(values, "/secrets").File(l.secrets(slot), 0o600)
 	kept.Secret = true
 	for line := range kept.Sources {
 		kept.Sources[line] = "/secrets_version" // the spec holds no more of a secret
@@ -77,24 +97,22 @@ const revisionVariable = "FOOBAR_REVISION"
 
 // appEnvironment adds to the app's own variables a checksum of all that a
 // process is started with, its secrets by their version alone.
-func appEnvironment(l layout, s api.AppServer) *converge.Text {
+func appEnvironment(l layout, slot string, s api.AppServer) *converge.Text {
 	sum := sha256.New()
-	sum.Write(appUnitText(l, s).Content())
+	sum.Write(appUnitText(l, slot, s).Content())
 	sum.Write(environmentFile(s.Environment, "").Content())
-	sum.Write(fmt.Appendf(nil, "%s %d", s.Release.SHA256, s.SecretsVersion))
+	sum.Write(fmt.Appendf(nil, "%s %d %q", s.Release.SHA256, s.SecretsVersion, s.RestartTrigger))
 	t := environmentFile(s.Environment, "/environment")
 	t.Own(fmt.Sprintf("%s=\"%x\"", revisionVariable, sum.Sum(nil)[:8]))
 	return t
 }
 
-func links(l layout, s api.AppServer) []converge.Link {
-	release := l.release(s.Release.SHA256)
-	all := []converge.Link{
-		{Path: l.slot(slotBlue), Target: "../" + strings.TrimPrefix(release, l.home()+"/"), Source: "/release/sha256"},
-		{Path: l.current(), Target: strings.TrimPrefix(l.slot(slotBlue), l.home()+"/")},
+// links lead to what a slot holds, and the traffic to the slot.
+func links(l layout, slot string, s api.AppServer) []converge.Link {
+	within := func(path string) string { return strings.TrimPrefix(path, l.home()+"/") }
+	return []converge.Link{
+		{Path: l.slot(slot), Target: "../" + within(l.release(s.Release.SHA256)), Source: "/release/sha256"},
+		{Path: l.current(), Target: within(l.slot(slot)), Switch: true},
+		{Path: l.currentSocket(), Target: l.socket(s, slot), Source: "/app_ports", Switch: true},
 	}
-	if s.AppPort == 0 {
-		all = append(all, converge.Link{Path: l.currentSocket(), Target: l.appSocket(slotBlue), Source: "/app_port"})
-	}
-	return all
 }

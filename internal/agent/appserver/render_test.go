@@ -29,7 +29,7 @@ func specs() map[string]api.AppServer {
 
 	port := someSpec()
 	port.Command = []string{"./bin/shop", "--listen", "127.0.0.1:$PORT", "--price", `5$ "50%" \ off`, "$$HOME", ";"}
-	port.AppPort, port.Address, port.Port = 8000, "2001:db8::7", 8080
+	port.AppPorts, port.Address, port.Port = []int{8000, 8001}, "2001:db8::7", 8080
 	port.HealthCheck.Path, port.HealthCheck.Timeout = "/health?full=1", api.Duration(1500*time.Millisecond)
 	port.StopTimeout, port.RequestLimits.BodyBytes = api.Duration(90*time.Second), 1
 
@@ -51,6 +51,12 @@ func specs() map[string]api.AppServer {
 
 func render(t *testing.T, name string, s api.AppServer) converge.Version {
 	t.Helper()
+	return renderBeside(t, name, s, converge.InPlace{})
+}
+
+// renderBeside renders a spec where something is in place already.
+func renderBeside(t *testing.T, name string, s api.AppServer, before converge.InPlace) converge.Version {
+	t.Helper()
 	if err := s.Validate().Problem(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +64,7 @@ func render(t *testing.T, name string, s api.AppServer) converge.Version {
 	if s.SecretsVersion > 0 {
 		secrets = map[string]api.Secret{"TOKEN": "hunter2"}
 	}
-	state, err := New(Deps{}).Render(name, s, secrets, converge.InPlace{})
+	state, err := New(Deps{}).Render(name, s, secrets, before)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,12 +188,13 @@ func TestRevisionFollowsEverything(t *testing.T) {
 		"command":         func(s *api.AppServer) { s.Command = []string{"x"} },
 		"environment":     func(s *api.AppServer) { s.Environment = map[string]string{"A": "b"} },
 		"secrets version": func(s *api.AppServer) { s.SecretsVersion = 2 },
-		"app port":        func(s *api.AppServer) { s.AppPort, s.Command = 8000, []string{"x"} },
+		"app ports":       func(s *api.AppServer) { s.AppPorts, s.Command = []int{8000, 8001}, []string{"x"} },
+		"restart trigger": func(s *api.AppServer) { s.RestartTrigger = "again" },
 	} {
 		s := someSpec()
 		change(&s)
 		l := layout{name: "notes"}
-		variables, err := parseEnvironment(appEnvironment(l, s).Content())
+		variables, err := parseEnvironment(appEnvironment(l, slotBlue, s).Content())
 		if err != nil {
 			t.Fatal(err)
 		}

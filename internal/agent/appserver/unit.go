@@ -10,18 +10,11 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// The marks stand for the socket's path and the slot until the argument around
-// them is escaped; a valid command holds no control characters.
-const (
-	socketMark = "\x01"
-	slotMark   = "\x02"
-)
-
-// appUnitText writes the template unit of the app, whose instances are the slots.
-func appUnitText(l layout, s api.AppServer) *converge.Text {
+// appUnitText writes the unit of the app in a slot.
+func appUnitText(l layout, slot string, s api.AppServer) *converge.Text {
 	t := newText()
 	t.Own("[Unit]",
-		"Description=foobar app "+l.name+" (%i)",
+		"Description=foobar app "+l.name+" ("+slot+")",
 		"After=network.target",
 		// A machine has nobody who would reset a failed unit: it is tried for ever.
 		"StartLimitIntervalSec=0",
@@ -30,28 +23,28 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 		"Type=exec",
 		"User="+l.user(),
 		"Group="+l.user(),
-		"WorkingDirectory="+l.slot("%i"),
+		"WorkingDirectory="+l.slot(slot),
 		// The directory is the gate to the socket: open to the app and to its
 		// group, which nginx is in.
-		"RuntimeDirectory="+l.appRuntime("%i"),
+		"RuntimeDirectory="+l.appRuntime(slot),
 		"RuntimeDirectoryMode=0750",
 		"UMask=0007")
-	if s.AppPort != 0 {
-		t.From("/app_port", "Environment=PORT=%d", s.AppPort)
+	if port := port(s, slot); port != 0 {
+		t.From("/app_ports", "Environment=PORT=%d", port)
 	} else {
-		t.From("/app_port", "Environment=SOCKET=%s", l.appSocket("%i"))
+		t.From("/app_ports", "Environment=SOCKET=%s", l.appSocket(slot))
 	}
-	t.Own("EnvironmentFile=" + l.environment("%i"))
+	t.Own("EnvironmentFile=" + l.environment(slot))
 	if s.SecretsVersion > 0 {
-		t.From("/secrets_version", "EnvironmentFile=%s", l.secrets("%i"))
+		t.From("/secrets_version", "EnvironmentFile=%s", l.secrets(slot))
 	}
-	execStart(t, l, s)
+	execStart(t, l, slot, s)
 	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout)
 	t.Own("KillMode=mixed")
 	t.Own(restartPolicy()...)
 	writeLimits(t, s.Limits)
 	t.Own(dataDirectory(l)...)
-	t.Own(logs.Namespaced(l.appUnit(slotBlue))...)
+	t.Own(logs.Namespaced(l.appUnit(slot))...)
 	t.Own(hardening()...)
 	t.Own(privateMemory()...)
 	t.Own("PrivateUsers=true", "CapabilityBoundingSet=")
@@ -61,13 +54,12 @@ func appUnitText(l layout, s api.AppServer) *converge.Text {
 
 // execStart writes the command, one argument a line. The ":" before the
 // program keeps systemd from replacing variables, so that a "$" is a "$".
-func execStart(t *converge.Text, l layout, s api.AppServer) {
-	marks := strings.NewReplacer(socketMark, l.appSocket("%i"), slotMark, "%i")
-	words := append([]string{":" + programPath(l, slotMark, s.Command[0])}, s.Arguments(socketMark)...)
+func execStart(t *converge.Text, l layout, slot string, s api.AppServer) {
+	words := append([]string{":" + programPath(l, slot, s.Command[0])}, s.Arguments(l.appSocket(slot), port(s, slot))...)
 	for i, word := range words {
-		line := "    " + marks.Replace(quoteArgument(word))
+		line := "    " + quoteArgument(word)
 		if i == 0 {
-			line = "ExecStart=" + marks.Replace(quoteArgument(word))
+			line = "ExecStart=" + quoteArgument(word)
 		}
 		if i < len(words)-1 {
 			line += ` \`
@@ -79,11 +71,13 @@ func execStart(t *converge.Text, l layout, s api.AppServer) {
 // programPath returns a program as systemd takes it: a bare name is looked up
 // in the system's PATH, a path that is not absolute is one of the slot's release.
 func programPath(l layout, slot, program string) string {
-	if path.IsAbs(program) || !strings.Contains(program, "/") {
+	if !ofRelease(program) {
 		return program
 	}
 	return path.Join(l.slot(slot), program)
 }
+
+func ofRelease(program string) bool { return !path.IsAbs(program) && strings.Contains(program, "/") }
 
 // quoteArgument writes an argument so that systemd reads it back as it is:
 // quoted as systemd.syntax(7) says, with "%" doubled against specifiers.
@@ -129,6 +123,10 @@ func hardening() []string {
 // hold a question mark. It has no backslash, which systemd would take away.
 const queryPattern = "^[0-9]{4}/[0-9][0-9]/[0-9][0-9] [0-9:]{8} .*[?]"
 
+// stopTimeout begins the line of nginx's unit that counts for a running nginx as
+// soon as systemd has read it.
+const stopTimeout = "TimeoutStopSec="
+
 // nginxGrace is what nginx gets to leave after it has cut its last connection.
 const nginxGrace = 5 * time.Second
 
@@ -152,12 +150,12 @@ func nginxUnitText(l layout, s api.AppServer) *converge.Text {
 		// A drain outlives a restart, though not a boot.
 		"RuntimeDirectoryPreserve=restart",
 		// nginx leaves its sockets behind when it is killed, and then cannot bind.
-		"ExecStartPre=/bin/rm -f "+l.adminSocket(),
+		"ExecStartPre=/bin/rm -f "+strings.Join([]string{l.adminSocket(), l.shimSocket(slotBlue), l.shimSocket(slotGreen)}, " "),
 		"ExecStart="+nginxProgram+" -e stderr -c "+l.nginxConfig(),
 		"ExecReload=/bin/kill -HUP $MAINPID",
 		"KillMode=mixed",
 		"KillSignal=SIGQUIT")
-	t.From("/stop_timeout", "TimeoutStopSec=%s", s.StopTimeout+api.Duration(nginxGrace))
+	t.From("/drain_timeout", "%s%s", stopTimeout, s.DrainTimeout+api.Duration(nginxGrace))
 	t.Own(restartPolicy()...)
 	t.Own("LimitNOFILE=16384")
 	t.Own(logs.Namespaced(l.nginxUnit())...)

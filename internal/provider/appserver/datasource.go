@@ -13,14 +13,22 @@ import (
 // view is the data source's model. Everything is null where nothing is known.
 type view struct {
 	component.ViewModel
-	Release          *string  `tfsdk:"release"`
-	Slot             *string  `tfsdk:"slot"`
-	Healthy          *bool    `tfsdk:"healthy"`
-	Health           *string  `tfsdk:"health"`
-	PID              *int     `tfsdk:"pid"`
-	Restarts         *int     `tfsdk:"restarts"`
-	LivenessRestarts *int     `tfsdk:"liveness_restarts"`
-	Log              []string `tfsdk:"log"`
+	Release          *string             `tfsdk:"release"`
+	Slot             *string             `tfsdk:"slot"`
+	Slots            map[string]slotView `tfsdk:"slots"`
+	Healthy          *bool               `tfsdk:"healthy"`
+	Health           *string             `tfsdk:"health"`
+	PID              *int                `tfsdk:"pid"`
+	Restarts         *int                `tfsdk:"restarts"`
+	LivenessRestarts *int                `tfsdk:"liveness_restarts"`
+	Log              []string            `tfsdk:"log"`
+}
+
+// slotView is one slot of the view.
+type slotView struct {
+	State   string  `tfsdk:"state"`
+	Release *string `tfsdk:"release"`
+	Detail  string  `tfsdk:"detail"`
 }
 
 // NewDataSource returns the data source foobar_app_server.
@@ -40,6 +48,10 @@ func NewDataSource() datasource.DataSource {
 func show(status api.AppServerStatus, v *view) {
 	v.Release = tfutil.Optional(status.Release)
 	v.Slot = &status.Slot
+	v.Slots = map[string]slotView{}
+	for name, slot := range status.Slots {
+		v.Slots[name] = slotView{State: string(slot.State), Release: tfutil.Optional(slot.Release), Detail: slot.Detail}
+	}
 	v.Healthy, v.Health = &status.Healthy, &status.Health
 	v.PID, v.Restarts = &status.PID, &status.Restarts
 	v.LivenessRestarts = &status.LivenessRestarts
@@ -48,8 +60,21 @@ func show(status api.AppServerStatus, v *view) {
 
 func statusAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"release":           schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
-		"slot":              schema.StringAttribute{MarkdownDescription: "Slot that it runs in, such as `blue`.", Computed: true},
+		"release": schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
+		"slot":    schema.StringAttribute{MarkdownDescription: "Slot that the traffic goes to, `blue` or `green`.", Computed: true},
+		"slots": schema.MapNestedAttribute{
+			MarkdownDescription: "Both slots, by name.",
+			Computed:            true,
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"state": schema.StringAttribute{
+					MarkdownDescription: "`live`: the traffic goes here. `down`: it would, but the app does not run. `empty`: the next release starts here. " +
+						"`left`: an app runs that no traffic goes to, as after a change that could not be undone completely.",
+					Computed: true,
+				},
+				"release": schema.StringAttribute{MarkdownDescription: "SHA-256 of the release in the slot; null if there is none.", Computed: true},
+				"detail":  schema.StringAttribute{MarkdownDescription: "The state, for a person.", Computed: true},
+			}},
+		},
 		"healthy":           schema.BoolAttribute{MarkdownDescription: "Whether the app answers its health check now.", Computed: true},
 		"health":            schema.StringAttribute{MarkdownDescription: "What the app answered, for a person.", Computed: true},
 		"pid":               schema.Int64Attribute{MarkdownDescription: "The app's main process, 0 if there is none.", Computed: true},

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
@@ -13,7 +14,7 @@ import (
 type settings struct {
 	Release          release                    `tfsdk:"release"`
 	Command          []string                   `tfsdk:"command"`
-	AppPort          *int                       `tfsdk:"app_port"`
+	AppPorts         []int                      `tfsdk:"app_ports"`
 	Address          *string                    `tfsdk:"address"`
 	Port             int                        `tfsdk:"port"`
 	TrustedProxies   []string                   `tfsdk:"trusted_proxies"`
@@ -27,7 +28,10 @@ type settings struct {
 	SecretsWO        map[string]api.Secret      `tfsdk:"secrets_wo"`
 	SecretsWOVersion *int64                     `tfsdk:"secrets_wo_version"`
 	HealthCheck      *healthCheck               `tfsdk:"health_check"`
+	Strategy         *string                    `tfsdk:"strategy"`
+	DrainTimeout     *string                    `tfsdk:"drain_timeout"`
 	StopTimeout      *string                    `tfsdk:"stop_timeout"`
+	RestartTrigger   *string                    `tfsdk:"restart_trigger"`
 	Liveness         *liveness                  `tfsdk:"liveness"`
 	AgentCheckPort   *int                       `tfsdk:"agent_check_port"`
 	Limits           *limits                    `tfsdk:"limits"`
@@ -43,11 +47,12 @@ type release struct {
 }
 
 type healthCheck struct {
-	Path         *string `tfsdk:"path"`
-	Interval     *string `tfsdk:"interval"`
-	Timeout      *string `tfsdk:"timeout"`
-	Successes    *int    `tfsdk:"successes"`
-	StartTimeout *string `tfsdk:"start_timeout"`
+	Path           *string `tfsdk:"path"`
+	Interval       *string `tfsdk:"interval"`
+	Timeout        *string `tfsdk:"timeout"`
+	Successes      *int    `tfsdk:"successes"`
+	StartTimeout   *string `tfsdk:"start_timeout"`
+	MinHealthyTime *string `tfsdk:"min_healthy_time"`
 }
 
 // spec returns what the agent is to be told. The error is an [api.Problem]
@@ -61,7 +66,7 @@ func (s settings) spec() (api.AppServer, error) {
 			MaxBytes: tfutil.Or(s.Release.MaxBytes, defaults.Release.MaxBytes),
 		},
 		Command:              command(s.Command),
-		AppPort:              tfutil.Or(s.AppPort, 0),
+		AppPorts:             append([]int{}, s.AppPorts...),
 		Address:              tfutil.Or(s.Address, defaults.Address),
 		Port:                 s.Port,
 		TrustedProxies:       tfutil.Sorted(s.TrustedProxies),
@@ -79,6 +84,9 @@ func (s settings) spec() (api.AppServer, error) {
 		AgentCheckPort:       tfutil.Or(s.AgentCheckPort, 0),
 		Limits:               s.Limits.spec(),
 		Logs:                 s.Logs.spec(durations, "/logs"),
+		Strategy:             api.Strategy(tfutil.Or(s.Strategy, string(defaults.Strategy))),
+		DrainTimeout:         durations.Or(s.DrainTimeout, defaults.DrainTimeout, "/drain_timeout"),
+		RestartTrigger:       tfutil.Or(s.RestartTrigger, ""),
 	}
 	return spec, durations.Problem()
 }
@@ -89,11 +97,12 @@ func (h *healthCheck) spec(durations *tfutil.Durations, at api.Pointer) api.AppH
 		return defaults
 	}
 	return api.AppHealthCheck{
-		Path:         tfutil.Or(h.Path, defaults.Path),
-		Interval:     durations.Or(h.Interval, defaults.Interval, at.At("interval")),
-		Timeout:      durations.Or(h.Timeout, defaults.Timeout, at.At("timeout")),
-		Successes:    tfutil.Or(h.Successes, defaults.Successes),
-		StartTimeout: durations.Or(h.StartTimeout, defaults.StartTimeout, at.At("start_timeout")),
+		Path:           tfutil.Or(h.Path, defaults.Path),
+		Interval:       durations.Or(h.Interval, defaults.Interval, at.At("interval")),
+		Timeout:        durations.Or(h.Timeout, defaults.Timeout, at.At("timeout")),
+		Successes:      tfutil.Or(h.Successes, defaults.Successes),
+		StartTimeout:   durations.Or(h.StartTimeout, defaults.StartTimeout, at.At("start_timeout")),
+		MinHealthyTime: durations.Or(h.MinHealthyTime, defaults.MinHealthyTime, at.At("min_healthy_time")),
 	}
 }
 
@@ -106,7 +115,7 @@ func newSettings(spec api.AppServer) settings {
 			MaxBytes: new(spec.Release.MaxBytes),
 		},
 		Command:          shownCommand(spec.Command),
-		AppPort:          tfutil.Optional(spec.AppPort),
+		AppPorts:         appPorts(spec.AppPorts),
 		Address:          new(spec.Address),
 		Port:             spec.Port,
 		TrustedProxies:   tfutil.Sorted(spec.TrustedProxies),
@@ -119,18 +128,30 @@ func newSettings(spec api.AppServer) settings {
 		Environment:      texts(spec.Environment),
 		SecretsWOVersion: tfutil.Optional(spec.SecretsVersion),
 		HealthCheck: &healthCheck{
-			Path:         new(spec.HealthCheck.Path),
-			Interval:     new(spec.HealthCheck.Interval.String()),
-			Timeout:      new(spec.HealthCheck.Timeout.String()),
-			Successes:    new(spec.HealthCheck.Successes),
-			StartTimeout: new(spec.HealthCheck.StartTimeout.String()),
+			Path:           new(spec.HealthCheck.Path),
+			Interval:       new(spec.HealthCheck.Interval.String()),
+			Timeout:        new(spec.HealthCheck.Timeout.String()),
+			Successes:      new(spec.HealthCheck.Successes),
+			StartTimeout:   new(spec.HealthCheck.StartTimeout.String()),
+			MinHealthyTime: new(spec.HealthCheck.MinHealthyTime.String()),
 		},
+		Strategy:       new(string(spec.Strategy)),
+		DrainTimeout:   new(spec.DrainTimeout.String()),
 		StopTimeout:    new(spec.StopTimeout.String()),
+		RestartTrigger: tfutil.Optional(spec.RestartTrigger),
 		Liveness:       newLiveness(spec.Liveness),
 		AgentCheckPort: tfutil.Optional(spec.AgentCheckPort),
 		Limits:         newLimits(spec.Limits),
 		Logs:           newLogs(spec.Logs),
 	}
+}
+
+// appPorts returns the attribute of the app's ports, null for none.
+func appPorts(ports []int) []int {
+	if len(ports) == 0 {
+		return nil
+	}
+	return slices.Clone(ports)
 }
 
 // texts returns a copy of a map that is never nil, as both the spec and the

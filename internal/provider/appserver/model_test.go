@@ -28,7 +28,7 @@ func everything() api.AppServer {
 	return api.AppServer{
 		Release:              api.Release{SHA256: checksum, MaxBytes: 12345},
 		Command:              []string{"python3", "-m", "app"},
-		AppPort:              8000,
+		AppPorts:             []int{8000, 8001},
 		Address:              "10.0.0.1",
 		Port:                 8080,
 		TrustedProxies:       []string{"10.0.0.0/24", "192.0.2.1/32"},
@@ -41,9 +41,12 @@ func everything() api.AppServer {
 		Environment:          map[string]string{"GREETING": "hello", "EMPTY": ""},
 		SecretsVersion:       3,
 		HealthCheck: api.AppHealthCheck{
-			Path: "/health", Interval: duration(1), Timeout: duration(3), Successes: 5, StartTimeout: duration(90),
+			Path: "/health", Interval: duration(1), Timeout: duration(3), Successes: 5, StartTimeout: duration(90), MinHealthyTime: duration(7),
 		},
+		Strategy:       api.StrategyRestart,
+		DrainTimeout:   duration(6),
 		StopTimeout:    duration(5),
+		RestartTrigger: "again",
 		Liveness:       &api.AppLiveness{Path: "/live", Interval: duration(7), Timeout: duration(3), Failures: 9},
 		AgentCheckPort: 8081,
 		Limits:         api.AppLimits{Memory: "1G", CPU: 150, Tasks: 99, OpenFiles: 999},

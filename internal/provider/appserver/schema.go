@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -33,11 +34,13 @@ func attributes() map[string]schema.Attribute {
 			ElementType: types.StringType,
 			Optional:    true,
 		},
-		"app_port": schema.Int64Attribute{
-			MarkdownDescription: fmt.Sprintf("Loopback TCP port that the app listens on, which it reads in `$PORT`: %s. %s "+
-				"Default: none, the app listens on the Unix socket in `$SOCKET`.", api.AppPortBounds(), tfutil.ListenText()),
-			Optional:   true,
-			Validators: []validator.Int64{notZeroPort()},
+		"app_ports": schema.ListAttribute{
+			MarkdownDescription: fmt.Sprintf("For an app that cannot listen on a Unix socket: two loopback TCP ports, one for the old and one for the new release, "+
+				"each %s. The app reads its own in `$PORT`. %s With `strategy = \"restart\"` one is enough. "+
+				"Default: none, the app listens on the Unix socket in `$SOCKET`, which is faster.", api.AppPortBounds(), tfutil.ListenText()),
+			ElementType: types.Int64Type,
+			Optional:    true,
+			Validators:  []validator.List{listvalidator.SizeAtLeast(1)},
 		},
 		"address": tfutil.TextAttribute("Address that nginx listens on: "+api.ListenRule+".", defaults.Address),
 		"port":    tfutil.PortAttribute("TCP port that nginx listens on. " + tfutil.ListenText()),
@@ -76,23 +79,23 @@ func attributes() map[string]schema.Attribute {
 				int64validator.AlsoRequires(path.MatchRoot("secrets_wo")),
 			},
 		},
-		"health_check":     healthCheckAttribute(defaults.HealthCheck),
-		"stop_timeout":     tfutil.DurationAttribute("How long the app may take to finish its requests when it is stopped.", defaults.StopTimeout, api.AppStartBounds()),
-		"liveness":         livenessAttribute(),
-		"agent_check_port": agentCheckAttribute(),
+		"health_check": healthCheckAttribute(defaults.HealthCheck),
+		"strategy": tfutil.TextAttribute("How a release takes the place of the one before it; another command, environment, secret or limit is a release too. "+
+			"`blue_green`: it starts beside the old one, which serves until the new one is healthy; no request is lost, and the machine needs memory for both. "+
+			"`restart`: the old one is stopped first, and nothing answers until the new one is up.", string(defaults.Strategy)),
+		"drain_timeout": tfutil.DurationAttribute("How long requests and streams that the old release has in hand may go on once the traffic goes to the new one. Then it is stopped. "+
+			"The apply waits as long as there are such.", defaults.DrainTimeout, api.AppStartBounds()),
+		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after it got SIGTERM. Then it is killed.", defaults.StopTimeout, api.AppStartBounds()),
+		"restart_trigger": schema.StringAttribute{
+			MarkdownDescription: fmt.Sprintf("Any text, at most %d bytes, such as the checksum of a file that the app reads at its start: another one is a release. Default: none.", api.MaxTrigger),
+			Optional:            true,
+			Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+		},
 		"limits":           limitsAttribute(defaults.Limits),
 		"logs":             logsAttribute(defaults.Logs),
+		"liveness":         livenessAttribute(),
+		"agent_check_port": agentCheckAttribute(),
 	}
-}
-
-// notZeroPort refuses 0, which a spec does not tell from none.
-func notZeroPort() validator.Int64 {
-	return tfutil.CheckNumber("Invalid port", api.AppPortBounds().String(), func(n int64) error {
-		if n == 0 {
-			return fmt.Errorf("0 is not a port that an app may listen on: %s. Without app_port the app listens on a Unix socket", api.AppPortBounds())
-		}
-		return nil
-	})
 }
 
 // environmentText says in the docs what variables may be, secret or not.
@@ -159,6 +162,8 @@ func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
 			"timeout":       tfutil.DurationAttribute("How long one answer may take. A plan and the data source wait 10 s at most for it.", d.Timeout, api.AppCheckBounds()),
 			"successes":     tfutil.NumberAttribute("How many good answers in a row make the app healthy.", int64(d.Successes), api.CheckRunBounds()),
 			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy.", d.StartTimeout, api.AppStartBounds()),
+			"min_healthy_time": tfutil.DurationAttribute("How long a new release has to stay healthy before the traffic goes to it. "+
+				"Not waited for where nothing serves as yet.", d.MinHealthyTime, api.AppHoldBounds()),
 		},
 	}
 }
@@ -166,18 +171,20 @@ func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
 func defaultHealthCheck(d api.AppHealthCheck) types.Object {
 	return types.ObjectValueMust(
 		map[string]attr.Type{
-			"path":          types.StringType,
-			"interval":      tfutil.DurationType{},
-			"timeout":       tfutil.DurationType{},
-			"successes":     types.Int64Type,
-			"start_timeout": tfutil.DurationType{},
+			"path":             types.StringType,
+			"interval":         tfutil.DurationType{},
+			"timeout":          tfutil.DurationType{},
+			"successes":        types.Int64Type,
+			"start_timeout":    tfutil.DurationType{},
+			"min_healthy_time": tfutil.DurationType{},
 		},
 		map[string]attr.Value{
-			"path":          types.StringValue(d.Path),
-			"interval":      tfutil.NewDuration(d.Interval),
-			"timeout":       tfutil.NewDuration(d.Timeout),
-			"successes":     types.Int64Value(int64(d.Successes)),
-			"start_timeout": tfutil.NewDuration(d.StartTimeout),
+			"path":             types.StringValue(d.Path),
+			"interval":         tfutil.NewDuration(d.Interval),
+			"timeout":          tfutil.NewDuration(d.Timeout),
+			"successes":        types.Int64Value(int64(d.Successes)),
+			"start_timeout":    tfutil.NewDuration(d.StartTimeout),
+			"min_healthy_time": tfutil.NewDuration(d.MinHealthyTime),
 		},
 	)
 }

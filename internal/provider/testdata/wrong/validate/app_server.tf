@@ -57,30 +57,39 @@ resource "foobar_app_server" "program_outside_of_the_release" {
 }
 
 resource "foobar_app_server" "app_port_with_privileges" {
-  machine  = local.web1
-  name     = "shop"
-  release  = local.release
-  command  = ["./bin/app"]
-  app_port = 81 # <-
-  port     = 80
+  machine   = local.web1
+  name      = "shop"
+  release   = local.release
+  command   = ["./bin/app"]
+  app_ports = [8000, 81] # <-
+  port      = 80
 }
 
-resource "foobar_app_server" "app_port_of_0" {
-  machine  = local.web1
-  name     = "shop"
-  release  = local.release
-  command  = ["./bin/app"]
-  app_port = 0 # <-
-  port     = 80
+resource "foobar_app_server" "one_port_for_two_releases" {
+  machine   = local.web1
+  name      = "shop"
+  release   = local.release
+  command   = ["./bin/app"]
+  app_ports = [8000] # <-
+  port      = 80
 }
 
-resource "foobar_app_server" "one_port_for_both" {
+resource "foobar_app_server" "one_port_for_app_and_nginx" {
+  machine   = local.web1
+  name      = "shop"
+  release   = local.release
+  command   = ["./bin/app"]
+  app_ports = [8000, 8001] # <-
+  port      = 8000
+}
+
+resource "foobar_app_server" "strategy" {
   machine  = local.web1
   name     = "shop"
   release  = local.release
   command  = ["./bin/app"]
-  app_port = 8000 # <-
-  port     = 8000
+  strategy = "rolling" # <-
+  port     = 80
 }
 
 resource "foobar_app_server" "variable_name" {

@@ -1,0 +1,91 @@
+package appserver
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	// drainPause is how often it is looked whether a slot has ended its requests.
+	drainPause = 100 * time.Millisecond
+	// drainLooks in a row have to see none.
+	drainLooks = 2
+	// undoDrain bounds the draining of a release that failed.
+	undoDrain = api.Duration(time.Minute)
+)
+
+// drain waits until the slot that the traffic has left has no connection any
+// more, for the drain timeout at most: what is left then, such as a stream, ends
+// with the app. nginx makes a connection for each request, so a connection is a
+// request in hand.
+func (r rollout) drain(ctx context.Context) error {
+	left := liveSlot(r.layout, r.change.Before())
+	if left == "" || left == r.slot {
+		return nil
+	}
+	before, err := specOf(r.change.From.Spec)
+	if err != nil {
+		return err
+	}
+	timeout := before.DrainTimeout
+	if r.change.Undo {
+		timeout = min(timeout, undoDrain)
+	}
+	clock := r.kind.clock
+	deadline, idle, told := clock.Now().Add(time.Duration(timeout)), 0, false
+	for {
+		open, err := r.kind.machine.connections(r.layout.socket(before, left))
+		if err != nil {
+			return err
+		}
+		if open > 0 {
+			idle = 0
+		} else if idle++; idle >= drainLooks {
+			r.progress(api.PhaseSwitch, "the release in slot %s has no request left", left)
+			return nil
+		}
+		if !clock.Now().Before(deadline) {
+			r.progress(api.PhaseSwitch, "after %s the release in slot %s still has %d open; they end with it", timeout, left, open)
+			return nil
+		}
+		if open > 0 && !told {
+			r.progress(api.PhaseSwitch, "the traffic goes to slot %s; waiting for %d requests of slot %s, at most %s", r.slot, open, left, timeout)
+			told = true
+		}
+		if err := clock.Sleep(ctx, drainPause); err != nil {
+			return err
+		}
+	}
+}
+
+// connections counts what is connected to a Unix socket, also what waits to be
+// accepted. Linux lists both under the path that the listener was bound to, in
+// the states 3 and 2 (unix(7), net/unix/af_unix.c).
+func (m machine) connections(socket string) (int, error) {
+	file, err := os.Open(m.path("/proc/net/unix"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count the connections to %s: %w", socket, err)
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	count := 0
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		// Num RefCount Protocol Flags Type St Inode Path
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 8 && fields[7] == socket && (fields[5] == "02" || fields[5] == "03") {
+			count++
+		}
+	}
+	return count, lines.Err()
+}

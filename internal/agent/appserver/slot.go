@@ -1,0 +1,70 @@
+package appserver
+
+import (
+	"bytes"
+	"path"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// liveSlot returns the slot that a state sends its traffic to, "" if it has none.
+func liveSlot(l layout, state converge.State) string {
+	if target := state.Link(l.current()); target != "" {
+		return path.Base(target)
+	}
+	return ""
+}
+
+// chooseSlot returns the slot that a spec belongs into, beside what is in place.
+// The live one stays while nothing of its app changes; a repair of what somebody
+// edited is a change.
+func chooseSlot(l layout, s api.AppServer, before converge.InPlace) string {
+	live := liveSlot(l, before.State)
+	switch {
+	case live == "":
+		return slotBlue
+	case s.Strategy == api.StrategyRestart || !appDiffers(l, live, s, before):
+		return live
+	}
+	return other(live)
+}
+
+// appDiffers reports whether a process of the slot would be another one under the
+// spec than it is as of what is in place.
+func appDiffers(l layout, slot string, s api.AppServer, before converge.InPlace) bool {
+	for _, key := range appKeys(l, slot, s) {
+		if before.Touched[key] {
+			return true
+		}
+	}
+	wanted := converge.State{Links: links(l, slot, s)}
+	if !s.StaticSite() {
+		wanted.Files = appFiles(l, slot, s, nil)
+	}
+	for _, path := range []string{l.appUnitFile(slot), l.environment(slot)} { // the latter has a checksum of all the rest
+		if !bytes.Equal(before.State.File(path).Content, wanted.File(path).Content) {
+			return true
+		}
+	}
+	return before.State.Link(l.slot(slot)) != wanted.Link(l.slot(slot))
+}
+
+// appKeys are the paths, the unit and the account that the app of a slot depends on.
+func appKeys(l layout, slot string, s api.AppServer) []string {
+	return []string{
+		l.appUnitFile(slot), l.appUnit(slot), l.environment(slot), l.secrets(slot),
+		l.slot(slot), l.release(s.Release.SHA256), converge.UserKey(l.user()),
+	}
+}
+
+// port is where the app of a slot listens, 0 for its socket.
+func port(s api.AppServer, slot string) int {
+	switch {
+	case len(s.AppPorts) == 0:
+		return 0
+	case slot == slotGreen && len(s.AppPorts) > 1:
+		return s.AppPorts[1]
+	}
+	return s.AppPorts[0]
+}

@@ -1,0 +1,183 @@
+package appserver
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// TestReleasesTakeTurns follows an app server over its life: each release goes
+// into the slot that is free, and nothing of a slot is rendered but what is live.
+func TestReleasesTakeTurns(t *testing.T) {
+	s := specs()["socket"]
+	before := converge.InPlace{}
+	for i, want := range []string{"blue", "green", "blue", "green"} {
+		s.RestartTrigger = fmt.Sprint(i)
+		v := renderBeside(t, "notes", s, before)
+		if got := liveSlot(layout{"notes"}, v.State); got != want {
+			t.Errorf("release %d goes into %q, want %q", i, got, want)
+		}
+		for _, key := range []string{"/etc/systemd/system/foobar-app-notes@%s.service", "/srv/notes/slots/%s", "/etc/foobar/app-server/notes/%s.env"} {
+			if all := v.State.Everything(); !all[fmt.Sprintf(key, want)] || all[fmt.Sprintf(key, other(want))] {
+				t.Errorf("release %d has, or lacks, what it should of %s", i, key)
+			}
+		}
+		for _, f := range v.State.Files {
+			if strings.Contains(string(f.Content), other(want)) && !strings.Contains(f.Path, "nginx") {
+				t.Errorf("%s of slot %s names the other one:\n%s", f.Path, want, f.Content)
+			}
+		}
+		before = converge.InPlace{State: v.State}
+	}
+}
+
+func TestTheTrafficIsSwitchedByLinksAlone(t *testing.T) {
+	for name, s := range specs() {
+		blue := render(t, "notes", s)
+		green := renderBeside(t, "notes", s, converge.InPlace{State: blue.State, Touched: blue.State.Everything()})
+		l := layout{"notes"}
+		if string(blue.State.File(l.nginxConfig()).Content) != string(green.State.File(l.nginxConfig()).Content) ||
+			string(blue.State.File(l.nginxUnitFile()).Content) != string(green.State.File(l.nginxUnitFile()).Content) {
+			t.Errorf("%s: nginx is another one for another slot", name)
+		}
+		for _, link := range green.State.Links {
+			if follows := link.Path == l.current() || link.Path == l.currentSocket(); link.Switch != follows {
+				t.Errorf("%s: %s is switched: %v", name, link.Path, link.Switch)
+			}
+		}
+	}
+}
+
+func TestANewReleaseHasToStayHealthy(t *testing.T) {
+	s := edited(specs()["socket"], func(s *api.AppServer) {
+		s.HealthCheck.MinHealthyTime, s.HealthCheck.Interval = api.Duration(10*time.Second), api.Duration(time.Second)
+	})
+	from := render(t, "notes", s)
+	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State})
+	for _, c := range []struct {
+		name string
+		// sick is when, after its start, the new release begins to fail.
+		sick   time.Duration
+		upset  func(*fake)
+		change converge.Change
+		took   time.Duration
+		fails  string
+	}{
+		{name: "a good one", sick: time.Hour, took: 12 * time.Second, change: change(from, to)},
+		{name: "one that dies soon", sick: 9 * time.Second, took: 9 * time.Second, change: change(from, to), fails: "healthy for 7s and did not stay so for 10s"},
+		{name: "nothing serves as yet", sick: time.Hour, took: 2 * time.Second, change: converge.Change{Name: "notes", To: &to}},
+		{
+			name: "the one before it is down", sick: time.Hour, took: 2 * time.Second, change: change(from, to),
+			upset: func(f *fake) { f.units[fakeApp] = systemd.Status{ActiveState: "failed"} },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, from)
+			f.put(to)
+			if c.upset != nil {
+				c.upset(f)
+			}
+			began := f.clock.Now()
+			f.answer = func() (Answer, error) {
+				if f.clock.Now().Sub(began) >= c.sick {
+					return Answer{Status: 500}, nil
+				}
+				return Answer{Status: 200}, nil
+			}
+			err := f.kind().Apply(t.Context(), c.change, silent)
+			if took := f.clock.Now().Sub(began); took != c.took {
+				t.Errorf("it took %s, want %s", took, c.took)
+			}
+			if fails := err != nil; fails != (c.fails != "") || fails && !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("error %v, want %q", err, c.fails)
+			}
+		})
+	}
+}
+
+func TestTheOldReleaseIsDrained(t *testing.T) {
+	from := render(t, "notes", specs()["socket"])
+	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State})
+	ports := render(t, "notes", specs()["port"])
+	toPorts := renderBeside(t, "notes", edited(specs()["port"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: ports.State})
+	undo := change(to, from)
+	undo.Undo = true
+	const old, shim, other = "/run/foobar-app-notes-blue/app.sock", "/run/foobar-app-notes-nginx/blue.sock", "/run/foobar-app-notes-green/app.sock"
+	for _, c := range []struct {
+		name   string
+		change converge.Change
+		// open is what is open at first, and until when.
+		open  []string
+		until time.Duration
+		took  time.Duration
+		says  string
+	}{
+		{"no request", change(from, to), nil, 0, drainPause, "has no request left"},
+		{"requests that end", change(from, to), []string{old + " 03", old + " 02"}, 5 * time.Second, 5*time.Second + drainPause, "waiting for 2 requests of slot blue"},
+		{"a stream that does not", change(from, to), []string{old + " 03"}, time.Hour, 30 * time.Second, "still has 1 open"},
+		{"listeners and the new release", change(from, to), []string{old + " 01", other + " 03"}, time.Hour, drainPause, "has no request left"},
+		{"an app on a port", change(ports, toPorts), []string{shim + " 03"}, time.Second, time.Second + drainPause, "waiting for 1"},
+		{"the same slot", change(from, from), []string{old + " 03"}, time.Hour, 0, ""},
+		{"the way back", undo, []string{other + " 03"}, time.Second, time.Second + drainPause, "waiting for 1 requests of slot green"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, *c.change.To)
+			f.answer = func() (Answer, error) { return Answer{Status: 200}, nil }
+			var said strings.Builder
+			k := f.kind()
+			r, err := k.rollout(c.change, func(_ api.Phase, format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := f.clock.Now()
+			table := "Num       RefCount Protocol Flags    Type St Inode Path\n"
+			for _, line := range c.open {
+				socket, state, _ := strings.Cut(line, " ")
+				table += fmt.Sprintf("0000000000000000: 00000003 00000000 00000000 0001 %s 4711 %s\n", state, socket)
+			}
+			f.write("/proc/net/unix", table, 0o600)
+			f.clock.onSleep = func() {
+				if f.clock.Now().Sub(began) >= c.until {
+					f.write("/proc/net/unix", "", 0o600)
+				}
+			}
+			if err := r.drain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if took := f.clock.Now().Sub(began); took != c.took {
+				t.Errorf("it took %s, want %s", took, c.took)
+			}
+			if !strings.Contains(said.String(), c.says) {
+				t.Errorf("it says %q, not %q", said.String(), c.says)
+			}
+		})
+	}
+}
+
+func TestSlotsAreExplained(t *testing.T) {
+	running := systemd.Status{LoadState: "loaded", ActiveState: "active", SubState: "running"}
+	s := someSpec()
+	restart := edited(s, func(s *api.AppServer) { s.Strategy = api.StrategyRestart })
+	for _, c := range []struct {
+		name        string
+		s           api.AppServer
+		app, beside systemd.Status
+		live, free  api.SlotState
+		says        string
+	}{
+		{"as it should be", s, running, systemd.Status{}, api.SlotLive, api.SlotEmpty, "The next release starts here"},
+		{"down", s, systemd.Status{}, systemd.Status{}, api.SlotDown, api.SlotEmpty, "The next release starts here"},
+		{"something is left", s, running, running, api.SlotLive, api.SlotLeft, "no traffic goes to"},
+		{"in place", restart, running, systemd.Status{}, api.SlotLive, api.SlotEmpty, "Not used"},
+	} {
+		got := slotStatus(slotGreen, c.s, api.AppServerStatus{Release: s.Release.SHA256}, c.app, c.beside)
+		if got[slotGreen].State != c.live || got[slotBlue].State != c.free || !strings.Contains(got[slotBlue].Detail, c.says) || got[slotGreen].Release == "" {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
