@@ -237,3 +237,39 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Errorf("the newest is forgotten: %+v, %v", p, err)
 	}
 }
+
+// TestARemovalThatAKillEndedTakesItsAnswersAlong: the agent was killed between its
+// commit and the end of its operation.
+func TestARemovalThatAKillEndedTakesItsAnswersAlong(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	update := api.Write{Spec: api.Encode(spec(80, "one")), Owner: "a"}
+	if _, err := m.Plan(t.Context(), id("edge"), 1, update); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(m.root, "run", "foobar", "answers")
+	kept, err := os.ReadDir(dir)
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("kept are %v, %v", kept, err)
+	}
+	answer := filepath.Join(dir, kept[0].Name())
+	content, err := os.ReadFile(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := m.remove(t, by(deletion("edge", 1), "a", ""))
+	m.stop()
+	m.Wait()
+	op.State, op.Ended = api.OperationRunning, time.Time{}
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(answer, content, 0o600),
+		os.WriteFile(filepath.Join(m.root, stateDir, "operations", op.ID+".json"), api.Encode(op), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m = start(t, m.root)
+	if got := m.await(t, op.ID); got.State != api.OperationApplied {
+		t.Errorf("the removal ended as %+v", got)
+	}
+	if _, err := os.Stat(answer); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the answer stays: %v", err)
+	}
+}
