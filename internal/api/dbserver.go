@@ -31,6 +31,9 @@ type DBServer struct {
 	Settings map[string]string `json:"settings"`
 }
 
+// MaxListedDatabases is how many databases a status names.
+const MaxListedDatabases = 20
+
 // DBServerStatus is what moves by itself in a database server.
 type DBServerStatus struct {
 	// Version is the engine's version.
@@ -44,8 +47,11 @@ type DBServerStatus struct {
 	// DataBytes is the size of the data directory, BinlogBytes of the binary logs in it.
 	DataBytes   int64 `json:"data_bytes"`
 	BinlogBytes int64 `json:"binlog_bytes"`
-	// Databases are those of users, and Origin identifies the data set once a
-	// replication has claimed it. Without a Version neither is known.
-	Databases []string `json:"databases,omitempty"`
-	Origin    string   `json:"origin,omitempty"`
+	// Databases are those of users, at most [MaxListedDatabases] by name and then
+	// MoreDatabases, and Origin identifies the data set once a replication has
+	// claimed it. Databases are nil where neither is known: the server does not
+	// run, does not say, or is of an agent that does not ask.
+	Databases     []string `json:"databases"`
+	MoreDatabases int      `json:"more_databases,omitempty"`
+	Origin        string   `json:"origin,omitempty"`
 }

@@ -53,8 +53,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 		if err != nil {
 			seen.Conditions = append(seen.Conditions, silent(r.p, err))
 		} else {
-			state.Version, state.Fenced, state.Connections = now.version, now.fenced, now.connections
-			state.Databases, state.Origin = now.databases, now.origin
+			now.fill(&state)
 			server, strange := observed(spec, compare(name, spec, variables))
 			seen.Spec, seen.Drift = server, r.drift(ctx, strange)
 		}

@@ -146,3 +146,27 @@ func TestObserveClients(t *testing.T) {
 		}
 	}
 }
+
+// TestDataOfAServer: "no database" and "not known" differ on the wire, however many
+// there are the status is short, and a server that does not say keeps the rest.
+func TestDataOfAServer(t *testing.T) {
+	many := slices.Repeat([]string{"shop"}, 1000)
+	for name, test := range map[string]struct {
+		databases []string
+		err       error
+		want      string
+	}{
+		"none":      {nil, nil, `"databases":[],"origin":"0123"`},
+		"one":       {many[:1], nil, `"databases":["shop"],"origin":"0123"`},
+		"too many":  {many, nil, `"more_databases":980,"origin":"0123"`},
+		"not known": {nil, errors.New("a table is damaged"), `"databases":null}`},
+	} {
+		now := status{version: "11.8.9-MariaDB", connections: 3}
+		now.holds(test.databases, "0123", test.err)
+		var state api.DBServerStatus
+		now.fill(&state)
+		if text := string(api.Encode(state)); !strings.Contains(text, test.want) || len(text) > 1000 || state.Version == "" || state.Connections != 3 {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication/mariadb"
 )
@@ -39,8 +40,17 @@ type status struct {
 	version     string
 	fenced      bool
 	connections int
-	databases   []string
+	databases   []string // nil if neither these nor the origin are known
 	origin      string
+}
+
+// fill adds to what is shown of a server what it does now.
+func (s status) fill(state *api.DBServerStatus) {
+	state.Version, state.Fenced, state.Connections = s.version, s.fenced, s.connections
+	state.Databases, state.Origin = s.databases, s.origin
+	if more := len(s.databases) - api.MaxListedDatabases; more > 0 {
+		state.Databases, state.MoreDatabases = s.databases[:api.MaxListedDatabases], more
+	}
 }
 
 // local is the server behind a Unix socket, as its superuser: the account has
@@ -82,17 +92,29 @@ func (l local) Show(ctx context.Context) (map[string]shown, status, error) {
 		if err := readVariables(ctx, db, variables); err != nil {
 			return err
 		}
-		c, err := db.Conn(ctx)
-		if err != nil {
-			return fmt.Errorf("ask MariaDB for its data: %w", err)
-		}
-		defer func() { _ = c.Close() }()
-		if now.databases, now.origin, err = mariadb.Data(ctx, c); err != nil {
-			return fmt.Errorf("ask MariaDB for its data: %w", err)
-		}
+		now.holds(data(ctx, db))
 		return nil
 	})
 	return variables, now, err
+}
+
+// data returns the users' databases, and the origin of the data set.
+func data(ctx context.Context, db *sql.DB) (databases []string, origin string, err error) {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = c.Close() }()
+	return mariadb.Data(ctx, c)
+}
+
+// holds notes what data a server has. Where it does not say, they are not known,
+// and all else that it has said counts.
+func (s *status) holds(databases []string, origin string, err error) {
+	if err != nil {
+		return
+	}
+	s.databases, s.origin = append([]string{}, databases...), origin
 }
 
 func readVariables(ctx context.Context, db *sql.DB, into map[string]shown) error {

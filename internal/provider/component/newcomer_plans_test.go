@@ -1,6 +1,7 @@
 package component_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ func TestAPlanLooksAtANewMembersData(t *testing.T) {
 	server := api.ID{Kind: api.KindDBServer, Name: "notes"}
 	holds := func(origin string, databases ...string) func(*providertest.Machine) {
 		return func(m *providertest.Machine) {
-			m.Shows(server, api.DBServerStatus{Version: "11.8.6-MariaDB", Origin: origin, Databases: databases})
+			m.Shows(server, api.DBServerStatus{Version: "11.8.6-MariaDB", Origin: origin, Databases: append([]string{}, databases...)})
 		}
 	}
 	nobody := func(m *providertest.Machine) {
@@ -41,6 +42,7 @@ func TestAPlanLooksAtANewMembersData(t *testing.T) {
 		"of another replication":               {holds("other", "crm", "shop"), "", refused},
 		"a former member":                      {holds("ours", "shop"), "", ""},
 		"a former member, and consent":         {holds("ours", "shop"), "web2", "A new member's data may be replaced"},
+		"its agent does not tell":              {func(m *providertest.Machine) { m.Shows(server, json.RawMessage(`{"version":"11.8.6-MariaDB"}`)) }, "", unknown},
 		"its server is down":                   {func(m *providertest.Machine) { m.Shows(server, api.DBServerStatus{}) }, "", "the apply refuses it"},
 		"its machine is away":                  {nobody, "", unknown},
 		"its machine is away, and consent":     {nobody, "web2", "the apply replaces all its data by a copy of the primary's"},

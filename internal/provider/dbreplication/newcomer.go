@@ -49,7 +49,7 @@ func newcomers(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRe
 		}
 		n := newcomer{
 			name: name, server: server.name, consent: consented(ctx, req.State, plan, name),
-			databases: held.Databases, related: held.Origin != "" && (held.Origin == origin || !known),
+			databases: held.Databases, more: held.MoreDatabases, related: held.Origin != "" && (held.Origin == origin || !known),
 		}
 		n.tell(err, &diags)
 	}
@@ -62,6 +62,8 @@ type newcomer struct {
 	// consent tells that its data may be discarded.
 	consent   bool
 	databases []string
+	// more is how many databases there are beside those.
+	more int
 	// related tells that its data are, or may be, an earlier state of the primary's.
 	related bool
 }
@@ -81,13 +83,21 @@ func (n newcomer) tell(err error, diags *diag.Diagnostics) {
 	case len(n.databases) == 0 || n.related && !n.consent:
 	case n.related:
 		tfutil.Warning(diags, at, "A new member's data may be replaced", "Database server %q on machine %q has taken part before (databases: %s). If it holds writes that the primary does not have, or needs some that the primary has purged, %s.",
-			n.server, n.name, quoted(n.databases), becomes)
+			n.server, n.name, n.listed(), becomes)
 	case n.consent:
-		tfutil.Warning(diags, at, "A new member's data are replaced", "Database server %q on machine %q holds data of its own (databases: %s): %s. They are lost then.", n.server, n.name, quoted(n.databases), becomes)
+		tfutil.Warning(diags, at, "A new member's data are replaced", "Database server %q on machine %q holds data of its own (databases: %s): %s. They are lost then.", n.server, n.name, n.listed(), becomes)
 	default:
 		tfutil.Error(diags, at, "Data would be lost", "Database server %q on machine %q holds data that are not the primary's (databases: %s), and a member gets a copy of the primary's. "+
-			"To discard them, write reseed = { node = %[2]q, token = \"<new text>\" }. If they are the right ones, declare %[2]q the primary of a new replication.", n.server, n.name, quoted(n.databases))
+			"To discard them, write reseed = { node = %[2]q, token = \"<new text>\" }. If they are the right ones, declare %[2]q the primary of a new replication.", n.server, n.name, n.listed())
 	}
+}
+
+// listed names the databases.
+func (n newcomer) listed() string {
+	if n.more > 0 {
+		return fmt.Sprintf("%s and %d more", quoted(n.databases), n.more)
+	}
+	return quoted(n.databases)
 }
 
 // plannedServer is a database server of a plan.
@@ -125,8 +135,12 @@ func (s plannedServer) data(ctx context.Context, agents tfutil.Agents) (api.DBSe
 	if len(component.Status) > 0 {
 		err = json.Unmarshal(component.Status, &status)
 	}
-	if err == nil && status.Version == "" {
+	switch {
+	case err != nil:
+	case status.Version == "":
 		err = errors.New("it does not run or does not answer")
+	case status.Databases == nil:
+		err = errors.New("the machine does not say which databases it has: the database does not answer that, or the agent is older than this provider")
 	}
 	return status, err
 }
