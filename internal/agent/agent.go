@@ -162,7 +162,10 @@ func Open(c Config) (*Agent, error) {
 // Run ends what an earlier life of the agent left in the middle, then serves
 // on both listeners until ctx ends, and stops. Ready is called once it serves.
 func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func()) error {
-	if err := errors.Join(checker.Clear(a.config.Runtime), a.runner.Recover(ctx)); err != nil {
+	if err := checker.Clear(a.config.Runtime); err != nil { // which concerns no component
+		a.config.Log.Warn("what killed checks of configurations left cannot be removed, and may hold secrets", "dir", a.config.Runtime, "error", err)
+	}
+	if err := a.runner.Recover(ctx); err != nil {
 		a.tell("RecoveryIncomplete", "What an interrupted operation left could not be set right: %v. Apply the component again.", err)
 	}
 	var boot sync.WaitGroup

@@ -7,12 +7,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // maxPlaces is how many checkers run at once on a machine; the others wait.
 const maxPlaces = 4
+
+// sandboxPrefix begins the name of what a checker works in, before its place.
+const sandboxPrefix = "check-sandbox-"
 
 // placeInterval is how often a checker that waits looks for a place.
 const placeInterval = 20 * time.Millisecond
@@ -67,7 +72,7 @@ func take(dir string, i int) (own string, leave func() error, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	own = filepath.Join(dir, fmt.Sprintf("check-sandbox-%d", i))
+	own = filepath.Join(dir, sandboxPrefix+strconv.Itoa(i))
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return "", nil, lock.Close()
@@ -82,12 +87,19 @@ func take(dir string, i int) (own string, leave func() error, err error) {
 }
 
 // Clear removes what the checks of an agent that was killed left in its runtime
-// directory: it may hold secrets. What a check works with right now stays.
+// directory, also one of another version, which has named them otherwise: it may
+// hold secrets. What a check works with right now stays.
 func Clear(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var failures []error
+	left, err := filepath.Glob(filepath.Join(dir, sandboxPrefix+"*"))
+	failures := []error{err}
+	for _, path := range left {
+		if i, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(path), sandboxPrefix)); err != nil || i < 0 || i >= maxPlaces {
+			failures = append(failures, os.RemoveAll(path))
+		}
+	}
 	for i := range maxPlaces {
 		_, leave, err := take(dir, i)
 		if leave != nil {

@@ -59,19 +59,26 @@ func TestPlacesFitTheMemory(t *testing.T) {
 // A check ends with its agent when that is killed: the place is free, and the
 // configuration, which may hold secrets, still lies there.
 func TestWhatAKilledCheckLeftIsRemoved(t *testing.T) {
+	taken := func(dir string) (own string, leave func() error) { // the last place
+		own, leave, err := take(dir, maxPlaces-1)
+		if err == nil && leave == nil {
+			err = errors.New("the place is not free")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return own, leave
+	}
 	for name, remove := range map[string]func(dir string) error{
 		"when the agent starts": Clear,
 		"by the next check": func(dir string) error {
-			_, leave, err := place(t.Context(), dir, 1)
-			if err != nil {
-				return err
-			}
+			_, leave := taken(dir)
 			return leave()
 		},
 	} {
 		dir := t.TempDir()
-		left, leave, err := place(t.Context(), dir, maxPlaces)
-		if err != nil {
+		left, leave := taken(dir)
+		if err := os.Mkdir(left, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		config := filepath.Join(left, "config")
@@ -97,6 +104,14 @@ func TestWhatAKilledCheckLeftIsRemoved(t *testing.T) {
 		if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %s stays: %v", name, left, err)
 		}
+	}
+	dir := t.TempDir()
+	former := filepath.Join(dir, "check-sandbox-3141592653") // of an agent that named them at random
+	if err := errors.Join(os.Mkdir(former, 0o700), Clear(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(former); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s stays: %v", former, err)
 	}
 	if err := Clear(filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Errorf("where no check ever ran: %v", err)

@@ -19,7 +19,10 @@ import (
 // serves all the same, so that it can be repaired.
 func (r *Runner) Recover(ctx context.Context) error {
 	ended, err := r.Engine.Recover(ctx, r.followInterrupted)
-	failures := []error{err, r.clearChecks()}
+	failures := []error{err}
+	if err := r.clearChecks(); err != nil { // which concerns no component
+		r.Logger.Warn("what was being checked when the agent was killed cannot be removed, and may hold secrets", "dir", r.Runtime, "error", err)
+	}
 	undo := map[string]error{}
 	for _, i := range ended {
 		r.Logger.Warn("an interrupted operation was ended", "kind", i.Component.Kind, "name", i.Component.Name, "committed", i.Committed)
