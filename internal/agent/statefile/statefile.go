@@ -192,14 +192,22 @@ func JSON[T any](valid func(path string, value T) error) func(string, []byte) er
 // number that no other has, and returns where it is now.
 func SetAside(dir, path string) (string, error) { return setAside(dir, path, os.Rename) }
 
-// Keep is SetAside for what is about to be replaced: a file stays in its place
-// until then, so that at no moment there is none.
+// Keep is SetAside for what is about to be replaced: it stays in its place until
+// then, so that at no moment there is none, also where the write fails. A directory
+// cannot stay: an empty file, which is as damaged, takes its place.
 func Keep(dir, path string) (string, error) {
 	return setAside(dir, path, func(from, to string) error {
-		if info, err := os.Lstat(from); err != nil || !info.Mode().IsRegular() {
-			return os.Rename(from, to)
+		if info, err := os.Lstat(from); err != nil || !info.IsDir() {
+			return os.Link(from, to)
 		}
-		return os.Link(from, to)
+		if err := os.Rename(from, to); err != nil {
+			return err
+		}
+		empty, err := os.OpenFile(from, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return errors.Join(err, os.Rename(to, from))
+		}
+		return empty.Close()
 	})
 }
 

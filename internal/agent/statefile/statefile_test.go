@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
@@ -56,6 +57,57 @@ func TestKeepLeavesAFileInItsPlace(t *testing.T) {
 	}
 	if _, err := statefile.SetAside(dir, "/etc/passwd"); err == nil {
 		t.Error("what lies elsewhere was moved")
+	}
+}
+
+// TestKeepLeavesSomethingInItsPlace: a write that fails after it, on a full disk, is
+// not taken for a component that is gone, whose condition ends.
+func TestKeepLeavesSomethingInItsPlace(t *testing.T) {
+	kinds := []statefile.Kind{{
+		Pattern: "a.json", Holds: "a record", Stays: true, Renewed: true, Severity: api.SeverityWarning,
+		Check: statefile.JSON(func(string, map[string]int) error { return nil }),
+	}}
+	for name, put := range map[string]func(path string) error{
+		"a directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "full"), 0o700) },
+		"a link":      func(path string) error { return os.Symlink("/none", path) },
+		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "a.json")
+			if err := put(path); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			to, err := statefile.Keep(dir, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept, err := os.Lstat(to); err != nil || kept.Mode().Type() != before.Mode().Type() {
+				t.Errorf("kept is %v, %v", kept, err)
+			}
+			if _, err := os.Lstat(path); err != nil {
+				t.Errorf("nothing is in its place: %v", err)
+			}
+			if _, err := statefile.ReadJSON(path, new(any), nil); statefile.As(err) == nil {
+				t.Errorf("what is in its place is not damaged: %v", err)
+			}
+			if got := statefile.Conditions(dir, kinds); len(got) != 1 {
+				t.Errorf("the conditions are %+v", got)
+			}
+			if err := os.WriteFile(path+".new", []byte("{}"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(path+".new", path); err != nil {
+				t.Fatal(err)
+			}
+			if got := statefile.Conditions(dir, kinds); got != nil {
+				t.Errorf("once it is written the conditions are %+v", got)
+			}
+		})
 	}
 }
 
