@@ -12,7 +12,7 @@ resource "terraform_data" "ci" {
   triggers_replace = [plantimestamp()] # a new certificate at each apply
 
   provisioner "local-exec" {
-    command = "umask 077 && printf %s \"$CERTIFICATE\" > ci.crt && printf %s \"$KEY\" > ci.key"
+    command = "umask 077 && rm -f ci.crt ci.key && printf %s \"$CERTIFICATE\" > ci.crt && printf %s \"$KEY\" > ci.key"
     environment = {
       CERTIFICATE = ephemeral.foobar_client_certificate.ci.certificate_pem
       KEY         = ephemeral.foobar_client_certificate.ci.private_key_pem

@@ -122,7 +122,7 @@ func (d *DataSource[M, S]) Read(ctx context.Context, req datasource.ReadRequest,
 	}
 	shared.Reachable = types.BoolValue(err == nil)
 	if err != nil {
-		call := tfutil.Call{Machine: shared.Machine, Paths: d.paths(ctx)}
+		call := tfutil.Call{Machine: shared.Machine, Paths: d.paths(ctx), Resource: "foobar_" + d.view.TypeName}
 		call.LookFailed(err, &resp.Diagnostics)
 	}
 	if !resp.Diagnostics.HasError() {

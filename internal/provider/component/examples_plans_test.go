@@ -33,3 +33,16 @@ func TestTheExamplesOfDataSources(t *testing.T) {
 		})
 	}
 }
+
+// TestADataSourceNamesItsResource where what it looks for is not there yet.
+func TestADataSourceNamesItsResource(t *testing.T) {
+	for _, kind := range []string{"foobar_load_balancer", "foobar_db_server"} {
+		s := newState(t, providertest.New("lb1"), `
+data "`+kind+`" "none" {
+  machine = { name = "lb1", address = "10.0.0.10" }
+  name    = "none"
+}
+`)
+		s.fails("plan", `Not found on machine "lb1"`, "as in name = "+kind+".<label>.name")
+	}
+}

@@ -26,6 +26,9 @@ type Call struct {
 	Forget map[string]bool
 	// Import is the command that brings into the state what is there already.
 	Import string
+	// Resource is the type of the resource that makes what is looked for, as
+	// Terraform names it.
+	Resource string
 	// Promised tells that an earlier walk has asked the machine already and
 	// shown what it said, so that there is no going back to not knowing.
 	Promised bool

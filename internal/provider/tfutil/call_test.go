@@ -26,7 +26,7 @@ func TestWhatAUserIsTold(t *testing.T) {
 		Machine: tfutil.Machine{Name: types.StringValue("web2"), Address: types.StringValue("10.0.0.2")},
 		Paths:   tfutil.Paths{Type: types.ObjectType{AttrTypes: map[string]attr.Type{"port": types.Int64Type}}},
 		Seen:    now.Add(-26 * time.Hour), Now: now,
-		Import: "terraform import foobar_app_server.<label> 'web2@10.0.0.2/shop'",
+		Import: "terraform import foobar_app_server.<label> 'web2@10.0.0.2/shop'", Resource: "foobar_app_server",
 	}
 	givenUp := call
 	givenUp.Forget = map[string]bool{"web2": true}

@@ -17,8 +17,11 @@ func (c Call) LookFailed(err error, diags *diag.Diagnostics) {
 	reason, ok := c.reason(err)
 	switch {
 	case api.IsProblem(err, api.ProblemNotFound):
-		Error(diags, c.place(), fmt.Sprintf("Not found on machine %q", c.Machine.Name.ValueString()), "%s",
-			joined(Sentence(errors.New(api.AsProblem(err).Detail)), "If a resource of this configuration creates it, refer to that resource, as in name = foobar_app_server.<label>.name: then it is looked for after it was created."))
+		detail := Sentence(errors.New(api.AsProblem(err).Detail))
+		if c.Resource != "" {
+			detail = joined(detail, fmt.Sprintf("If a resource of this configuration creates it, refer to that resource, as in name = %s.<label>.name: then it is looked for after it was created.", c.Resource))
+		}
+		Error(diags, c.place(), fmt.Sprintf("Not found on machine %q", c.Machine.Name.ValueString()), "%s", detail)
 	case !ok:
 		c.explain(err, diags)
 	case reason.wrong:
