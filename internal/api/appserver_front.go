@@ -114,12 +114,6 @@ func (s AppServer) validateStaticSite(v *Violations) {
 	if len(s.AppPorts) > 0 {
 		v.Add("/app_ports", "ports are given to an app, and without a command there is none; remove app_ports")
 	}
-	if s.Liveness != nil {
-		v.Add("/liveness", "it is about an app, and without a command there is none; remove liveness")
-	}
-	if s.AgentCheckPort != 0 {
-		v.Add("/agent_check_port", "it tells of an app, and without a command there is none; remove agent_check_port")
-	}
 	if len(s.Environment) > 0 {
 		v.Add("/environment", "variables are given to an app, and without a command there is none; remove environment")
 	}

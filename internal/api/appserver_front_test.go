@@ -113,8 +113,6 @@ func TestInvalidFrontsAreToldWhereAndWhy(t *testing.T) {
 		{site(func(s *api.AppServer) { s.AppPorts = []int{8000, 8001} }), "/app_ports", "there is none"},
 		{site(func(s *api.AppServer) { s.Environment = map[string]string{"A": "b"} }), "/environment", "there is none"},
 		{site(func(s *api.AppServer) { s.SecretsVersion = 1 }), "/secrets_version", "there is none"},
-		{site(func(s *api.AppServer) { l := api.DefaultAppLiveness(); l.Path = "/"; s.Liveness = &l }), "/liveness", "there is none"},
-		{site(func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = 9001, []string{"10.0.0.1/32"} }), "/agent_check_port", "there is none"},
 
 		{responseHeader("", "x"), "/response_headers/", "is not the name of a header"},
 		{responseHeader("X Y", "x"), "/response_headers/X Y", "is not the name of a header"},

@@ -107,7 +107,7 @@ func proxyHeaders(t *converge.Text, s api.AppServer, client string) {
 	if s.UnderscoresInHeaders {
 		// CGI, WSGI and Rack name a header with underscores for dashes: there
 		// X_Forwarded_For is X-Forwarded-For, and would be what a client claims.
-		known := []string{"Content-Length", "Content-Type", "Transfer-Encoding"}
+		known := []string{"Content-Length", "Content-Type", "Transfer-Encoding", "Foobar-Trusted"}
 		for _, h := range told {
 			known = append(known, h[0])
 		}
