@@ -1,9 +1,10 @@
-// Package artifact has the rules for the artifact of a release: a gzipped tar
-// file. The provider checks them while it plans, the agent while it unpacks,
+// Package artifact has the rules for the artifact of a release: a tar file that
+// is compressed with gzip or zstd, or a program by itself; and those of its
+// signature. The provider checks them while it plans, the agent while it unpacks,
 // with the same code, so that what passes the plan can be unpacked.
 //
 // Everything is streamed. What is kept in memory is one record for each entry,
-// within [DefaultEntries] and [MaxNames].
+// within [DefaultEntries] and [MaxNames], and [MaxWindow] for zstd.
 package artifact
 
 import "regexp"
@@ -26,6 +27,10 @@ const (
 	// MaxMembers bounds the members of the gzip file. Most programs write one;
 	// bgzip writes one for each 64 KiB, so that an artifact of 8 GiB fits.
 	MaxMembers = 1 << 17
+	// MaxWindow bounds the window of a zstd file, and so the memory that it takes
+	// to decompress it, in bytes. It is what levels up to 19 use, and what RFC 8878
+	// (section 3.1.1.1.2) wants every decoder to support.
+	MaxWindow = 8 << 20
 )
 
 // maxFollowed bounds how many links one link may lead over. Linux allows 40.

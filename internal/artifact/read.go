@@ -67,17 +67,42 @@ func (nowhere) HardLink(_, _ string) error { return nil }
 // breaks a rule is an [Error]: names that are absolute or leave the directory,
 // links that lead out, devices, setuid files, names that come twice, more than
 // the limits, and a file that is damaged anywhere.
+//
+// The format is told by the content: a tar file compressed with gzip or zstd, or
+// one program, which becomes the file [Program].
 func Read(ctx context.Context, r io.Reader, limits Limits, to Sink) (Summary, error) {
 	if limits.Entries == 0 {
 		limits.Entries = DefaultEntries
 	}
-	unzipped, err := unzip(&source{ctx: ctx, r: r}, limits.Bytes+int64(limits.Entries)*overhead+1<<20)
+	p := newPacked(ctx, r)
+	found, err := p.recognise()
 	if err != nil {
 		return Summary{}, err
 	}
+	var from io.Reader
+	switch found {
+	case program:
+		return readProgram(p, limits, to)
+	case gzipped:
+		from, err = newGunzip(p)
+	case zstandard:
+		var frames *unzstd
+		if frames, err = newUnzstd(p); err == nil {
+			defer frames.Close()
+		}
+		from = frames
+	}
+	if err != nil {
+		return Summary{}, err
+	}
+	return readTar(ctx, &unpacked{source: p.source, from: from, limit: limits.Bytes + int64(limits.Entries)*overhead + 1<<20}, found, limits, to)
+}
+
+// readTar reads the tar file that a compressed one holds.
+func readTar(ctx context.Context, content *unpacked, found format, limits Limits, to Sink) (Summary, error) {
 	d := &reading{
 		tree: tree{nodes: map[string]node{}, limits: limits}, to: to,
-		unzipped: unzipped, tar: tar.NewReader(unzipped),
+		format: found, unpacked: content, tar: tar.NewReader(content),
 	}
 	if err := d.entries(); err != nil {
 		return Summary{}, err
@@ -95,7 +120,8 @@ func Read(ctx context.Context, r io.Reader, limits Limits, to Sink) (Summary, er
 type reading struct {
 	tree     tree
 	to       Sink
-	unzipped *unzipped
+	format   format
+	unpacked *unpacked
 	tar      *tar.Reader
 	bytes    int64
 	last     string // name of the last entry
@@ -123,10 +149,10 @@ func (d *reading) explain(err error) error {
 		return bad
 	}
 	switch {
-	case d.unzipped.source.err != nil:
-		return d.unzipped.source.err
-	case d.last == "" && (errors.Is(err, tar.ErrHeader) || d.unzipped.count < blockSize):
-		return refuse("", "holds no tar file, although it is gzipped; %s", packWith)
+	case d.unpacked.source.err != nil:
+		return d.unpacked.source.err
+	case d.last == "" && (errors.Is(err, tar.ErrHeader) || d.unpacked.count < blockSize):
+		return refuse("", "holds no tar file, although it is compressed with %s; %s", d.format, packWith)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return refuse("", "ends in the middle, after the entry %s; it was cut short while it was packed: build it again", quote(d.last))
 	}
@@ -136,16 +162,16 @@ func (d *reading) explain(err error) error {
 // end makes sure that the tar file was whole and that nothing comes after it:
 // a reader of tar stops at the end mark, before gzip's checksum.
 func (d *reading) end() error {
-	cut := errors.Is(d.unzipped.err, io.EOF) && d.unzipped.zeros < blockSize
+	cut := errors.Is(d.unpacked.err, io.EOF) && d.unpacked.zeros < blockSize
 	switch {
-	case d.unzipped.count == 0:
+	case d.unpacked.count == 0:
 		return refuse("", "is empty: there is nothing in it; %s", packWith)
 	case cut:
 		return refuse("", "ends after the entry %s without the end mark of a tar file; it was cut short while it was packed: build it again", quote(d.last))
 	}
 	buffer := make([]byte, 32<<10)
 	for {
-		n, err := d.unzipped.Read(buffer)
+		n, err := d.unpacked.Read(buffer)
 		for _, b := range buffer[:n] {
 			if b != 0 {
 				return refuse("", "has data after the end of its tar file, which would be lost; pack all files at once, not by joining tar files")
@@ -240,7 +266,7 @@ func (d *reading) file(name string, header *tar.Header) error {
 		return refuse(header.Name, "is a setuid or setgid file, which is not allowed: an app has no other account; run chmod ug-s on it")
 	}
 	if header.Size > d.tree.limits.Bytes-d.bytes {
-		return d.tooLarge()
+		return tooLarge(d.tree.limits.Bytes)
 	}
 	if err := d.tree.add(name, node{kind: aFile}); err != nil {
 		return err
@@ -257,8 +283,8 @@ func (d *reading) file(name string, header *tar.Header) error {
 	return err
 }
 
-func (d *reading) tooLarge() error {
-	return refuse("", "unpacks to more than the %d bytes that max_bytes allows; raise max_bytes, or make the release smaller", d.tree.limits.Bytes)
+func tooLarge(limit int64) error {
+	return refuse("", "unpacks to more than the %d bytes that max_bytes allows; raise max_bytes, or make the release smaller", limit)
 }
 
 // content is the content of the present file.
@@ -267,7 +293,7 @@ type content struct{ d *reading }
 func (c *content) Read(p []byte) (int, error) {
 	n, err := c.d.tar.Read(p)
 	if c.d.bytes += int64(n); c.d.bytes > c.d.tree.limits.Bytes {
-		return n, c.d.tooLarge()
+		return n, tooLarge(c.d.tree.limits.Bytes)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, c.d.explain(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -144,4 +145,75 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("content alone made %v", err)
 		}
 	})
+}
+
+// Of each format.
+func TestEveryCutIsFoundInEachFormat(t *testing.T) {
+	for name, whole := range map[string][]byte{
+		"zstd":    artifacttest.PackZstd(artifacttest.File("a", "x"), artifacttest.Link("b", "a")),
+		"program": artifacttest.ELF{Text: "text"}.Bytes(),
+	} {
+		for at := range len(whole) {
+			_, err := artifact.Check(t.Context(), bytes.NewReader(whole[:at]), limits())
+			if _, bad := errors.AsType[*artifact.Error](err); !bad {
+				t.Errorf("%s cut at byte %d of %d ends with %v", name, at, len(whole), err)
+			}
+		}
+	}
+}
+
+func TestAReaderThatFailsIsNoFaultOfAnyFormat(t *testing.T) {
+	broken := errors.New("input/output error")
+	for name, whole := range map[string][]byte{
+		"zstd":    artifacttest.PackZstd(artifacttest.File("a", "x")),
+		"program": artifacttest.ELF{Text: "text"}.Bytes(),
+	} {
+		for at := range len(whole) + 1 {
+			r := io.MultiReader(bytes.NewReader(whole[:at]), iotest.ErrReader(broken))
+			_, err := artifact.Check(t.Context(), r, limits())
+			if _, bad := errors.AsType[*artifact.Error](err); bad || !errors.Is(err, broken) {
+				t.Errorf("%s failing at byte %d ends with %v", name, at, err)
+			}
+		}
+	}
+}
+
+// A program becomes the file that the guide names, of root's only mode.
+func TestProgramBecomesAFile(t *testing.T) {
+	whole := artifacttest.ELF{Text: "text"}.Bytes()
+	var to files
+	found, err := artifact.Read(t.Context(), bytes.NewReader(whole), limits(), &to)
+	if want := (artifact.Summary{Bytes: int64(len(whole)), Entries: 1}); err != nil || found != want {
+		t.Errorf("found %+v, %v, want %+v", found, err, want)
+	}
+	if len(to) != 1 || to[0].Path != "app" || to[0].Mode != 0o755 || to[0].Modified.Unix() != 0 {
+		t.Errorf("its files are %+v", to)
+	}
+}
+
+// files is a sink that notes files.
+type files []artifact.File
+
+func (f *files) Dir(string) error           { return nil }
+func (f *files) Symlink(_, _ string) error  { return nil }
+func (f *files) HardLink(_, _ string) error { return nil }
+func (f *files) File(file artifact.File, _ io.Reader) error {
+	*f = append(*f, file)
+	return nil
+}
+
+// zstd packs a thousand zeros into a byte: what it takes is bounded by what is
+// read, and the memory by the window.
+func TestBombOfZstd(t *testing.T) {
+	bomb := artifacttest.Zstd(append(artifacttest.Tar(artifacttest.File("a", "x")), make([]byte, 256<<20)...), 8<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := artifact.Check(t.Context(), bytes.NewReader(bomb), artifact.Limits{Bytes: 1, Entries: 1})
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "far more than it may") {
+		t.Errorf("zeros without an end: %v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {
+		t.Errorf("it took %d MiB for a window of 8 MiB", took>>20)
+	}
 }

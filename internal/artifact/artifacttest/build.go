@@ -6,9 +6,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Entry is one entry of an artifact. The header's size is that of Text.
@@ -88,8 +91,76 @@ func Gzip(content []byte) []byte {
 	return buffer.Bytes()
 }
 
+// Zstd returns content as a zstd file of one frame with a checksum, compressed
+// with a window of so many bytes.
+func Zstd(content []byte, window int) []byte {
+	var buffer bytes.Buffer
+	w, err := zstd.NewWriter(&buffer, zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(1))
+	must(err)
+	_, err = w.Write(content)
+	must(errors.Join(err, w.Close()))
+	return buffer.Bytes()
+}
+
 // Pack returns an artifact.
 func Pack(entries ...Entry) []byte { return Gzip(Tar(entries...)) }
+
+// PackZstd returns an artifact that is compressed with zstd.
+func PackZstd(entries ...Entry) []byte { return Zstd(Tar(entries...), 1<<20) }
+
+// ELF is a program by itself; what is zero in it has the value of a good one.
+type ELF struct {
+	// Class, Order, OS, Type and Machine are those of its header.
+	Class, Order, OS byte
+	Type, Machine    uint16
+	// Interpreter is the dynamic linker that it names.
+	Interpreter string
+	// Segments is how many program headers it says to have, Load the kind of
+	// the one that it has.
+	Segments uint16
+	Load     uint32
+	// Entry is where it starts; NoEntry is a library.
+	NoEntry bool
+	// Text is what follows the headers.
+	Text string
+}
+
+// Bytes returns the file: a header, program headers, the interpreter and the
+// text. No machine can run it.
+func (e ELF) Bytes() []byte {
+	const header, segment = 64, 56
+	or := func(n, fallback uint64) uint64 {
+		if n == 0 {
+			return fallback
+		}
+		return n
+	}
+	count := uint64(1)
+	if e.Interpreter != "" {
+		count = 2
+	}
+	after := header + count*segment
+	le, b := binary.LittleEndian, make([]byte, after)
+	copy(b, "\x7fELF")
+	b[4], b[5], b[6], b[7] = byte(or(uint64(e.Class), 2)), byte(or(uint64(e.Order), 1)), 1, e.OS
+	le.PutUint16(b[16:], uint16(or(uint64(e.Type), 2)))
+	le.PutUint16(b[18:], uint16(or(uint64(e.Machine), 62)))
+	if !e.NoEntry {
+		le.PutUint64(b[24:], 0x401000)
+	}
+	le.PutUint64(b[32:], header)
+	le.PutUint16(b[54:], segment)
+	le.PutUint16(b[56:], uint16(or(uint64(e.Segments), count)))
+	size := after + uint64(len(e.Interpreter)+len(e.Text))
+	le.PutUint32(b[header:], uint32(or(uint64(e.Load), 1)))
+	le.PutUint64(b[header+32:], size)
+	if e.Interpreter != "" {
+		le.PutUint32(b[header+segment:], 3)
+		le.PutUint64(b[header+segment+8:], after)
+		le.PutUint64(b[header+segment+32:], uint64(len(e.Interpreter)))
+	}
+	return append(b, e.Interpreter+e.Text...)
+}
 
 // TooMany returns an artifact of one entry more than n.
 func TooMany(n int) []byte {

@@ -20,7 +20,7 @@ const MaxBytes = 100 << 10
 
 // Cases returns one artifact for each rule, good ones at first.
 func Cases() []Case {
-	return slices.Concat(good(), names(), links(), kinds(), limits(), damaged())
+	return slices.Concat(good(), names(), links(), kinds(), limits(), damaged(), zstandard(), programs())
 }
 
 func good() []Case {
@@ -121,9 +121,10 @@ func damaged() []Case {
 	copy(twisted[(1+40)*512:], "not a header") // the header of b
 	return []Case{
 		{"0 bytes", nil, "is empty (0 bytes)"},
-		{"text", []byte("hello"), "is not a gzipped tar file; pack"},
+		{"text", []byte("hello"), "is neither a tar file compressed with gzip or zstd, nor a program for Linux; pack"},
 		{"zip file", []byte("PK\x03\x04rest"), "is a zip file"},
-		{"zstd", []byte("\x28\xb5\x2f\xfdrest"), "compressed with zstd"},
+		{"xz", []byte("\xfd7zXZ\x00rest"), "compressed with xz"},
+		{"script", []byte("#!/bin/sh\n"), "is a script"},
 		{"tar file that is not compressed", content, "a tar file that is not compressed"},
 		{"gzipped text", Gzip([]byte("hello")), "holds no tar file"},
 		{"gzipped long text", Gzip([]byte(strings.Repeat("hello", 1000))), "holds no tar file"},
@@ -139,6 +140,66 @@ func damaged() []Case {
 		{"damaged header", Gzip(twisted), "is damaged after the entry"},
 		{"bytes after the end", append(bytes.Clone(whole), "garbage"...), "has more bytes after its end"},
 		{"two tar files joined", Gzip(append(bytes.Clone(content), content...)), "has data after the end"},
+	}
+}
+
+func zstandard() []Case {
+	content := Tar(Program("bin/app", random(20<<10)), File("b", "x"))
+	whole := Zstd(content, 1<<20)
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)-1] ^= 1 // in the checksum
+	twisted := bytes.Clone(whole)
+	copy(twisted[10:], "\xff\xff\xff\xff\xff\xff\xff\xff")
+	skipped := append([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc"), whole...)
+	return []Case{
+		{"zstd", whole, ""},
+		{"zstd of two frames", append(Zstd(content[:700], 1<<20), Zstd(content[700:], 1<<20)...), ""},
+		{"zstd after a frame to be skipped", skipped, ""},
+		{"zstd with the largest window", Zstd(content, 8<<20), ""},
+		{"zstd with a window too large", []byte(zstdMagic + "\x00\x70\x01\x00\x00"), "zstd window of 16 MiB, and at most 8 MiB"},
+		{"zstd of one segment too large", []byte("\x28\xb5\x2f\xfd\xa0\x00\x00\x00\x40\x01\x00\x00"), "zstd window of 1024 MiB"},
+		{"zstd whose second frame has a window too large", append(bytes.Clone(whole), zstdMagic+"\x00\x70\x01\x00\x00"...), "zstd window of more than 8 MiB"},
+		{"zstd with a dictionary", []byte("\x28\xb5\x2f\xfd\x21\x07\x01\x09\x00\x00x"), "compressed with a dictionary"},
+		{"zstd cut short", whole[:len(whole)/2], "ends in the middle"},
+		{"zstd cut short in its checksum", whole[:len(whole)-2], "ends in the middle"},
+		{"magic of zstd alone", []byte(zstdMagic), "ends in the middle"},
+		{"zstd with a bad checksum", flipped, "does not match its own checksum (zstd)"},
+		{"damaged zstd", twisted, "is damaged"},
+		{"zstd with bytes after the end", append(bytes.Clone(whole), "garbage"...), "has more bytes after its end"},
+		{"zstd of text", Zstd([]byte("hello"), 1<<20), "holds no tar file, although it is compressed with zstd"},
+		{"zstd of nothing", Zstd(nil, 1<<20), "there is nothing in it"},
+		{"zstd too large", PackZstd(File("a", strings.Repeat("x", MaxBytes+1))), "more than the 102400 bytes"},
+		{"zstd that leads out", PackZstd(File("../a", "x")), `has ".." in its name`},
+		{"tar cut short in zstd", Zstd(content[:700], 1<<20), "ends in the middle, after the entry"},
+	}
+}
+
+const zstdMagic = "\x28\xb5\x2f\xfd"
+
+func programs() []Case {
+	whole := ELF{Text: random(20 << 10)}.Bytes()
+	far := bytes.Clone(whole)
+	copy(far[64+32:], "\xff\xff\xff\xff\xff\xff\xff\xff") // the size of the segment
+	return []Case{
+		{"program", whole, ""},
+		{"program for ARM that can be loaded anywhere", ELF{Type: 3, Machine: 183, OS: 3}.Bytes(), ""},
+		{"program with more at its end", append(bytes.Clone(whole), "embedded files"...), ""},
+		{"program with a dynamic linker", ELF{Interpreter: "/lib64/ld-linux-x86-64.so.2\x00"}.Bytes(), `needs the dynamic linker "/lib64/ld-linux-x86-64.so.2"`},
+		{"library", ELF{Type: 3, NoEntry: true}.Bytes(), "is no program, but a library"},
+		{"program that loads nothing", ELF{Load: 2}.Bytes(), "is no program, but a library"},
+		{"object file", ELF{Type: 1}.Bytes(), "object file"},
+		{"program of 32 bit", ELF{Class: 1}.Bytes(), "of 32 bit"},
+		{"program of another byte order", ELF{Order: 2}.Bytes(), "another byte order"},
+		{"program for FreeBSD", ELF{OS: 9}.Bytes(), "another operating system"},
+		{"program for RISC-V", ELF{Machine: 243}.Bytes(), "another processor"},
+		{"program for Windows", []byte("MZ\x90\x00"), "a program for Windows"},
+		{"program with too many headers", ELF{Segments: 60000}.Bytes(), "its headers are not those of one"},
+		{"program whose headers lead nowhere", far, "its headers are not those of one"},
+		{"program cut short", whole[:len(whole)/2], "ends in the middle"},
+		{"program cut short in its header", whole[:40], "ends in the middle"},
+		{"program cut short in its program headers", whole[:100], "ends in the middle"},
+		{"magic of a program alone", whole[:4], "ends in the middle"},
+		{"program too large", ELF{Text: random(MaxBytes)}.Bytes(), "more than the 102400 bytes"},
 	}
 }
 

@@ -59,7 +59,7 @@ func (a *Artifacts) Open(ctx context.Context, path string, maxBytes int64) (_ *A
 		return nil, fmt.Errorf("read the artifact: %w", err)
 	}
 	if !before.Mode().IsRegular() { // to open a pipe would wait for its writer
-		return nil, fmt.Errorf("%s is %s, not a file; name the .tar.gz file of the release", path, sortOf(before.Mode()))
+		return nil, fmt.Errorf("%s is %s, not a file; name the file of the artifact", path, sortOf(before.Mode()))
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: naming a file to read is what the attribute is for
 	if err != nil {
