@@ -83,12 +83,19 @@ const (
 // Strategies lists the strategies, the default first.
 func Strategies() []Strategy { return []Strategy{StrategyBlueGreen, StrategyRestart} }
 
-// Release is an artifact: a gzipped tar file, known by its checksum.
+// Release is an artifact: a tar file compressed with gzip or zstd, or a static
+// program, known by its checksum.
 type Release struct {
 	// SHA256 is the artifact's SHA-256 in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
 	// MaxBytes bounds the size of the unpacked release.
 	MaxBytes int64 `json:"max_bytes"`
+	// Signature is the content of a .minisig file, empty for none: the artifact
+	// is unpacked only if one of PublicKeys made it. It is left out where it is
+	// not wanted, and so are the keys.
+	Signature string `json:"signature,omitempty"`
+	// PublicKeys are minisign public keys, one or, while one is replaced, two.
+	PublicKeys []string `json:"public_keys,omitempty"`
 }
 
 // AppHealthCheck is a GET request that the app itself has to answer with 200.
@@ -134,6 +141,11 @@ type SlotStatus struct {
 type AppServerStatus struct {
 	// Release is the checksum of the release that runs, empty if none does.
 	Release string `json:"release"`
+	// SignedBy is the identifier of the key that has signed the release that
+	// was applied, TrustedComment what the signature says of it; both are empty
+	// if none is asked for.
+	SignedBy       string `json:"signed_by,omitempty"`
+	TrustedComment string `json:"trusted_comment,omitempty"`
 	// Slot is the live one, "blue" or "green"; Slots tells of both.
 	Slot  string                `json:"slot"`
 	Slots map[string]SlotStatus `json:"slots"`

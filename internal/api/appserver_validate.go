@@ -30,6 +30,13 @@ const (
 	MaxCommand = 64 << 10
 	// MaxTrigger bounds the restart trigger, in bytes.
 	MaxTrigger = 1 << 10
+
+	// MaxSignature bounds the text of a signature, in bytes: the trusted comment
+	// that minisign makes has at most 8192.
+	MaxSignature = 16 << 10
+	// MaxPublicKeys bounds the keys of a signature: one, and the one that
+	// replaces it.
+	MaxPublicKeys = 2
 )
 
 // HealthPrefix begins the paths that nginx answers by itself in front of an
@@ -147,6 +154,22 @@ func (s AppServer) validateRelease(v *Violations) {
 		v.Add("/release/sha256", "%q is not a SHA-256 checksum: 64 hexadecimal digits in lower case, as sha256sum prints them", s.Release.SHA256)
 	}
 	within(v, "/release/max_bytes", s.Release.MaxBytes, ByteBounds(), "bytes")
+	s.Release.validateSignature(v)
+}
+
+// validateSignature judges that a signature and its keys come together. What is
+// in them is judged by who checks it.
+func (r Release) validateSignature(v *Violations) {
+	switch keys := len(r.PublicKeys); {
+	case r.Signature == "" && keys > 0:
+		v.Add("/release/signature", "public_keys are given and no signature; give the content of the artifact's .minisig file, or remove public_keys")
+	case r.Signature != "" && keys == 0:
+		v.Add("/release/public_keys", "a signature is given and no public key that may have made it; give one, or two while one is replaced")
+	case keys > MaxPublicKeys:
+		v.Add("/release/public_keys", "%d public keys are given; give one, or two while one is replaced", keys)
+	case len(r.Signature) > MaxSignature:
+		v.Add("/release/signature", "is %d bytes long; at most %d are allowed", len(r.Signature), MaxSignature)
+	}
 }
 
 func (s AppServer) validateCommand(v *Violations) {

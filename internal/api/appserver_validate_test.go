@@ -60,6 +60,12 @@ func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
 	}{
 		{func(s *api.AppServer) { s.Release.SHA256 = "" }, "/release/sha256", "64 hexadecimal digits"},
 		{func(s *api.AppServer) { s.Release.SHA256 = strings.Repeat("0F", 32) }, "/release/sha256", "lower case"},
+		{func(s *api.AppServer) { s.Release.PublicKeys = []string{"RW"} }, "/release/signature", "no signature"},
+		{func(s *api.AppServer) { s.Release.Signature = "untrusted comment:" }, "/release/public_keys", "no public key"},
+		{func(s *api.AppServer) { s.Release.Signature, s.Release.PublicKeys = "s", make([]string, 3) }, "/release/public_keys", "3 public keys"},
+		{func(s *api.AppServer) {
+			s.Release.Signature, s.Release.PublicKeys = strings.Repeat("s", 16<<10+1), []string{"RW"}
+		}, "/release/signature", "at most 16384"},
 		{func(s *api.AppServer) { s.Release.MaxBytes = 0 }, "/release/max_bytes", "0 is out of bounds"},
 		{func(s *api.AppServer) { s.Command = nil }, "/command", "is empty"},
 		{func(s *api.AppServer) { s.Command = []string{""} }, "/command/0", "is empty"},

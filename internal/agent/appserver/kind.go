@@ -19,6 +19,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 )
 
 // nginxProgram is where Debian's package puts nginx.
@@ -114,10 +115,24 @@ func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 	if err := api.Decode(raw, &spec); err != nil {
 		return nil, err
 	}
-	if err := spec.Validate().Problem(); err != nil {
+	found := spec.Validate()
+	if _, wrong := signatureOf(spec.Release); len(found) == 0 {
+		for _, w := range wrong {
+			found.Add(api.Pointer("/release/"+w.At), "%s", w.Reason)
+		}
+	}
+	if err := found.Problem(); err != nil {
 		return nil, err
 	}
 	return spec, nil
+}
+
+// signatureOf reads the signature of a release, nil if none is asked for.
+func signatureOf(r api.Release) (*artifact.Signature, []*artifact.SignatureError) {
+	if r.Signature == "" {
+		return nil, nil
+	}
+	return artifact.ParseSignature(r.Signature, r.PublicKeys)
 }
 
 func specOf(spec any) (api.AppServer, error) {

@@ -52,6 +52,9 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 
 func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServer, app systemd.Status) api.AppServerStatus {
 	status := api.AppServerStatus{Slot: live, PID: app.MainPID, Restarts: app.NRestarts, Health: "does not run"}
+	if signature, _ := signatureOf(s.Release); signature != nil { // it held before the release was unpacked
+		status.SignedBy, status.TrustedComment = signature.KeyID(), api.Visible(signature.Comment())
+	}
 	if app.Active() {
 		status.Release = s.Release.SHA256
 		if other := k.otherRelease(l, s, app.MainPID); other != "" {

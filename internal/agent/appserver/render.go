@@ -27,10 +27,7 @@ func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Sec
 	return converge.State{
 		Users: []converge.User{{Name: l.user()}},
 		Dirs:  dirs(l),
-		Trees: []converge.Tree{{
-			Path: l.release(s.Release.SHA256), SHA256: s.Release.SHA256,
-			MaxBytes: s.Release.MaxBytes, Source: "/release/sha256",
-		}},
+		Trees: []converge.Tree{tree(l, s.Release)},
 		Files: files(l, slot, s, secrets),
 		Links: links(l, slot, s),
 		Units: units(l, slot, s),
@@ -44,6 +41,14 @@ func units(l layout, slot string, s api.AppServer) []converge.Unit {
 		return []converge.Unit{nginx}
 	}
 	return []converge.Unit{{Name: l.appUnit(slot)}, nginx}
+}
+
+func tree(l layout, r api.Release) converge.Tree {
+	t := converge.Tree{Path: l.release(r.SHA256), SHA256: r.SHA256, MaxBytes: r.MaxBytes, Source: "/release/sha256"}
+	if r.Signature != "" {
+		t.Signature = &converge.Signature{Text: r.Signature, Keys: r.PublicKeys, Source: "/release/signature"}
+	}
+	return t
 }
 
 // dirs opens the app's home to the app and to nginx, which is in its group,

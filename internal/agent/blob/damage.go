@@ -49,6 +49,13 @@ func stampOf(info fs.FileInfo) stamp {
 	return s
 }
 
+// verified is a blob that was read to its end.
+type verified struct {
+	stamp stamp
+	// digest is what a signature signs of it, nil if nobody has asked for it.
+	digest *artifact.Digest
+}
+
 // verify reports whether a blob is here and has its checksum, and how large it is.
 // It reads one that it has not read since the file was last changed.
 func (s *Store) verify(ctx context.Context, sum string) (size int64, whole bool, err error) {
@@ -61,8 +68,10 @@ func (s *Store) verify(ctx context.Context, sum string) (size int64, whole bool,
 	if err != nil {
 		return 0, false, fmt.Errorf("look for the blob %s: %w", sum, err)
 	}
-	if s.verified[sum] != stampOf(info) {
-		found, err := s.read(ctx, sum, info)
+	known := s.verified[sum]
+	if known.stamp != stampOf(info) {
+		known.digest = nil
+		found, err := s.read(ctx, sum, info, io.Discard)
 		if ctx.Err() != nil {
 			return 0, false, fmt.Errorf("read the blob %s: %w", sum, err)
 		}
@@ -70,11 +79,44 @@ func (s *Store) verify(ctx context.Context, sum string) (size int64, whole bool,
 			return 0, false, nil //nolint:nilerr // what cannot be read is damaged
 		}
 	}
-	return info.Size(), true, s.trust(sum)
+	return info.Size(), true, s.trust(sum, known.digest)
 }
 
-// read returns the checksum of what is in a blob's place.
-func (s *Store) read(ctx context.Context, sum string, info fs.FileInfo) (string, error) {
+// Authenticate reports why a signature does not hold for a blob, as an
+// [artifact.SignatureError]; nil if it does. A blob that is not here, or is
+// damaged, is an [api.ProblemBlobMissing].
+func (s *Store) Authenticate(ctx context.Context, sum string, signature *artifact.Signature) error {
+	if err := checkSum(sum); err != nil {
+		return err
+	}
+	s.verifying.Lock()
+	defer s.verifying.Unlock()
+	info, err := os.Lstat(s.path(sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Missing(sum)
+	}
+	if err != nil {
+		return fmt.Errorf("look for the blob %s: %w", sum, err)
+	}
+	known := s.verified[sum]
+	if known.digest == nil || known.stamp != stampOf(info) {
+		known.digest = artifact.NewDigest()
+		found, err := s.read(ctx, sum, info, known.digest)
+		if ctx.Err() != nil {
+			return fmt.Errorf("read the blob %s: %w", sum, err)
+		}
+		if err != nil || found != sum { // what cannot be read is damaged
+			return Missing(sum)
+		}
+		if err := s.trust(sum, known.digest); err != nil {
+			return err
+		}
+	}
+	return signature.Check(known.digest)
+}
+
+// read returns the checksum of what is in a blob's place, and copies it.
+func (s *Store) read(ctx context.Context, sum string, info fs.FileInfo, to io.Writer) (string, error) {
 	if !info.Mode().IsRegular() { // a pipe would wait for a writer
 		return "", errors.New("it is no file")
 	}
@@ -82,17 +124,18 @@ func (s *Store) read(ctx context.Context, sum string, info fs.FileInfo) (string,
 	if err != nil {
 		return "", err
 	}
-	found, err := checksum(ctx, content)
+	found, err := checksum(ctx, io.TeeReader(content, to))
 	return found, errors.Join(err, content.Close())
 }
 
-// trust notes that a blob has its checksum. The caller holds s.verifying.
-func (s *Store) trust(sum string) error {
+// trust notes that a blob has its checksum, and its digest if that is known. The
+// caller holds s.verifying.
+func (s *Store) trust(sum string, digest *artifact.Digest) error {
 	info, err := s.touch(s.path(sum))
 	if err != nil {
 		return fmt.Errorf("look for the blob %s: %w", sum, err)
 	}
-	s.verified[sum] = stampOf(info)
+	s.verified[sum] = verified{stampOf(info), digest}
 	return nil
 }
 
@@ -109,7 +152,7 @@ func (s *Store) replace(sum, with string) error {
 	if err := os.Rename(with, s.path(sum)); err != nil {
 		return err
 	}
-	return s.trust(sum)
+	return s.trust(sum, nil)
 }
 
 // unless returns how an unpacking ended, unless what it has read, and what is

@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact/artifacttest"
 )
 
@@ -115,7 +117,7 @@ func TestABlobIsVerifiedOnce(t *testing.T) {
 	if got, err := s.Status(t.Context(), sum); err != nil || got.Complete != (os.Geteuid() == 0) {
 		t.Errorf("after a change of its mode it shows %+v, %v", got, err)
 	}
-	s.verified[sum] = stamp{} // as after a start of the agent
+	s.verified[sum] = verified{} // as after a start of the agent
 	if err := os.Chmod(s.path(sum), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +126,44 @@ func TestABlobIsVerifiedOnce(t *testing.T) {
 			t.Errorf("it shows %+v, %v", got, err)
 		}
 	}
-	if s.verified[sum] == (stamp{}) {
+	if s.verified[sum] == (verified{}) {
 		t.Error("nothing is known of what was read")
+	}
+}
+
+// A signature is checked against what is stored, and read for it once.
+func TestAuthenticate(t *testing.T) {
+	s := open(t, 1<<20)
+	archive, other := artifacttest.Pack(artifacttest.File("name", "good")), artifacttest.Pack(artifacttest.File("name", "other"))
+	sum := put(t, s, archive)
+	key, sign := artifacttest.NewKey()
+	parse := func(content []byte) *artifact.Signature {
+		signature, found := artifact.ParseSignature(sign(content, "release"), []string{key})
+		if len(found) > 0 {
+			t.Fatal(found)
+		}
+		return signature
+	}
+	good := parse(archive)
+	for range 2 {
+		if err := s.Authenticate(t.Context(), sum, good); err != nil {
+			t.Error(err)
+		}
+		if status, err := s.Status(t.Context(), sum); err != nil || !status.Complete || s.verified[sum].digest == nil {
+			t.Errorf("after a question it shows %+v, %v, and has to be read again", status, err)
+		}
+	}
+	bad, ok := errors.AsType[*artifact.SignatureError](s.Authenticate(t.Context(), sum, parse(other)))
+	if !ok || !strings.Contains(bad.Reason, "another file") {
+		t.Errorf("the signature of another file: %v", bad)
+	}
+	if err := s.Authenticate(t.Context(), sumOf(other), good); !api.IsProblem(err, api.ProblemBlobMissing) {
+		t.Errorf("a blob that is not here: %v", err)
+	}
+	if err := os.WriteFile(s.path(sum), other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Authenticate(t.Context(), sum, good); !api.IsProblem(err, api.ProblemBlobMissing) {
+		t.Errorf("a damaged blob: %v", err)
 	}
 }

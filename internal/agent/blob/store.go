@@ -49,7 +49,7 @@ type Store struct {
 
 	// verifying guards verified, and is held while a blob is read: one at a time.
 	verifying sync.Mutex
-	verified  map[string]stamp
+	verified  map[string]verified
 }
 
 // Open returns the store in dir, which is made if it is missing. The quota is
@@ -58,7 +58,7 @@ func Open(dir string, quota int64, now func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the blob store: %w", err)
 	}
-	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}, verified: map[string]stamp{}}, nil
+	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}, verified: map[string]verified{}}, nil
 }
 
 // WhenFull sets what calls [Store.Collect] with what is referred to. It is

@@ -64,6 +64,17 @@ type Tree struct {
 	MaxBytes int64  `json:"max_bytes"`
 	// Source is the place in the spec that names the artifact.
 	Source api.Pointer `json:"source"`
+	// Signature is what has to hold for the artifact, nil for nothing.
+	Signature *Signature `json:"signature,omitempty"`
+}
+
+// Signature is a minisign signature with the keys that may have made it; see
+// [artifact.ParseSignature].
+type Signature struct {
+	Text string   `json:"text"`
+	Keys []string `json:"keys"`
+	// Source is the place in the spec that has the text.
+	Source api.Pointer `json:"source"`
 }
 
 // File is a regular file.

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 )
 
 // admission is what may be done for a job, given what is recorded.
@@ -154,6 +156,9 @@ func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, e
 	if err := r.uploaded(ctx, state); err != nil {
 		return nil, err
 	}
+	if err := r.authentic(ctx, state, nil); err != nil {
+		return nil, err
+	}
 	r.log.event(j.Operation, api.PhaseCheck, "have the engine check the configuration")
 	return to, r.check(ctx, j, to.version)
 }
@@ -223,7 +228,8 @@ func (r *Runner) uploaded(ctx context.Context, state converge.State) error {
 	return problem
 }
 
-// missing returns the trees that do not stand yet, and whose artifact is not here.
+// missing returns the trees whose artifact is needed and not here: they do not
+// stand yet, or have a signature to be checked.
 func (r *Runner) missing(ctx context.Context, state converge.State) ([]converge.Tree, error) {
 	var missing []converge.Tree
 	for _, t := range state.Trees {
@@ -234,15 +240,39 @@ func (r *Runner) missing(ctx context.Context, state converge.State) ([]converge.
 		if status.Complete {
 			continue
 		}
-		stands, err := r.Engine.Stands(ctx, t)
-		if err != nil {
-			return nil, err
+		stands := false
+		if t.Signature == nil {
+			if stands, err = r.Engine.Stands(ctx, t); err != nil {
+				return nil, err
+			}
 		}
 		if !stands {
 			missing = append(missing, t)
 		}
 	}
 	return missing, nil
+}
+
+// authentic makes sure that the signatures of all artifacts hold, apart from
+// those that are missing: before anything of them is unpacked.
+func (r *Runner) authentic(ctx context.Context, state converge.State, missing []converge.Tree) error {
+	for _, t := range state.Trees {
+		if t.Signature == nil || slices.ContainsFunc(missing, func(o converge.Tree) bool { return o.Path == t.Path }) {
+			continue
+		}
+		signature, found := artifact.ParseSignature(t.Signature.Text, t.Signature.Keys)
+		if len(found) > 0 { // which Validate has seen to
+			return fmt.Errorf("read the signature of %s: %w", t.SHA256, found[0])
+		}
+		err := r.Blobs.Authenticate(ctx, t.SHA256, signature)
+		if bad, ok := errors.AsType[*artifact.SignatureError](err); ok {
+			return api.Violations{{Pointer: t.Signature.Source, Detail: bad.Reason}}.Problem()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkPrefix begins the name of a directory in which a state is checked.
@@ -500,8 +530,16 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 	return []converge.Book{kept, {Path: paths[1], Content: api.Encode(updated), Damaged: record != nil && record.lost != nil}}
 }
 
-// collect removes the artifacts that no component refers to any more.
-func (r *Runner) collect() {
+// collect removes the artifacts that no component refers to any more. Those of
+// earlier releases stay as long as their trees do, so that going back needs no
+// upload, whatever happened to the tree.
+func (r *Runner) collect() { r.collectBut(true) }
+
+// makeRoom is collect for a machine that has no room for an upload: artifacts of
+// earlier releases go too. Their trees stay.
+func (r *Runner) makeRoom() { r.collectBut(false) }
+
+func (r *Runner) collectBut(earlier bool) {
 	records, err := r.store.list()
 	if err != nil {
 		r.Logger.Warn("unused artifacts are not removed", "error", err)
@@ -518,6 +556,7 @@ func (r *Runner) collect() {
 		}
 		for _, t := range record.Applied.Kept {
 			trees[t.SHA256] = true
+			blobs[t.SHA256] = blobs[t.SHA256] || earlier
 		}
 	}
 	if err := r.Blobs.Collect(blobs, trees); err != nil {

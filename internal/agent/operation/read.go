@@ -274,6 +274,9 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
+	if err := r.authentic(ctx, state, missing); err != nil {
+		return api.Plan{}, err
+	}
 	from, before := r.version(j.kind, record)
 	paths, changes, err := r.Engine.Preview(ctx, from, &state)
 	if err != nil {

@@ -125,7 +125,7 @@ func New(c Config) (*Runner, error) {
 	for _, k := range c.Kinds {
 		r.kinds[k.Kind()] = k
 	}
-	c.Blobs.WhenFull(r.collect)
+	c.Blobs.WhenFull(r.makeRoom)
 	var err error
 	r.log, err = openJournal(filepath.Join(c.Engine.Root, c.Dir, "operations"), c.Clock)
 	return r, err

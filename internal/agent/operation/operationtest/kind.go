@@ -31,7 +31,10 @@ type Spec struct {
 	// Weight is a value of the running engine alone.
 	Weight int `json:"weight"`
 	// SHA256, if given, names a release.
-	SHA256         string `json:"sha256,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	// Signature and Key are what the release has to be signed with.
+	Signature      string `json:"signature,omitempty"`
+	Key            string `json:"key,omitempty"`
 	SecretsVersion int64  `json:"secrets_version,omitempty"`
 }
 
@@ -114,6 +117,9 @@ func (k *Kind) Render(name string, spec operation.Spec, secrets map[string]api.S
 			state.Dirs = append(state.Dirs, converge.Dir{Path: p, Mode: 0o755, Owner: "root", Group: "root"})
 		}
 		state.Trees = []converge.Tree{{Path: path, SHA256: s.SHA256, MaxBytes: 1 << 20, Source: "/sha256"}}
+		if s.Signature != "" {
+			state.Trees[0].Signature = &converge.Signature{Text: s.Signature, Keys: []string{s.Key}, Source: "/signature"}
+		}
 		state.Links = []converge.Link{{Path: "/srv/" + name + "/current", Target: path, Source: "/sha256"}}
 	}
 	if s.SecretsVersion > 0 {
