@@ -38,11 +38,11 @@ func ParseSignature(text string, keys []string) (*Signature, []*SignatureError) 
 	s := &Signature{text: []byte(text)}
 	var found []*SignatureError
 	if reason := s.parse(); reason != "" {
-		found = append(found, &SignatureError{"signature", reason})
+		found = append(found, &SignatureError{"signature", "the signature " + reason})
 	}
 	for i, text := range keys {
 		if reason := s.addKey(text); reason != "" {
-			found = append(found, &SignatureError{fmt.Sprintf("public_keys/%d", i), reason})
+			found = append(found, &SignatureError{fmt.Sprintf("public_keys/%d", i), "the key " + reason})
 		}
 	}
 	if len(found) > 0 {
@@ -96,7 +96,7 @@ func (s *Signature) addKey(text string) string {
 		if strings.Contains(text, "secret key") || len(strings.TrimSpace(text)) > 2*base64.StdEncoding.EncodedLen(publicKeySize) {
 			return "is no public key, and may be the secret one; give the public key, which is in the .pub file, and if it is the secret key, make another one: it may be in logs by now"
 		}
-		return "is no minisign public key: the content of a .pub file, or its second line, which begins with RW and has 56 characters"
+		return "is no minisign public key; give the content of a .pub file, or its second line, which begins with RW and has 56 characters"
 	}
 	if slices.ContainsFunc(s.keys, func(other minisign.PublicKey) bool { return other.Equal(key) }) {
 		return "is given twice; the second key is for the time in which the first is replaced"
@@ -130,11 +130,11 @@ func (s *Signature) Check(d *Digest) error {
 			return nil
 		}
 		if s.commentHolds(key) { // then this key made it, and nothing of it was changed
-			return &SignatureError{"signature", fmt.Sprintf("is the signature of another file: the key %s made it, and not for this artifact; sign this file, or give the file that was signed", s.KeyID())}
+			return &SignatureError{"signature", fmt.Sprintf("the signature is the signature of another file: the key %s made it, and not for this artifact; sign this file, or give the file that was signed", s.KeyID())}
 		}
-		return &SignatureError{"signature", fmt.Sprintf("is not of the key %s, which it names: it was changed, or another key has the same identifier; sign the file again", s.KeyID())}
+		return &SignatureError{"signature", fmt.Sprintf("the signature is not of the key %s, which it names: it was changed, or another key has the same identifier; sign the file again", s.KeyID())}
 	}
-	return &SignatureError{"signature", fmt.Sprintf("was made with the key %s, and allowed is %s; sign the file with that key, or add the other one to public_keys", s.KeyID(), strings.Join(known, " or "))}
+	return &SignatureError{"signature", fmt.Sprintf("the signature was made with the key %s, and allowed is %s; sign the file with that key, or add the other one to public_keys", s.KeyID(), strings.Join(known, " or "))}
 }
 
 // commentHolds reports whether a key has signed the trusted comment together

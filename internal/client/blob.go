@@ -25,29 +25,40 @@ const (
 
 // UploadBlob brings size bytes, whose SHA-256 in hexadecimal is sha256, into
 // the machine's blob store, and returns at once if they are there. An upload
-// that breaks off goes on where it was.
-func (m *Machine) UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error {
+// that breaks off goes on where it was, also one of an earlier run. The machine
+// has so many bytes whenever sent is called, which may be nil: first with what it
+// had of an upload that goes on.
+func (m *Machine) UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64, sent func(bytes int64)) error {
+	if sent == nil {
+		sent = func(int64) {}
+	}
 	select {
 	case m.uploading <- struct{}{}:
 		defer func() { <-m.uploading }()
 	case <-ctx.Done():
 		return fmt.Errorf("upload %s: wait for another upload: %w", sha256, context.Cause(ctx))
 	}
-	if err := m.upload(ctx, "/v1/blobs/sha256:"+sha256, content, size); err != nil {
+	if err := m.upload(ctx, "/v1/blobs/sha256:"+sha256, content, size, sent); err != nil {
 		return fmt.Errorf("upload %s: %w", sha256, err)
 	}
 	return nil
 }
 
 // upload tries until the blob is there, and gives up on a machine that was
-// never reached, or with which no byte gets on any more.
-func (m *Machine) upload(ctx context.Context, path string, content io.ReaderAt, size int64) error {
+// never reached, or with which no byte gets on any more. Where an upload went on
+// and is damaged in the end, it is what had arrived before: the machine has thrown
+// it away, and all of it is sent once more.
+func (m *Machine) upload(ctx context.Context, path string, content io.ReaderAt, size int64, sent func(bytes int64)) error {
 	pause := newBackoff()
-	reached := int64(-1)
+	reached, again := int64(-1), false
 	for stalls := 0; ; stalls++ {
-		offset, err := m.uploadOnce(ctx, path, content, size)
+		offset, err := m.uploadOnce(ctx, path, content, size, sent)
 		if err == nil {
 			return nil
+		}
+		if api.IsProblem(err, api.ProblemInvalid) && offset > 0 && !again {
+			again = true
+			continue
 		}
 		if offset > reached {
 			stalls, reached = 0, offset
@@ -61,7 +72,7 @@ func (m *Machine) upload(ctx context.Context, path string, content io.ReaderAt, 
 
 // uploadOnce sends what the machine lacks, and returns how much it had of it
 // before; -1 if it did not say.
-func (m *Machine) uploadOnce(ctx context.Context, path string, content io.ReaderAt, size int64) (int64, error) {
+func (m *Machine) uploadOnce(ctx context.Context, path string, content io.ReaderAt, size int64, sent func(bytes int64)) (int64, error) {
 	status, err := m.blobStatus(ctx, path)
 	if err != nil {
 		return -1, err
@@ -69,7 +80,10 @@ func (m *Machine) uploadOnce(ctx context.Context, path string, content io.Reader
 	if status.Complete {
 		return size, nil
 	}
-	return status.Offset, m.uploadFrom(ctx, path, content, status.Offset, size)
+	if status.Offset > 0 {
+		sent(status.Offset)
+	}
+	return status.Offset, m.uploadFrom(ctx, path, content, status.Offset, size, sent)
 }
 
 // blobStatus returns how much of a blob the machine has; nothing of one that
@@ -89,7 +103,7 @@ func (m *Machine) blobStatus(ctx context.Context, path string) (api.BlobStatus, 
 	return api.BlobStatus{Offset: offset, Complete: header.Get(api.HeaderUploadComplete) == "true"}, nil
 }
 
-func (m *Machine) uploadFrom(ctx context.Context, path string, content io.ReaderAt, offset, size int64) error {
+func (m *Machine) uploadFrom(ctx context.Context, path string, content io.ReaderAt, offset, size int64, sent func(bytes int64)) error {
 	chunk := make([]byte, min(api.MaxChunk, max(size-offset, 0)))
 	for offset < size {
 		part := chunk[:min(int64(len(chunk)), size-offset)]
@@ -108,6 +122,7 @@ func (m *Machine) uploadFrom(ctx context.Context, path string, content io.Reader
 			return err
 		}
 		offset = last + 1
+		sent(offset)
 	}
 	_, err := m.do(ctx, call{method: http.MethodPut, path: path, timeout: finishTimeout}, nil)
 	return err

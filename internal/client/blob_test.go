@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,9 @@ type blob struct {
 	mu       sync.Mutex
 	data     []byte
 	complete bool
+	// damaged makes the end of an upload fail once, as where what arrived before
+	// is damaged.
+	damaged bool
 	// patch may refuse a chunk before it is stored.
 	patch func(chunk int) error
 	chunk int
@@ -56,6 +60,10 @@ func (b *blob) serve(f *fake) {
 	f.handle("PUT /v1/blobs/sha256:"+sum, func(*http.Request, string) (any, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+		if b.damaged {
+			b.damaged, b.data = false, nil
+			return nil, &api.Problem{Type: api.ProblemInvalid, Title: "The upload is damaged"}
+		}
 		b.complete = true
 		return api.BlobStatus{Complete: true}, nil
 	})
@@ -73,14 +81,14 @@ func TestUploadGoesOnWhereItWas(t *testing.T) {
 	}
 	b.serve(f)
 	m := call(t, f.target(), options())
-	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil {
+	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), nil); err != nil {
 		t.Fatal(err)
 	}
 	if !b.complete || !bytes.Equal(b.data, content()) {
 		t.Errorf("complete %t with %d bytes", b.complete, len(b.data))
 	}
 	before := b.chunk
-	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil || b.chunk != before {
+	if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), nil); err != nil || b.chunk != before {
 		t.Errorf("a blob that is there was sent again: %v", err)
 	}
 }
@@ -90,7 +98,7 @@ func TestUploadGoesOnWhereItWas(t *testing.T) {
 func TestAChunkThatMayHaveArrivedIsNotRepeated(t *testing.T) {
 	f, b := newFake(t), &blob{lost: 2}
 	b.serve(f)
-	if err := call(t, f.target(), patientOptions()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil {
+	if err := call(t, f.target(), patientOptions()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), nil); err != nil {
 		t.Fatal(err)
 	}
 	if !b.complete || !bytes.Equal(b.data, content()) || b.chunk != 3 {
@@ -105,7 +113,7 @@ func TestUploadsAtOnceSendABlobOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content()))); err != nil {
+			if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -131,7 +139,7 @@ func TestUploadEnds(t *testing.T) {
 			var tries atomic.Int64
 			b.patch = func(int) error { tries.Add(1); return test.fail }
 			b.serve(f)
-			err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())))
+			err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), nil)
 			if !test.want(err) || int(tries.Load()) < test.tries {
 				t.Errorf("got %v after %d tries", err, tries.Load())
 			}
@@ -139,11 +147,49 @@ func TestUploadEnds(t *testing.T) {
 	}
 	f := newFake(t)
 	(&blob{}).serve(f)
-	err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 10)
+	err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 10, nil)
 	if err == nil || !strings.Contains(err.Error(), "read the content at byte 0") {
 		t.Errorf("a file that is shorter than it said: %v", err)
 	}
 	f.stop()
-	err = call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 0)
+	err = call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(nil), 0, nil)
 	isA[*client.Unreachable](t, err)
+}
+
+// Whoever waits for an upload sees where it went on, and each part that arrived.
+func TestUploadSaysHowFarItIs(t *testing.T) {
+	f, b := newFake(t), &blob{data: content()[:100]}
+	b.serve(f)
+	var sent []int64
+	m := call(t, f.target(), options())
+	for range 2 { // the second time there is nothing to be sent
+		if err := m.UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), func(n int64) { sent = append(sent, n) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int64{100, 100 + api.MaxChunk, 100 + 2*api.MaxChunk, int64(len(content()))}; !slices.Equal(sent, want) {
+		t.Errorf("it said %v, want %v", sent, want)
+	}
+}
+
+// What arrived before a machine lost its power may be damaged: the machine throws
+// it away, and all is sent again. An upload that is damaged from its beginning on
+// is not: the file was changed meanwhile.
+func TestAnUploadThatWentOnFromDamagedBytesBeginsAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		before []byte
+		good   bool
+	}{
+		"went on":          {[]byte("damaged"), true},
+		"was sent at once": {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, b := newFake(t), &blob{data: test.before, damaged: true}
+			b.serve(f)
+			err := call(t, f.target(), options()).UploadBlob(t.Context(), sum, bytes.NewReader(content()), int64(len(content())), nil)
+			if test.good && (err != nil || !bytes.Equal(b.data, content())) || !test.good && !api.IsProblem(err, api.ProblemInvalid) {
+				t.Errorf("it ends with %v and %d bytes", err, len(b.data))
+			}
+		})
+	}
 }

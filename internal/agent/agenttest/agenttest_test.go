@@ -143,7 +143,7 @@ func TestRelease(t *testing.T) {
 	if _, err := admin.Apply(ctx, shop, nil); !api.IsProblem(err, api.ProblemBlobMissing) {
 		t.Errorf("before the upload: %v", err)
 	}
-	if err := admin.UploadBlob(ctx, spec.Release.SHA256, bytes.NewReader(archive), int64(len(archive))); err != nil {
+	if err := admin.UploadBlob(ctx, spec.Release.SHA256, bytes.NewReader(archive), int64(len(archive)), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := admin.Apply(ctx, shop, nil); err != nil {
@@ -181,7 +181,7 @@ func (zeros) ReadAt(p []byte, _ int64) (int, error) {
 
 func TestReleaseThatHasNoRoomIsRefusedAtOnce(t *testing.T) {
 	_, admin := enrolled(t, agenttest.Config{})
-	err := admin.UploadBlob(t.Context(), strings.Repeat("0", 64), zeros{}, blob.DefaultQuota+1)
+	err := admin.UploadBlob(t.Context(), strings.Repeat("0", 64), zeros{}, blob.DefaultQuota+1, nil)
 	if !api.IsProblem(err, api.ProblemQuota) || !strings.Contains(err.Error(), "10737418241 more bytes are needed") {
 		t.Errorf("it ends with %v", err)
 	}

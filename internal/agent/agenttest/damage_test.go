@@ -145,7 +145,7 @@ func (r *rack) applyApp() {
 	sum := sha256.Sum256(archive)
 	spec := api.DefaultAppServer()
 	spec.Release.SHA256, spec.Command, spec.Port, spec.SecretsVersion = hex.EncodeToString(sum[:]), []string{"./app"}, 8080, 1
-	must(r.t, r.m.Admin().UploadBlob(r.t.Context(), spec.Release.SHA256, bytes.NewReader(archive), int64(len(archive))))
+	must(r.t, r.m.Admin().UploadBlob(r.t.Context(), spec.Release.SHA256, bytes.NewReader(archive), int64(len(archive)), nil))
 	r.app = client.Change{
 		ID:    api.ID{Kind: api.KindAppServer, Name: "shop"},
 		Write: api.Write{Spec: api.Encode(spec), Secrets: map[string]api.Secret{"TOKEN": "s3cret"}},
@@ -254,7 +254,7 @@ func (r *rack) applyApp2(app client.Change) {
 	r.t.Helper()
 	archive := release(r.t)
 	sum := sha256.Sum256(archive)
-	must(r.t, r.m.Admin().UploadBlob(r.t.Context(), hex.EncodeToString(sum[:]), bytes.NewReader(archive), int64(len(archive))))
+	must(r.t, r.m.Admin().UploadBlob(r.t.Context(), hex.EncodeToString(sum[:]), bytes.NewReader(archive), int64(len(archive)), nil))
 	r.apply(app)
 }
 

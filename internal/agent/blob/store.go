@@ -188,14 +188,15 @@ func noRoom(format string, args ...any) error {
 	return &api.Problem{Type: api.ProblemQuota, Title: "There is no room for the upload", Detail: fmt.Sprintf(format, args...)}
 }
 
-// write appends what r gives to a part.
+// write appends what r gives to a part. It is on the disk afterwards: what a
+// machine loses with its power is the part of an upload that was on its way.
 func (s *Store) write(ctx context.Context, sum string, r io.Reader) (int64, error) {
 	f, err := os.OpenFile(s.path(sum)+partSuffix, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("store the blob %s: %w", sum, err)
 	}
 	n, err := io.Copy(f, reader{ctx, r})
-	err = errors.Join(err, f.Close())
+	err = errors.Join(err, f.Sync(), f.Close())
 	if full := host.Full(err); full != nil {
 		return n, full
 	}

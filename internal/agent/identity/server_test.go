@@ -152,7 +152,7 @@ func TestReaderLooksAndDoesNotTouch(t *testing.T) {
 	if _, err := called.Apply(t.Context(), change, nil); !api.IsProblem(err, api.ProblemForbidden) {
 		t.Errorf("an apply: %v", err)
 	}
-	if err := called.UploadBlob(t.Context(), strings.Repeat("0", 64), bytes.NewReader(nil), 0); !api.IsProblem(err, api.ProblemForbidden) {
+	if err := called.UploadBlob(t.Context(), strings.Repeat("0", 64), bytes.NewReader(nil), 0, nil); !api.IsProblem(err, api.ProblemForbidden) {
 		t.Errorf("an upload: %v", err)
 	}
 	for what, call := range map[string]func() error{
@@ -174,12 +174,12 @@ func TestBlobArrives(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), (api.MaxChunk*2+1000)/16)
 	sum := sha256.Sum256(content)
 	for range 2 { // the second time it is there
-		if err := called.UploadBlob(t.Context(), hex.EncodeToString(sum[:]), bytes.NewReader(content), int64(len(content))); err != nil {
+		if err := called.UploadBlob(t.Context(), hex.EncodeToString(sum[:]), bytes.NewReader(content), int64(len(content)), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := sha256.Sum256(nil)
-	if err := called.UploadBlob(t.Context(), hex.EncodeToString(other[:]), bytes.NewReader(content[:10]), 10); err == nil {
+	if err := called.UploadBlob(t.Context(), hex.EncodeToString(other[:]), bytes.NewReader(content[:10]), 10, nil); err == nil {
 		t.Error("a blob with another checksum was accepted")
 	}
 }

@@ -14,6 +14,8 @@ import (
 type view struct {
 	component.ViewModel
 	Release          *string             `tfsdk:"release"`
+	SignedBy         *string             `tfsdk:"signed_by"`
+	TrustedComment   *string             `tfsdk:"trusted_comment"`
 	Slot             *string             `tfsdk:"slot"`
 	Slots            map[string]slotView `tfsdk:"slots"`
 	Healthy          *bool               `tfsdk:"healthy"`
@@ -47,6 +49,7 @@ func NewDataSource() datasource.DataSource {
 // show sets a view to what status says.
 func show(status api.AppServerStatus, v *view) {
 	v.Release = tfutil.Optional(status.Release)
+	v.SignedBy, v.TrustedComment = tfutil.Optional(status.SignedBy), tfutil.Optional(api.Visible(status.TrustedComment))
 	v.Slot = &status.Slot
 	v.Slots = map[string]slotView{}
 	for name, slot := range status.Slots {
@@ -60,8 +63,10 @@ func show(status api.AppServerStatus, v *view) {
 
 func statusAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"release": schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
-		"slot":    schema.StringAttribute{MarkdownDescription: "Slot that the traffic goes to, `blue` or `green`.", Computed: true},
+		"release":         schema.StringAttribute{MarkdownDescription: "SHA-256 of the release that runs; null if none does.", Computed: true},
+		"signed_by":       schema.StringAttribute{MarkdownDescription: "Identifier of the minisign key that has signed the release that was applied; null without `release.signature`.", Computed: true},
+		"trusted_comment": schema.StringAttribute{MarkdownDescription: "What the signature says of the release that was applied, such as its version; null without `release.signature`.", Computed: true},
+		"slot":            schema.StringAttribute{MarkdownDescription: "Slot that the traffic goes to, `blue` or `green`.", Computed: true},
 		"slots": schema.MapNestedAttribute{
 			MarkdownDescription: "Both slots, by name.",
 			Computed:            true,

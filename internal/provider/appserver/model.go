@@ -41,9 +41,11 @@ type settings struct {
 type release struct {
 	// Source is write-only: where the file is on the machine that Terraform
 	// runs on is no fact of the app server.
-	Source   *string `tfsdk:"source"`
-	SHA256   *string `tfsdk:"sha256"`
-	MaxBytes *int64  `tfsdk:"max_bytes"`
+	Source     *string  `tfsdk:"source"`
+	SHA256     *string  `tfsdk:"sha256"`
+	MaxBytes   *int64   `tfsdk:"max_bytes"`
+	Signature  *string  `tfsdk:"signature"`
+	PublicKeys []string `tfsdk:"public_keys"`
 }
 
 type healthCheck struct {
@@ -64,6 +66,9 @@ func (s settings) spec() (api.AppServer, error) {
 		Release: api.Release{
 			SHA256:   tfutil.Or(s.Release.SHA256, ""),
 			MaxBytes: tfutil.Or(s.Release.MaxBytes, defaults.Release.MaxBytes),
+
+			Signature:  tfutil.Or(s.Release.Signature, ""),
+			PublicKeys: s.Release.PublicKeys,
 		},
 		Command:              command(s.Command),
 		AppPorts:             append([]int{}, s.AppPorts...),
@@ -113,6 +118,9 @@ func newSettings(spec api.AppServer) settings {
 		Release: release{
 			SHA256:   new(spec.Release.SHA256),
 			MaxBytes: new(spec.Release.MaxBytes),
+
+			Signature:  tfutil.Optional(spec.Release.Signature),
+			PublicKeys: spec.Release.PublicKeys,
 		},
 		Command:          shownCommand(spec.Command),
 		AppPorts:         appPorts(spec.AppPorts),

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -22,6 +23,9 @@ var (
 	sourcePath = path.Root("release").AtName("source")
 	sumPath    = path.Root("release").AtName("sha256")
 	limitPath  = path.Root("release").AtName("max_bytes")
+
+	signaturePath = path.Root("release").AtName("signature")
+	keysPath      = path.Root("release").AtName("public_keys")
 )
 
 // sourcePointer is where problems of the file are shown. No spec has it.
@@ -33,6 +37,9 @@ type resolving struct {
 	// in the state, null where there is none.
 	source, given, present types.String
 	maxBytes               types.Int64
+	// signature and keys are what the configuration wants of the file.
+	signature types.String
+	keys      types.List
 	// before is the source that the present release was read from, "" if that
 	// is not known.
 	before string
@@ -43,6 +50,8 @@ func newResolving(ctx context.Context, req resource.ModifyPlanRequest) (resolvin
 	diags := req.Config.GetAttribute(ctx, sourcePath, &r.source)
 	diags.Append(req.Config.GetAttribute(ctx, sumPath, &r.given)...)
 	diags.Append(req.Plan.GetAttribute(ctx, limitPath, &r.maxBytes)...)
+	diags.Append(req.Config.GetAttribute(ctx, signaturePath, &r.signature)...)
+	diags.Append(req.Config.GetAttribute(ctx, keysPath, &r.keys)...)
 	if !req.State.Raw.IsNull() {
 		diags.Append(req.State.GetAttribute(ctx, sumPath, &r.present)...)
 		r.before = tfutil.Source(ctx, req.Private)
@@ -77,15 +86,43 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 	if file.Bad != nil {
 		tfutil.Error(&diags, sourcePath, "Invalid artifact", "%s%s", tfutil.Sentence(errors.New(file.Bad.Of("the file "+r.source.ValueString()))), r.withoutDamaged())
 	}
-	switch {
-	case r.given.IsNull():
+	if r.given.IsNull() {
 		diags.Append(plan.SetAttribute(ctx, sumPath, file.SHA256)...)
-	case !r.given.IsUnknown() && r.given.ValueString() != file.SHA256:
+	}
+	switch {
+	case !r.given.IsNull() && !r.given.IsUnknown() && r.given.ValueString() != file.SHA256:
 		tfutil.Error(&diags, sumPath, "The artifact has another checksum",
 			"The file %s has the SHA-256 %s, not %s. If it was built again, give its new checksum, or remove sha256. If not, it is another file than you meant, or it is damaged.",
 			r.source.ValueString(), file.SHA256, r.given.ValueString())
+	default:
+		r.authentic(ctx, file, &diags)
 	}
 	return diags
+}
+
+// authentic checks the signature of the file, as far as it is known. What is
+// wrong with it by itself was shown by the validation.
+func (r resolving) authentic(ctx context.Context, file *tfutil.Artifact, diags *diag.Diagnostics) {
+	var keys []types.String
+	if !r.keys.IsNull() && !r.keys.IsUnknown() {
+		diags.Append(r.keys.ElementsAs(ctx, &keys, false)...)
+	}
+	texts := make([]string, len(keys))
+	for i, key := range keys {
+		if texts[i] = key.ValueString(); key.IsNull() || key.IsUnknown() {
+			return
+		}
+	}
+	if r.signature.IsNull() || r.signature.IsUnknown() || len(keys) == 0 {
+		return
+	}
+	signature, wrong := artifact.ParseSignature(r.signature.ValueString(), texts)
+	if len(wrong) > 0 {
+		return
+	}
+	if err := signature.Check(file.Digest); err != nil {
+		tfutil.Error(diags, signaturePath, "The artifact is not signed as it has to be", "%s", tfutil.Sentence(fmt.Errorf("the file %s: %w", r.source.ValueString(), err)))
+	}
 }
 
 // missing plans without the file: that works as long as the configuration means

@@ -5,6 +5,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
@@ -68,7 +69,8 @@ func secretSets(config model) tfutil.SecretSets {
 }
 
 // check returns what is wrong with a configuration and shows at another place
-// in its spec: of a version that is left out, the secrets are the line.
+// in its spec (of a version that is left out, the secrets are the line), or what
+// the spec alone cannot tell, as of a signature.
 func check(config model) api.Violations {
 	var v api.Violations
 	if len(config.SecretsWO) > 0 && config.SecretsWOVersion == nil {
@@ -76,6 +78,12 @@ func check(config model) api.Violations {
 	}
 	if _, whole := config.Static["/"]; whole && config.Command != nil && len(config.Command) == 0 {
 		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"], or leave command out for a site of files alone`)
+	}
+	if r := config.Release; r.Signature != nil && len(r.PublicKeys) > 0 {
+		_, wrong := artifact.ParseSignature(*r.Signature, r.PublicKeys)
+		for _, w := range wrong {
+			v.Add(api.Pointer("/release/"+w.At), "%s", w.Reason)
+		}
 	}
 	return v
 }

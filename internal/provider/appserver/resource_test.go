@@ -270,7 +270,7 @@ data "foobar_app_server" "shop" {
 			PreConfig: func() {
 				web1.Change(t, shop(), func(c *api.Component) {
 					c.Status = api.Encode(api.AppServerStatus{
-						Release: sum, Slot: "blue", Healthy: true, Health: "200 in 3 ms", PID: 42, Restarts: 1, Log: []string{"hello"},
+						Release: sum, SignedBy: "A8542D7749E48B47", TrustedComment: "shop \x1b1.4.0", Slot: "blue", Healthy: true, Health: "200 in 3 ms", PID: 42, Restarts: 1, Log: []string{"hello"},
 					})
 					c.Conditions = []api.Condition{{Type: "Restarted", Severity: api.SeverityInfo, Message: "once", Pointer: "/command"}}
 				})
@@ -280,6 +280,8 @@ data "foobar_app_server" "shop" {
 				statecheck.ExpectKnownValue(view, tfjsonpath.New("reachable"), knownvalue.Bool(true)),
 				statecheck.ExpectKnownValue(view, tfjsonpath.New("release"), knownvalue.StringExact(sum)),
 				statecheck.ExpectKnownValue(view, tfjsonpath.New("pid"), knownvalue.Int64Exact(42)),
+				statecheck.ExpectKnownValue(view, tfjsonpath.New("signed_by"), knownvalue.StringExact("A8542D7749E48B47")),
+				statecheck.ExpectKnownValue(view, tfjsonpath.New("trusted_comment"), knownvalue.StringExact(`shop \x1b1.4.0`)),
 				statecheck.ExpectKnownValue(view, tfjsonpath.New("log"), knownvalue.ListExact([]knownvalue.Check{knownvalue.StringExact("hello")})),
 				statecheck.ExpectKnownValue(view, tfjsonpath.New("conditions").AtSliceIndex(0).AtMapKey("attribute"), knownvalue.StringExact("command")),
 				statecheck.ExpectKnownValue(view, tfjsonpath.New("applied_at"), knownvalue.StringExact("2026-01-02T03:04:05Z")),

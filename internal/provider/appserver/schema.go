@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -106,7 +107,7 @@ func environmentText() string {
 
 func releaseAttribute(defaults api.Release) schema.Attribute {
 	return schema.SingleNestedAttribute{
-		MarkdownDescription: "The artifact that runs: a `.tar.gz` file, known by its checksum. " +
+		MarkdownDescription: "The artifact that runs, known by its checksum: a tar file that is compressed with gzip or zstd, or a static program, which becomes `./" + artifact.Program + "`. " +
 			"The guide *Artifacts* says what it may hold, and where the app may write.",
 		Required:   true,
 		Validators: []validator.Object{hasArtifact{}},
@@ -124,6 +125,18 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 				Computed:            true,
 			},
 			"max_bytes": bytesAttribute("How large the release may be when it is unpacked.", defaults.MaxBytes),
+			"signature": schema.StringAttribute{
+				MarkdownDescription: fmt.Sprintf("Signature of the artifact, as minisign makes it: the content of its `.minisig` file, at most %d bytes. The plan checks it where it reads the file, and the machine before it unpacks anything. "+
+					"Needs `public_keys`. Default: none, the checksum alone decides.", api.MaxSignature),
+				Optional:   true,
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"public_keys": schema.ListAttribute{
+				MarkdownDescription: fmt.Sprintf("minisign public keys, of which one has to have made `signature`: the content of a `.pub` file, or its second line. At most %d: the second is for the time in which the first is replaced. Needs `signature`.", api.MaxPublicKeys),
+				ElementType:         types.StringType,
+				Optional:            true,
+				Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
+			},
 		},
 	}
 }

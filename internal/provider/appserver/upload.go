@@ -40,7 +40,7 @@ func upload(ctx context.Context, data *tfutil.Data, planned, config model) (diag
 	if file.SHA256 != want {
 		return nil, changed(source, file.SHA256, want)
 	}
-	err = agent.UploadBlob(ctx, file.SHA256, file, file.Size)
+	err = agent.UploadBlob(ctx, file.SHA256, file, file.Size, tfutil.UploadProgress(ctx, planned.Machine, source, file.Size))
 	if api.IsProblem(err, api.ProblemInvalid) { // perhaps what arrived is not what was hashed
 		if again, reread := rehash(ctx, source); reread == nil && again != want {
 			return nil, changed(source, again, want)

@@ -427,7 +427,7 @@ func (m *Machine) Delete(_ context.Context, change client.Change, _ func(api.Eve
 }
 
 // UploadBlob implements [tfutil.Agent].
-func (m *Machine) UploadBlob(_ context.Context, sum string, blob io.ReaderAt, size int64) error {
+func (m *Machine) UploadBlob(_ context.Context, sum string, blob io.ReaderAt, size int64, sent func(bytes int64)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failure != nil {
@@ -439,6 +439,9 @@ func (m *Machine) UploadBlob(_ context.Context, sum string, blob io.ReaderAt, si
 	}
 	if found := hex.EncodeToString(hash.Sum(nil)); found != sum {
 		return &api.Problem{Type: api.ProblemInvalid, Title: "The upload is damaged", Detail: "It has the SHA-256 " + found + "."}
+	}
+	if !m.blobs[sum] {
+		sent(size)
 	}
 	m.blobs[sum] = true
 	return nil

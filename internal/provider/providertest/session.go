@@ -134,11 +134,11 @@ func (s session) Own(ctx context.Context, id api.ID, c api.Claiming) (api.Owners
 }
 
 // UploadBlob implements [tfutil.Agent].
-func (s session) UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error {
+func (s session) UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64, sent func(bytes int64)) error {
 	if err := s.meet(); err != nil {
 		return err
 	}
-	return s.machine.UploadBlob(ctx, sha256, content, size)
+	return s.machine.UploadBlob(ctx, sha256, content, size, sent)
 }
 
 // EnsureLeaf implements [tfutil.Agent].

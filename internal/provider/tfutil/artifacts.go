@@ -36,6 +36,7 @@ type artifactRead struct {
 	mu     sync.Mutex
 	done   bool
 	sha256 string
+	digest *artifact.Digest
 	bad    *artifact.Error
 }
 
@@ -46,6 +47,8 @@ type Artifact struct {
 	// SHA256 is its checksum in hexadecimal, Size its length in bytes.
 	SHA256 string
 	Size   int64
+	// Digest is what a signature of it signs.
+	Digest *artifact.Digest
 	// Bad says why it cannot be unpacked on a machine, nil if it can.
 	Bad *artifact.Error
 }
@@ -78,7 +81,7 @@ func (a *Artifacts) Open(ctx context.Context, path string, maxBytes int64) (_ *A
 	if err := read.once(ctx, file, info, maxBytes); err != nil {
 		return nil, err
 	}
-	return &Artifact{File: file, SHA256: read.sha256, Size: info.Size(), Bad: read.bad}, nil
+	return &Artifact{File: file, SHA256: read.sha256, Size: info.Size(), Digest: read.digest, Bad: read.bad}, nil
 }
 
 func sortOf(mode fs.FileMode) string {
@@ -110,7 +113,8 @@ func (r *artifactRead) once(ctx context.Context, file *os.File, before fs.FileIn
 	if r.done {
 		return nil
 	}
-	sum, bad, err := readArtifact(ctx, file, maxBytes)
+	digest := artifact.NewDigest()
+	sum, bad, err := readArtifact(ctx, io.TeeReader(file, digest), maxBytes)
 	if err != nil {
 		return fmt.Errorf("read the artifact %s: %w", file.Name(), err)
 	}
@@ -121,7 +125,7 @@ func (r *artifactRead) once(ctx context.Context, file *os.File, before fs.FileIn
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return fmt.Errorf("the file %s was changed while it was read; wait until the build is done, then plan again", file.Name())
 	}
-	r.sha256, r.bad, r.done = sum, bad, true
+	r.sha256, r.digest, r.bad, r.done = sum, digest, bad, true
 	return nil
 }
 

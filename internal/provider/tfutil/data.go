@@ -68,7 +68,7 @@ type Agent interface {
 	Own(ctx context.Context, id api.ID, claiming api.Claiming) (api.Ownership, error)
 	// UploadBlob brings size bytes of the given SHA-256 to the machine, unless
 	// they are there.
-	UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64) error
+	UploadBlob(ctx context.Context, sha256 string, content io.ReaderAt, size int64, sent func(bytes int64)) error
 	// EnsureLeaf makes sure that a service of the machine has a certificate
 	// that names the machine and what is wanted besides.
 	EnsureLeaf(ctx context.Context, service string, besides pki.ServiceNames) error

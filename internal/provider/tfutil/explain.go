@@ -153,3 +153,32 @@ func Progress(ctx context.Context, machine Machine, id api.ID) func(api.Event) {
 		})
 	}
 }
+
+// UploadProgress returns what logs how far the upload of a file of size bytes is:
+// where it begins or goes on, and then each twentieth of it.
+func UploadProgress(ctx context.Context, machine Machine, file string, size int64) func(sent int64) {
+	ctx = tflog.NewSubsystem(ctx, LogSubsystem, tflog.WithLevelFromEnv("TF_LOG_PROVIDER_FOOBAR", LogSubsystem))
+	logged := int64(-1)
+	return func(sent int64) {
+		step := twentieth(sent, size)
+		if step == logged {
+			return
+		}
+		logged = step
+		tflog.SubsystemInfo(ctx, LogSubsystem, "The artifact is being uploaded", map[string]any{
+			"machine": machine.Name.ValueString(),
+			"file":    file,
+			"sent":    sent,
+			"size":    size,
+			"percent": 5 * step,
+		})
+	}
+}
+
+// twentieth returns how many twentieths of size bytes were sent.
+func twentieth(sent, size int64) int64 {
+	if size <= 0 {
+		return 20
+	}
+	return 20 * sent / size // artifacts are far from an overflow
+}
