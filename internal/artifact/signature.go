@@ -130,7 +130,7 @@ func (s *Signature) Check(d *Digest) error {
 			return nil
 		}
 		if s.commentHolds(key) { // then this key made it, and nothing of it was changed
-			return &SignatureError{"signature", fmt.Sprintf("the signature is the signature of another file: the key %s made it, and not for this artifact; sign this file, or give the file that was signed", s.KeyID())}
+			return &SignatureError{"signature", fmt.Sprintf("the signature belongs to another file: the key %s made it, and not for this artifact; sign this file, or give the file that was signed", s.KeyID())}
 		}
 		return &SignatureError{"signature", fmt.Sprintf("the signature is not of the key %s, which it names: it was changed, or another key has the same identifier; sign the file again", s.KeyID())}
 	}

@@ -49,7 +49,7 @@ func TestSignature(t *testing.T) {
 		"made with the new key":     {vector(t, "second.minisig"), []string{key, second}, "", ""},
 		"another key":               {whole, []string{second}, "signature", "was made with the key A8542D7749E48B47, and allowed is C7FBF28EEECEC71C; sign the file with that key, or add"},
 		"two other keys":            {whole, []string{second, other}, "signature", "allowed is C7FBF28EEECEC71C or "},
-		"another file":              {vector(t, "other.minisig"), []string{key}, "signature", "is the signature of another file"},
+		"another file":              {vector(t, "other.minisig"), []string{key}, "signature", "belongs to another file"},
 		"changed trusted comment":   {strings.Replace(whole, "1.4.0", "1.5.0", 1), []string{key}, "signature", "it was changed"},
 		"comment of another":        {lines[0] + lines[1] + strings.Join(strings.SplitAfter(vector(t, "other.minisig"), "\n")[2:], ""), []string{key}, "signature", "it was changed"},
 		"old format":                {legacy, []string{key}, "signature", "is of minisign's old format"},

@@ -63,7 +63,7 @@ func TestASignatureDecidesBeforeAnythingIsTouched(t *testing.T) {
 		want string
 	}{
 		"another key":  {func(s *operationtest.Spec) { s.Key = other }, "was made with the key"},
-		"another file": {func(s *operationtest.Spec) { s.Signature = sign([]byte("other"), "") }, "is the signature of another file"},
+		"another file": {func(s *operationtest.Spec) { s.Signature = sign([]byte("other"), "") }, "belongs to another file"},
 	} {
 		bad := good
 		c.edit(&bad)

@@ -61,7 +61,7 @@ func TestSignedRelease(t *testing.T) {
 		},
 		testresource.TestStep{ // a signature of something else
 			Config: signed(source, strconv.Quote(sign([]byte("other"), "")), key), PlanOnly: true,
-			ExpectError: says("release.signature:", "The file "+source+": the signature is the signature of another file"),
+			ExpectError: says("release.signature:", "The file "+source+": the signature belongs to another file"),
 		},
 		testresource.TestStep{ // which is known at the apply alone
 			Config:      "resource \"terraform_data\" \"key\" { input = " + strconv.Quote(next) + " }\n" + signed(source, signature, "terraform_data.key.output"),
@@ -84,7 +84,7 @@ func TestWrongSignaturesAreErrorsOfTheirAttributes(t *testing.T) {
 		at, want string
 	}{
 		"another key":        {signed(source, signature, strconv.Quote(other)), "release.signature:", "was made with the key"},
-		"another file":       {signed(source, strconv.Quote(sign([]byte("x"), "")), key), "release.signature:", "is the signature of another file"},
+		"another file":       {signed(source, strconv.Quote(sign([]byte("x"), "")), key), "release.signature:", "belongs to another file"},
 		"truncated":          {signed(source, short, key), "release.signature:", "was cut short: it has 2 of the 4 lines"},
 		"name of the file":   {signed(source, `"shop.minisig"`, key), "release.signature:", "is no minisign signature"},
 		"bad second key":     {signed(source, signature, key, `"RW"`), "release.public_keys[1]:", "is no minisign public key"},
