@@ -5,6 +5,7 @@ package artifacttest
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
@@ -129,34 +130,28 @@ type ELF struct {
 // text. No machine can run it.
 func (e ELF) Bytes() []byte {
 	const header, segment = 64, 56
-	or := func(n, fallback uint64) uint64 {
-		if n == 0 {
-			return fallback
-		}
-		return n
-	}
-	count := uint64(1)
+	count := uint16(1)
 	if e.Interpreter != "" {
 		count = 2
 	}
-	after := header + count*segment
+	after := header + int(count)*segment
 	le, b := binary.LittleEndian, make([]byte, after)
 	copy(b, "\x7fELF")
-	b[4], b[5], b[6], b[7] = byte(or(uint64(e.Class), 2)), byte(or(uint64(e.Order), 1)), 1, e.OS
-	le.PutUint16(b[16:], uint16(or(uint64(e.Type), 2)))
-	le.PutUint16(b[18:], uint16(or(uint64(e.Machine), 62)))
+	b[4], b[5], b[6], b[7] = cmp.Or(e.Class, 2), cmp.Or(e.Order, 1), 1, e.OS
+	le.PutUint16(b[16:], cmp.Or(e.Type, 2))
+	le.PutUint16(b[18:], cmp.Or(e.Machine, 62))
 	if !e.NoEntry {
 		le.PutUint64(b[24:], 0x401000)
 	}
 	le.PutUint64(b[32:], header)
 	le.PutUint16(b[54:], segment)
-	le.PutUint16(b[56:], uint16(or(uint64(e.Segments), count)))
-	size := after + uint64(len(e.Interpreter)+len(e.Text))
-	le.PutUint32(b[header:], uint32(or(uint64(e.Load), 1)))
+	le.PutUint16(b[56:], cmp.Or(e.Segments, count))
+	size := uint64(after + len(e.Interpreter) + len(e.Text)) //nolint:gosec // G115: a length is not negative
+	le.PutUint32(b[header:], cmp.Or(e.Load, 1))
 	le.PutUint64(b[header+32:], size)
 	if e.Interpreter != "" {
 		le.PutUint32(b[header+segment:], 3)
-		le.PutUint64(b[header+segment+8:], after)
+		le.PutUint64(b[header+segment+8:], uint64(after)) //nolint:gosec // G115: nor is this one
 		le.PutUint64(b[header+segment+32:], uint64(len(e.Interpreter)))
 	}
 	return append(b, e.Interpreter+e.Text...)
