@@ -54,8 +54,6 @@ func listenAddress(s api.AppServer) string {
 // follow has the port listen where the watcher's spec says. An address that is not
 // there yet, as at a boot, is tried again.
 func (p *agentPort) follow(w *watcher, now time.Time) {
-	trusted := prefixes(w.spec.TrustedProxies)
-	p.trusted.Store(&trusted)
 	want := listenAddress(w.spec)
 	if want != p.address {
 		p.close()

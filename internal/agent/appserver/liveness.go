@@ -154,6 +154,8 @@ func (w *watcher) follow(s api.AppServer, now time.Time) {
 	w.mu.Unlock()
 	w.due, w.wake = now, now
 	w.port.retry = now
+	trusted := prefixes(s.TrustedProxies)
+	w.port.trusted.Store(&trusted)
 }
 
 // step does what is due, and returns when it is to be called again.
