@@ -3,6 +3,7 @@
 package appserver_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,7 +55,7 @@ func TestDataOutliveReleaseDestroyAndAccount(t *testing.T) {
 	// The account is removed, its number given to another one, and made again.
 	sh := func(format string, args ...any) string {
 		t.Helper()
-		output, err := exec.CommandContext(t.Context(), "sh", "-ec", fmt.Sprintf(format, args...)).CombinedOutput()
+		output, err := exec.CommandContext(context.Background(), "sh", "-ec", fmt.Sprintf(format, args...)).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, output)
 		}
