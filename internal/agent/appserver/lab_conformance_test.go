@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,12 +51,18 @@ func TestConformance(t *testing.T) {
 		Blobs:   map[string][]byte{one: first, two: second, bad: third},
 		Breaks: []conformance.Break{
 			{Name: "another release runs", Do: func(ctx context.Context) error {
-				return behindTheFiles("/srv/conform/slots/blue", func() error {
-					return os.Symlink("../releases/"+one[:12], "/srv/conform/slots/blue")
-				}, func() error { return units.Restart(ctx, "foobar-app-conform@blue.service") })
+				target, err := os.Readlink("/srv/conform/current")
+				if err != nil {
+					return err
+				}
+				slot := filepath.Base(target)
+				return behindTheFiles("/srv/conform/slots/"+slot, func() error {
+					return os.Symlink("../releases/"+one[:12], "/srv/conform/slots/"+slot)
+				}, func() error { return units.Restart(ctx, "foobar-app-conform@"+slot+".service") })
 			}},
 			{Name: "another nginx configuration runs", Do: anotherNginx(units)},
 		},
+		Beside: true,
 		Serves: servesAs(map[string]string{one: "one", two: "two"}),
 		Units:  units,
 	})
@@ -67,6 +74,7 @@ func quick(release string, port int) api.AppServer {
 	s.Release.SHA256, s.Port = release, port
 	s.Command = []string{"python3", "main.py"}
 	s.HealthCheck.Interval, s.HealthCheck.Successes = api.Duration(20*time.Millisecond), 2
+	s.HealthCheck.MinHealthyTime = 0
 	s.HealthCheck.StartTimeout, s.StopTimeout = api.Duration(30*time.Second), api.Duration(time.Second)
 	return s
 }

@@ -21,10 +21,10 @@ func TestDriftNamesItsCause(t *testing.T) {
 	spec := s.spec(s.release("cause"), 8081)
 	s.apply("cause", spec, nil)
 	const (
-		app, nginx = "foobar-app-cause@blue.service", "foobar-app-cause-nginx.service"
-		config     = "/etc/foobar/app-server/cause/nginx.conf"
-		unitFile   = "/etc/systemd/system/foobar-app-cause@.service"
-		variables  = "/etc/foobar/app-server/cause/blue.env"
+		nginx     = "foobar-app-cause-nginx.service"
+		config    = "/etc/foobar/app-server/cause/nginx.conf"
+		unitFile  = "/etc/systemd/system/foobar-app-cause@blue.service"
+		variables = "/etc/foobar/app-server/cause/blue.env"
 	)
 	sh := func(script string) {
 		t.Helper()
@@ -42,9 +42,9 @@ func TestDriftNamesItsCause(t *testing.T) {
 		if err != nil || plan.Impact != impact {
 			t.Errorf("%s: the plan is %+v, %v; want %s", key, plan, err, impact)
 		}
-		before := [2]int{s.pid(app), s.pid(nginx)}
+		before := [2]int{s.pid(s.live("cause")), s.pid(nginx)}
 		s.apply("cause", spec, nil)
-		if after := [2]int{s.pid(app), s.pid(nginx)}; impact == api.ImpactNone && before[0] != 0 && after != before {
+		if after := [2]int{s.pid(s.live("cause")), s.pid(nginx)}; impact == api.ImpactNone && before[0] != 0 && after != before {
 			t.Errorf("%s: processes %v became %v for a repair that costs nothing", key, before, after)
 		}
 		s.serves("cause", "http://127.0.0.1:8081/")
@@ -66,13 +66,13 @@ func TestDriftNamesItsCause(t *testing.T) {
 	sh("rm " + config + "; ln -s /etc/hosts " + config)
 	expect(config, "is a link to /etc/hosts, not a file", api.ImpactReload)
 	sh("touch -d @2000000000 " + unitFile)
-	expect(app, "systemd has not read it since", api.ImpactNone)
+	expect(s.live("cause"), "systemd has not read it since", api.ImpactNone)
 	sh("sed -i '/^app-cause:/d' /etc/passwd /etc/shadow /etc/group /etc/gshadow")
 	expect("user app-cause", `the user "app-cause", or its group, does not exist on this machine`, api.ImpactRestart)
 	sh("sed -i '/^app-cause:/d' /etc/group /etc/gshadow")
 	expect("user app-cause", "or its group, does not exist", api.ImpactRestart)
-	sh("systemctl stop " + app + "; systemctl mask " + app)
-	expect(app, "is masked, so that systemd does not start it", api.ImpactRestart)
+	sh("systemctl stop " + s.live("cause"))
+	expect(s.live("cause"), "is inactive", api.ImpactRestart)
 
 	for _, damage := range []struct{ damage, repair, key, detail string }{
 		{"rm " + config + "; mkdir -p " + config + "/x", "mv " + config + " /root/away; rm -r /root/away", config, "is a directory, not a file; an apply does not remove"},

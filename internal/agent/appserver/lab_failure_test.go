@@ -38,7 +38,6 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		detail, log string
 		pointer     api.Pointer
 		// untouched tells that the old process is still the same.
-		untouched bool
 	}{
 		{
 			name: "it crashes at start",
@@ -62,26 +61,26 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		{
 			name:   "its program is missing",
 			change: func(a *api.AppServer) { a.Release.SHA256, a.Command = s.release("bad"), []string{"./bin/shop"} },
-			detail: "does not exist", pointer: "/command/0", untouched: true,
+			detail: "does not exist", pointer: "/command/0",
 		},
 		{
 			name: "its program is not executable",
 			change: func(a *api.AppServer) {
 				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"#!/bin/sh\n", 0o644}}), []string{"./shop"}
 			},
-			detail: "chmod +x", pointer: "/command/0", untouched: true,
+			detail: "chmod +x", pointer: "/command/0",
 		},
 		{
 			name: "its interpreter is not on this machine",
 			change: func(a *api.AppServer) {
 				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"#!/home/me/venv/bin/python\n", 0o755}}), []string{"./shop"}
 			},
-			detail: "/home/me/venv/bin/python", pointer: "/command/0", untouched: true,
+			detail: "/home/me/venv/bin/python", pointer: "/command/0",
 		},
 		{
 			name:   "there is no such program",
 			change: func(a *api.AppServer) { a.Command = []string{"pyhton3", "main.py"} },
-			detail: "is no program of this machine", pointer: "/command/0", untouched: true,
+			detail: "is no program of this machine", pointer: "/command/0",
 		},
 		{
 			name: "the kernel refuses its program",
@@ -93,13 +92,14 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		{
 			name:   "the machine has no such address",
 			change: func(a *api.AppServer) { a.Address = "192.0.2.1" },
-			detail: "192.0.2.1 is not an address of this machine", pointer: "/address", untouched: true,
+			detail: "192.0.2.1 is not an address of this machine", pointer: "/address",
 		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := &stand{T: t, runner: s.runner, blobs: s.blobs, units: s.units}
-			before := s.pid("foobar-app-shop@blue.service")
+			unit := s.live("shop")
+			before := s.pid(unit)
 			bad := good
 			bad.HealthCheck.StartTimeout = api.Duration(5 * time.Second)
 			c.change(&bad)
@@ -113,8 +113,8 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			if c.pointer != "" && (len(problem.Violations) != 1 || problem.Violations[0].Pointer != c.pointer) {
 				t.Errorf("violations: %v", problem.Violations)
 			}
-			if after := s.pid("foobar-app-shop@blue.service"); c.untouched && after != before {
-				t.Errorf("the app was restarted: %d became %d", before, after)
+			if after := s.pid(unit); after != before || s.live("shop") != unit {
+				t.Errorf("the good release was restarted: %d became %d", before, after)
 			}
 			s.eventually("the old release answers again", func() bool {
 				response, answer := s.ask(http.MethodGet, url, nil, nil)
@@ -142,7 +142,7 @@ func TestOneOfTwoAppServersIsBroken(t *testing.T) {
 	if err := os.RemoveAll("/srv/broken"); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(s.pid("foobar-app-broken@blue.service"), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(s.pid(s.live("broken")), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually("nginx says that the app is gone", func() bool {
@@ -166,7 +166,7 @@ func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
 	spec := s.spec(two, 8081)
 	s.apply("drift", spec, nil)
 	s.serves("two", url)
-	app, nginx := "foobar-app-drift@blue.service", "foobar-app-drift-nginx.service"
+	const nginx = "foobar-app-drift-nginx.service"
 	ctx := context.Background()
 	must := func(err error) {
 		t.Helper()
@@ -191,23 +191,29 @@ func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
 			t.Errorf("%s: after the repair there is drift %v", what, c.Drift)
 		}
 	}
-	link, config := "/srv/drift/slots/blue", "/etc/foobar/app-server/drift/nginx.conf"
+	const config = "/etc/foobar/app-server/drift/nginx.conf"
+	link := func() string {
+		t.Helper()
+		target, err := os.Readlink("/srv/drift/current")
+		must(err)
+		return "/srv/drift/" + target
+	}
 	relink := func(target string) {
 		t.Helper()
-		must(os.Remove(link))
-		must(os.Symlink(target, link))
+		must(os.Remove(link()))
+		must(os.Symlink(target, link()))
 	}
-	wanted, err := os.Readlink(link)
+	wanted, err := os.Readlink(link())
 	must(err)
 
 	relink("../releases/" + one[:12])
-	must(s.units.Restart(ctx, app))
-	expect("another release, linked and run", link, app)
+	must(s.units.Restart(ctx, s.live("drift")))
+	expect("another release, linked and run", link(), s.live("drift"))
 
 	relink("../releases/" + one[:12])
-	must(s.units.Restart(ctx, app))
+	must(s.units.Restart(ctx, s.live("drift")))
 	relink(wanted)
-	expect("another release, run only", app)
+	expect("another release, run only", s.live("drift"))
 
 	text, err := os.ReadFile(config)
 	must(err)
@@ -218,8 +224,8 @@ func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
 	must(os.WriteFile(config, text, 0o644))
 	expect("another nginx configuration, run only", nginx)
 
-	must(s.units.Stop(ctx, app))
-	expect("a stopped app", app)
+	must(s.units.Stop(ctx, s.live("drift")))
+	expect("a stopped app", s.live("drift"))
 	must(s.units.Stop(ctx, nginx))
 	expect("a stopped nginx", nginx)
 	must(os.RemoveAll("/srv/drift/releases/" + two[:12]))

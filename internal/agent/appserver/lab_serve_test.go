@@ -248,7 +248,7 @@ RELEASE = "leaky"
 	// A new version of the values restarts the app; the same one does nothing.
 	before := s.pid("foobar-app-secret@blue.service")
 	s.apply("secret", spec, nil)
-	if s.pid("foobar-app-secret@blue.service") != before {
+	if s.pid(s.live("secret")) != before {
 		t.Error("an apply of the same version restarted the app")
 	}
 	spec.SecretsVersion = 2

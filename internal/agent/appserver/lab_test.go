@@ -191,6 +191,16 @@ func (s *stand) pid(unit string) int {
 	return status.MainPID
 }
 
+// live returns the unit of the app in the slot that the traffic goes to.
+func (s *stand) live(name string) string {
+	s.Helper()
+	target, err := os.Readlink("/srv/" + name + "/current")
+	if err != nil {
+		s.Fatal(err)
+	}
+	return "foobar-app-" + name + "@" + filepath.Base(target) + ".service"
+}
+
 // entry is a file of a release.
 type entry struct {
 	content string
@@ -287,6 +297,7 @@ func (s *stand) spec(release string, port int) api.AppServer {
 	spec.Port = port
 	spec.HealthCheck.StartTimeout = api.Duration(30 * time.Second)
 	spec.HealthCheck.Interval = api.Duration(50 * time.Millisecond)
+	spec.HealthCheck.MinHealthyTime = 0
 	spec.StopTimeout = api.Duration(2 * time.Second)
 	return spec
 }

@@ -164,8 +164,8 @@ func (e *Engine) Edited(applied Applied) (map[string]bool, error) {
 }
 
 // Touched returns what of a state somebody changed beyond modes and owners, by
-// path: files, links, trees, units that are amended or whose files systemd has not
-// read, and by [UserKey] accounts that are missing.
+// path: files, links, trees, units that are amended, and by [UserKey] accounts that
+// are missing.
 func (e *Engine) Touched(ctx context.Context, applied Applied) (map[string]bool, error) {
 	touched, err := e.Edited(applied)
 	if err != nil {
@@ -197,7 +197,7 @@ func (e *Engine) Touched(ctx context.Context, applied Applied) (map[string]bool,
 		if err != nil {
 			return nil, err
 		}
-		if status.NeedDaemonReload || len(unowned(status.DropIns, u.Name, applied.State)) > 0 {
+		if len(unowned(status.DropIns, u.Name, applied.State)) > 0 {
 			touched[u.Name] = true
 		}
 	}
