@@ -72,7 +72,7 @@ func TestDriftNamesItsCause(t *testing.T) {
 	sh("sed -i '/^app-cause:/d' /etc/group /etc/gshadow")
 	expect("user app-cause", "or its group, does not exist", api.ImpactRestart)
 	sh("systemctl stop " + s.live("cause"))
-	expect(s.live("cause"), "is inactive", api.ImpactRestart)
+	expect(s.live("cause"), "is stopped", api.ImpactRestart)
 
 	for _, damage := range []struct{ damage, repair, key, detail string }{
 		{"rm " + config + "; mkdir -p " + config + "/x", "mv " + config + " /root/away; rm -r /root/away", config, "is a directory, not a file; an apply does not remove"},

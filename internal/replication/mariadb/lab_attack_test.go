@@ -109,7 +109,7 @@ func TestSeedUnderAttack(t *testing.T) {
 	before := look()
 	for _, where := range []string{"outer", "inner", "inner"} {
 		stop := attacked(t, where, data, at)
-		err := replica.Engine.Receive(ctx, "a", donated(ctx, source), nil)
+		err := seed(ctx, replica, source)
 		said := stop()
 		t.Logf("%s: the seed ended with %v, the attack with\n%s", where, err, said)
 		// Around the directories of a seed it may swap nothing; inside there are only
@@ -128,7 +128,7 @@ func TestSeedUnderAttack(t *testing.T) {
 			t.Fatalf("%s: root's directory was\n%s\nand is\n%s\n%v", where, before, after, err)
 		}
 	}
-	must(t, replica.Engine.Receive(ctx, "a", donated(ctx, source), nil))
+	must(t, seed(ctx, replica, source))
 }
 
 // A copy holds nothing that the server's user could not read itself.
@@ -146,6 +146,7 @@ func TestCopyUnderAttack(t *testing.T) {
 		stream := donated(ctx, source)
 		var copied bytes.Buffer
 		_, err := io.Copy(&copied, stream)
+		must(t, stream.Close())
 		if strings.Contains(copied.String(), secretOfRoot) {
 			t.Errorf("%s: the copy holds what only root may read: %v", suffix, err)
 		}

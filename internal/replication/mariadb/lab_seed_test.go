@@ -4,6 +4,7 @@ package mariadb_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -25,6 +26,13 @@ func claimed(t *testing.T) (source, replica enginetest.Server) {
 	must(t, source.Engine.Claim(ctx, "origin", replication.Secrets{Replication: "repl"}))
 	must(t, source.Exec(ctx, "CREATE DATABASE shop"))
 	return source, replica
+}
+
+// seed has a server take over the data of another one. A copy that is not wanted to
+// its end is closed, as the agent does: its donor would hold the source's backup lock.
+func seed(ctx context.Context, to, from enginetest.Server) error {
+	stream := donated(ctx, from)
+	return errors.Join(to.Engine.Receive(ctx, "a", stream, nil), stream.Close())
 }
 
 // donated is a copy of a server's data as it comes.
@@ -56,7 +64,7 @@ func TestSeedOfManyTables(t *testing.T) {
 	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
 	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files, Max: limit.Max})) // programs that are started have it too
 	t.Cleanup(func() { must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) })
-	must(t, replica.Engine.Receive(ctx, "a", donated(ctx, source), nil))
+	must(t, seed(ctx, replica, source))
 	if n, err := replica.Query(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop'"); err != nil || n != fmt.Sprint(tables) {
 		t.Errorf("%s tables came of %d: %v", n, tables, err)
 	}
