@@ -53,12 +53,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_UNIX
+    address_family = socket.AF_UNIX if "SOCKET" in os.environ else socket.AF_INET
     request_queue_size = 128
     def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = "app", 0
-Server(os.environ["SOCKET"], Handler).serve_forever()
+Server(os.environ.get("SOCKET") or ("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 `
 
 // public are the files of a release of the moody app.
@@ -152,8 +153,17 @@ const moodyApp = "foobar-app-moody@blue.service"
 
 // A load balancer is told what it may send to another server, and nobody else is.
 func TestADeadAppTellsLoadBalancersWhatMayBeSentElsewhere(t *testing.T) {
+	for name, ports := range map[string][]int{"socket": {}, "ports": {8090, 8091}} {
+		t.Run(name, func(t *testing.T) { deadApp(t, ports) })
+	}
+}
+
+func deadApp(t *testing.T, ports []int) {
+	t.Helper()
 	s := newStand(t)
-	s.apply("moody", s.front(), nil)
+	spec := s.front()
+	spec.AppPorts = ports
+	s.apply("moody", spec, nil)
 
 	// What the app answers by itself is passed on, whatever it is.
 	for _, code := range []int{418, 425, 431, 444, 500, 502, 503, 504} {
@@ -366,6 +376,52 @@ func TestStaticFilesOfARelease(t *testing.T) {
 	spec.Static = map[string]api.StaticDirectory{"/assets/": {Directory: "public/assetz"}}
 	if problem := s.refused("moody", spec); len(problem.Violations) != 1 || problem.Violations[0].Pointer != "/static/~1assets~1/directory" {
 		t.Errorf("a directory that the release lacks: %v", problem)
+	}
+}
+
+// A site of files is released like an app, and needs none.
+func TestASiteOfFiles(t *testing.T) {
+	s := newStand(t)
+	site := func(text string) api.AppServer {
+		files := map[string]entry{
+			"index.html": {text, 0o644}, "docs/index.html": {"docs", 0o644}, "empty/.keep": {"", 0o644}, ".env": {"hidden", 0o644},
+			"python": {"/usr/bin/python3", link}, "twin": {"docs", link},
+		}
+		spec := s.spec(s.upload(files), 8081)
+		spec.Command = []string{}
+		spec.Static = map[string]api.StaticDirectory{"/": {Directory: "."}}
+		return spec
+	}
+	for _, text := range []string{"one", "two", "three"} {
+		s.apply("site", site(text), nil)
+		if a := s.request(stranger, http.MethodGet, "/?x=y", "", nil); a.status != 200 || a.body != text {
+			t.Errorf("release %s: %d %q", text, a.status, a.body)
+		}
+		if c, status := s.get("site"); len(c.Drift) > 0 || len(c.Conditions) > 0 || !status.Healthy {
+			t.Errorf("release %s: drift %v, conditions %v, %+v", text, c.Drift, c.Conditions, status)
+		}
+	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodHead, "/", 200}, {http.MethodGet, "/docs/", 200}, {http.MethodGet, "/docs?x=y", 301}, {http.MethodGet, "/none", 404},
+		{http.MethodPost, "/", 405}, {http.MethodPut, "/new", 405}, {http.MethodGet, "/empty/", 404}, {http.MethodGet, "/.env", 404},
+		{http.MethodGet, "/python", 404}, {http.MethodGet, "/twin/index.html", 404}, {http.MethodGet, "/a%0Ab", 404}, {http.MethodGet, api.AppHealthPath, 200},
+	} {
+		a := s.request(stranger, c.method, c.path, "", nil)
+		if a.status != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, a.status, c.want)
+		}
+		if to := a.header.Get("Location"); c.want == 301 && to != "/docs/?x=y" {
+			t.Errorf("%s leads to %s", c.path, to)
+		}
+	}
+	bad := site("four")
+	bad.HealthCheck.Path, bad.HealthCheck.StartTimeout = "/none", api.Duration(time.Second)
+	s.refused("site", bad)
+	if a := s.request(stranger, http.MethodGet, "/", "", nil); a.body != "three" {
+		t.Errorf("after a bad release: %q", a.body)
 	}
 }
 
