@@ -58,7 +58,7 @@ func TestAFullDiskLetsDeletionsThrough(t *testing.T) {
 	if !ok || full.Type != api.ProblemQuota || full.Title != "A file system in the machine's memory is full" { // as the small disk is
 		t.Fatalf("the apply ends with %v", err)
 	}
-	for _, want := range []string{"the file system of " + m.Path(stateDir), "is full: ", " of 32 MiB are free now", "To make room, "} {
+	for _, want := range []string{"the file system at " + m.Path(""), "is full: ", " of 32 MiB are free now", "To make room, "} {
 		if !strings.Contains(full.Detail, want) {
 			t.Errorf("%q is not said: %s", want, full.Detail)
 		}
