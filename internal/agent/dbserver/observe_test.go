@@ -161,8 +161,7 @@ func TestDataOfAServer(t *testing.T) {
 		"too many":  {many, nil, `"more_databases":980,"origin":"0123"`},
 		"not known": {nil, errors.New("a table is damaged"), `"databases":null}`},
 	} {
-		now := status{version: "11.8.9-MariaDB", connections: 3}
-		now.holds(test.databases, "0123", test.err)
+		now := status{version: "11.8.9-MariaDB", connections: 3}.with(test.databases, "0123", test.err)
 		var state api.DBServerStatus
 		now.fill(&state)
 		if text := string(api.Encode(state)); !strings.Contains(text, test.want) || len(text) > 1000 || state.Version == "" || state.Connections != 3 {

@@ -92,7 +92,7 @@ func (l local) Show(ctx context.Context) (map[string]shown, status, error) {
 		if err := readVariables(ctx, db, variables); err != nil {
 			return err
 		}
-		now.holds(data(ctx, db))
+		now = now.with(data(ctx, db))
 		return nil
 	})
 	return variables, now, err
@@ -108,13 +108,13 @@ func data(ctx context.Context, db *sql.DB) (databases []string, origin string, e
 	return mariadb.Data(ctx, c)
 }
 
-// holds notes what data a server has. Where it does not say, they are not known,
-// and all else that it has said counts.
-func (s *status) holds(databases []string, origin string, err error) {
-	if err != nil {
-		return
+// with adds what data a server has. Where it does not say, they are not known, and
+// all else that it has said counts.
+func (s status) with(databases []string, origin string, err error) status {
+	if err == nil {
+		s.databases, s.origin = append([]string{}, databases...), origin
 	}
-	s.databases, s.origin = append([]string{}, databases...), origin
+	return s
 }
 
 func readVariables(ctx context.Context, db *sql.DB, into map[string]shown) error {

@@ -111,7 +111,7 @@ func TestFullOfMemoryAsksForNoDisk(t *testing.T) {
 	if room, err := RoomOf(dir); err != nil || !room.InMemory {
 		t.Fatalf("there is no tmpfs at %s: %v", dir, err)
 	}
-	below, err := os.MkdirTemp(dir, "")
+	below, err := os.MkdirTemp(dir, "") //nolint:usetesting // in memory
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,15 +96,18 @@ func (u Usage) more(than Usage) bool {
 
 // usageOf looks at a directory.
 func usageOf(path string) (Usage, error) {
-	var u Usage
 	dir, err := openDir(unix.AT_FDCWD, path)
 	if err != nil {
-		return u, err
+		return Usage{}, err
 	}
 	defer dir.Close() //nolint:errcheck // it was only read
-	u.add(dir, maxDepth)
-	return u, nil
+	var seen walk
+	seen.add(dir, maxDepth)
+	return seen.Usage, nil
 }
+
+// walk adds up what is in a directory.
+type walk struct{ Usage }
 
 // openDir opens a directory at a path below another. Anything else that has
 // taken its place meanwhile is refused, and not waited for.
@@ -117,14 +120,14 @@ func openDir(at int, path string) (*os.File, error) {
 }
 
 // add counts what is in a directory, as deep as that.
-func (u *Usage) add(dir *os.File, depth int) {
-	for !u.AtLeast {
+func (w *walk) add(dir *os.File, depth int) {
+	for !w.AtLeast {
 		names, err := dir.Readdirnames(readAtOnce)
 		if err != nil { // its end, or it was just removed
 			return
 		}
 		for _, name := range names {
-			if u.count(dir, name, depth); u.AtLeast {
+			if w.count(dir, name, depth); w.AtLeast {
 				return
 			}
 		}
@@ -132,27 +135,27 @@ func (u *Usage) add(dir *os.File, depth int) {
 }
 
 // count counts one file of a directory, and what is in it.
-func (u *Usage) count(dir *os.File, name string, depth int) {
+func (w *walk) count(dir *os.File, name string, depth int) {
 	var s unix.Stat_t
 	at := int(dir.Fd()) //nolint:gosec // a descriptor
 	if unix.Fstatat(at, name, &s, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return // it was just removed
 	}
-	u.Files++
-	u.Bytes += s.Blocks * blockUnit // the size of one with holes says nothing
-	if u.Files >= maxWalked {
-		u.AtLeast = true
+	w.Files++
+	w.Bytes += s.Blocks * blockUnit // the size of one with holes says nothing
+	if w.Files >= maxWalked {
+		w.AtLeast = true
 		return
 	}
 	if s.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return
 	}
 	if depth == 0 {
-		u.AtLeast = true
+		w.AtLeast = true
 		return
 	}
 	if below, err := openDir(at, name); err == nil {
-		u.add(below, depth-1)
+		w.add(below, depth-1)
 		_ = below.Close() // it was only read
 	}
 }
