@@ -138,15 +138,15 @@ func TestLogsCanBeBelieved(t *testing.T) {
 		return told != before && strings.Contains(told, " lines of "+talkerApp)
 	})
 
-	// A restart for the drop-in's repair leaves no limit behind.
+	// The release for the drop-in's repair has no limit, and is another process.
 	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
-	if err := syscall.Kill(s.pid(talkerApp), syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(s.pid(s.live("talker")), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	if told := s.condition("talker", "AppUnhealthy"); !strings.Contains(told, "did not answer within") {
 		t.Errorf("of a hung app is told %q", told)
 	}
-	if err := syscall.Kill(s.pid(talkerApp), syscall.SIGCONT); err != nil {
+	if err := syscall.Kill(s.pid(s.live("talker")), syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 }

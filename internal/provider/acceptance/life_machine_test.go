@@ -17,11 +17,19 @@ import (
 func machines() []string { return []string{"lb1", "web1", "web2"} }
 
 // units returns what has to run on a machine of the stack.
-func units(machine string) []string {
+func (s *stack) units(machine string) []string {
+	s.t.Helper()
 	if machine == "lb1" {
 		return []string{"foobar-agent.service", "foobar-lb-notes.service"}
 	}
-	return []string{"foobar-agent.service", "foobar-app-notes-nginx.service", "foobar-app-notes@blue.service"}
+	return []string{"foobar-agent.service", "foobar-app-notes-nginx.service", s.app(machine)}
+}
+
+// app returns the unit of the app in the slot that a machine's traffic goes to.
+func (s *stack) app(machine string) string {
+	s.t.Helper()
+	slot := strings.TrimSpace(s.lab.Exec(machine, "readlink", "/srv/notes/current"))
+	return "foobar-app-notes@" + strings.TrimPrefix(slot, "slots/") + ".service"
 }
 
 // runs fails the test unless all units of the stack are active and none of any
@@ -29,8 +37,8 @@ func units(machine string) []string {
 func (s *stack) runs() {
 	s.t.Helper()
 	for _, machine := range machines() {
-		if state, err := s.lab.TryExec(machine, append([]string{"systemctl", "is-active"}, units(machine)...)...); err != nil {
-			s.t.Errorf("not all of %v run on %s: %s", units(machine), machine, strings.Fields(state))
+		if state, err := s.lab.TryExec(machine, append([]string{"systemctl", "is-active"}, s.units(machine)...)...); err != nil {
+			s.t.Errorf("not all of %v run on %s: %s", s.units(machine), machine, strings.Fields(state))
 		}
 		if failed := s.lab.Exec(machine, "systemctl", "list-units", "--state=failed", "--no-legend", "--plain"); failed != "" {
 			s.t.Errorf("units of %s have failed: %s", machine, failed)

@@ -17,7 +17,7 @@ func TestLostSeedAndLostIdentityHaveAWayOut(t *testing.T) {
 	s := newStack(t)
 	s.apply()
 	s.loseIdentity("web1")
-	s.getsOut("foobar-app-notes-nginx.service", "foobar-app-notes@blue.service")
+	s.getsOut("foobar-app-notes-nginx.service", s.app("web1"))
 }
 
 // loseIdentity takes a machine's identity away, which the next plan reports.
