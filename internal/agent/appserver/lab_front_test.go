@@ -419,7 +419,9 @@ func TestASiteOfFiles(t *testing.T) {
 	}
 	bad := site("four")
 	bad.HealthCheck.Path, bad.HealthCheck.StartTimeout = "/none", api.Duration(time.Second)
-	s.refused("site", bad)
+	if problem := s.refused("site", bad); !strings.Contains(problem.Error(), "404") {
+		t.Errorf("a release without the checked file: %v", problem)
+	}
 	if a := s.request(stranger, http.MethodGet, "/", "", nil); a.body != "three" {
 		t.Errorf("after a bad release: %q", a.body)
 	}

@@ -93,12 +93,12 @@ func appLocations(t *converge.Text, l layout, s api.AppServer) {
 			"            error_page 502 = @dead;",
 			"            # Without it, a 502 of @websocket would not get to @dead.",
 			"            recursive_error_pages on;")
-		passToApp(t, l, s, "/request_timeouts/app", s.RequestTimeouts.App)
+		passToApp(t, l, "/request_timeouts/app", s.RequestTimeouts.App)
 		t.Own("        }")
 	}
 	t.Own("        location @websocket {",
 		"            error_page 502 = @dead;")
-	passToApp(t, l, s, "/request_timeouts/websocket", s.RequestTimeouts.WebSocket)
+	passToApp(t, l, "/request_timeouts/websocket", s.RequestTimeouts.WebSocket)
 	t.Own("        }",
 		"        location @dead {",
 		"            if ($dead = 444) {", "                return 444;", "            }",
@@ -175,7 +175,7 @@ func appLocationNames(s api.AppServer) []string {
 	return names
 }
 
-func passToApp(t *converge.Text, l layout, s api.AppServer, at api.Pointer, silence api.Duration) {
+func passToApp(t *converge.Text, l layout, at api.Pointer, silence api.Duration) {
 	t.From(at, "            proxy_read_timeout %dms;", silence.Milliseconds())
 	t.From(at, "            proxy_send_timeout %dms;", silence.Milliseconds())
 	t.Own("            proxy_pass http://" + upstream(l) + ";")
