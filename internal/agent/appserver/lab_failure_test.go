@@ -142,9 +142,7 @@ func TestOneOfTwoAppServersIsBroken(t *testing.T) {
 	if err := os.RemoveAll("/srv/broken"); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(s.pid(s.live("broken")), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	s.signal(s.live("broken"), syscall.SIGKILL)
 	s.eventually("nginx says that the app is gone", func() bool {
 		response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8082/", nil, nil)
 		return response.status == http.StatusBadGateway

@@ -85,9 +85,7 @@ func TestAHungAppComesBack(t *testing.T) {
 	}
 
 	died := time.Now()
-	if err := syscall.Kill(s.pid(hangerApp), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	s.signal(hangerApp, syscall.SIGKILL)
 	for heard() != api.AgentCheckDown.Line() {
 		if time.Since(died) > 900*time.Millisecond { // RestartSec is a second
 			t.Fatal("load balancers are not told of a dead app")

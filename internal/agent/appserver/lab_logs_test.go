@@ -140,15 +140,11 @@ func TestLogsCanBeBelieved(t *testing.T) {
 
 	// The release for the drop-in's repair has no limit, and is another process.
 	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
-	if err := syscall.Kill(s.pid(s.live("talker")), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	s.signal(s.live("talker"), syscall.SIGSTOP)
 	if told := s.condition("talker", "AppUnhealthy"); !strings.Contains(told, "did not answer within") {
 		t.Errorf("of a hung app is told %q", told)
 	}
-	if err := syscall.Kill(s.pid(s.live("talker")), syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	s.signal(s.live("talker"), syscall.SIGCONT)
 }
 
 // TestAFloodDrivesOutNoOtherLines has an app log as much as it can, until its own

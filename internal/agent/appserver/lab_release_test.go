@@ -60,16 +60,16 @@ func startLoad(url string, each int) *load {
 		l.done.Go(func() {
 			defer transport.CloseIdleConnections()
 			for n := 0; ctx.Err() == nil; n++ {
-				l.send(transport, method, fmt.Sprintf("%d-%d", client, n))
+				l.send(context.WithoutCancel(ctx), transport, method, fmt.Sprintf("%d-%d", client, n))
 			}
 		})
 	}
 	return l
 }
 
-func (l *load) send(transport *http.Transport, method, id string) {
+func (l *load) send(ctx context.Context, transport *http.Transport, method, id string) {
 	began := time.Now()
-	request, err := http.NewRequestWithContext(context.Background(), method, l.url, bytes.NewReader([]byte(id)))
+	request, err := http.NewRequestWithContext(ctx, method, l.url, bytes.NewReader([]byte(id)))
 	if err == nil {
 		request.Header.Set("X-Id", id)
 		request.GetBody = nil // the transport is not to send it twice by itself

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,6 +190,18 @@ func (s *stand) pid(unit string) int {
 		s.Fatal(err)
 	}
 	return status.MainPID
+}
+
+// signal sends a signal to the process of a unit that runs.
+func (s *stand) signal(unit string, sig syscall.Signal) {
+	s.Helper()
+	pid := s.pid(unit)
+	if pid == 0 { // which is this test, to kill(2)
+		s.Fatalf("%s does not run", unit)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // live returns the unit of the app in the slot that the traffic goes to.
