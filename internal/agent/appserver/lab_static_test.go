@@ -1,0 +1,132 @@
+//go:build lab
+
+package appserver_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func TestStaticFilesOfARelease(t *testing.T) {
+	s := newStand(t)
+	spec := s.front()
+	spec.Static = map[string]api.StaticDirectory{
+		"/assets/": {Directory: "public/assets", Cache: api.Duration(time.Hour)},
+		"/":        {Directory: "public"},
+	}
+	spec.ResponseHeaders = map[string]string{"X-Frame-Options": "DENY", "X-Powered-By": "", "X-Odd": `a"b\n $uri ${d}; } #`}
+	s.apply("moody", spec, nil)
+
+	const ofApp = "0123456789"
+	for _, c := range []struct{ method, path, body string }{
+		{http.MethodGet, "/robots.txt", "User-agent"}, {http.MethodGet, "/assets/app.css", "body {"}, {http.MethodGet, "/docs/", "<p>docs"},
+		{http.MethodGet, "/assets/deep/er/", "deeper"}, {http.MethodGet, "/.well-known/security.txt", "Contact"}, {http.MethodGet, "//assets//app.css?v=1", "body {"},
+		{http.MethodHead, "/robots.txt", ""},
+		// No file, or none to be served.
+		{http.MethodGet, "/", ofApp}, {http.MethodGet, "/docs", ofApp}, {http.MethodGet, "/assets", ofApp}, {http.MethodGet, "/assets/none.css", ofApp},
+		{http.MethodPost, "/robots.txt", ofApp}, {http.MethodDelete, "/robots.txt", ofApp},
+		{http.MethodGet, "/.env", ofApp}, {http.MethodGet, "/%2eenv", ofApp}, {http.MethodGet, "//.env", ofApp}, {http.MethodGet, "/.git/config", ofApp},
+		{http.MethodGet, "/.well-known/.git/config", ofApp}, {http.MethodGet, "/assets/nested/.htpasswd", ofApp},
+		{http.MethodGet, "/assets/python", ofApp}, {http.MethodGet, "/assets/code", ofApp}, {http.MethodGet, "/assets/same.css", ofApp},
+		{http.MethodGet, "/assets/other/index.html", ofApp}, {http.MethodGet, "/assets/other/", ofApp},
+		{http.MethodGet, "/assets/..%2f..%2fmain.py", ofApp}, {http.MethodGet, "/assets/%2e%2e/%2e%2e/robots.txt", ""},
+		{http.MethodGet, "/robots.txt%00", ""}, {http.MethodGet, "/robots.txt%0a", ofApp},
+	} {
+		a := s.request(balancer, c.method, c.path, "", nil)
+		bad := a.status == http.StatusBadRequest // which is no file either
+		if !bad && (a.status != http.StatusOK || !strings.HasPrefix(a.body, c.body)) {
+			t.Errorf("%s %s: %d %.40q, want %q", c.method, c.path, a.status, a.body, c.body)
+		}
+		if a.header.Get("X-Frame-Options") != "DENY" || len(a.header.Values("X-Frame-Options")) != 1 || a.header.Get("X-Odd") != spec.ResponseHeaders["X-Odd"] ||
+			len(a.header.Values("X-Powered-By")) > 0 || a.header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s: headers %v", c.method, c.path, a.header)
+		}
+	}
+	css := s.request(balancer, http.MethodGet, "/assets/app.css", "", nil).header
+	for name, want := range map[string]string{"Cache-Control": "public, max-age=3600", "Content-Type": "text/css; charset=utf-8", "Accept-Ranges": "bytes"} {
+		if got := css.Get(name); got != want {
+			t.Errorf("of a style sheet %s is %q, want %q", name, got, want)
+		}
+	}
+	again := http.Header{"If-None-Match": {css.Get("Etag")}}
+	if a := s.request(balancer, http.MethodGet, "/assets/app.css", "", again); a.status != http.StatusNotModified || a.header.Get("X-Odd") == "" {
+		t.Errorf("an unchanged file: %+v", a)
+	}
+	if got := s.request(balancer, http.MethodGet, "/robots.txt", "", nil).header.Get("Cache-Control"); got != "no-cache" {
+		t.Errorf("without a time to cache: %q", got)
+	}
+	if got := s.request(balancer, http.MethodGet, "/assets/app.wasm", "", nil).header.Get("Content-Type"); got != "application/wasm" {
+		t.Errorf("of a .wasm: %q", got)
+	}
+
+	// Files are there without the app, and what is none is the dead app's.
+	if err := s.units.Stop(context.Background(), moodyApp); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/robots.txt": 200, "/none": 0} {
+		if a := s.request(balancer, http.MethodGet, path, "", nil); a.status != want {
+			t.Errorf("%s without an app: %d, want %d", path, a.status, want)
+		}
+	}
+	if a := s.request(balancer, http.MethodPost, "/robots.txt", "x", nil); a.status != 425 {
+		t.Errorf("a POST to a file without an app: %d", a.status)
+	}
+
+	spec.Static = map[string]api.StaticDirectory{"/assets/": {Directory: "public/assetz"}}
+	if problem := s.refused("moody", spec); len(problem.Violations) != 1 || problem.Violations[0].Pointer != "/static/~1assets~1/directory" {
+		t.Errorf("a directory that the release lacks: %v", problem)
+	}
+}
+
+// A site of files is released like an app, and needs none.
+func TestASiteOfFiles(t *testing.T) {
+	s := newStand(t)
+	site := func(text string) api.AppServer {
+		files := map[string]entry{
+			"index.html": {text, 0o644}, "docs/index.html": {"docs", 0o644}, "empty/.keep": {"", 0o644}, ".env": {"hidden", 0o644},
+			"python": {"/usr/bin/python3", link}, "twin": {"docs", link},
+		}
+		spec := s.spec(s.upload(files), 8081)
+		spec.Command = []string{}
+		spec.Static = map[string]api.StaticDirectory{"/": {Directory: "."}}
+		return spec
+	}
+	for _, text := range []string{"one", "two", "three"} {
+		s.apply("site", site(text), nil)
+		if a := s.request(stranger, http.MethodGet, "/?x=y", "", nil); a.status != 200 || a.body != text {
+			t.Errorf("release %s: %d %q", text, a.status, a.body)
+		}
+		if c, status := s.get("site"); len(c.Drift) > 0 || len(c.Conditions) > 0 || !status.Healthy {
+			t.Errorf("release %s: drift %v, conditions %v, %+v", text, c.Drift, c.Conditions, status)
+		}
+	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodHead, "/", 200}, {http.MethodGet, "/docs/", 200}, {http.MethodGet, "/docs?x=y", 301}, {http.MethodGet, "/none", 404},
+		{http.MethodPost, "/", 405}, {http.MethodPut, "/new", 405}, {http.MethodGet, "/empty/", 404}, {http.MethodGet, "/.env", 404},
+		{http.MethodGet, "/python", 404}, {http.MethodGet, "/twin/index.html", 404}, {http.MethodGet, "/a%0Ab", 404}, {http.MethodGet, api.AppHealthPath, 200},
+	} {
+		a := s.request(stranger, c.method, c.path, "", nil)
+		if a.status != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, a.status, c.want)
+		}
+		if to := a.header.Get("Location"); c.want == 301 && to != "/docs/?x=y" {
+			t.Errorf("%s leads to %s", c.path, to)
+		}
+	}
+	bad := site("four")
+	bad.HealthCheck.Path, bad.HealthCheck.StartTimeout = "/none", api.Duration(time.Second)
+	if problem := s.refused("site", bad); !strings.Contains(problem.Error(), "404") {
+		t.Errorf("a release without the checked file: %v", problem)
+	}
+	if a := s.request(stranger, http.MethodGet, "/", "", nil); a.body != "three" {
+		t.Errorf("after a bad release: %q", a.body)
+	}
+}
