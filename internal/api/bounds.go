@@ -35,11 +35,18 @@ func durations(low, high time.Duration) DurationBounds {
 // the agent's, alone.
 func PortBounds() Bounds { return Bounds{1, math.MaxUint16} }
 
+// OptionalPortBounds are [PortBounds] and 0, which means none.
+func OptionalPortBounds() Bounds { return Bounds{0, math.MaxUint16} }
+
 // AppPortBounds bound the port of an app, which runs without privileges.
 func AppPortBounds() Bounds { return Bounds{1024, math.MaxUint16} }
 
 // ConnectionBounds bound a number of connections; it keeps typing errors out.
 func ConnectionBounds() Bounds { return Bounds{1, 1_000_000} }
+
+// ServerConnectionBounds bound the requests that a server gets at one time: one
+// at least of each half, see [Server.Shares].
+func ServerConnectionBounds() Bounds { return Bounds{2, 1_000_000} }
 
 // WeightBounds bound a server's weight, as SRV_UWGHT_RANGE of HAProxy does.
 func WeightBounds() Bounds { return Bounds{1, 256} }

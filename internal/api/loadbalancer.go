@@ -110,9 +110,27 @@ type Server struct {
 	Backup bool `json:"backup"`
 	// Drain lets the server finish what it has and gives it nothing new.
 	Drain bool `json:"drain"`
-	// MaxConnections bounds the connections to the server at one time, 1 to
-	// 1,000,000; what comes beyond waits in the queue.
+	// MaxConnections bounds the requests that the server gets at one time, 2 to
+	// 1,000,000; what comes beyond waits in the queue. Half of it is for the
+	// methods of [IdempotentMethods], half for the others: see [Server.Shares].
 	MaxConnections int `json:"max_connections"`
+	// AgentCheckPort is the port at which the server's machine gives one of
+	// [AgentChecks], 1 to 65535; 0 asks nobody.
+	AgentCheckPort int `json:"agent_check_port,omitempty"`
+}
+
+// IdempotentMethods lists the methods of HTTP that have the same effect once or
+// twice (RFC 9110, section 9.2.2), as far as a load balancer sends them again to
+// another server when one ends a connection without an answer.
+func IdempotentMethods() []string { return []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"} }
+
+// Shares returns how many requests the server gets at one time with a method
+// that may be sent again, and with any other. HAProxy needs a pool of its own
+// for each of the two, with limits that do not know of each other, so the sum is
+// the limit. Each half has to be enough for the server alone, where all clients
+// read or all write.
+func (s Server) Shares() (idempotent, other int) {
+	return s.MaxConnections - s.MaxConnections/2, s.MaxConnections / 2
 }
 
 // LoadBalancerStatus is what moves by itself in a load balancer.

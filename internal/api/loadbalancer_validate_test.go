@@ -64,6 +64,8 @@ func TestLoadBalancerValidateAdmits(t *testing.T) {
 		"host that is IPv6":     func(b *LoadBalancer) { editCheck(b, func(h *HealthCheck) { h.Host = "[fd00::1]:80" }) },
 		"path with a query":     func(b *LoadBalancer) { editCheck(b, func(h *HealthCheck) { h.Path = "/health?deep=1&x=%20" }) },
 		"pattern":               func(b *LoadBalancer) { editCheck(b, func(h *HealthCheck) { h.BodyPattern = `^ok( \w+)?$` }) },
+		"two connections":       func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.MaxConnections = 2 }) },
+		"an agent check":        func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.AgentCheckPort = 7081 }) },
 		"a backend nobody uses": func(b *LoadBalancer) { b.Backends["spare"] = b.Backends["web"] },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,13 +129,18 @@ func TestLoadBalancerValidateRefuses(t *testing.T) {
 		"server's name": {func(b *LoadBalancer) {
 			editServer(b, "-", func(s *Server) { *s = DefaultServer(); s.Address, s.Port = "10.0.0.3", 1 })
 		}, "/backends/web/servers/-", "is not a name"},
-		"server by name":           {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Address = "web1.foobar.test" }) }, "/backends/web/servers/web1/address", "names are not looked up"},
-		"server nowhere":           {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Address = "0.0.0.0" }) }, "/backends/web/servers/web1/address", "is not the address"},
-		"server's port":            {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Port = -1 }) }, "/backends/web/servers/web1/port", "1 to 65535"},
-		"server twice":             {func(b *LoadBalancer) { editServer(b, "web2", func(s *Server) { s.Address = "10.0.0.1" }) }, "/backends/web/servers/web2/address", `server "web1" already`},
-		"weight 0":                 {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Weight = 0 }) }, "/backends/web/servers/web1/weight", "drain = true"},
-		"weight 257":               {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Weight = 257 }) }, "/backends/web/servers/web1/weight", "1 to 256"},
-		"server's connections":     {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.MaxConnections = 0 }) }, "/backends/web/servers/web1/max_connections", "1 to 1000000"},
+		"server by name":       {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Address = "web1.foobar.test" }) }, "/backends/web/servers/web1/address", "names are not looked up"},
+		"server nowhere":       {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Address = "0.0.0.0" }) }, "/backends/web/servers/web1/address", "is not the address"},
+		"server's port":        {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Port = -1 }) }, "/backends/web/servers/web1/port", "1 to 65535"},
+		"server twice":         {func(b *LoadBalancer) { editServer(b, "web2", func(s *Server) { s.Address = "10.0.0.1" }) }, "/backends/web/servers/web2/address", `server "web1" already`},
+		"weight 0":             {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Weight = 0 }) }, "/backends/web/servers/web1/weight", "drain = true"},
+		"weight 257":           {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Weight = 257 }) }, "/backends/web/servers/web1/weight", "1 to 256"},
+		"server's connections": {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.MaxConnections = 1 }) }, "/backends/web/servers/web1/max_connections", "2 to 1000000"},
+		"agent check's port":   {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.AgentCheckPort = -1 }) }, "/backends/web/servers/web1/agent_check_port", "1 to 65535"},
+		"agent check on the server's port": {
+			func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.AgentCheckPort = 80 }) },
+			"/backends/web/servers/web1/agent_check_port", "is the port of the server itself",
+		},
 		"check's method":           {func(b *LoadBalancer) { editCheck(b, func(h *HealthCheck) { h.Method = "DELETE" }) }, "/backends/web/health_check/method", `"GET", "HEAD", "OPTIONS"`},
 		"check's path, relative":   {func(b *LoadBalancer) { editCheck(b, func(h *HealthCheck) { h.Path = "health" }) }, "/backends/web/health_check/path", `begin with "/"`},
 		"check's path with quotes": {func(b *LoadBalancer) { editCheck(b, func(h *HealthCheck) { h.Path = "/'" }) }, "/backends/web/health_check/path", "percent-encode"},

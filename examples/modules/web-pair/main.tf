@@ -48,6 +48,10 @@ resource "foobar_load_balancer" "this" {
           port    = var.app_server_port
           weight  = server.weight
           drain   = server.drain
+
+          # Twice what the app works on at one time: all its workers are busy, and what is
+          # more waits in the load balancer, half a second at most, not in the app.
+          max_connections = var.app_workers == null ? null : 2 * var.app_workers
         }
       }
     }

@@ -92,6 +92,12 @@ variable "health_path" {
   default     = "/"
 }
 
+variable "app_workers" {
+  description = "How many requests the app on each server works on at one time: its workers or threads. Default: no limit that protects the app from overload."
+  type        = number
+  default     = null
+}
+
 variable "max_connections" {
   description = "Connections of all clients together. Each takes two open files on the load balancer's machine. Default: the resource's own."
   type        = number

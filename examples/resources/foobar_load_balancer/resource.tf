@@ -15,8 +15,9 @@ resource "foobar_load_balancer" "www" {
     web = {
       health_check = { path = "/_foobar/health" } # nginx in front of each app answers it; 404 while the app server drains
       servers = {
-        web1 = { address = "10.0.0.1", port = 80 }
-        web2 = { address = "10.0.0.2", port = 80, weight = 50 } # half of web1's share
+        # Each app has 8 workers. web2 gets half of web1's share.
+        web1 = { address = "10.0.0.1", port = 80, max_connections = 16 }
+        web2 = { address = "10.0.0.2", port = 80, max_connections = 16, weight = 50 }
 
         # To take a server out of service, let it finish first. Neither needs a reload.
         # web2 = { address = "10.0.0.2", port = 80, drain = true }

@@ -127,8 +127,11 @@ type Server struct {
 	Target netip.AddrPort
 	// Weight is the weight that is set, whatever the server's state.
 	Weight int
-	// Held tells that the server was put into drain or maintenance by command.
+	// Held tells that the server was put into drain or maintenance, by command or
+	// by its agent check; a server that only follows another one is not held.
 	Held bool
+	// Drained tells that the server is held in drain, and not in maintenance.
+	Drained bool
 	// Down tells that the server is down, by its checks or by command.
 	Down bool
 	// Line is the whole line, in the format of [StateFile].
@@ -154,6 +157,14 @@ const (
 	stateColumns  = "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight " +
 		"srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state " +
 		"bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port"
+)
+
+// The bits of a server's administrative state (management manual, section 9.3,
+// "srv_admin_state").
+const (
+	drained = 0x08
+	// inherited are those of a server that follows another one with "track".
+	inherited = 0x02 | 0x10
 )
 
 // ParseServers reads the answer to "show servers state".
@@ -195,7 +206,8 @@ func parseServer(column func(string) string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("%s/%s: the state %q is not a number", s.Backend, s.Name, column("srv_admin_state"))
 	}
-	s.Held = admin != 0
+	s.Held = admin&^inherited != 0
+	s.Drained = admin&^inherited == drained
 	s.Down = column("srv_op_state") == "0"
 	if s.Weight, err = strconv.Atoi(column("srv_uweight")); err != nil {
 		return Server{}, fmt.Errorf("%s/%s: the weight %q is not a number", s.Backend, s.Name, column("srv_uweight"))

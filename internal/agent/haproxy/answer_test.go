@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -56,6 +57,19 @@ func TestParseServers(t *testing.T) {
 	}
 	if !got[0].Held || got[0].Weight != 20 || !got[1].Held || got[1].Weight != 100 {
 		t.Errorf("one server in maintenance and one in drain were read as %+v", got)
+	}
+}
+
+// TestWhoIsHeld: a state that a server only takes from the one that it tracks is
+// not its own.
+func TestWhoIsHeld(t *testing.T) {
+	for admin, want := range map[int][2]bool{ // held, drained
+		0: {}, 1: {true, false}, 2: {}, 8: {true, true}, 16: {}, 9: {true, false}, 18: {}, 24: {true, true},
+	} {
+		got, err := ParseServers(fmt.Sprintf("1\n# be_name srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port\nweb web1 10.0.0.1 2 %d 100 80\n", admin))
+		if err != nil || got[0].Held != want[0] || got[0].Drained != want[1] {
+			t.Errorf("the state %d is read as %+v, %v", admin, got, err)
+		}
 	}
 }
 

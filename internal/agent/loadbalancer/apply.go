@@ -159,8 +159,8 @@ const stateFile = "servers"
 // remember leaves word for the next worker of the servers that are down, so
 // that it does not try them with requests before its own first checks. A line
 // of a state file pins address and port against the configuration, and holds
-// what was done by hand; so only those are left that are down by their checks,
-// where the spec has them.
+// what was done by hand; so only those are left that are down or drained by
+// their checks, where the spec has them.
 func (r runner) remember(ctx context.Context) error {
 	servers, err := r.engine(r.name).Servers(ctx)
 	if err != nil {
@@ -178,12 +178,15 @@ func (r runner) forget() {
 	}
 }
 
-// stillDown reports whether what is known of a server that is down holds for
-// the server of that name in the spec too.
+// stillDown reports whether what is known of a server that is down, or drained
+// by its agent check, holds for the server of that name in the spec too.
 func stillDown(spec api.LoadBalancer, s haproxy.Server) bool {
-	b := spec.Backends[s.Backend]
+	b := spec.Backends[s.Backend] // none for the pools that follow
 	want, known := b.Servers[s.Name]
-	if !s.Down || s.Held || !known || b.HealthCheck == nil {
+	switch {
+	case !known, b.HealthCheck == nil && want.AgentCheckPort == 0:
+		return false
+	case s.Held && !drainsItself(want, s), !s.Held && !s.Down:
 		return false
 	}
 	address, err := netip.ParseAddr(want.Address)

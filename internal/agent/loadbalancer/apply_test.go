@@ -13,6 +13,14 @@ import (
 func weigh(weight int) func(*api.Server) { return func(s *api.Server) { s.Weight = weight } }
 func drain(s *api.Server)                { s.Drain = true }
 
+// inAllPools are the commands that change a server of the backend web.
+func inAllPools(server, what string) (commands []string) {
+	for _, pool := range []string{"web", "web.once", "web.panic", "web.panic.once"} {
+		commands = append(commands, "set server "+pool+"/"+server+" "+what)
+	}
+	return commands
+}
+
 func TestApplyTakesTheMildestMeans(t *testing.T) {
 	for name, test := range map[string]struct {
 		// change makes the wanted spec, byHand changes the running worker.
@@ -23,11 +31,11 @@ func TestApplyTakesTheMildestMeans(t *testing.T) {
 		"nothing to do": {},
 		"weight": {
 			change: func(b api.LoadBalancer) api.LoadBalancer { return with(b, "web1", weigh(10)) },
-			calls:  []string{"set server web/web1 weight 10"},
+			calls:  inAllPools("web1", "weight 10"),
 		},
 		"drain": {
 			change: func(b api.LoadBalancer) api.LoadBalancer { return with(b, "web2", drain) },
-			calls:  []string{"set server web/web2 weight 0"},
+			calls:  inAllPools("web2", "weight 0"),
 		},
 		"weight changed by hand": {
 			byHand: func(f *fake) { f.servers[member{"web", "web1"}].weight = 3 },
@@ -40,7 +48,26 @@ func TestApplyTakesTheMildestMeans(t *testing.T) {
 		"drain and weight by hand, and a change": {
 			byHand: func(f *fake) { *f.servers[member{"web", "web1"}] = fakeServer{"10.0.0.1", 80, 3, 8, 500, "UP", ""} },
 			change: func(b api.LoadBalancer) api.LoadBalancer { return with(b, "web2", weigh(50)) },
-			calls:  []string{"set server web/web1 state ready", "set server web/web1 weight 100", "set server web/web2 weight 50"},
+			calls:  slices.Concat([]string{"set server web/web1 state ready", "set server web/web1 weight 100"}, inAllPools("web2", "weight 50")),
+		},
+		"weight changed by hand in one pool": {
+			byHand: func(f *fake) { f.servers[member{"web.once", "web1"}].weight = 3 },
+			calls:  []string{"set server web.once/web1 weight 100"},
+		},
+		"drain by hand where no checks are": {
+			byHand: func(f *fake) { f.servers[member{"web.panic", "web1"}].admin = 8 },
+			calls:  []string{"set server web.panic/web1 state ready"},
+		},
+		"drain that follows the checked server": {
+			byHand: func(f *fake) {
+				f.servers[member{"web", "web1"}].admin = 8
+				f.servers[member{"web.once", "web1"}].admin = 16
+			},
+			calls: []string{"set server web/web1 state ready"},
+		},
+		"limits changed by hand that make the same sum": {
+			byHand: func(f *fake) { f.servers[member{"web", "web1"}].limit++; f.servers[member{"web.once", "web1"}].limit-- },
+			calls:  []string{"reload"},
 		},
 		"address changed by hand": {
 			byHand: func(f *fake) { f.servers[member{"web", "web1"}].address = "10.0.0.9" },
@@ -147,7 +174,7 @@ func TestApplyUndoesWhateverTheDiskShows(t *testing.T) {
 		calls []string
 	}{
 		"a reload":  {bad, []string{"reload"}},
-		"a command": {with(good, "web1", weigh(10)), []string{"set server web/web1 weight 100"}},
+		"a command": {with(good, "web1", weigh(10)), inAllPools("web1", "weight 100")},
 		"a restart": {func() api.LoadBalancer { b := good; b.MaxConnections = 100000; return b }(), []string{"restart", "start"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,5 +262,31 @@ func TestReloadRemembersWhoIsDown(t *testing.T) {
 	}
 	if _, err := os.Stat(f.inRuntime("lb", stateFile)); !os.IsNotExist(err) {
 		t.Errorf("the state file is still there: %v", err)
+	}
+}
+
+// TestReloadRemembersWhatAgentsSaid: until the first agent check of the new
+// worker a server stays where the last one has put it, also if none comes.
+func TestReloadRemembersWhatAgentsSaid(t *testing.T) {
+	from := listening(t)
+	backend := from.Backends["web"]
+	backend.HealthCheck = nil
+	from.Backends["web"] = backend
+	for _, name := range []string{"absent", "drained", "held"} {
+		from = with(from, name, func(s *api.Server) { *s = serverAt("10.0.1."+itoa(int(name[0])), 80); s.AgentCheckPort = 7081 })
+	}
+	to := with(from, "web1", func(s *api.Server) { s.Backup = true })
+	f := newFake(t, from)
+	f.servers[member{"web", "absent"}].status = "DOWN (agent)"
+	f.servers[member{"web", "drained"}].admin = 8
+	f.servers[member{"web.once", "drained"}].admin = 16
+	f.servers[member{"web", "held"}].admin = 1
+	f.servers[member{"web", "web2"}].admin = 8 // by hand, as it has no agent check
+	if err := f.apply(from, to); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(f.learned)), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[2], "web absent ") || !strings.HasPrefix(lines[3], "web drained ") {
+		t.Errorf("the new worker learns %q; expected lines for absent and drained alone", lines)
 	}
 }

@@ -133,7 +133,18 @@ func (f *fake) load() {
 	f.servers = map[member]*fakeServer{}
 	for _, m := range members(f.disk) {
 		s := f.disk.Backends[m.backend].Servers[m.server]
-		f.servers[m] = &fakeServer{address: s.Address, port: s.Port, weight: weightInForce(s), limit: s.MaxConnections, status: "UP"}
+		for _, p := range pools(f.disk.Backends[m.backend]) {
+			f.servers[member{p.of(m.backend), m.server}] = &fakeServer{address: s.Address, port: s.Port, weight: weightInForce(s), limit: p.limit(s), status: "UP"}
+		}
+	}
+}
+
+// everywhere changes a server of the backend web in all its pools.
+func (f *fake) everywhere(server string, change func(*fakeServer)) {
+	for m, s := range f.servers {
+		if m.server == server {
+			change(s)
+		}
 	}
 }
 
@@ -207,7 +218,7 @@ func (f *fake) serversState() string {
 	for _, m := range f.sorted() {
 		s := f.servers[m]
 		up := 2
-		if s.status == "DOWN" {
+		if strings.HasPrefix(s.status, "DOWN") {
 			up = 0
 		}
 		fmt.Fprintf(&b, "%s %s %s %d %d %d %d\n", m.backend, m.server, s.address, up, s.admin, s.weight, s.port)

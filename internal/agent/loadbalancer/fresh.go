@@ -37,8 +37,8 @@ func untilFresh(spec api.LoadBalancer, now runtime) time.Duration {
 	var longest time.Duration
 	for _, stat := range now.stats {
 		check := spec.Backends[stat.Proxy].HealthCheck
-		if stat.Sort != haproxy.ServerStat || check == nil || serverState(stat) != "down" {
-			continue
+		if stat.Sort != haproxy.ServerStat || check == nil || serverState(stat) != "down" || byAgent(stat) {
+			continue // an answer of the agent check is never older than its interval
 		}
 		needs := time.Duration(check.Interval)
 		if strings.HasSuffix(stat.Check, "OK") {

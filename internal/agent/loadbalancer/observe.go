@@ -83,15 +83,24 @@ func status(now runtime) api.LoadBalancerStatus {
 			s.Sessions += stat.Sessions
 			s.Frontends[stat.Proxy] = api.FrontendStatus{Sessions: stat.Sessions, Requests: stat.Requests}
 		case haproxy.ServerStat:
-			backendStatus(&s, stat.Proxy).Servers[stat.Server] = api.ServerStatus{
-				State: serverState(stat), Check: stat.Check,
-				Sessions: stat.Sessions, Requests: stat.Requests, Weight: stat.Weight,
-			}
+			addServer(backendStatus(&s, backendOf(stat.Proxy)), stat)
 		case haproxy.BackendStat:
-			backendStatus(&s, stat.Proxy)
+			backendStatus(&s, backendOf(stat.Proxy))
 		}
 	}
 	return s
+}
+
+// addServer adds what one pool shows of a server: its work counts in all of
+// them, its state is that of the one that is checked.
+func addServer(b api.BackendStatus, stat haproxy.Stat) {
+	s := b.Servers[stat.Server]
+	s.Sessions += stat.Sessions
+	s.Requests += stat.Requests
+	if stat.Proxy == backendOf(stat.Proxy) {
+		s.State, s.Check, s.Weight = serverState(stat), stat.Check, stat.Weight
+	}
+	b.Servers[stat.Server] = s
 }
 
 // backendStatus returns the status of a backend, made if need be.
@@ -118,14 +127,29 @@ func serverState(stat haproxy.Stat) string {
 
 // conditions are what is wrong with the traffic and not for an apply to repair.
 func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
+	up := map[string]bool{} // the pools that have servers to send requests to
+	for _, stat := range now.stats {
+		if stat.Sort == haproxy.BackendStat && strings.HasPrefix(stat.Status, "UP") {
+			up[stat.Proxy] = true
+		}
+	}
 	var all []api.Condition
 	for _, stat := range now.stats {
 		at := api.Pointer("/backends").At(stat.Proxy)
 		switch {
+		case stat.Proxy != backendOf(stat.Proxy): // what else the servers are in
 		case stat.Sort == haproxy.BackendStat && !strings.HasPrefix(stat.Status, "UP"):
+			message := "No server of the backend %s takes requests: all are down or drained, and clients get 503."
+			if up[stat.Proxy+panicSuffix] {
+				message = "No server of the backend %s is up and ready. Until one is, requests go to all of them that are not drained by drain = true, unchecked."
+			}
 			all = append(all, api.Condition{
-				Type: "BackendDown", Severity: api.SeverityError, Pointer: at,
-				Message: fmt.Sprintf("No server of the backend %s takes requests: all are down or drained, and clients get 503.", stat.Proxy),
+				Type: "BackendDown", Severity: api.SeverityError, Pointer: at, Message: fmt.Sprintf(message, stat.Proxy),
+			})
+		case stat.Sort == haproxy.ServerStat && drainedByItself(stat) != "":
+			all = append(all, api.Condition{
+				Type: "ServerDrained", Severity: api.SeverityInfo, Pointer: at.At("servers", stat.Server),
+				Message: fmt.Sprintf("The server %s of the backend %s gets no new requests: %s.", stat.Server, stat.Proxy, drainedByItself(stat)),
 			})
 		case stat.Sort == haproxy.ServerStat && serverState(stat) == "down":
 			all = append(all, api.Condition{
@@ -171,6 +195,20 @@ func fewFiles(spec api.LoadBalancer, info haproxy.Info, fits int) api.Condition 
 	}
 }
 
+// byAgent reports whether the last word on a server's state is its agent check's.
+func byAgent(stat haproxy.Stat) bool { return strings.HasSuffix(stat.Status, "(agent)") }
+
+// drainedByItself says how a server drains that was not told to, "" if it does not.
+func drainedByItself(stat haproxy.Stat) string {
+	switch {
+	case strings.HasPrefix(stat.Status, "NOLB"):
+		return "it answers its health check with 404, which drains it"
+	case strings.HasPrefix(stat.Status, "DRAIN") && byAgent(stat):
+		return "its agent check says that it drains"
+	}
+	return ""
+}
+
 // checkResult says in words what HAProxy's code for the end of a health check
 // means, with the code for who searches for it.
 func checkResult(code string) string {
@@ -197,6 +235,9 @@ func checkResult(code string) string {
 // whyDown says how the last health check of a server that is down ended. The
 // first that succeed do not bring it back yet.
 func whyDown(stat haproxy.Stat) string {
+	if byAgent(stat) {
+		return "does not work, says its agent check; it gets requests again when the agent check says otherwise"
+	}
 	result := checkResult(stat.Check)
 	if stat.CheckInfo != "" {
 		result += " (" + stat.CheckInfo + ")"

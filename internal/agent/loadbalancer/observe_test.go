@@ -34,7 +34,7 @@ func TestObserveShowsTheWorkersValues(t *testing.T) {
 		"maintenance": {func(s *fakeServer) { s.admin = 1 }, drain},
 		"address":     {func(s *fakeServer) { s.address = "10.0.0.9" }, func(s *api.Server) { s.Address = "10.0.0.9" }},
 		"port":        {func(s *fakeServer) { s.port = 81 }, func(s *api.Server) { s.Port = 81 }},
-		"connections": {func(s *fakeServer) { s.limit = 9 }, func(s *api.Server) { s.MaxConnections = 9 }},
+		"connections": {func(s *fakeServer) { s.limit = 9 }, func(s *api.Server) { s.MaxConnections = 509 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, spec)
@@ -50,13 +50,101 @@ func TestObserveShowsTheWorkersValues(t *testing.T) {
 	}
 }
 
+// TestObserveSeesEveryPool: what was changed by hand in one of them is drift.
+func TestObserveSeesEveryPool(t *testing.T) {
+	spec := pair()
+	for _, pool := range []string{"web", "web.once", "web.panic", "web.panic.once"} {
+		f := newFake(t, spec)
+		f.servers[member{pool, "web2"}].weight = 3
+		if got, want := f.observe(spec), with(spec, "web2", weigh(3)); !reflect.DeepEqual(got.Spec, want) {
+			t.Errorf("a weight of %s is observed as %+v", pool, got.Spec)
+		}
+		delete(f.servers, member{pool, "web2"})
+		if got := f.observe(spec).Drift["foobar-lb-lb.service"]; !reflect.DeepEqual(got.Pointers, []api.Pointer{"/backends/web/servers/web2"}) {
+			t.Errorf("a server that is gone from %s is the drift %+v", pool, got)
+		}
+	}
+}
+
+// TestObserveOfAgentChecks: what an agent check does is nothing to repair.
+func TestObserveOfAgentChecks(t *testing.T) {
+	spec := with(pair(), "web1", func(s *api.Server) { s.AgentCheckPort = 7081 })
+	for name, test := range map[string]struct {
+		status    string
+		admin     int
+		state     string
+		condition string
+		byHand    bool
+	}{
+		"up":          {"UP", 0, "up", "", false},
+		"drains":      {"DRAIN (agent)", 8, "drain", "ServerDrained", false},
+		"down":        {"DOWN (agent)", 0, "down", "ServerDown", false},
+		"maintenance": {"MAINT", 1, "maintenance", "", true},
+		"404":         {"NOLB", 0, "drain", "ServerDrained", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, spec)
+			web1 := f.servers[member{"web", "web1"}]
+			web1.status, web1.admin = test.status, test.admin
+			got := f.observe(spec)
+			want := spec
+			if test.byHand {
+				want = with(spec, "web1", drain)
+			}
+			if !reflect.DeepEqual(got.Spec, want) || len(got.Drift) > 0 {
+				t.Errorf("observed %+v with the drift %v", got.Spec, got.Drift)
+			}
+			condition := ""
+			for _, c := range got.Conditions {
+				condition += c.Type
+			}
+			status, ok := got.Status.(api.LoadBalancerStatus)
+			if condition != test.condition || !ok || status.Backends["web"].Servers["web1"].State != test.state {
+				t.Errorf("the conditions are %+v, the status is %+v", got.Conditions, got.Status)
+			}
+			if f.slept > 0 {
+				t.Errorf("it waited %s for a check that says nothing new", f.slept)
+			}
+		})
+	}
+}
+
+// TestABackendWithoutServersThatAreUp still serves where it can.
+func TestABackendWithoutServersThatAreUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*fake)
+		says   string
+	}{
+		"all fail their checks": {func(f *fake) {
+			f.servers[member{"web", "web1"}].status, f.servers[member{"web", "web2"}].status = "DOWN", "DOWN"
+		}, "unchecked"},
+		"all are drained": {func(f *fake) {
+			for _, s := range f.servers {
+				s.weight = 0
+			}
+		}, "clients get 503"},
+	} {
+		f := newFake(t, pair())
+		test.change(f)
+		found := ""
+		for _, c := range f.observe(pair()).Conditions {
+			if c.Type == "BackendDown" {
+				found += c.Message
+			}
+		}
+		if !strings.Contains(found, test.says) {
+			t.Errorf("%s: %q", name, found)
+		}
+	}
+}
+
 func TestObserveOfADrainedServer(t *testing.T) {
 	spec := with(pair(), "web1", func(s *api.Server) { s.Drain, s.Weight = true, 30 })
 	f := newFake(t, spec)
 	if got := f.observe(spec); !reflect.DeepEqual(got.Spec, spec) {
 		t.Errorf("a drained server as it should be is observed as %+v", got.Spec)
 	}
-	f.servers[member{"web", "web1"}].weight = 20
+	f.everywhere("web1", func(s *fakeServer) { s.weight = 20 })
 	want := with(spec, "web1", func(s *api.Server) { s.Drain, s.Weight = false, 20 })
 	if got := f.observe(spec); !reflect.DeepEqual(got.Spec, want) {
 		t.Errorf("a drain ended by hand is observed as %+v", got.Spec)
@@ -95,8 +183,8 @@ func TestObserveStatus(t *testing.T) {
 		Version: "3.0.11", PID: f.pid, Sessions: 3,
 		Frontends: map[string]api.FrontendStatus{"www": {Sessions: 3, Requests: 30}},
 		Backends: map[string]api.BackendStatus{"web": {Servers: map[string]api.ServerStatus{
-			"web1": {State: "up", Check: "L7OK", Sessions: 1, Requests: 10, Weight: 100},
-			"web2": {State: "down", Check: "L7OK", Sessions: 1, Requests: 10, Weight: 100},
+			"web1": {State: "up", Check: "L7OK", Sessions: 4, Requests: 40, Weight: 100},
+			"web2": {State: "down", Check: "L7OK", Sessions: 4, Requests: 40, Weight: 100},
 		}}},
 	}
 	if got := f.observe(pair()).Status; !reflect.DeepEqual(got, want) {
@@ -236,7 +324,7 @@ func TestPreviewOfARepair(t *testing.T) {
 		"maintenance":       {func(_ *fake, s *fakeServer) { s.admin = 1 }, spec, api.ImpactRuntime},
 		"address":           {func(_ *fake, s *fakeServer) { s.address = "10.0.0.9" }, spec, api.ImpactReload},
 		"a configured one":  {func(*fake, *fakeServer) {}, with(spec, "web1", weigh(3)), api.ImpactRuntime},
-		"it is there":       {func(_ *fake, s *fakeServer) { s.weight = 3 }, with(spec, "web1", weigh(3)), api.ImpactNone},
+		"it is there":       {func(f *fake, _ *fakeServer) { f.everywhere("web1", func(s *fakeServer) { s.weight = 3 }) }, with(spec, "web1", weigh(3)), api.ImpactNone},
 		"a unit that stops": {func(f *fake, _ *fakeServer) { f.stop() }, spec, api.ImpactRestart},
 	} {
 		t.Run(name, func(t *testing.T) {

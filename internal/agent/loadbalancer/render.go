@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -27,6 +28,8 @@ const (
 	// interval of the spec.
 	fastInterval = api.Duration(500 * time.Millisecond)
 	downInterval = api.Duration(time.Second)
+	// agentInterval is the pause between agent checks, and how long an answer may take.
+	agentInterval = api.Duration(200 * time.Millisecond)
 	// logLength bounds an access log line; HAProxy's own 1024 would cut JSON
 	// short. systemd's journal takes lines of up to 48 KiB.
 	logLength = 32768
@@ -120,9 +123,15 @@ func renderDefaults(t *converge.Text, spec api.LoadBalancer) {
 		// former worker stays for the keep-alive timeout, at most for hardStop.
 		"    option idle-close-on-response",
 		"    http-reuse safe",
+		// A request that is sent again goes to another server at once.
 		"    retries 3",
 		"    option redispatch 1",
-		"    retry-on conn-failure empty-response 0rtt-rejected",
+		// A machine that is lost without a word ends its connections in about 3 s
+		// and not at the timeout of the server.
+		"    option srvtcpka",
+		"    srvtcpka-idle 1s",
+		"    srvtcpka-intvl 1s",
+		"    srvtcpka-cnt 2",
 		"    load-server-state-from-file global")
 	at := api.Pointer("/timeouts")
 	t.From(at.At("connect"), "    timeout connect %s", milliseconds(spec.Timeouts.Connect))
@@ -153,13 +162,31 @@ func renderFrontend(t *converge.Text, name string, spec api.LoadBalancer) {
 	t.Own("    http-request capture req.hdr(Host) len 253",
 		"    http-request capture req.hdr(User-Agent) len 256")
 	renderForwarding(t, spec.TrustedProxies)
-	// Requests that may have done something at a server are not sent again.
-	t.Own("    http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE }",
-		"    http-request del-header X-Request-ID",
+	t.Own("    http-request del-header X-Request-ID",
 		"    unique-id-format %[uuid()]",
 		"    unique-id-header X-Request-ID",
 		"    http-response set-header X-Request-ID %[unique-id]")
-	t.From(at.At("backend"), "    default_backend %s", f.Backend)
+	renderRoute(t, at.At("backend"), f.Backend, spec.Backends[f.Backend])
+}
+
+// renderRoute chooses the pool of a backend: by whether any server passes its
+// checks, then by what the method allows.
+func renderRoute(t *converge.Text, at api.Pointer, name string, b api.Backend) {
+	t.From(at, "    acl idempotent method %s", strings.Join(api.IdempotentMethods(), " "))
+	for _, p := range slices.Backward(pools(b)) {
+		condition := ""
+		if p.unchecked {
+			condition = " { nbsrv(" + name + ") lt 1 }"
+		}
+		if p.once {
+			condition += " !idempotent"
+		}
+		if p.asks() {
+			t.From(at, "    default_backend %s", p.of(name))
+		} else {
+			t.From(at, "    use_backend %s if%s", p.of(name), condition)
+		}
+	}
 }
 
 // renderForwarding has the servers believe only what a trusted proxy says of
@@ -180,20 +207,61 @@ func renderForwarding(t *converge.Text, trusted []string) {
 }
 
 func renderBackend(t *converge.Text, name string, b api.Backend) {
+	for _, p := range pools(b) {
+		renderPool(t, name, b, p)
+	}
+}
+
+func renderPool(t *converge.Text, name string, b api.Backend, p pool) {
 	at := api.Pointer("/backends").At(name)
 	t.Own("")
-	t.From(at, "backend %s from http", name)
+	t.From(at, "backend %s from http", p.of(name))
 	t.From(at.At("algorithm"), "    balance %s", balance(b.Algorithm))
 	if b.Algorithm == api.Source {
 		// A static hash would forbid changing weights at run time.
 		t.From(at.At("algorithm"), "    hash-type consistent")
 	}
-	if b.HealthCheck != nil {
+	renderRetries(t, p)
+	if b.HealthCheck != nil && p.asks() {
 		renderHealthCheck(t, at.At("health_check"), *b.HealthCheck)
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.Servers)) {
-		t.From(at.At("servers", name), "    %s", serverLine(name, b.Servers[name]))
+	if drainsOn404(b) && !p.unchecked {
+		// HAProxy wants it where a server is checked and where one follows that.
+		t.From(at.At("health_check"), "    http-check disable-on-404")
 	}
+	for _, server := range slices.Sorted(maps.Keys(b.Servers)) {
+		t.From(at.At("servers", server), "    %s", serverLine(member{name, server}, b, p))
+	}
+}
+
+// renderRetries says which requests are sent again, to another server.
+//
+// The server behind is nginx in front of an app. If the app is dead it ends the
+// connection without an answer where the method is idempotent, and answers 425
+// (too early) to any other request that the app has not seen. So an answer of the
+// app itself, a 5xx too, is never a reason to send a request again. An empty
+// answer to any other method may come from an app that died in the middle.
+func renderRetries(t *converge.Text, p pool) {
+	if p.once {
+		t.Own("    retry-on conn-failure 425",
+			// A connection that was kept can end just as the request arrives, and
+			// then nobody knows whether the server has seen it.
+			"    http-reuse never",
+			"    option http-server-close")
+	} else {
+		t.Own("    retry-on conn-failure empty-response 425")
+	}
+	t.Own(
+		// What has been read of a body can be sent again, up to tune.bufsize.
+		"    option http-buffer-request",
+		// The 425 was a message between nginx and HAProxy.
+		"    http-response set-status 503 if { status 425 }")
+}
+
+// drainsOn404 reports whether a server drains itself by answering its health
+// check with 404.
+func drainsOn404(b api.Backend) bool {
+	return b.HealthCheck != nil && b.HealthCheck.Status != http.StatusNotFound
 }
 
 func renderHealthCheck(t *converge.Text, at api.Pointer, h api.HealthCheck) {
@@ -210,20 +278,32 @@ func renderHealthCheck(t *converge.Text, at api.Pointer, h api.HealthCheck) {
 	t.From(at.At("timeout"), "    timeout check %s", milliseconds(h.Timeout))
 	t.From(at.At("interval"), "    default-server inter %s fastinter %s downinter %s",
 		milliseconds(h.Interval), milliseconds(min(h.Interval, fastInterval)), milliseconds(min(h.Interval, downInterval)))
-	t.From(at, "    default-server check")
+	// Two connections in a row that fail take a server down before its next check does.
+	t.From(at, "    default-server check observe layer4 error-limit 2 on-error mark-down")
 	t.From(at.At("rise"), "    default-server rise %d", h.Rise)
 	t.From(at.At("fall"), "    default-server fall %d", h.Fall)
 }
 
-// serverLine is a server's whole line; [withoutWeights] knows its shape.
-func serverLine(name string, s api.Server) string {
+// serverLine is a server's whole line in a pool; [withoutWeights] knows its shape.
+func serverLine(m member, b api.Backend, p pool) string {
+	s := b.Servers[m.server]
 	words := []string{
-		"server", name, endpoint(s.Address, s.Port),
+		"server", m.server, endpoint(s.Address, s.Port),
 		"weight", strconv.Itoa(weightInForce(s)),
-		"maxconn", strconv.Itoa(s.MaxConnections),
+		"maxconn", strconv.Itoa(p.limit(s)),
+	}
+	if p.unchecked {
+		return strings.Join(words, " ") // a backup too may be the only one that works
 	}
 	if s.Backup {
 		words = append(words, "backup")
+	}
+	asked := s.AgentCheckPort != 0
+	switch {
+	case p.asks() && asked:
+		words = append(words, "agent-check", "agent-port", strconv.Itoa(s.AgentCheckPort), "agent-inter", milliseconds(agentInterval))
+	case !p.asks() && (asked || b.HealthCheck != nil):
+		words = append(words, "track", m.String())
 	}
 	return strings.Join(words, " ")
 }

@@ -38,6 +38,7 @@ func rich() api.LoadBalancer {
 	b.Frontends["six"] = api.Frontend{Address: "fd00::10", Port: 82, Backend: "web"}
 	b.Frontends["every-six"] = api.Frontend{Address: "::", Port: 81, Backend: "web"}
 	backup, drained := serverAt("10.0.0.3", 8080), serverAt("fd00::3", 8080)
+	backup.AgentCheckPort = 7081
 	backup.Backup, drained.Drain, drained.Weight, drained.MaxConnections = true, true, 7, 20
 	b.Backends["admin"] = api.Backend{
 		Algorithm: api.Source,
@@ -87,6 +88,35 @@ func sourceMap(file converge.File) []byte {
 		}
 	}
 	return []byte(b.String())
+}
+
+// TestPoolsClashWithNoBackend: a pool has a name that no backend can have.
+func TestPoolsClashWithNoBackend(t *testing.T) {
+	for _, p := range pools(pair().Backends["web"]) {
+		if name := p.of("web"); !p.asks() && api.CheckName(name) == nil {
+			t.Errorf("a backend may be called %s", name)
+		} else if backendOf(name) != "web" {
+			t.Errorf("%s is taken for a pool of %s", name, backendOf(name))
+		}
+	}
+}
+
+// TestPoolsShareALimit: at any time two pools of a backend are in use.
+func TestPoolsShareALimit(t *testing.T) {
+	for _, limit := range []int{2, 3, 8, 1000} {
+		spec := with(pair(), "web1", func(s *api.Server) { s.MaxConnections = limit })
+		sums := map[bool]int{}
+		for _, p := range pools(spec.Backends["web"]) {
+			share := p.limit(spec.Backends["web"].Servers["web1"])
+			if share < limit/2 || share < 1 {
+				t.Errorf("of %d the pool %q has %d", limit, p.suffix, share)
+			}
+			sums[p.unchecked] += share
+		}
+		if sums[false] != limit || sums[true] != limit {
+			t.Errorf("the shares of %d make %v", limit, sums)
+		}
+	}
 }
 
 func TestRenderIsStable(t *testing.T) {

@@ -31,13 +31,13 @@ func readRuntime(ctx context.Context, engine haproxy.Client) (runtime, error) {
 	return r, err
 }
 
-// member names a server of a backend.
+// member names a server of a backend, or of one of its pools.
 type member struct{ backend, server string }
 
 func (m member) String() string { return m.backend + "/" + m.server }
 
 func (m member) pointer() api.Pointer {
-	return api.Pointer("/backends").At(m.backend, "servers", m.server)
+	return api.Pointer("/backends").At(backendOf(m.backend), "servers", m.server)
 }
 
 // comparison is a spec beside what the worker shows.
@@ -60,12 +60,17 @@ func compare(spec api.LoadBalancer, revision string, r runtime) comparison {
 	if r.info.Description != revision {
 		c.addStrange("", "the running HAProxy has loaded another configuration than the one that was applied")
 	}
-	shown := map[member]haproxy.Server{}
+	shown, known := map[member]haproxy.Server{}, map[member]bool{}
+	for _, m := range members(spec) {
+		for _, p := range pools(spec.Backends[m.backend]) {
+			known[member{p.of(m.backend), m.server}] = true
+		}
+	}
 	for _, s := range r.servers {
 		m := member{s.Backend, s.Name}
 		shown[m] = s
-		if _, known := spec.Backends[s.Backend].Servers[s.Name]; !known {
-			c.addStrange(api.Pointer("/backends").At(s.Backend, "servers"), "the running HAProxy has a server %s that is not in the configuration", m)
+		if !known[m] {
+			c.addStrange(api.Pointer("/backends").At(backendOf(s.Backend), "servers"), "the running HAProxy has a server %s that is not in the configuration", m)
 		}
 	}
 	limits := map[member]int{}
@@ -85,25 +90,34 @@ func compare(spec api.LoadBalancer, revision string, r runtime) comparison {
 		}
 	}
 	for _, m := range members(spec) {
-		s, ok := shown[m]
-		if !ok {
-			c.addStrange(m.pointer(), "the running HAProxy has no server %s", m)
-			continue
+		want := spec.Backends[m.backend].Servers[m.server]
+		for _, p := range pools(spec.Backends[m.backend]) {
+			in := member{p.of(m.backend), m.server}
+			s, ok := shown[in]
+			if !ok {
+				c.addStrange(m.pointer(), "the running HAProxy has no server %s", in)
+				continue
+			}
+			got := c.compareServer(in, p, want, s, limits[in])
+			if got != want { // one pool that differs is enough
+				c.observed.Backends[m.backend].Servers[m.server] = got
+			}
 		}
-		c.compareServer(m, spec.Backends[m.backend].Servers[m.server], s, limits[m])
 	}
 	return c
 }
 
-func (c *comparison) compareServer(m member, want api.Server, shown haproxy.Server, limit int) {
+// compareServer returns a server as one of its pools shows it.
+func (c *comparison) compareServer(in member, p pool, want api.Server, shown haproxy.Server, limit int) api.Server {
 	got := want
-	if shown.Held {
-		c.commands = append(c.commands, fmt.Sprintf("set server %s state ready", m))
+	held := shown.Held && !drainsItself(want, shown)
+	if held {
+		c.commands = append(c.commands, fmt.Sprintf("set server %s state ready", in))
 	}
 	if shown.Weight != weightInForce(want) {
-		c.commands = append(c.commands, fmt.Sprintf("set server %s weight %d", m, weightInForce(want)))
+		c.commands = append(c.commands, fmt.Sprintf("set server %s weight %d", in, weightInForce(want)))
 	}
-	got.Drain = shown.Held || shown.Weight == 0
+	got.Drain = held || shown.Weight == 0
 	if shown.Weight != 0 {
 		got.Weight = shown.Weight
 	}
@@ -114,10 +128,17 @@ func (c *comparison) compareServer(m member, want api.Server, shown haproxy.Serv
 		got.Port = int(shown.Target.Port())
 	}
 	if limit != 0 {
-		got.MaxConnections = limit
+		got.MaxConnections += limit - p.limit(want)
 	}
 	c.reload = c.reload || got.Address != want.Address || got.Port != want.Port || got.MaxConnections != want.MaxConnections
-	c.observed.Backends[m.backend].Servers[m.server] = got
+	return got
+}
+
+// drainsItself reports whether a server is drained by its agent check rather
+// than by a command. HAProxy keeps one state for both, and with an agent check
+// the last answer counts: nothing is there to repair.
+func drainsItself(want api.Server, shown haproxy.Server) bool {
+	return shown.Drained && want.AgentCheckPort != 0
 }
 
 func (c *comparison) addStrange(p api.Pointer, format string, args ...any) {

@@ -74,7 +74,7 @@ func renderUnit(name string, spec api.LoadBalancer) *converge.Text {
 func fileLimit(spec api.LoadBalancer) int {
 	needed := 2*spec.MaxConnections + 1024 + 8*len(spec.Frontends)
 	for _, b := range spec.Backends {
-		needed += 2 * len(b.Servers)
+		needed += 4 * len(b.Servers)
 	}
 	limit := 1 << 16
 	for limit < needed {

@@ -97,7 +97,7 @@ func statusAttributes() map[string]schema.Attribute {
 
 func serverStatusAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"state":    schema.StringAttribute{MarkdownDescription: "`up`, `down`, `drain` or `maintenance`.", Computed: true},
+		"state":    schema.StringAttribute{MarkdownDescription: "`up`, `down`, `drain` or `maintenance`. A server drains with `drain = true`, by its agent check, or by a health check that it answers with 404.", Computed: true},
 		"check":    schema.StringAttribute{MarkdownDescription: "The engine's word for the result of the last health check, such as `L7OK`; null without a health check.", Computed: true},
 		"sessions": schema.Int64Attribute{MarkdownDescription: "Connections to the server now.", Computed: true},
 		"requests": schema.Int64Attribute{MarkdownDescription: "HTTP requests since the last reload.", Computed: true},

@@ -58,6 +58,7 @@ type server struct {
 	Backup         *bool  `tfsdk:"backup"`
 	Drain          *bool  `tfsdk:"drain"`
 	MaxConnections *int   `tfsdk:"max_connections"`
+	AgentCheckPort *int   `tfsdk:"agent_check_port"`
 }
 
 // spec returns what the agent is to be told. The error is an [api.Problem]
@@ -145,6 +146,7 @@ func (s server) spec() api.Server {
 		Backup:         tfutil.Or(s.Backup, defaults.Backup),
 		Drain:          tfutil.Or(s.Drain, defaults.Drain),
 		MaxConnections: tfutil.Or(s.MaxConnections, defaults.MaxConnections),
+		AgentCheckPort: tfutil.Or(s.AgentCheckPort, defaults.AgentCheckPort),
 	}
 }
 
@@ -199,6 +201,7 @@ func newBackend(spec api.Backend) backend {
 			Backup:         new(s.Backup),
 			Drain:          new(s.Drain),
 			MaxConnections: new(s.MaxConnections),
+			AgentCheckPort: new(s.AgentCheckPort),
 		}
 	}
 	return b

@@ -42,7 +42,7 @@ func everything() api.LoadBalancer {
 					Interval: duration(8), Timeout: duration(9), Rise: 3, Fall: 4,
 				},
 				Servers: map[string]api.Server{
-					"web1": {Address: "10.0.0.1", Port: 80, Weight: 10, Backup: true, Drain: true, MaxConnections: 5},
+					"web1": {Address: "10.0.0.1", Port: 80, Weight: 10, Backup: true, Drain: true, MaxConnections: 5, AgentCheckPort: 7081},
 					"web2": {Address: "10.0.0.2", Port: 80, Weight: 20, MaxConnections: 6},
 				},
 			},

@@ -2,6 +2,8 @@
 package loadbalancer
 
 import (
+	"fmt"
+
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -13,9 +15,20 @@ const (
 	title    = "load balancer"
 )
 
-const description = "Spreads the requests of the world over servers, checks that they answer, and keeps what fails out of the way.\n\n" +
+// descriptionFormat is the text of [description], but for the methods.
+const descriptionFormat = "Spreads the requests of the world over servers, checks that they answer, and keeps what fails out of the way.\n\n" +
 	"A change of weights and drains reaches the running engine without a reload; any other change is a reload that drops no request. " +
-	"The `impact` in the plan tells which. What moves by itself, such as the state of each server, is in the data source of the same name."
+	"The `impact` in the plan tells which. What moves by itself, such as the state of each server, is in the data source of the same name.\n\n" +
+	"A request that a server did not answer goes to another one, at most three times, and at once. Requests with the methods %s are sent again " +
+	"whenever a connection ended without an answer. Any other request is sent again only if no app has seen it, so that nothing is done twice: where the connection failed, " +
+	"or where the server answered 425 (too early), as the nginx of a `foobar_app_server` does for an app that is not there. " +
+	"What an app answers itself is final, also an error. Requests larger than 16 kB are not sent again.\n\n" +
+	"Up to 16 kB of a request's body are read before a server gets the request, for at most `traffic_timeouts.http_request`. " +
+	"If no server of a backend passes its checks, the requests go to all of them unchecked, since then the check is more often wrong than every server. " +
+	"The access log has the pool that served a request in `backend`: `web` or, for the other methods, `web.once`; `web.panic` and `web.panic.once` are those without checks. `retries` is how often it was sent again."
+
+// description is what the docs say of the resource.
+func description() string { return fmt.Sprintf(descriptionFormat, methodsText()) }
 
 // model is the resource's model.
 type model struct {
@@ -33,7 +46,7 @@ func kind() component.Kind[model, api.LoadBalancer] {
 		Kind:        api.KindLoadBalancer,
 		TypeName:    typeName,
 		Title:       title,
-		Description: description,
+		Description: description(),
 		Attributes:  attributes(),
 		Renamed:     renamed(),
 		Shared:      func(m *model) *component.Model { return &m.Model },

@@ -49,8 +49,8 @@ func trafficTimeoutsAttribute(d api.LoadBalancerTimeouts) schema.Attribute {
 			"connect":      tfutil.DurationAttribute("How long a connection to a server may take to be made.", d.Connect, bounds),
 			"client":       tfutil.DurationAttribute("How long a client may be silent.", d.Client, bounds),
 			"server":       tfutil.DurationAttribute("How long a server may be silent.", d.Server, bounds),
-			"queue":        tfutil.DurationAttribute("How long a request may wait for a free server before it is answered with 503.", d.Queue, bounds),
-			"http_request": tfutil.DurationAttribute("How long a request's headers may take to arrive; the guard against slow clients.", d.HTTPRequest, bounds),
+			"queue":        tfutil.DurationAttribute("How long a request may wait for a free server before it is answered with 503. A short time keeps the servers from work for clients that have left.", d.Queue, bounds),
+			"http_request": tfutil.DurationAttribute("How long a request's headers, and the beginning of its body, may take to arrive; the guard against slow clients.", d.HTTPRequest, bounds),
 			"keep_alive":   tfutil.DurationAttribute("How long a client's connection may wait for its next request.", d.KeepAlive, bounds),
 			"tunnel":       tfutil.DurationAttribute("How long an upgraded connection, such as a WebSocket, may be silent.", d.Tunnel, bounds),
 		},
@@ -73,6 +73,11 @@ func frontendAttributes() map[string]schema.Attribute {
 	}
 }
 
+// methodsText lists the methods of requests that may be sent again.
+func methodsText() string {
+	return "`" + strings.Join(api.IdempotentMethods(), "`, `") + "`"
+}
+
 // engineText describes what both texts in an engine's own language have.
 func engineText() string {
 	return fmt.Sprintf("One line of printable text, at most %d bytes.", api.MaxEngineText)
@@ -93,7 +98,8 @@ func healthCheckAttribute() schema.Attribute {
 	defaults := api.DefaultHealthCheck()
 	return schema.SingleNestedAttribute{
 		MarkdownDescription: "A request that each server has to answer again and again; `{}` takes every default. " +
-			"Without it a server is only tried by the traffic itself.",
+			"A server that answers it with 404 drains: it finishes what it has and gets nothing new. Two connections in a row that fail take a server out at once. " +
+			"Without a health check a server is only tried by the traffic itself.",
 		Optional: true,
 		Attributes: map[string]schema.Attribute{
 			"method": tfutil.ChoiceAttribute("HTTP method of the request.", defaults.Method, api.HealthCheckMethods()),
@@ -123,7 +129,14 @@ func serverAttributes() map[string]schema.Attribute {
 		"backup": tfutil.FlagAttribute("Whether the server gets traffic only when no other server is up.", defaults.Backup),
 		"drain": tfutil.FlagAttribute("Whether the server finishes what it has and gets nothing new. It changes without a reload.",
 			defaults.Drain),
-		"max_connections": tfutil.NumberAttribute("How many connections the server gets at one time; more wait in the queue.",
-			int64(defaults.MaxConnections), api.ConnectionBounds()),
+		"max_connections": tfutil.NumberAttribute("How many requests the server gets at one time; more wait in the queue for `traffic_timeouts.queue`. "+
+			"Half of them may have the methods "+methodsText()+", half any other, so set it to twice the number of requests that the app works on at one time "+
+			"(its workers or threads). The app then never has more than that waiting, and serves at full speed under any load. "+
+			"Long-lived connections count too, such as WebSockets and event streams. Each load balancer counts for itself.",
+			int64(defaults.MaxConnections), api.ServerConnectionBounds()),
+		"agent_check_port": tfutil.NumberAttribute("TCP port on the server's address at which the agent of an app server says whether its app works, is draining, or is down: "+
+			"the `agent_check_port` of the `foobar_app_server`. The load balancer asks every 200 ms, so that a dead app gets no more requests long before a health check fails. "+
+			"No answer changes nothing. `0` for none.",
+			int64(defaults.AgentCheckPort), api.OptionalPortBounds()),
 	}
 }

@@ -1,0 +1,398 @@
+//go:build lab
+
+package loadbalancer_test
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// tally compares what clients got with what the apps saw.
+type tally struct {
+	requests, failed map[string]int // by method
+	// unseen are failed POSTs that no app had in hand, twice those that more
+	// than one did.
+	unseen, twice []sent
+	longest       time.Duration
+}
+
+func count(results []sent, hosts ...*appHost) tally {
+	c := tally{requests: map[string]int{}, failed: map[string]int{}}
+	seen := map[string]int{}
+	for _, h := range hosts {
+		for id, times := range h.seen() {
+			seen[id] += times
+		}
+	}
+	for _, s := range results {
+		c.requests[s.method]++
+		c.longest = max(c.longest, s.took)
+		if s.status != http.StatusOK {
+			c.failed[s.method]++
+			if s.method == http.MethodPost && seen[s.id] == 0 {
+				c.unseen = append(c.unseen, s)
+			}
+		}
+		if s.method == http.MethodPost && seen[s.id] > 1 {
+			c.twice = append(c.twice, s)
+		}
+	}
+	return c
+}
+
+// TestLabADeadAppCostsOnlyWhatItHadInHand kills apps under load, one of two at
+// a time: no GET fails, a POST only if the dead app was working on it, and no
+// POST reaches two apps.
+func TestLabADeadAppCostsOnlyWhatItHadInHand(t *testing.T) {
+	for name, agents := range map[string]bool{"health checks alone": false, "with agent checks": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t)
+			// More workers than clients: an app has in hand all that it was given.
+			hosts := []*appHost{newAppHost(t, "web1", 64, 20*time.Millisecond), newAppHost(t, "web2", 64, 20*time.Millisecond)}
+			s.apply(overApps(128, agents, hosts...))
+			stop := make(chan struct{})
+			results := load(24, 40*time.Millisecond, stop)
+			const kills = 6
+			for i := range kills {
+				time.Sleep(time.Second)
+				hosts[i%2].kill()
+				time.Sleep(time.Second)
+				hosts[i%2].start()
+			}
+			time.Sleep(time.Second)
+			close(stop)
+			got := count(results(), hosts...)
+			t.Logf("%d kills: of %v failed %v, of those %d that no app had; longest %s", kills, got.requests, got.failed, len(got.unseen), got.longest)
+			if got.failed[http.MethodGet] > 0 || len(got.twice) > 0 {
+				t.Errorf("%d GETs failed, POSTs that reached two apps: %+v", got.failed[http.MethodGet], got.twice)
+			}
+			if allowed := 1 + got.requests[http.MethodPost]/3000; len(got.unseen) > allowed {
+				t.Errorf("POSTs failed that no app had in hand: %+v", got.unseen)
+			}
+			if got.failed[http.MethodPost] > 12*kills { // the clients that post
+				t.Errorf("%d POSTs failed", got.failed[http.MethodPost])
+			}
+		})
+	}
+}
+
+// TestLabNoAppIsLeft: a client gets an answer, and no silence.
+func TestLabNoAppIsLeft(t *testing.T) {
+	s := newStand(t)
+	hosts := []*appHost{newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)}
+	s.apply(overApps(16, true, hosts...))
+	for _, h := range hosts {
+		h.kill()
+	}
+	s.until("both are down", func() bool {
+		_, status := s.get()
+		return status.Backends["web"].Servers["web1"].State == "down" && status.Backends["web"].Servers["web2"].State == "down"
+	})
+	c := &client{}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if got := c.send(method, "/", "x", nil); got.status < 500 || got.fault != nil {
+			t.Errorf("a %s with no app left got %+v", method, got)
+		}
+	}
+}
+
+// TestLabAnAnswerOfTheAppIsFinal: a 5xx is an answer, whatever the method.
+func TestLabAnAnswerOfTheAppIsFinal(t *testing.T) {
+	s := newStand(t)
+	hosts := []*appHost{newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)}
+	s.apply(overApps(16, false, hosts...))
+	c := &client{}
+	var all []sent
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, status := range []int{500, 502, 503, 504} {
+			all = append(all, c.send(method, "/", method+strconv.Itoa(status), nil, "Answer", strconv.Itoa(status)))
+		}
+	}
+	for _, h := range hosts {
+		for id, times := range h.seen() {
+			if times > 1 {
+				t.Errorf("%s was sent %d times", id, times)
+			}
+		}
+	}
+	for _, a := range all {
+		if !strings.HasSuffix(a.id, strconv.Itoa(a.status)) {
+			t.Errorf("%s was answered with %d", a.id, a.status)
+		}
+	}
+	if got := count(all, hosts...); len(got.unseen)+len(got.twice) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLabOverload offers three times what the apps can do, on a connection each:
+// they work at full speed, and no server is marked down.
+func TestLabOverload(t *testing.T) {
+	const workers, takes, during = 4, 50 * time.Millisecond, 12 * time.Second
+	capacity := 2 * workers * float64(time.Second/takes)
+	for name, methods := range map[string][]string{
+		"GET": {http.MethodGet}, "POST": {http.MethodPost}, "both": {http.MethodGet, http.MethodPost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t)
+			hosts := []*appHost{newAppHost(t, "web1", workers, takes), newAppHost(t, "web2", workers, takes)}
+			s.apply(overApps(2*workers, true, hosts...))
+			results := make(chan sent, int(4*capacity*during.Seconds()))
+			var running sync.WaitGroup
+			ticker := time.NewTicker(time.Duration(float64(time.Second) / (3 * capacity)))
+			defer ticker.Stop()
+			begin, n := time.Now(), 0
+			for ; time.Since(begin) < during; n++ {
+				<-ticker.C
+				running.Go(func() {
+					c := &client{close: true}
+					results <- c.send(methods[n%len(methods)], "/", strconv.Itoa(n), nil)
+				})
+			}
+			running.Wait()
+			whole := time.Since(begin)
+			close(results)
+			served := map[string]int{}
+			var all []sent
+			for r := range results {
+				all = append(all, r)
+				if r.status == http.StatusOK {
+					served[r.method]++
+				}
+			}
+			total := served[http.MethodGet] + served[http.MethodPost]
+			share := float64(total) / whole.Seconds() / capacity
+			took := make([]time.Duration, 0, len(all))
+			for _, r := range all {
+				took = append(took, r.took)
+			}
+			slices.Sort(took)
+			t.Logf("offered %.0f/s to a capacity of %.0f/s: served %.2f of it (%v), p50 %s", float64(n)/during.Seconds(), capacity, share, served, took[len(took)/2])
+			if share < 0.9 {
+				t.Errorf("served %.2f of the capacity", share)
+			}
+			if downs := s.wentDown(); downs > 0 {
+				t.Errorf("servers went down %d times", downs)
+			}
+		})
+	}
+}
+
+// wentDown counts how often servers of the backend web were marked down.
+func (s *stand) wentDown() (times int) {
+	s.Helper()
+	for _, row := range s.statistics() {
+		if row["type"] == "2" && row["pxname"] == "web" {
+			n, _ := strconv.Atoi(row["chkdown"])
+			times += n
+		}
+	}
+	return times
+}
+
+func (s *stand) statistics() (rows []map[string]string) {
+	s.Helper()
+	conn, err := net.Dial("unix", admin)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "show stat\n")
+	text, _ := io.ReadAll(conn)
+	records, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(string(text), "# "))).ReadAll()
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, record := range records[1:] {
+		row := map[string]string{}
+		for i, name := range records[0] {
+			row[name] = record[i]
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// TestLabAgentCheck has the agent of one server say each of its words, and
+// nothing, and reloads meanwhile: only a word changes a server's state.
+func TestLabAgentCheck(t *testing.T) {
+	s := newStand(t)
+	web1, web2 := newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)
+	spec := overApps(16, true, web1, web2)
+	s.apply(spec)
+	c := &client{}
+	defer c.drop()
+	serial := 0
+	// gets tells whether web1 gets requests of both sorts.
+	gets := func() (get, post bool) {
+		before := web1.seen()
+		for range 6 {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				serial++
+				if got := c.send(method, "/", method+strconv.Itoa(serial), nil); got.status != http.StatusOK {
+					t.Errorf("a %s got %+v", method, got)
+				}
+			}
+		}
+		for id := range web1.seen() {
+			if before[id] == 0 {
+				get = get || strings.HasPrefix(id, http.MethodGet)
+				post = post || strings.HasPrefix(id, http.MethodPost)
+			}
+		}
+		return get, post
+	}
+	stays := func(state string) {
+		t.Helper()
+		s.until("web1 is "+state, func() bool {
+			_, status := s.get()
+			return status.Backends["web"].Servers["web1"].State == state
+		})
+		if get, post := gets(); get != (state == "up") || post != get {
+			t.Errorf("web1 is %s, and gets a GET: %t, a POST: %t", state, get, post)
+		}
+		s.settled()
+	}
+	for i, answer := range []api.AgentCheck{
+		api.AgentCheckUp, api.AgentCheckDown, api.AgentCheckUp, api.AgentCheckDrain, api.AgentCheckUp,
+		api.AgentCheckDrain, api.AgentCheckDown, api.AgentCheckDrain, api.AgentCheckUp, api.AgentCheckDown,
+	} {
+		state := map[api.AgentCheck]string{api.AgentCheckUp: "up", api.AgentCheckDrain: "drain", api.AgentCheckDown: "down"}[answer]
+		web1.tell(answer)
+		stays(state)
+		web1.tell("") // its agent restarts, hangs, or is gone
+		time.Sleep(600 * time.Millisecond)
+		stays(state)
+		if answer != api.AgentCheckDown { // see README.md
+			spec.Timeouts.Tunnel = api.Duration(time.Duration(i+1) * time.Minute)
+			s.apply(spec)
+			stays(state)
+		}
+	}
+	web1.tell("nonsense")
+	time.Sleep(600 * time.Millisecond)
+	stays("down")
+	web1.tell(api.AgentCheckUp)
+	stays("up")
+	// An operator's weight counts beside what the agent says.
+	s.apply(with(spec, "web1", func(server *api.Server) { server.Drain = true }))
+	if get, post := gets(); get || post {
+		t.Error("a drained server gets requests because its agent says that it is up")
+	}
+}
+
+// TestLabA404Drains: a server that answers its check with 404 gets nothing new.
+func TestLabA404Drains(t *testing.T) {
+	s := newStand(t)
+	web1, web2 := newBackend(t, "web1"), newBackend(t, "web2")
+	web1.leaves.Store(true)
+	s.apply(over(web1, web2))
+	s.until("web1 drains", func() bool {
+		_, status := s.get()
+		return status.Backends["web"].Servers["web1"].State == "drain"
+	})
+	before := web1.served.Load()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for range 6 {
+			if _, _, err := ask(context.Background(), fresh(), method, "/"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if tried := web1.served.Load() - before; tried > 0 {
+		t.Errorf("a draining server was asked %d times", tried)
+	}
+	if c, _ := s.get(); len(c.Conditions) != 1 || c.Conditions[0].Type != "ServerDrained" {
+		t.Errorf("the conditions are %+v", c.Conditions)
+	}
+	web1.leaves.Store(false)
+	s.until("web1 is back", func() bool {
+		_, status := s.get()
+		return status.Backends["web"].Servers["web1"].State == "up"
+	})
+}
+
+// TestLabAllChecksFail: what is wrong then is more often the check. Nobody
+// loses a request over it, also while one of the apps is dead.
+func TestLabAllChecksFail(t *testing.T) {
+	s := newStand(t)
+	hosts := []*appHost{newAppHost(t, "web1", 64, 0), newAppHost(t, "web2", 64, 0)}
+	spec := overApps(128, false, hosts...)
+	s.apply(spec)
+	stop := make(chan struct{})
+	results := load(8, 20*time.Millisecond, stop)
+	spec.Backends["web"].HealthCheck.Status = 418 // which nobody answers
+	s.apply(spec)
+	s.until("the backend is down", func() bool {
+		c, _ := s.get()
+		return slices.ContainsFunc(c.Conditions, func(c api.Condition) bool {
+			return c.Type == "BackendDown" && strings.Contains(c.Message, "unchecked")
+		})
+	})
+	time.Sleep(time.Second)
+	hosts[0].kill()
+	time.Sleep(2 * time.Second)
+	close(stop)
+	got := count(results(), hosts...)
+	t.Logf("of %v failed %v", got.requests, got.failed)
+	if got.failed[http.MethodGet]+len(got.unseen)+len(got.twice) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLabLogOfARetry: the log says which pool served a request and how often it
+// was sent again, without the query string.
+func TestLabLogOfARetry(t *testing.T) {
+	s := newStand(t)
+	web1, web2 := newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)
+	s.apply(overApps(16, false, web1, web2))
+	web1.kill()
+	c := &client{}
+	defer c.drop()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for i := range 4 {
+			if got := c.send(method, "/retried?token=hidden", fmt.Sprint(method, i), []byte("x")); got.status != http.StatusOK {
+				t.Errorf("a %s got %+v", method, got)
+			}
+		}
+	}
+	pools := map[string]string{http.MethodGet: "web", http.MethodPost: "web.once"}
+	retries := map[string]float64{}
+	s.until("the journal has all lines", func() bool {
+		output, _ := exec.Command("journalctl", "--namespace=*", "-q", "-o", "cat", "-u", unit, "--grep", "/retried").Output()
+		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+		lines = lines[max(0, len(lines)-8):]
+		clear(retries)
+		for _, text := range lines {
+			var line struct {
+				Method, Backend, Server string
+				Retries                 float64
+			}
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				return false
+			}
+			if line.Backend != pools[line.Method] || line.Server != "web2" || strings.Contains(text, "hidden") {
+				t.Errorf("the line is %s", text)
+			}
+			retries[line.Method] += line.Retries
+		}
+		return len(lines) == 8
+	})
+	if retries[http.MethodGet] == 0 || retries[http.MethodPost] == 0 {
+		t.Errorf("no line tells of a retry: %v", retries)
+	}
+}
