@@ -190,7 +190,7 @@ func bases() map[string]string {
 			"frontends": {"http": {"address": "10.0.0.1", "port": 80, "backend": "web", "log_format": "%ci"}},
 			"backends": {"web": {"algorithm": "source",
 				"health_check": {"method": "GET", "path": "/", "host": "www.example", "status": 200, "body_pattern": "ok", "interval": "1s", "timeout": "1s", "rise": 1, "fall": 1},
-				"servers": {"web1": {"address": "10.0.0.1", "port": 80, "weight": 1, "backup": false, "drain": false, "max_connections": 1}}}}}`,
+				"servers": {"web1": {"address": "10.0.0.1", "port": 80, "weight": 1, "backup": false, "drain": false, "max_connections": 2, "agent_check_port": 7081}}}}}`,
 		"foobar_app_server": `{` + machine + `, "name": "shop", ` + timeouts + `,
 			"release": {"source": "/nonexistent.tar.gz", "sha256": ` + checksum + `, "max_bytes": 1000,
 				"signature": "untrusted comment: made with a throw-away key\nRURHi+RJdy1UqJQps3QOY3oLnBXQcs8S+mVp+OxXeu8SqBIPHu77QRECLJcwWzcHvL2pO9TUvgL/EMDZ+poMEYUSW26wO36Upg8=\ntrusted comment: shop 1.4.0\n3AGjJhS5f7mQJgsaXX0KRpsEPck4C94i2HyK6ia8Yr+QLy4as00wg/g9365RYqEswAWkAQQaiZ/LB1uzu83/DA==\n",

@@ -49,9 +49,9 @@ resource "foobar_load_balancer" "this" {
           weight  = server.weight
           drain   = server.drain
 
-          # Twice what the app works on at one time: all its workers are busy, and what is
-          # more waits in the load balancer, half a second at most, not in the app.
-          max_connections = var.app_workers == null ? null : 2 * var.app_workers
+          # Half is for reads, half for writes, and each half is twice what the app works on at
+          # one time. What is more waits in the load balancer, half a second at most, not in the app.
+          max_connections = var.app_workers == null ? null : 4 * var.app_workers
         }
       }
     }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +80,7 @@ type appHost struct {
 	workers int
 	takes   time.Duration
 	app     *exec.Cmd
+	nginx   *exec.Cmd
 	// says is the answer of the agent check; empty is no answer. With follows
 	// it is what the app's process makes of it.
 	agent   net.Listener
@@ -146,26 +148,39 @@ func newAppHost(t *testing.T, name string, workers int, takes time.Duration) *ap
 	}
 	h.start()
 	t.Cleanup(h.kill)
-	nginx := exec.Command("nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
-	if err := nginx.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = nginx.Process.Signal(os.Interrupt); _ = nginx.Wait() })
+	t.Cleanup(h.killNginx)
+	h.startNginx()
 	if h.agent, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.agent.Close() })
 	go h.answer()
+	return h
+}
+
+// startNginx starts nginx and waits until it listens.
+func (h *appHost) startNginx() {
+	h.t.Helper()
+	h.nginx = exec.Command("nginx", "-c", filepath.Join(h.dir, "nginx.conf"), "-e", filepath.Join(h.dir, "error.log"))
+	h.nginx.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := h.nginx.Start(); err != nil {
+		h.t.Fatal(err)
+	}
 	for range 200 {
 		if conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(h.port))); err == nil {
 			_ = conn.Close()
-			return h
+			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-	t.Fatalf("nginx does not listen: %s", log)
-	return nil
+	log, _ := os.ReadFile(filepath.Join(h.dir, "error.log"))
+	h.t.Fatalf("nginx does not listen: %s", log)
+}
+
+// killNginx ends nginx and its workers as kill -9 does.
+func (h *appHost) killNginx() {
+	_ = syscall.Kill(-h.nginx.Process.Pid, syscall.SIGKILL)
+	_ = h.nginx.Wait()
 }
 
 func freePort(t *testing.T) int {
@@ -275,6 +290,8 @@ type sent struct {
 	id, method string
 	status     int
 	took       time.Duration
+	ended      time.Time
+	by         string // what the answer says of who made it: nginx, or "" for HAProxy
 	fault      error
 }
 
@@ -289,7 +306,7 @@ type client struct {
 func (c *client) send(method, path, id string, body []byte, headers ...string) (s sent) {
 	s = sent{id: id, method: method}
 	begin := time.Now()
-	defer func() { s.took = time.Since(begin) }()
+	defer func() { s.ended = time.Now(); s.took = s.ended.Sub(begin) }()
 	if c.conn == nil {
 		if c.conn, s.fault = net.DialTimeout("tcp", front, 5*time.Second); s.fault != nil {
 			return s
@@ -304,15 +321,16 @@ func (c *client) send(method, path, id string, body []byte, headers ...string) (
 	if c.close {
 		request += "Connection: close\r\n"
 	}
-	if method == http.MethodPost {
+	if method != http.MethodPost {
+		body = nil
+	} else {
 		request += fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
-	whole := append([]byte(request+"\r\n"), body...)
-	if _, s.fault = c.conn.Write(whole); s.fault == nil {
+	if _, s.fault = c.conn.Write(append([]byte(request+"\r\n"), body...)); s.fault == nil {
 		var response *http.Response
 		if response, s.fault = http.ReadResponse(c.read, nil); s.fault == nil {
 			if _, s.fault = io.Copy(io.Discard, response.Body); s.fault == nil {
-				s.status = response.StatusCode
+				s.status, s.by = response.StatusCode, response.Header.Get("Server")
 			}
 			_ = response.Body.Close()
 			if response.Close {

@@ -130,8 +130,8 @@ func serverAttributes() map[string]schema.Attribute {
 		"drain": tfutil.FlagAttribute("Whether the server finishes what it has and gets nothing new. It changes without a reload.",
 			defaults.Drain),
 		"max_connections": tfutil.NumberAttribute("How many requests the server gets at one time; more wait in the queue for `traffic_timeouts.queue`. "+
-			"Half of them may have the methods "+methodsText()+", half any other, so set it to twice the number of requests that the app works on at one time "+
-			"(its workers or threads). The app then never has more than that waiting, and serves at full speed under any load. "+
+			"Half of them may have the methods "+methodsText()+", half any other, so set it to four times the number of requests that the app works on at one time "+
+			"(its workers or threads): each half then keeps all of them busy, under any load, and the app never has more than that waiting. "+
 			"Long-lived connections count too, such as WebSockets and event streams. Each load balancer counts for itself.",
 			int64(defaults.MaxConnections), api.ServerConnectionBounds()),
 		"agent_check_port": tfutil.NumberAttribute("TCP port on the server's address at which the agent of an app server says whether its app works, is draining, or is down: "+
