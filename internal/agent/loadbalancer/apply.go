@@ -86,7 +86,7 @@ func (r runner) activate(ctx context.Context, change converge.Change) error {
 		return r.started(ctx, unit, r.units.Restart(ctx, unit))
 	case api.ImpactReload:
 		return r.reload(ctx)
-	case api.ImpactNone, api.ImpactRuntime, api.ImpactStart:
+	case api.ImpactNone, api.ImpactRuntime, api.ImpactStart, api.ImpactRelease:
 	}
 	return nil
 }
