@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,7 +26,8 @@ func (k *Kind) followLogs(ctx context.Context, change converge.Change) error {
 		}
 		status, err := k.systemd.Status(ctx, logs.Daemon(unit))
 		if err == nil && status.Active() {
-			err = k.systemd.Restart(ctx, logs.Daemon(unit))
+			// systemd refuses the sixth start in ten seconds; a few applies are no loop.
+			err = errors.Join(k.systemd.ResetFailed(ctx, logs.Daemon(unit)), k.systemd.Restart(ctx, logs.Daemon(unit)))
 		}
 		if err != nil {
 			return fmt.Errorf("have journald keep the log of %s as it is configured now: %w", unit, err)

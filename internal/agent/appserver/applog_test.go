@@ -43,3 +43,12 @@ func TestAChangeOfLogsRestartsJournaldAlone(t *testing.T) {
 		t.Errorf("it did %q, not %q", f.calls, want)
 	}
 }
+
+// A release must not restart journald.
+func TestBothSlotsHaveOneLogConfiguration(t *testing.T) {
+	l, s := layout{name: "notes"}, someSpec()
+	blue, green := logConfig(l.appUnit(slotBlue), s.Logs), logConfig(l.appUnit(slotGreen), s.Logs)
+	if blue.Path != green.Path || string(blue.Content) != string(green.Content) {
+		t.Errorf("%s has\n%s\nor\n%s", blue.Path, blue.Content, green.Content)
+	}
+}

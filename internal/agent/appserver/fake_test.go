@@ -138,6 +138,8 @@ func (f *fake) Restart(_ context.Context, unit string) error {
 	return nil
 }
 
+func (f *fake) ResetFailed(context.Context, string) error { return nil }
+
 func (f *fake) Reload(_ context.Context, unit string) error {
 	f.calls = append(f.calls, "reload "+unit)
 	f.inForce = recordedRevision(layout{"notes"}, f.place.State)

@@ -29,6 +29,7 @@ const nginxProgram = "/usr/sbin/nginx"
 type Systemd interface {
 	Restart(ctx context.Context, unit string) error
 	Reload(ctx context.Context, unit string) error
+	ResetFailed(ctx context.Context, unit string) error
 	Status(ctx context.Context, unit string) (systemd.Status, error)
 }
 

@@ -183,3 +183,33 @@ func serverState(admin string) string {
 	}
 	return "nowhere"
 }
+
+// TestAReleaseIsNoDeath has load balancers ask while the traffic moves to another slot.
+func TestAReleaseIsNoDeath(t *testing.T) {
+	s := newStand(t)
+	spec := s.hangerSpec()
+	s.apply("hanger", spec, nil)
+	s.tells(api.AgentCheckUp)
+	over, heardOf := make(chan struct{}), make(chan map[string]int)
+	go func() {
+		all := map[string]int{}
+		for {
+			select {
+			case <-over:
+				heardOf <- all
+				return
+			case <-time.After(20 * time.Millisecond):
+				all[heard()]++
+			}
+		}
+	}()
+	for _, release := range []string{"two", "three"} {
+		spec.Release.SHA256 = s.upload(map[string]entry{"main.py": {"RELEASE = \"" + release + "\"\n" + hanger, 0o644}})
+		s.apply("hanger", spec, nil)
+	}
+	time.Sleep(3 * time.Second) // the old slots are stopped by now, and liveness has asked again
+	close(over)
+	if all := <-heardOf; len(all) != 1 || all[api.AgentCheckUp.Line()] == 0 {
+		t.Errorf("over two releases load balancers were told %v", all)
+	}
+}

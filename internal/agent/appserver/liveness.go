@@ -167,7 +167,11 @@ func (w *watcher) step(ctx context.Context, now time.Time) time.Duration {
 		w.wake = now.Add(idleInterval)
 		return idleInterval
 	}
-	w.look(ctx, now)
+	if w.spec.StaticSite() { // nginx is all there is, which the health checks ask
+		w.pid, w.slot, w.known, w.answered = 0, "", true, true
+	} else {
+		w.look(ctx, now)
+	}
 	if w.pid != 0 && !w.probing && !now.Before(w.due) {
 		w.ask(ctx, late)
 	}
@@ -270,6 +274,8 @@ func (w *watcher) judge() {
 	switch {
 	case !w.known:
 		w.state = ""
+	case w.spec.StaticSite():
+		w.state = api.AgentCheckUp
 	case w.pid == 0 || !w.answered || w.pulse.hung(w.spec.Liveness):
 		w.state = api.AgentCheckDown
 	default:

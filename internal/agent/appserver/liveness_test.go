@@ -223,3 +223,16 @@ func TestWithoutLivenessNobodyAsks(t *testing.T) {
 		t.Errorf("it was asked %d times, and %q was done", asked, w.calls)
 	}
 }
+
+func TestASiteOfFilesIsUpWithoutAnApp(t *testing.T) {
+	s := checkedSpec(1, "127.0.0.0/8")
+	w := newWard(t, s)
+	w.port.address, w.port.retry = listenAddress(s), w.clock.now.Add(time.Hour) // this test listens nowhere
+	s.Command = nil
+	w.spec = s
+	w.units = nil
+	w.pass(time.Second)
+	if w.say() != api.AgentCheckUp {
+		t.Errorf("it says %q", w.say())
+	}
+}

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -52,6 +53,9 @@ func Daemon(unit string) string { return "systemd-journald@" + Namespace(unit) +
 func ConfigPath(unit string) string { return "/etc/systemd/journald@" + Namespace(unit) + ".conf" }
 
 func header(unit string) *converge.Text {
+	if template, _, instance := strings.Cut(unit, "@"); instance { // the file is the same for all of them
+		unit = template + "@.service"
+	}
 	t := &converge.Text{}
 	t.Own("# Log of "+unit+", written by foobar-agent. An edit shows as drift and goes with the next apply.",
 		"[Journal]",
