@@ -20,6 +20,8 @@ touch "$work/table"
 source tools/stack.sh
 # shellcheck source=tools/bench/measure.sh
 source tools/bench/measure.sh
+# shellcheck source=tools/load/clients.sh
+source tools/load/clients.sh
 # shellcheck source=tools/bench/load.sh
 source tools/bench/load.sh
 state_dir=$work # of tools/stack.sh: a provider mirror of this run's own
@@ -32,12 +34,6 @@ finish() {
     exit "$status"
 }
 trap finish EXIT
-
-tool() { # PACKAGE
-    command -v "$1" >/dev/null && return
-    say "install $1 with apt"
-    apt-get install -y -qq "$1" >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$1" >/dev/null; }
-}
 
 # configuration NAME SOURCE… copies files to $work/NAME and initialises Terraform there.
 configuration() {
@@ -165,18 +161,15 @@ changes_under_load() {
     local change failed sent twice
     balanced
     say "${#changes[@]} changes of the load balancer under load"
-    start_clients
+    # The backends pace the clients, so there is always something on its way.
+    start_clients 10 "http://$address:8080/paced"{,}
     for change in "${changes[@]}"; do
         timed change apply load-balancer -var "change=$change"
         tail -n 20 "$work/log" | grep -q '1 changed' || { echo "bench: nothing was changed by $change" >&2; return 1; }
         printf '    %s s  %s\n' "$(tail -n 1 "$work/change")" "$change"
     done
     stop_clients
-    for client in "${clients[@]}"; do
-        read -r failed sent < <(failures "$client")
-        printf '    %-6s %d requests, %d failed; connects, reads, writes, time-outs, statuses: %s\n' \
-            "$client" "$sent" "$failed" "$(figures "$client" | cut -d' ' -f4-)"
-    done
+    print_clients
     read -r failed sent < <(failures "${clients[@]}")
     count "failed requests during ${#changes[@]} changes" "$failed" "$sent" 0
     twice=$(posts_sent_twice)
@@ -189,7 +182,7 @@ changes_under_load() {
 # control has HAProxy restarted, which the clients have to see.
 control() {
     local failed sent
-    start_clients
+    start_clients 10 "http://$address:8080/paced"{,}
     sleep 2 # of load before and after
     quietly bin/lab exec lb1 -- systemctl restart foobar-lb-bench.service
     sleep 2

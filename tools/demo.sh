@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo: three booted machines, one `terraform apply`, ten requests, a note.
+# The demo: three booted machines, one `terraform apply`, ten requests, a note;
+# then a release under load, and one that is bad on purpose.
 #   demo.sh up STACK NAME=ADDR[,ADDR]…
 #   demo.sh down STACK
 set -euo pipefail
@@ -8,10 +9,13 @@ cd "$(dirname "$0")/.."
 source tools/stack.sh
 # shellcheck source=tools/leftovers.sh
 source tools/leftovers.sh
+work=$state_dir/load
+# shellcheck source=tools/load/clients.sh
+source tools/load/clients.sh
 
 say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 
-usage() { sed -n '2,4s/^# *//p' "$0" >&2; exit 2; }
+usage() { sed -n '4,5s/^# *//p' "$0" >&2; exit 2; }
 
 up() {
     # A state of machines that are gone would have Terraform look for them.
@@ -33,7 +37,7 @@ up() {
     # The provider was just built, so the checksum of an earlier run may differ.
     rm -rf "$stack/.terraform" "$stack/.terraform.lock.hcl"
     tf "$stack" init -input=false >/dev/null
-    tf "$stack" apply -input=false -auto-approve "${variables[@]}"
+    release notes
 
     say "ten requests from outside to http://www.foobar.test/"
     in_service
@@ -52,7 +56,23 @@ up() {
     replication
 
     say "a second plan"
-    tf "$stack" plan -input=false -detailed-exitcode "${variables[@]}"
+    nothing_to_do
+
+    say "release 2 on both servers at once, while clients read and write"
+    start_load
+    release notes-2
+    stop_load
+    serves 2
+
+    say "a release that is bad on purpose, under the same load: it has to fail"
+    start_load
+    bad_release notes-bad "No module named 'store'"
+    stop_load
+    serves 2
+
+    say "a plan again, with release 2"
+    given notes-2
+    nothing_to_do
 
     say "it stands; look around"
     cat <<TEXT
@@ -63,6 +83,67 @@ up() {
   make demo                                       sets it right again
   make demo-down                                  leaves the host as it was
 TEXT
+}
+
+# given RELEASE makes bin/RELEASE.tar.gz what Terraform is told to release.
+given() { variables=(-var "release=$PWD/bin/$1.tar.gz"); }
+
+# release RELEASE applies the stack with it.
+release() {
+    given "$1"
+    tf "$stack" apply -input=false -auto-approve "${variables[@]}"
+}
+
+# nothing_to_do fails if a plan has anything to do.
+nothing_to_do() { tf "$stack" plan -input=false -detailed-exitcode "${variables[@]}"; }
+
+# bad_release RELEASE LINE applies one that cannot start; fails unless the apply
+# does, with that line of the app's log.
+bad_release() {
+    local said=$work/apply
+    if release "$1" 2>&1 | tee "$said"; then
+        echo "the apply of a bad release did not fail" >&2
+        return 1
+    fi
+    grep -qF "$2" "$said" && return
+    echo "the apply failed, but not with the app's log line: $2" >&2
+    return 1
+}
+
+# start_load has clients send GETs and POSTs, some 100 a second, until stop_load.
+start_load() {
+    in_service
+    load_name=load-$(date +%s)
+    rm -rf "$work" && mkdir -p "$work"
+    start_clients 4 http://www.foobar.test/ http://www.foobar.test/notes 100 "$load_name"
+    sleep 2 # of load before and after
+}
+
+# stop_load ends the load, and fails if a request of it failed, or if a note that was
+# acknowledged is lost or was kept twice.
+stop_load() {
+    local failed sent posts kept names
+    sleep 2
+    stop_clients
+    print_clients
+    read -r failed sent < <(failures "${clients[@]}")
+    read -r posts _ < <(figures posts)
+    read -r kept names < <(bin/lab exec web1 -- mariadb --socket /run/foobar-db-notes/mariadb.sock --skip-column-names notes \
+        --execute "SELECT COUNT(*), COUNT(DISTINCT text) FROM notes WHERE text LIKE '$load_name-%'")
+    printf '%d requests, %d failed; %d notes acknowledged, %d kept, %d of them twice\n' "$sent" "$failed" "$posts" "$names" $((kept - names))
+    # A note may be kept whose answer was on its way when the clients ended.
+    if ((sent < 100 || failed > 0 || names < posts || names > posts + 4 || kept > names)); then
+        echo "the release was not what it should be: no request failed, no note is lost or there twice" >&2
+        return 1
+    fi
+}
+
+# serves VERSION fails unless both servers answer with that release.
+serves() {
+    local answers
+    answers=$(for _ in 1 2 3 4; do bin/lab run -- curl -sS --fail --max-time 5 http://www.foobar.test/ && echo; done)
+    sed -n 's/.*"version": *"\([^"]*\)".*"server": *"\([^"]*\)".*/release \1 answers on \2/p' <<<"$answers" | sort -u | tee "$work/serves"
+    [ "$(<"$work/serves")" = "$(printf 'release %s answers on %s\n' "$1" web1 "$1" web2)" ]
 }
 
 # in_service waits until no server is down for the load balancer any more: one
@@ -147,9 +228,12 @@ forget() {
 [ $# -ge 2 ] || usage
 verb=$1 stack=$2
 shift 2
-variables=(-var "release=$PWD/bin/notes.tar.gz")
 case $verb in
-up) up "$@" ;;
+up)
+    trap stop_clients EXIT
+    tool wrk
+    up "$@"
+    ;;
 down) down ;;
 *) usage ;;
 esac

@@ -1,27 +1,9 @@
 # shellcheck shell=bash
-# Sourced by bench.sh: load on the load balancers of machine lb1, from the
-# lab's outside client. What the clients say is in $work.
+# Sourced by bench.sh, after tools/load/clients.sh: the servers behind the load balancers
+# of machine lb1, and the comparison of two load balancers.
 : "${work:?}"
 
 address=203.0.113.10
-
-# load NAME ARGUMENT… becomes wrk, for a subshell; $work/NAME.wrk gets what it says.
-load() {
-    local name=$1
-    shift
-    exec bin/lab run -- wrk -t1 --timeout 10s "$@" >"$work/$name.wrk" 2>&1
-}
-
-# figures NAME prints the line of clients.lua.
-figures() {
-    sed -n 's/^bench //p' "$work/$1.wrk" | grep . || { cat "$work/$1.wrk" >&2; return 1; }
-}
-
-# failures NAME… prints how many requests failed and how many were sent, of all together.
-failures() {
-    for name in "$@"; do figures "$name"; done |
-        awk '{ failed += $4 + $5 + $6 + $7 + $8; sent += $1 + $4 + $5 + $6 + $7 } END { print failed + 0, sent + 0 }'
-}
 
 # install_in MACHINE FILE PATH puts a file into a machine.
 install_in() {
@@ -60,7 +42,7 @@ together() {
     local name pid pids=()
     for name in "${@:2}"; do cpu "${unit[$name]}" >"$work/$name.before"; done
     for name in "${@:2}"; do
-        (load "$name" -c25 "-d${1}s" --script tools/bench/clients.lua "http://$address:${port[$name]}/") &
+        (load "$name" -c25 "-d${1}s" --script tools/load/clients.lua "http://$address:${port[$name]}/") &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid" || return; done
@@ -102,31 +84,6 @@ keep_round() {
         print $3 >>(dir "/ours-p99"); print $11 >>(dir "/hand-p99")
         print hand / ours >>(dir "/cpu-ratio")
     }'
-}
-
-# The clients whose requests are counted while the load balancer changes. Each
-# is blind where another sees: kept connections, new ones, and what HAProxy may
-# not send again. The backends pace them, so there is always something on its way.
-# shellcheck disable=SC2034 # bench.sh reads it
-clients=(kept new posts)
-client_pids=()
-
-start_clients() {
-    local url=http://$address:8080/paced lua=tools/bench
-    (load kept -c10 -d600s --script $lua/clients.lua "$url") &
-    client_pids+=($!)
-    (load new -c10 -d600s --script $lua/clients.lua --header 'Connection: close' "$url") &
-    client_pids+=($!)
-    (load posts -c10 -d600s --script $lua/posts.lua "$url") &
-    client_pids+=($!)
-}
-
-# stop_clients has them finish and print their figures.
-stop_clients() {
-    [ ${#client_pids[@]} -eq 0 ] && return
-    kill -INT "${client_pids[@]}" 2>/dev/null || true
-    wait "${client_pids[@]}" || true
-    client_pids=()
 }
 
 # posts_sent_twice prints how many POSTs reached the backends more than once.

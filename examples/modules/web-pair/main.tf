@@ -19,7 +19,10 @@ resource "foobar_app_server" "this" {
   secrets_wo         = var.secrets
   secrets_wo_version = var.secrets_version
 
-  health_check = { path = var.health_path }
+  health_check     = { path = var.health_path, min_healthy_time = var.min_healthy_time }
+  drain_timeout    = var.drain_timeout
+  liveness         = var.liveness
+  agent_check_port = var.agent_check_port
 
   # A server that is taken away leaves the load balancer before it stops.
   lifecycle {
@@ -44,10 +47,11 @@ resource "foobar_load_balancer" "this" {
       health_check = { path = "/_foobar/health" } # answered by the nginx in front of the app; 404 while it drains
       servers = {
         for name, server in var.app_servers : name => {
-          address = server.address
-          port    = var.app_server_port
-          weight  = server.weight
-          drain   = server.drain
+          address          = server.address
+          port             = var.app_server_port
+          agent_check_port = var.agent_check_port
+          weight           = server.weight
+          drain            = server.drain
 
           # Half is for reads, half for writes, and each half is twice what the app works on at
           # one time. What is more waits in the load balancer, half a second at most, not in the app.

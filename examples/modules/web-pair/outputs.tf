@@ -1,12 +1,11 @@
 output "releases" {
-  description = "SHA-256 of the release on each app server."
-  value       = { for name, server in foobar_app_server.this : name => server.release.sha256 }
+  description = "Of each app server: SHA-256 of its release, and its generation, which counts the applied changes."
+  # A plan knows no generation of a change. Of an output that it knows whole, Terraform
+  # would save what was planned, also where the apply fails and the old release stays.
+  value = { for name, server in foobar_app_server.this : name => { sha256 = server.release.sha256, generation = server.generation } }
 }
 
-output "generations" {
-  description = "Generation of each component on its machine: it counts the applied changes."
-  value = merge(
-    { load_balancer = foobar_load_balancer.this.generation },
-    { for name, server in foobar_app_server.this : name => server.generation },
-  )
+output "load_balancer_generation" {
+  description = "Generation of the load balancer: it counts the applied changes."
+  value       = foobar_load_balancer.this.generation
 }

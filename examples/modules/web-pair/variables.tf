@@ -98,6 +98,35 @@ variable "app_workers" {
   default     = null
 }
 
+variable "min_healthy_time" {
+  description = "How long a new release has to stay healthy on a server before that server's traffic goes to it. Default: the resource's own."
+  type        = string
+  default     = null
+}
+
+variable "drain_timeout" {
+  description = "How long requests and streams of the old release may go on once a server's traffic goes to the new one. Default: the resource's own."
+  type        = string
+  default     = null
+}
+
+variable "liveness" {
+  description = "What a running app has to answer: the agent restarts one that does not. Choose a path that asks no database. Default: a hung app is not noticed."
+  type = object({
+    path     = optional(string)
+    interval = optional(string)
+    timeout  = optional(string)
+    failures = optional(number)
+  })
+  default = null
+}
+
+variable "agent_check_port" {
+  description = "TCP port of the app servers where their agents tell the load balancer, and nobody else, whether the app works, drains or is down. Default: none, the load balancer goes by its health check alone."
+  type        = number
+  default     = null
+}
+
 variable "max_connections" {
   description = "Connections of all clients together. Each takes two open files on the load balancer's machine. Default: the resource's own."
   type        = number

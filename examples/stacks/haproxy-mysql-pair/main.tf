@@ -84,6 +84,9 @@ module "notes" {
     "--timeout-graceful-shutdown", "20",
     "--no-access-log", # nginx writes it
   ]
-  health_path     = "/healthz"
-  max_connections = 5000
+  health_path      = "/healthz"
+  min_healthy_time = "2s" # for a quick demo; the default, 10s, finds releases that fail later
+  liveness         = { path = "/healthz" }
+  agent_check_port = 8081
+  max_connections  = 5000
 }

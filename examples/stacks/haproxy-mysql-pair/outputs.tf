@@ -1,4 +1,4 @@
 output "releases" {
-  description = "SHA-256 of the release on each app server."
+  description = "Of each app server: SHA-256 of its release, and its generation, which counts the applied changes."
   value       = module.notes.releases
 }

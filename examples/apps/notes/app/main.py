@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI, Header, HTTPException, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
@@ -18,6 +19,8 @@ from pydantic import BaseModel, Field
 
 from store import Unavailable, open_store
 
+# Which release this is: pack.sh packs it.
+VERSION = Path(__file__).with_name("VERSION").read_text().strip()
 HOSTNAME = socket.gethostname()
 # Which server this is, as the Terraform configuration calls it.
 SERVER = os.environ.get("NOTES_SERVER", HOSTNAME)
@@ -70,9 +73,10 @@ async def unavailable(_: Request, error: Unavailable) -> JSONResponse:
 
 @app.get("/")
 async def index(request: Request) -> dict:
-    """Tell which server answers, and what it was told of the request."""
+    """Tell which server and release answer, and what the app was told of the request."""
     return {
         "app": "notes",
+        "version": VERSION,
         "server": SERVER,
         "hostname": HOSTNAME,
         "client": request.client.host if request.client else None,
