@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,7 +21,8 @@ import (
 func (s *stand) serves(release string, url string) {
 	s.Helper()
 	if response, answer := s.ask(http.MethodGet, url, nil, nil); answer.Release != release {
-		s.Errorf("%s: status %d from release %q, want %q", url, response.status, answer.Release, release)
+		output, _ := exec.CommandContext(context.Background(), "journalctl", "--namespace=*", "--output=short-precise", "--no-pager", "--lines=30", "--unit=foobar-app-*").CombinedOutput()
+		s.Errorf("%s: status %d from release %q, want %q; the last lines of the logs:\n%s", url, response.status, answer.Release, release, output)
 	}
 }
 
@@ -139,10 +141,11 @@ func TestOneOfTwoAppServersIsBroken(t *testing.T) {
 	// The same with one that was fine once and then loses its app.
 	s.apply("broken", s.spec(s.release("second"), 8082), nil)
 	s.serves("second", "http://127.0.0.1:8082/")
+	unit := s.live("broken")
 	if err := os.RemoveAll("/srv/broken"); err != nil {
 		t.Fatal(err)
 	}
-	s.signal(s.live("broken"), syscall.SIGKILL)
+	s.signal(unit, syscall.SIGKILL)
 	s.eventually("nginx says that the app is gone", func() bool {
 		response, _ := s.ask(http.MethodGet, "http://127.0.0.1:8082/", nil, nil)
 		return response.status == http.StatusBadGateway

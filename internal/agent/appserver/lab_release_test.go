@@ -132,7 +132,7 @@ func TestReleasesUnderLoad(t *testing.T) {
 			s := newStand(t)
 			spec := s.spec(s.countedRelease("first", ""), 8081)
 			spec.AppPorts, spec.HealthCheck.StartTimeout = ports, api.Duration(5*time.Second)
-			spec.HealthCheck.MinHealthyTime = api.Duration(time.Second)
+			spec.HealthCheck.MinHealthyTime = api.Duration(2 * time.Second)
 			s.apply("shop", spec, nil)
 			if err := os.RemoveAll("/var/lib/foobar-app/shop/ids"); err != nil {
 				t.Fatal(err)
@@ -141,6 +141,7 @@ func TestReleasesUnderLoad(t *testing.T) {
 			s.apply("shop", spec, nil)
 
 			l := startLoad(url, 4)
+			t.Cleanup(l.cancel)
 			for i := range 4 {
 				name := fmt.Sprint("good ", i)
 				spec.Release.SHA256 = s.countedRelease(name, "")
@@ -151,7 +152,7 @@ func TestReleasesUnderLoad(t *testing.T) {
 				"crashes at its start": "raise SystemExit('no')\n",
 				"hangs at its start":   "import time\ntime.sleep(3600)\n",
 				"answers 500":          "import os\nos.environ['SICK'] = '1'\n",
-				"dies soon after":      "import os, threading\nthreading.Timer(1.2, lambda: os._exit(1)).start()\n",
+				"dies soon after":      "import os, threading\nthreading.Timer(1.5, lambda: os._exit(1)).start()\n",
 			} {
 				bad := spec
 				bad.Release.SHA256 = s.countedRelease(what, code)

@@ -284,6 +284,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128  # a connect(2) to a Unix socket fails at once when the queue is full
     address_family = socket.AF_UNIX if "SOCKET" in os.environ else socket.AF_INET
     def server_bind(self):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
