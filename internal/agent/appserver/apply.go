@@ -219,6 +219,9 @@ func (r rollout) appUnit() string { return r.layout.appUnit(r.slot) }
 func (r rollout) release() string { return r.layout.release(r.spec.Release.SHA256) }
 
 func (r rollout) run(ctx context.Context) error {
+	if err := r.kind.machine.checkStatic(r.spec, r.release()); err != nil { // of a release that was just unpacked
+		return err
+	}
 	if r.spec.StaticSite() {
 		return r.runStatic(ctx)
 	}
