@@ -88,5 +88,6 @@ module "notes" {
   min_healthy_time = "2s" # for a quick demo; the default, 10s, finds releases that fail later
   liveness         = { path = "/healthz" }
   agent_check_port = 8081
-  max_connections  = 5000
+
+  max_connections = 5000
 }

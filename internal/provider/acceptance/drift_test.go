@@ -29,7 +29,7 @@ func TestDriftIsNamedWhereItIsAndRepaired(t *testing.T) {
 		at      tfjsonpath.Path
 	}{
 		{
-			"a hand edit of the HAProxy config", "lb1", "sed -i 's/timeout connect 2000/timeout connect 2001/' " + haproxy,
+			"a hand edit of the HAProxy config", "lb1", "sed -i 's/timeout connect 400/timeout connect 401/' " + haproxy,
 			lb1, drift(haproxy).AtMapKey("attributes").AtSliceIndex(0),
 		},
 		{
