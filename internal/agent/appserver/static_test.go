@@ -1,11 +1,13 @@
 package appserver
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -39,5 +41,20 @@ func TestStaticDirectoriesAreLookedForInTheRelease(t *testing.T) {
 		if problem == nil || problem.Violations[0].Pointer != "/static/~1a~1/directory" || !strings.Contains(problem.Violations[0].Detail, want) {
 			t.Errorf("%s: %v, want %q", directory, err, want)
 		}
+	}
+}
+
+func TestAReleaseWithoutItsStaticFilesIsNotStarted(t *testing.T) {
+	from := render(t, "notes", specs()["socket"])
+	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) {
+		s.Static = map[string]api.StaticDirectory{"/assets/": {Directory: "public"}}
+		s.RestartTrigger = "again"
+	}), converge.InPlace{State: from.State})
+	f := newFake(t, from)
+	f.put(to)
+	err := f.kind().Apply(t.Context(), change(from, to), silent)
+	problem, ok := errors.AsType[*api.Problem](err)
+	if !ok || len(problem.Violations) != 1 || problem.Violations[0].Pointer != "/static/~1assets~1/directory" || len(f.calls) > 0 {
+		t.Errorf("error %v, calls %q", err, f.calls)
 	}
 }
