@@ -294,8 +294,10 @@ func TestAKilledAppUnderLoad(t *testing.T) {
 			t.Errorf("%d times %s", counts[outcome], outcome)
 		}
 	}
-	if counts["POST 502"] > 4*4 {
-		t.Errorf("%d POST failed; the app had at most 16 in hand", counts["POST 502"])
+	// Four clients and four kills; and until the kernel has closed the socket of a dying
+	// process, a client that sends its next request at once can have it queued there too.
+	if counts["POST 502"] > 2*4*4 {
+		t.Errorf("%d POST failed; the app had at most 16 in hand, and about as many in its queue", counts["POST 502"])
 	}
 	seen := s.journal(moodyApp, began)
 	if counts["POST 425"] == 0 || !strings.Contains(seen, "got POST id-") {
