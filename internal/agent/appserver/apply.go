@@ -121,9 +121,15 @@ func withoutTimeout(unit []byte) string {
 	return kept.String()
 }
 
+// askedFor is why an app is started again that nothing else is wrong with.
+const askedFor = "a restart was asked for"
+
 // appChanged says what of the app's own a change touches in its slot, "" if
 // nothing.
 func appChanged(l layout, change converge.Change) string {
+	if change.Restart {
+		return askedFor
+	}
 	slot := liveSlot(l, change.To.State)
 	touched := []struct{ path, what string }{
 		{converge.UserKey(l.user()), "its user was made again"},
@@ -257,6 +263,9 @@ func (r rollout) running() []string {
 // restartReason says why the app has to be restarted, "" if it need not. On
 // the way back it need not if it was never touched: the process tells.
 func (r rollout) restartReason(ctx context.Context) (string, error) {
+	if r.change.Restart && !r.change.Undo {
+		return askedFor, nil
+	}
 	if before := liveSlot(r.layout, r.change.Before()); before != "" && before != r.slot && !r.change.Undo {
 		return "its settings differ from those of slot " + before, nil
 	}

@@ -335,3 +335,30 @@ func TestAMissingProgramTouchesNothing(t *testing.T) {
 		t.Errorf("error %v, calls %q", err, f.calls)
 	}
 }
+
+// A restart that an operator asks for starts the app, though nothing differs: beside
+// the one that serves, or in place.
+func TestAnOrderedRestart(t *testing.T) {
+	for strategy, want := range map[api.Strategy]struct {
+		impact api.Impact
+		call   string
+	}{
+		api.StrategyRestart:   {api.ImpactRestart, "restart " + fakeApp},
+		api.StrategyBlueGreen: {api.ImpactRelease, "restart " + fakeGreen},
+	} {
+		s := edited(specs()["socket"], func(s *api.AppServer) { s.Strategy = strategy })
+		from := render(t, "notes", s)
+		to := renderBeside(t, "notes", s, converge.InPlace{State: from.State, Touched: from.State.Everything()})
+		ch := change(from, to)
+		ch.Restart = true
+		f := newFake(t, from)
+		f.put(to)
+		if got := f.kind().Impact(ch); got != want.impact {
+			t.Errorf("%s: impact %s", strategy, got)
+		}
+		f.carryOut(ch)
+		if !slices.Equal(f.calls, []string{want.call}) {
+			t.Errorf("%s: %q", strategy, f.calls)
+		}
+	}
+}

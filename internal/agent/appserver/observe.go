@@ -121,13 +121,7 @@ func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStat
 			Message: fmt.Sprintf("The app of %s runs but fails its health check: %s.", l.name, status.Health),
 		})
 	}
-	if k.machine.exists(l.drainFile()) {
-		found = append(found, api.Condition{
-			Type: "Draining", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("Load balancers send %s no new requests until %s is removed.", l.name, l.drainFile()),
-		})
-	}
-	return found
+	return append(found, k.drained(l)...)
 }
 
 // runsOther says how what a process was started with differs from a version,

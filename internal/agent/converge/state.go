@@ -141,6 +141,8 @@ type Change struct {
 	// Undo tells that the transaction failed and the machine is brought back
 	// to To, which is what stood before.
 	Undo bool
+	// Restart tells that all processes are to be new ones, whatever else changes.
+	Restart bool
 	// Forget names other machines that need not answer to a deletion.
 	Forget []string
 }

@@ -76,6 +76,15 @@ func sameSpec(kind Kind, spec Spec, recorded json.RawMessage) bool {
 // after it.
 func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 	record := r.record(j)
+	if j.order != "" {
+		notes, err := r.aim(&j, record)
+		if err != nil {
+			return 0, err
+		}
+		for _, note := range notes {
+			r.log.event(j.Operation, api.PhaseValidate, "%s", note)
+		}
+	}
 	how, err := r.admit(j, record)
 	if err != nil {
 		return 0, err
@@ -84,7 +93,7 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 		return 0, r.converge(ctx, j, record, nil)
 	}
 	r.log.event(j.Operation, api.PhaseValidate, "the spec is valid")
-	if how == adopt {
+	if how == adopt && j.order == "" {
 		intact, err := r.intact(ctx, j, record)
 		if err != nil {
 			return 0, err
@@ -156,7 +165,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 	if err != nil {
 		return err
 	}
-	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget}
+	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
 	t.Follow = follow(j.kind, record, change, t.Progress)
 	activate := t.Follow.Activate
 	t.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
@@ -246,6 +255,7 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 		AppliedAt: r.Clock().UTC(), Actor: j.Actor, Operation: j.Operation, Run: j.run, SecretsVersion: to.secrets.Version,
 		Ownership: r.ownership(record, j.Write.Owner, j.Actor),
 	}
+	updated.Earlier = j.earlier(record, spec)
 	var from *converge.Applied
 	if record != nil {
 		from = &record.Applied

@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -52,6 +51,9 @@ func (r *Runner) render(ctx context.Context, j job, record *Record, values secre
 	before, err := r.inPlace(ctx, record)
 	if err != nil {
 		return converge.State{}, err
+	}
+	if j.order == orderRestart {
+		before.Touched = before.State.Everything()
 	}
 	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values, before)
 	if err == nil && record != nil && record.lost != nil {
@@ -271,11 +273,5 @@ const secretsMember = "secrets_version"
 
 // secretsVersion returns the version of a spec's secrets, 0 if it has none.
 func secretsVersion(spec Spec) int64 {
-	var s struct {
-		Version int64 `json:"secrets_version"`
-	}
-	if json.Unmarshal(api.Encode(spec), &s) != nil {
-		return 0
-	}
-	return s.Version
+	return rawSecretsVersion(api.Encode(spec))
 }

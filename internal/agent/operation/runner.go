@@ -243,6 +243,8 @@ type job struct {
 	kind Kind
 	spec Spec // nil for a deletion
 	run  int  // of its operation, from 1
+	// order is what an operator on the machine asked for, "" for what the request says.
+	order order
 }
 
 // is reports whether an operation is one of the same verb and component.

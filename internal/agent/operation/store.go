@@ -31,6 +31,8 @@ type Record struct {
 	Run       int    `json:"run"`
 	// SecretsVersion is the version of the secrets that are held for it.
 	SecretsVersion int64 `json:"secrets_version"`
+	// Earlier is the spec before this one, nil if there was none.
+	Earlier *Earlier `json:"earlier,omitempty"`
 
 	// lost is why the record cannot be read, nil if it can. Nothing but the
 	// component's id is known then.

@@ -205,7 +205,7 @@ func (k *Kind) follow(ctx context.Context, change converge.Change, progress conv
 	if err != nil {
 		return err
 	}
-	if status.Active() && !change.Changed(Config(change.Name)) && !change.Changed(filepath.Join(systemdtest.Units, unit)) {
+	if status.Active() && !change.Restart && !change.Changed(Config(change.Name)) && !change.Changed(filepath.Join(systemdtest.Units, unit)) {
 		return nil
 	}
 	progress(api.PhaseActivate, "restart %s", unit)
