@@ -73,6 +73,7 @@ type Machine struct {
 	// LoadBalancers and AppServers are the agent's kinds. They outlive the agent.
 	Units                                                *systemdtest.Systemd
 	DBServers, DBReplications, LoadBalancers, AppServers *Kind
+	apps                                                 *operable
 	// Replications are the machine's parts of replications in the agent's
 	// present life: the real ones, on a machine without a database.
 	Replications *dbreplication.Node
@@ -107,6 +108,7 @@ func Start(t testing.TB, c Config) *Machine {
 	}
 	m.Units = systemdtest.New(m.root, filepath.Join(m.runtime, systemdFile))
 	m.DBServers, m.DBReplications, m.LoadBalancers, m.AppServers = newKinds(m.Units)
+	m.apps = &operable{anyKind: m.AppServers}
 	m.Boot()
 	t.Cleanup(m.Stop)
 	return m
@@ -147,7 +149,7 @@ func (m *Machine) Boot() {
 	l := &life{ended: make(chan error, 1)}
 	a, err := agent.Open(agent.Config{
 		Root: m.root, State: "/var/lib/foobar", Runtime: m.runtime, Identity: id,
-		Kinds: []operation.Kind{m.DBServers, m.DBReplications, m.AppServers, m.LoadBalancers},
+		Kinds: []operation.Kind{m.DBServers, m.DBReplications, m.apps, m.LoadBalancers},
 		Units: m.Units, Accounts: ownAccounts{}, Journal: noJournal{}, Replications: m.Replications,
 		Facts: server.Facts{Version: "0.0.0-test", ImageID: "test", BootID: fmt.Sprintf("boot-%d", m.boots), BootedAt: m.booted.UTC()},
 		Log:   hclog.NewNullLogger(), Now: time.Now, Hook: func(step string) error { return m.step(l, step) },

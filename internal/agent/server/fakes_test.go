@@ -96,6 +96,19 @@ func (f *fakeRunner) Delete(_ context.Context, r operation.Request) (api.Operati
 	return f.start(r)
 }
 
+func (f *fakeRunner) Restart(_ context.Context, id api.ID, actor string) (api.Operation, error) {
+	return f.start(operation.Request{ID: id, Operation: "restart", Actor: actor})
+}
+
+func (f *fakeRunner) Rollback(_ context.Context, id api.ID, actor string) (api.Operation, error) {
+	return f.start(operation.Request{ID: id, Operation: "rollback", Actor: actor})
+}
+
+func (f *fakeRunner) Drain(_ context.Context, id api.ID, drained bool, by string) error {
+	_, err := f.start(operation.Request{ID: id, Operation: fmt.Sprintf("drained %t", drained), Actor: by})
+	return err
+}
+
 func (f *fakeRunner) Own(_ context.Context, id api.ID, c api.Claiming, actor string) (api.Ownership, error) {
 	f.requests = append(f.requests, operation.Request{ID: id, Actor: actor, Write: api.Write{Owner: c.Owner, TakesOver: c.TakesOver}})
 	return api.Ownership{Owner: c.Owner, Actor: actor}, f.err

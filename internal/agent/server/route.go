@@ -83,6 +83,12 @@ func routes() []route {
 		{"GET", "/v1/leftovers/{kind}/{name}", locals, false, false, none, (*Server).leftovers},
 		{"DELETE", "/v1/leftovers/{kind}/{name}", locals, false, true, none, (*Server).purge},
 
+		// Terraform has none of these: it changes the configuration, and applies it.
+		{"POST", "/v1/{kind}/{name}:restart", locals, false, true, none, (*Server).restart},
+		{"POST", "/v1/{kind}/{name}:rollback", locals, false, true, none, (*Server).rollback},
+		{"POST", "/v1/{kind}/{name}:drain", locals, false, true, none, (*Server).drain},
+		{"POST", "/v1/{kind}/{name}:undrain", locals, false, true, none, (*Server).undrain},
+
 		{"GET", "/v1/{kind}/{name}", readers, false, false, none, (*Server).get},
 		{"POST", "/v1/{kind}/{name}:plan", remote, false, false, body, (*Server).plan},
 		{"PUT", "/v1/{kind}/{name}:own", admin, false, true, body, (*Server).own},

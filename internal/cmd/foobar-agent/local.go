@@ -54,7 +54,7 @@ func (l local) call(ctx context.Context, method, path, machine string, v any) er
 	if err != nil {
 		return fmt.Errorf("read the agent's answer: %w", err)
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusAccepted {
 		problem := new(api.Problem)
 		if err := json.Unmarshal(data, problem); err != nil {
 			return fmt.Errorf("the agent answered %s", response.Status)

@@ -25,6 +25,16 @@ const usage = `Usage: foobar-agent COMMAND
   status [-json]             show the machine, its components, drift and conditions
   logs [-n LINES] COMPONENT  show a component's last log lines, such as
                              "load-balancer/www"; "agent" is the agent itself
+  restart COMPONENT          start an app again, such as "app-server/shop": as a
+                             release of what is applied, which costs no request
+                             where the strategy is blue_green
+  rollback COMPONENT         go back to the configuration that was applied before
+                             the present one, its release included. The secrets
+                             stay. The next rollback goes forth again, and so
+                             does the next terraform apply
+  drain COMPONENT            have load balancers send an app server no new
+                             requests, until undrain or the next boot
+  undrain COMPONENT          end that
   identity reset -bootstrap FILE
                              make the machine new, so that Terraform enrols it
                              again: if the CA seed or the identity is lost. Data,
@@ -78,6 +88,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return leaveReplication(ctx, rest, out)
 	case "purge":
 		return purgeComponent(ctx, rest, out)
+	case "restart", "rollback", "drain", "undrain":
+		return operate(ctx, command, rest, out)
 	case "db-server":
 		return hookDatabase(ctx, rest)
 	case "status":

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// eventsWait is how long one call waits for the next event of an operation, in seconds.
+const eventsWait = 20
+
+// operate gives the agent an order about a component: restart, rollback, drain or
+// undrain.
+func operate(ctx context.Context, verb string, args []string, out io.Writer) error {
+	rest, err := parse(flag.NewFlagSet(verb, flag.ContinueOnError), args, 1)
+	if err != nil {
+		return err
+	}
+	return order(ctx, newLocal(socketPath), verb, rest[0], out)
+}
+
+func order(ctx context.Context, agent local, verb, component string, out io.Writer) error {
+	kind, name, both := strings.Cut(component, "/")
+	if !both || api.CheckName(name) != nil {
+		return fmt.Errorf("%q is no component: write a kind and a name, such as app-server/shop; foobar-agent status lists those of this machine", component)
+	}
+	var machine api.Health
+	if err := agent.get(ctx, "/v1/health", &machine); err != nil {
+		return err
+	}
+	path := "/v1/" + url.PathEscape(kind) + "/" + name + ":" + verb
+	var text string
+	switch verb {
+	case "drain":
+		text = fmt.Sprintf("Load balancers send %s on %s no new requests once their next health check has seen it. Requests that it has go on.\n"+
+			"This lasts over releases and restarts, until the next boot or: foobar-agent undrain %s\n", component, machine.Node, component)
+	case "undrain":
+		text = fmt.Sprintf("%s on %s is not drained. Load balancers send it requests once their health checks find it healthy.\n", component, machine.Node)
+	default:
+		var op api.Operation
+		if err := agent.call(ctx, http.MethodPost, path, machine.Node, &op); err != nil {
+			return err
+		}
+		return follow(ctx, agent, op, out)
+	}
+	if err := agent.call(ctx, http.MethodPost, path, machine.Node, nil); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, text)
+	return err
+}
+
+// follow shows an operation until it has ended. It fails as the operation does.
+func follow(ctx context.Context, agent local, op api.Operation, out io.Writer) error {
+	err := showEvents(ctx, agent, op.ID, out)
+	if err == nil {
+		err = agent.get(ctx, "/v1/operations/"+op.ID, &op)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("the operation on %s goes on without you; foobar-agent status shows what comes of it", op.Component)
+	case err != nil:
+		return fmt.Errorf("what comes of the operation on %s is not known, foobar-agent status shows it: %w", op.Component, err)
+	case op.Problem != nil:
+		return failure(op.Problem)
+	}
+	_, err = fmt.Fprintf(out, "%s is of generation %d now. The next terraform plan reads that, and shows what differs from the configuration.\n", op.Component, op.Generation)
+	return err
+}
+
+// showEvents writes the events of an operation as they come, and returns once it has ended.
+func showEvents(ctx context.Context, agent local, id string, out io.Writer) error {
+	for after := int64(0); ; {
+		var come api.Events
+		if err := agent.get(ctx, fmt.Sprintf("/v1/operations/%s/events?after=%d&wait=%d", id, after, eventsWait), &come); err != nil {
+			return err
+		}
+		for _, e := range come.Events {
+			after = e.Seq
+			if _, err := fmt.Fprintf(out, "%s %-8s %s\n", clock(e.Time), e.Phase, api.Visible(e.Message)); err != nil {
+				return err
+			}
+		}
+		if len(come.Events) > 0 {
+			continue
+		}
+		var op api.Operation
+		if err := agent.get(ctx, "/v1/operations/"+id, &op); err != nil || op.State.Done() {
+			return err
+		}
+	}
+}
+
+// failure is the error of a failed operation, with the log that belongs to it.
+func failure(problem *api.Problem) error {
+	text := problem.Error()
+	if len(problem.Log) > 0 {
+		text += "\nThe last lines of its log:"
+	}
+	for _, line := range problem.Log {
+		text += "\n  " + api.Visible(line)
+	}
+	return errors.New(text)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact/artifacttest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
+)
+
+func TestOrdersOnTheMachine(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	m.Enroll()
+	archive := artifacttest.Pack(artifacttest.Program("app", "one"))
+	sum := sha256.Sum256(archive)
+	spec := api.DefaultAppServer()
+	spec.Release.SHA256, spec.Command, spec.Port = hex.EncodeToString(sum[:]), []string{"./app"}, 8080
+	if err := m.Admin().UploadBlob(t.Context(), spec.Release.SHA256, bytes.NewReader(archive), int64(len(archive)), nil); err != nil {
+		t.Fatal(err)
+	}
+	for base, environment := range []map[string]string{{"A": "one"}, {"A": "two"}} {
+		spec.Environment = environment
+		shop := client.Change{ID: api.ID{Kind: api.KindAppServer, Name: "shop"}, Base: int64(base), Write: api.Write{Spec: api.Encode(spec)}}
+		if _, err := m.Admin().Apply(t.Context(), shop, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	agent := newLocal(m.Socket())
+	says := func(verb, component string, fails bool, words ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		err := order(t.Context(), agent, verb, component, &out)
+		text := out.String()
+		if err != nil {
+			text += err.Error()
+		}
+		for _, word := range words {
+			if !strings.Contains(text, word) {
+				t.Errorf("%s %s does not say %q:\n%s", verb, component, word, text)
+			}
+		}
+		if fails != (err != nil) {
+			t.Errorf("%s %s: %v", verb, component, err)
+		}
+	}
+	const shop = "app-server/shop"
+	says("drain", shop, false, "no new requests", "foobar-agent undrain app-server/shop")
+	if by := m.Drained("shop"); !strings.Contains(by, "on the machine") {
+		t.Errorf("it is drained by %q", by)
+	}
+	says("undrain", shop, false, "is not drained")
+	if by := m.Drained("shop"); by != "" {
+		t.Errorf("it is drained by %q still", by)
+	}
+	says("restart", shop, false, "validate start generation 2", "activate start foobar-app-shop", "is of generation 3 now")
+	says("rollback", shop, false, "validate go back to generation 1", "is of generation 4 now")
+	if s, err := readStatus(t.Context(), agent); err != nil || !strings.Contains(s.String(), "on the machine (rollback)") || !strings.Contains(string(s.Components[0].Spec), `"A":"one"`) {
+		t.Errorf("the status is %v, %v", s, err)
+	}
+	m.AppServers.Set(agenttest.Hooks{Apply: func(_ context.Context, c converge.Change, _ converge.Progress) error {
+		if c.Undo {
+			return nil
+		}
+		return &api.Problem{Type: api.ProblemRolledBack, Title: "The app did not start", Detail: "it exited", Log: []string{"panic: \x1b[2J"}}
+	}})
+	says("rollback", shop, true, "The app did not start: it exited", "generation 4", "The last lines of its log:\n  panic: \\x1b[2J")
+	says("restart", "load-balancer/www", true, "an app server can")
+	says("restart", "app-server/blog", true, "there is no component app-server/blog")
+	says("restart", "mail/www", true, `no kind "mail"`)
+	says("restart", "shop", true, "write a kind and a name")
+	says("restart", "app-server/../x", true, "write a kind and a name")
+
+	entries, err := m.Admin().Audit(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	audited := map[string]bool{}
+	for _, e := range entries {
+		if strings.Contains(e.Actor, "on the machine") {
+			audited[e.Path] = true
+		}
+	}
+	for _, verb := range []string{"restart", "rollback", "drain", "undrain"} {
+		if !audited["/v1/"+shop+":"+verb] {
+			t.Errorf("%s is not in the audit log", verb)
+		}
+	}
+}
+
+func TestAnInterruptedOrderSaysThatItGoesOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	op := api.Operation{ID: "1", Component: api.ID{Kind: api.KindAppServer, Name: "shop"}}
+	if err := follow(ctx, newLocal("/nowhere"), op, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "goes on without you") {
+		t.Errorf("it says %v", err)
+	}
+}
