@@ -76,14 +76,9 @@ func sameSpec(kind Kind, spec Spec, recorded json.RawMessage) bool {
 // after it.
 func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 	record := r.record(j)
-	if j.order != "" {
-		notes, err := r.aim(&j, record)
-		if err != nil {
-			return 0, err
-		}
-		for _, note := range notes {
-			r.log.event(j.Operation, api.PhaseValidate, "%s", note)
-		}
+	j, err := r.aim(j, record)
+	if err != nil {
+		return 0, err
 	}
 	how, err := r.admit(j, record)
 	if err != nil {

@@ -68,7 +68,7 @@ func (r *Runner) order(id api.ID, what order, actor string) (api.Operation, erro
 		},
 		verb: api.VerbApply, kind: r.kinds[id.Kind], order: what,
 	}
-	if _, err := j.aim(record); err != nil {
+	if j, _, err = j.aim(record); err != nil {
 		return api.Operation{}, err
 	}
 	return r.submit(j)
@@ -103,32 +103,41 @@ func (r *Runner) operable(id api.ID) (Operable, error) {
 	return operable, nil
 }
 
-// aim has an ordered job apply what its order says, given what is recorded now, and
-// returns what is to be said about that.
-func (j *job) aim(record *Record) (notes []string, err error) {
+// aim returns an ordered job with what its order says that it applies, given what is
+// recorded now, and what is to be said about that.
+func (j job) aim(record *Record) (aimed job, notes []string, err error) {
 	spec := record.Spec
 	if j.order == orderRestart {
 		notes = []string{fmt.Sprintf("start generation %d, as %s applied it, again", record.Generation, record.by())}
 		j.Base = record.Generation // it is as good for what was applied while it waited
-	} else if spec, notes, err = rolledBack(*j, record); err != nil {
-		return nil, err
+	} else if spec, notes, err = rolledBack(j, record); err != nil {
+		return j, nil, err
 	}
 	if j.spec, err = j.kind.Validate(spec); err != nil {
 		problem := api.AsProblem(err)
 		problem.Title = "What was applied is not understood by this version of the agent; run terraform apply"
-		return nil, problem
+		return j, nil, problem
 	}
 	j.Write.Spec, j.Write.Owner = spec, record.Ownership.Owner
-	return notes, nil
+	return j, notes, nil
 }
 
-// aim is [job.aim] for a job whose turn has come: the component may be gone.
-func (r *Runner) aim(j *job, record *Record) ([]string, error) {
-	if record == nil || record.lost != nil {
-		_, err := r.recorded(j.ID)
-		return nil, err
+// aim is [job.aim] for a job whose turn has come, and says it: the component may be
+// gone. A job without an order stays as it is.
+func (r *Runner) aim(j job, record *Record) (job, error) {
+	switch {
+	case j.order == "":
+		return j, nil
+	case record == nil:
+		return j, notFound("component %s", j.ID)
+	case record.lost != nil:
+		return j, recordLost(record)
 	}
-	return j.aim(record)
+	j, notes, err := j.aim(record)
+	for _, note := range notes {
+		r.log.event(j.Operation, api.PhaseValidate, "%s", note)
+	}
+	return j, err
 }
 
 // rolledBack returns the spec that a rollback applies, and what is to be said of it.
