@@ -3,6 +3,7 @@ package operation_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -84,6 +85,17 @@ func TestComponentsAreAttendedFromCreationToRemoval(t *testing.T) {
 	}
 }
 
+// between tries again, as whoever attends does: an operation that has ended for who
+// asked for it may have its turn for a moment longer.
+func between(ctx context.Context, c operation.Attended, do func(context.Context) error) error {
+	for {
+		if ran, err := c.Between(ctx, do); ran || err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestWhoAttendsWaitsForNoOperation(t *testing.T) {
 	m := start(t, t.TempDir())
 	n := newNurse(m.kind)
@@ -93,7 +105,7 @@ func TestWhoAttendsWaitsForNoOperation(t *testing.T) {
 
 	inside, leave := make(chan struct{}), make(chan struct{})
 	go func() {
-		_, _ = c.Between(context.Background(), func(context.Context) error {
+		_ = between(context.Background(), c, func(context.Context) error {
 			close(inside)
 			<-leave
 			return nil
@@ -115,8 +127,8 @@ func TestWhoAttendsWaitsForNoOperation(t *testing.T) {
 		t.Errorf("the operation ended as %s: %v", op.State, op.Problem)
 	}
 	failure := errors.New("no")
-	if ran, err := c.Between(t.Context(), func(context.Context) error { return failure }); !ran || !errors.Is(err, failure) {
-		t.Errorf("with nothing at work: %t, %v", ran, err)
+	if err := between(t.Context(), c, func(context.Context) error { return failure }); !errors.Is(err, failure) {
+		t.Errorf("with nothing at work: %v", err)
 	}
 }
 
