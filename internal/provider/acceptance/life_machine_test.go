@@ -50,14 +50,15 @@ func (s *stack) runs() {
 // agent's own memory does not count, units, listening ports. The directory of a
 // kind, such as /etc/foobar/app-server, is that of all its components and stays.
 // Its log outlives a component, and so does the journald of its namespace, which
-// systemd ends half a minute after the last line.
+// systemd ends half a minute after the last line; what an app has written, until it
+// is purged; and what plans were answered, until the machine boots.
 const listMarks = `
 { find /etc /opt /run /srv /var -xdev \( -path /var/lib/foobar -o -path '/etc/foobar/*' \) -prune -o \( -path '*foobar*' -o -path '*notes*' \) -print
 find /etc/foobar -mindepth 2
 find /var/lib/foobar -type f \( -path '*/components/*' -o -path '*/secrets/*' -o -path '*/transactions/*' \)
 systemctl list-units --all --no-legend --plain 'foobar-*' | sed 's/^ *\([^ ]*\) .*/unit \1/'
 ss -Hltnx | awk '{ print "listens at " $5 }'
-} | grep -vE '(/var/log/journal/|/run/systemd/journal\.)[^/]*foobar-|/invocation:systemd-journald[^/]*@foobar-'
+} | grep -vE '^(/var/lib/foobar-app|/run/foobar/check/answers)(/|$)|(/var/log/journal/|/run/systemd/journal\.)[^/]*foobar-|/invocation:systemd-journald[^/]*@foobar-'
 `
 
 // marks returns what there is of components on each machine.
