@@ -149,7 +149,7 @@ func rolledBack(j job, record *Record) (json.RawMessage, []string, error) {
 	}
 	if j.Base != record.Generation {
 		return nil, nil, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed meanwhile",
-			Detail: fmt.Sprintf("the rollback of %s was meant for generation %d, but %s applied generation %d while it waited; look at \"foobar-agent status\", and roll back again if it still has to be", j.ID, j.Base, record.by(), record.Generation)}
+			Detail: fmt.Sprintf("the rollback of %s was meant for generation %d, but while it waited generation %d was applied by %s; look at \"foobar-agent status\", and roll back again if it still has to be", j.ID, j.Base, record.Generation, record.by())}
 	}
 	notes := []string{fmt.Sprintf("go back to generation %d, which %s applied at %s", earlier.Generation, earlier.Actor, earlier.AppliedAt.UTC().Format("2006-01-02 15:04:05 UTC"))}
 	present := rawSecretsVersion(record.Spec)

@@ -155,7 +155,7 @@ func TestAnOrderThatWaited(t *testing.T) {
 		t.Fatal(err, err2)
 	}
 	close(release)
-	wantProblem(t, m.await(t, back.ID), api.ProblemGeneration, "meant for generation 2", "tester", "generation 3", "roll back again")
+	wantProblem(t, m.await(t, back.ID), api.ProblemGeneration, "meant for generation 2", "while it waited", "roll back again")
 	if op := m.await(t, again.ID); op.State != api.OperationApplied || op.Generation != 4 || m.text(t) != "three" {
 		t.Errorf("the restart ended as %+v", op)
 	}
