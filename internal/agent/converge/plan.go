@@ -301,7 +301,14 @@ func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
 		if !startsAtBoot(status.UnitFileState) || p.touchesUnits() {
 			p.enable = append(p.enable, unit)
 		}
-		for _, dropIn := range unowned(status.DropIns, unit, wanted) {
+		dropIns, err := e.disk().dropIns(unit)
+		if err != nil {
+			return err
+		}
+		for _, dropIn := range unowned(union(status.DropIns, dropIns, path.Clean), unit, wanted) {
+			if _, known := p.paths[dropIn]; known { // of another unit, too
+				continue
+			}
 			p.dropIns = append(p.dropIns, dropIn)
 			p.paths[dropIn] = api.ChangeDelete
 			for _, f := range wanted.Files {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -250,4 +252,35 @@ func recoverKilled(t *testing.T, m *machine, from *converge.Applied, to *converg
 			t.Error(err)
 		}
 	})
+}
+
+// What amends the unit of a slot, or both, must not wait for the next release there.
+func TestNothingWaitsForTheOtherSlot(t *testing.T) {
+	m := open(t, tempDir(t))
+	if err := m.engine.Apply(t.Context(), m.slotTransaction(nil, slot("blue", "one"))); err != nil {
+		t.Fatal(err)
+	}
+	dropIns := []string{
+		"/run/systemd/system/app@.service.d/limit.conf",
+		"/etc/systemd/system/app@green.service.d/override.conf",
+	}
+	for _, path := range dropIns {
+		if err := os.MkdirAll(filepath.Dir(m.path(path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(m.path(path), []byte("[Service]\nNice=19\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.units.DaemonReload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.engine.Apply(t.Context(), m.slotTransaction(m.recorded(t), slot("green", "two"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dropIns {
+		if _, err := os.Lstat(m.path(path)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", path, err)
+		}
+	}
 }

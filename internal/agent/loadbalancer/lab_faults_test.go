@@ -191,7 +191,11 @@ func TestLabOverload(t *testing.T) {
 			}
 			slices.Sort(took)
 			t.Logf("offered %.0f/s to a capacity of %.0f/s: served %.2f of it (%v), p50 %s", float64(n)/during.Seconds(), capacity, share, served, took[len(took)/2])
-			if share < 0.9 {
+			offered := float64(n) / during.Seconds()
+			switch {
+			case offered < 2.5*capacity: // other rooms of the tests need the processors, too
+				t.Logf("this machine could not offer three times the capacity")
+			case share < 0.9:
 				t.Errorf("served %.2f of the capacity", share)
 			}
 			if downs := s.wentDown(); downs > 0 {
