@@ -189,12 +189,13 @@ func (k *Kind) Switched(ctx context.Context, change converge.Change, progress co
 	if err != nil {
 		return err
 	}
-	if !change.Undo {
-		site := siteEndpoint(r.spec)
-		r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
-		if err := r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...); err != nil {
-			return err
-		}
+	if change.Undo { // nginx's configuration of before knows nothing of the slot that failed
+		return errors.Join(r.followNginx(ctx), r.drain(ctx))
+	}
+	site := siteEndpoint(r.spec)
+	r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
+	if err := r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...); err != nil {
+		return err
 	}
 	return r.drain(ctx)
 }
@@ -276,6 +277,9 @@ func (r rollout) restartReason(ctx context.Context) (string, error) {
 	if !status.Active() {
 		return "it does not run", nil
 	}
+	if r.change.Undo && liveSlot(r.layout, r.change.Before()) != r.slot {
+		return "", nil // what failed stood beside it
+	}
 	other, known := r.kind.runsOther(r.layout, *r.change.To, status.MainPID)
 	if known && (other != "" || r.change.Undo) {
 		return other, nil
@@ -331,6 +335,9 @@ func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, hold
 		ask:   func(ctx context.Context) (string, bool) { return r.kind.check(ctx, h, endpoint) },
 		alive: alive,
 		hold:  time.Duration(hold),
+		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
+			return r.kind.watch(ctx, 1, units...)
+		},
 	}.wait(ctx, h)
 	if err == nil {
 		return nil
@@ -392,20 +399,15 @@ func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 // was what it was.
 func (r rollout) undo(ctx context.Context) error {
 	if r.spec.StaticSite() {
-		return r.followNginx(ctx)
+		return nil
 	}
 	reason, err := r.restartReason(ctx)
-	if err != nil {
+	if err != nil || reason == "" {
 		return err
 	}
-	if reason != "" {
-		r.progress(api.PhaseRollback, "starting the app as it was before")
-		if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
-			return r.failed(ctx, "The previous release did not start", err, r.appUnit())
-		}
-	}
-	if err := r.followNginx(ctx); err != nil || reason == "" {
-		return err
+	r.progress(api.PhaseRollback, "starting the app as it was before")
+	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
+		return r.failed(ctx, "The previous release did not start", err, r.appUnit())
 	}
 	r.spec.HealthCheck.StartTimeout = min(r.spec.HealthCheck.StartTimeout, undoPatience)
 	endpoint := appEndpoint(r.layout, r.spec, r.slot)

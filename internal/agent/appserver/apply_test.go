@@ -116,7 +116,7 @@ func TestImpactAndWhatIsDone(t *testing.T) {
 					}
 				}
 				from := render(t, "notes", s)
-				before := converge.InPlace{State: from.State, Touched: map[string]bool{}}
+				before := converge.InPlace{State: from.State, Spec: from.Spec, Touched: map[string]bool{}}
 				for _, p := range c.touched {
 					before.Touched[p] = true
 				}
@@ -232,9 +232,7 @@ func TestUndo(t *testing.T) {
 			f := newFake(t, good)
 			c.upset(f)
 			f.answer = unhealthy // as it was before
-			if err := f.kind().Apply(t.Context(), undo, silent); err != nil {
-				t.Fatal(err)
-			}
+			f.carryOut(undo)
 			if !slices.Equal(f.calls, c.calls) {
 				t.Errorf("calls %q, want %q", f.calls, c.calls)
 			}
@@ -246,7 +244,7 @@ func TestUndo(t *testing.T) {
 // does not warn of an app that only starts.
 func TestUndoWaitsForTheAppToAnswerAgain(t *testing.T) {
 	good := render(t, "notes", specs()["socket"])
-	bad := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.Environment = map[string]string{"A": "bad"} }))
+	bad := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.Environment = map[string]string{"A": "bad"} })) // in place
 	undo := change(bad, good)
 	undo.Undo = true
 	f := newFake(t, good)

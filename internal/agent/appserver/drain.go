@@ -20,6 +20,8 @@ const (
 	drainLooks = 2
 	// undoDrain bounds the draining of a release that failed.
 	undoDrain = api.Duration(time.Minute)
+	// stopSlack is what the stop of an app may take beyond the time that it has.
+	stopSlack = 15 * time.Second
 )
 
 // drain waits until the slot that the traffic has left has no connection any
@@ -40,6 +42,10 @@ func (r rollout) drain(ctx context.Context) error {
 		timeout = min(timeout, undoDrain)
 	}
 	clock := r.kind.clock
+	if end, ok := ctx.Deadline(); ok { // a release that serves is not taken back because the old one is slow to leave
+		left := end.Sub(clock.Now()) - time.Duration(before.StopTimeout) - stopSlack
+		timeout = max(0, min(timeout, api.Duration(left.Round(time.Millisecond))))
+	}
 	deadline, idle, told := clock.Now().Add(time.Duration(timeout)), 0, false
 	for {
 		open, err := r.kind.machine.connections(r.layout.socket(before, left))

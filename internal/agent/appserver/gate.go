@@ -26,8 +26,10 @@ type gate struct {
 	ask func(ctx context.Context) (said string, healthy bool)
 	// alive returns why there is nothing to wait for any more.
 	alive func(ctx context.Context) error
-	// hold is how long the app has to stay healthy.
-	hold time.Duration
+	// hold is how long the app has to stay healthy. Steady begins that time: it
+	// returns what tells whether the app has ended since. Both are left out together.
+	hold   time.Duration
+	steady func(ctx context.Context) (alive func(ctx context.Context) error, err error)
 }
 
 // unhealthy is why an app did not pass.
@@ -69,7 +71,16 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 			}
 		case healthy.IsZero():
 			if inRow++; inRow >= h.Successes {
-				healthy = now
+				if healthy = now; g.hold > 0 {
+					var err error
+					if g.alive, err = g.steady(ctx); err != nil {
+						return err
+					}
+				}
+			}
+		default: // another program may answer in its place
+			if err := g.alive(ctx); err != nil {
+				return &unhealthy{Reason: fmt.Sprintf("it was healthy, and after %s %s", now.Sub(healthy).Round(time.Millisecond), err)}
 			}
 		}
 		if !healthy.IsZero() && now.Sub(healthy) >= g.hold {

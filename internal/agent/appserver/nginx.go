@@ -25,12 +25,12 @@ const revisionMark = "REVISION"
 
 // nginxText writes the whole configuration of the app server's own nginx. Its
 // revision is a checksum of all the rest.
-func nginxText(l layout, s api.AppServer) *converge.Text {
-	sum := sha256.Sum256(nginxOf(l, s, revisionMark).Content())
-	return nginxOf(l, s, hex.EncodeToString(sum[:8]))
+func nginxText(l layout, s api.AppServer, ports slotPorts) *converge.Text {
+	sum := sha256.Sum256(nginxOf(l, s, ports, revisionMark).Content())
+	return nginxOf(l, s, ports, hex.EncodeToString(sum[:8]))
 }
 
-func nginxOf(l layout, s api.AppServer, revision string) *converge.Text {
+func nginxOf(l layout, s api.AppServer, ports slotPorts, revision string) *converge.Text {
 	t := newText()
 	t.Own("daemon off;",
 		"pid "+l.nginxRuntimeDir()+"/nginx.pid;",
@@ -53,11 +53,11 @@ func nginxOf(l layout, s api.AppServer, revision string) *converge.Text {
 		t.Own("    geo $dollar {", `        default "$";`, "    }", "")
 	}
 	if !s.StaticSite() {
-		deadApp(t, s)
+		deadApp(t, ports)
 	}
-	site(t, l, s)
-	slotServers(t, l, s)
-	admin(t, l, s, revision)
+	site(t, l, s, ports)
+	slotServers(t, l, s, ports)
+	admin(t, l, s, ports, revision)
 	t.Own("}")
 	return t
 }
@@ -89,7 +89,7 @@ func listenAddresses(s api.AppServer) []string {
 
 // admin tells the agent, and nobody else, which configuration is in force, and
 // passes the app's own health check on, the way that requests go.
-func admin(t *converge.Text, l layout, s api.AppServer, revision string) {
+func admin(t *converge.Text, l layout, s api.AppServer, ports slotPorts, revision string) {
 	t.Own("    server {",
 		"        listen unix:"+l.adminSocket()+";",
 		"        access_log off;",
@@ -97,7 +97,7 @@ func admin(t *converge.Text, l layout, s api.AppServer, revision string) {
 		`            return 200 "`+revision+`";`,
 		"        }")
 	if !s.StaticSite() {
-		proxyHeaders(t, s, "127.0.0.1")
+		proxyHeaders(t, s, ports, "127.0.0.1")
 		t.Own("        location = "+adminAppPath+" {", "            proxy_method GET;")
 		t.From("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
 		t.From("/health_check/path", "            proxy_pass http://%s:%s;", upstream(l), s.HealthCheck.Path)

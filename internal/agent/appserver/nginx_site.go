@@ -21,10 +21,10 @@ import (
 //   - 502: all else, and all other clients.
 //
 // What is in front of a slot's port hears from the site whether it trusts the client.
-func deadApp(t *converge.Text, s api.AppServer) {
+func deadApp(t *converge.Text, ports slotPorts) {
 	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.")
 	deadMap(t, "$trusted", "$dead")
-	if len(s.AppPorts) > 0 {
+	if len(ports) > 0 {
 		deadMap(t, "$http_foobar_trusted", "$dead_on_port")
 	}
 }
@@ -39,7 +39,7 @@ func deadMap(t *converge.Text, trusted, decision string) {
 }
 
 // site is what clients reach.
-func site(t *converge.Text, l layout, s api.AppServer) {
+func site(t *converge.Text, l layout, s api.AppServer, ports slotPorts) {
 	t.Own("    server {")
 	for _, address := range listenAddresses(s) {
 		t.From("/port", "        listen %s default_server;", address)
@@ -51,7 +51,7 @@ func site(t *converge.Text, l layout, s api.AppServer) {
 	answerHeaders(t, s, "        ")
 	t.Own("")
 	if !s.StaticSite() {
-		proxyHeaders(t, s, "$remote_addr")
+		proxyHeaders(t, s, ports, "$remote_addr")
 		t.Own("        proxy_hide_header X-Request-ID;")
 		for _, name := range slices.Sorted(maps.Keys(s.ResponseHeaders)) {
 			t.From(api.Pointer("/response_headers").At(name), "        proxy_hide_header %s;", name)
@@ -112,24 +112,25 @@ func appLocations(t *converge.Text, l layout, s api.AppServer) {
 // the app's own: they pass it on to the port that the app listens on, as it comes,
 // since the site has said all that there is to say of it; or they show the agent
 // the files of a slot before the traffic goes there.
-func slotServers(t *converge.Text, l layout, s api.AppServer) {
-	if !l.shims(s) {
-		return
-	}
+func slotServers(t *converge.Text, l layout, s api.AppServer, ports slotPorts) {
 	for _, slot := range slots() {
+		port := ports[slot]
+		if port == 0 && !s.StaticSite() {
+			continue
+		}
 		t.Own("    server {",
 			"        listen unix:"+l.shimSocket(slot)+";",
 			"        access_log off;")
 		if s.StaticSite() {
 			staticLocations(t, s, l.slot(slot))
 		} else {
-			passToPort(t, s, slot)
+			passToPort(t, port)
 		}
 		t.Own("    }", "")
 	}
 }
 
-func passToPort(t *converge.Text, s api.AppServer, slot string) {
+func passToPort(t *converge.Text, port int) {
 	t.Own("        client_max_body_size 0;",
 		"        gzip off;",
 		"        proxy_http_version 1.1;",
@@ -153,7 +154,7 @@ func passToPort(t *converge.Text, s api.AppServer, slot string) {
 		"        proxy_read_timeout 24h;",
 		"        location / {",
 		"            error_page 502 = @dead;")
-	t.From("/app_ports", "            proxy_pass http://127.0.0.1:%d;", port(s, slot))
+	t.From("/app_ports", "            proxy_pass http://127.0.0.1:%d;", port)
 	t.Own("        }",
 		"        location @dead {",
 		"            if ($dead_on_port = 444) {", "                return 444;", "            }",

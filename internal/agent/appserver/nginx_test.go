@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
@@ -21,12 +22,12 @@ func TestStaticSiteGolden(t *testing.T) {
 	if err := s.Validate().Problem(); err != nil {
 		t.Fatal(err)
 	}
-	golden.Compare(t, "site.golden", string(nginxText(layout{name: "notes"}, s).Content()))
+	golden.Compare(t, "site.golden", string(nginxText(layout{name: "notes"}, s, portsInFront(layout{name: "notes"}, slotBlue, s, converge.InPlace{})).Content()))
 }
 
 func TestRevisionIsFoundInWhatWasRendered(t *testing.T) {
 	for name, s := range specs() {
-		text := nginxText(layout{name: "notes"}, s).Content()
+		text := nginxText(layout{name: "notes"}, s, portsInFront(layout{name: "notes"}, slotBlue, s, converge.InPlace{})).Content()
 		if revision := revisionOf(text); len(revision) != 16 || strings.Count(string(text), revision) != 1 {
 			t.Errorf("%s: revision %q", name, revision)
 		}
@@ -36,7 +37,7 @@ func TestRevisionIsFoundInWhatWasRendered(t *testing.T) {
 // What nginx decides by a map is decided here by the same expressions.
 func TestDeadApp(t *testing.T) {
 	text := newText()
-	deadApp(text, someSpec())
+	deadApp(text, nil)
 	rows := regexp.MustCompile(`"~(\S+)" (\d+);`).FindAllStringSubmatch(string(text.Content()), -1)
 	decide := func(key string) string {
 		for _, row := range rows {

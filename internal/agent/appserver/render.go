@@ -23,15 +23,31 @@ func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Sec
 		return converge.State{}, err
 	}
 	l := layout{name: name}
+	if live, ok := before.Spec.(api.AppServer); ok && live.StaticSite() != s.StaticSite() {
+		return converge.State{}, otherNature(s)
+	}
 	slot := chooseSlot(l, s, before)
 	return converge.State{
 		Users: []converge.User{{Name: l.user()}},
 		Dirs:  dirs(l),
 		Trees: []converge.Tree{tree(l, s.Release)},
-		Files: files(l, slot, s, secrets),
+		Files: files(l, slot, s, portsInFront(l, slot, s, before), secrets),
 		Links: links(l, slot, s),
 		Units: units(l, slot, s),
 	}, nil
+}
+
+// otherNature refuses to make a site of files of an app, or the reverse: while one
+// takes the place of the other, nginx would show the files of an app's release.
+func otherNature(s api.AppServer) error {
+	detail := "this app server is a site of files, and would get an app; give the app an app server of another name, or destroy this one first"
+	if s.StaticSite() {
+		detail = "this app server has an app, and would become a site of files; give the site an app server of another name, or destroy this one first"
+	}
+	return &api.Problem{
+		Type: api.ProblemEngineRefused, Title: "The app server cannot become this in place",
+		Violations: api.Violations{{Pointer: "/command", Detail: detail}},
+	}
 }
 
 // units lists the app first: nginx then has somebody to ask.
@@ -63,10 +79,10 @@ func dirs(l layout) []converge.Dir {
 	}
 }
 
-func files(l layout, slot string, s api.AppServer, secrets map[string]api.Secret) []converge.File {
+func files(l layout, slot string, s api.AppServer, ports slotPorts, secrets map[string]api.Secret) []converge.File {
 	all := []converge.File{
 		nginxUnitText(l, s).File(l.nginxUnitFile(), 0o644),
-		nginxText(l, s).File(l.nginxConfig(), 0o644),
+		nginxText(l, s, ports).File(l.nginxConfig(), 0o644),
 		logConfig(l.nginxUnit(), s.Logs),
 	}
 	if s.StaticSite() {

@@ -26,8 +26,18 @@ func chooseSlot(l layout, s api.AppServer, before converge.InPlace) string {
 		return slotBlue
 	case s.Strategy == api.StrategyRestart || !appDiffers(l, live, s, before):
 		return live
+	case portTaken(live, s, before):
+		return live
 	}
 	return other(live)
+}
+
+// portTaken reports whether the app of the free slot would listen where that of the
+// live one does, so that the two cannot run side by side.
+func portTaken(live string, s api.AppServer, before converge.InPlace) bool {
+	runs, ok := before.Spec.(api.AppServer)
+	wanted := port(s, other(live))
+	return wanted != 0 && (!ok || wanted == port(runs, live))
 }
 
 // appDiffers reports whether a process of the slot would be another one under the
@@ -56,6 +66,26 @@ func appKeys(l layout, slot string, s api.AppServer) []string {
 		l.appUnitFile(slot), l.appUnit(slot), l.environment(slot), l.secrets(slot),
 		l.slot(slot), l.release(s.Release.SHA256), converge.UserKey(l.user()),
 	}
+}
+
+// slotPorts are the ports that nginx passes to in front of the slots. A slot whose
+// app listens on a socket is not in it.
+type slotPorts map[string]int
+
+// portsInFront returns the ports of both slots while a spec goes into one of them:
+// what is live goes on to be reached where it listens.
+func portsInFront(l layout, slot string, s api.AppServer, before converge.InPlace) slotPorts {
+	ports := slotPorts{}
+	for _, name := range slots() {
+		of := s
+		if live, ok := before.Spec.(api.AppServer); ok && name != slot && name == liveSlot(l, before.State) {
+			of = live
+		}
+		if port := port(of, name); port != 0 {
+			ports[name] = port
+		}
+	}
+	return ports
 }
 
 // port is where the app of a slot listens, 0 for its socket.

@@ -1,7 +1,11 @@
 package appserver
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +62,7 @@ func TestANewReleaseHasToStayHealthy(t *testing.T) {
 		s.HealthCheck.MinHealthyTime, s.HealthCheck.Interval = api.Duration(10*time.Second), api.Duration(time.Second)
 	})
 	from := render(t, "notes", s)
-	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State})
+	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
 	for _, c := range []struct {
 		name string
 		// sick is when, after its start, the new release begins to fail.
@@ -102,9 +106,9 @@ func TestANewReleaseHasToStayHealthy(t *testing.T) {
 
 func TestTheOldReleaseIsDrained(t *testing.T) {
 	from := render(t, "notes", specs()["socket"])
-	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State})
+	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
 	ports := render(t, "notes", specs()["port"])
-	toPorts := renderBeside(t, "notes", edited(specs()["port"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: ports.State})
+	toPorts := renderBeside(t, "notes", edited(specs()["port"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: ports.State, Spec: ports.Spec})
 	undo := change(to, from)
 	undo.Undo = true
 	const old, shim, other = "/run/foobar-app-notes-blue/app.sock", "/run/foobar-app-notes-nginx/blue.sock", "/run/foobar-app-notes-green/app.sock"
@@ -179,5 +183,105 @@ func TestSlotsAreExplained(t *testing.T) {
 		if got[slotGreen].State != c.live || got[slotBlue].State != c.free || !strings.Contains(got[slotBlue].Detail, c.says) || got[slotGreen].Release == "" {
 			t.Errorf("%s: %+v", c.name, got)
 		}
+	}
+}
+
+// An app that hides what it was started with is taken for what the files say; but
+// what failed beside it has not touched it.
+func TestAFailedReleaseLeavesTheOldAppAlone(t *testing.T) {
+	s := specs()["socket"]
+	good := render(t, "notes", s)
+	bad := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "bad" }), converge.InPlace{State: good.State, Spec: s})
+	undo := change(bad, good)
+	undo.Undo = true
+	l := layout{"notes"}
+	for _, path := range []string{l.slot(slotBlue), l.appUnitFile(slotBlue), l.environment(slotBlue), l.secrets(slotBlue)} {
+		undo.Paths[path] = api.ChangeDelete // as the release would have done at its end
+	}
+	f := newFake(t, good)
+	f.process("/", "A=b")
+	f.carryOut(undo)
+	if len(f.calls) > 0 {
+		t.Errorf("calls %q", f.calls)
+	}
+	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"} // it was stopped already
+	f.carryOut(undo)
+	if want := []string{"restart " + fakeApp}; !slices.Equal(f.calls, want) {
+		t.Errorf("calls %q, want %q", f.calls, want)
+	}
+}
+
+func TestWhatIsLiveIsReachedWhereItListens(t *testing.T) {
+	l := layout{"notes"}
+	socket, ports := specs()["socket"], specs()["port"]
+	moved := edited(ports, func(s *api.AppServer) { s.AppPorts = []int{9000, 9001} })
+	swapped := edited(ports, func(s *api.AppServer) { s.AppPorts = []int{8001, 8000} })
+	for name, c := range map[string]struct {
+		from, to api.AppServer
+		slot     string
+		want     slotPorts
+	}{
+		"from socket to ports":           {socket, ports, "green", slotPorts{"green": 8001}},
+		"from ports to socket":           {ports, socket, "green", slotPorts{"blue": 8000}},
+		"from ports to others":           {ports, moved, "green", slotPorts{"blue": 8000, "green": 9001}},
+		"a port that the live one holds": {ports, swapped, "blue", slotPorts{"blue": 8001, "green": 8000}},
+	} {
+		from := render(t, "notes", c.from)
+		before := converge.InPlace{State: from.State, Spec: c.from}
+		to := renderBeside(t, "notes", c.to, before)
+		if got := liveSlot(l, to.State); got != c.slot {
+			t.Errorf("%s: it goes into slot %s, want %s", name, got, c.slot)
+		}
+		got := portsInFront(l, c.slot, c.to, before)
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%s: nginx passes to %v, want %v", name, got, c.want)
+		}
+		text := string(to.State.File(l.nginxConfig()).Content)
+		for slot, port := range c.want {
+			if !strings.Contains(text, "listen unix:"+l.shimSocket(slot)) || !strings.Contains(text, fmt.Sprintf("proxy_pass http://127.0.0.1:%d;", port)) {
+				t.Errorf("%s: nginx does not pass to %d:\n%s", name, port, text)
+			}
+		}
+	}
+}
+
+func TestAnAppDoesNotBecomeASiteOfFiles(t *testing.T) {
+	app := specs()["socket"]
+	site := someSpec()
+	site.Command, site.Static = []string{}, map[string]api.StaticDirectory{"/": {Directory: "."}}
+	for _, c := range [][2]api.AppServer{{app, site}, {site, app}} {
+		from := render(t, "notes", c[0])
+		var secrets map[string]api.Secret
+		if c[1].SecretsVersion > 0 {
+			secrets = map[string]api.Secret{"TOKEN": "x"}
+		}
+		_, err := New(Deps{}).Render("notes", c[1], secrets, converge.InPlace{State: from.State, Spec: c[0]})
+		problem, ok := errors.AsType[*api.Problem](err)
+		if !ok || problem.Violations[0].Pointer != "/command" {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// A healthy release is not undone because the operation's time ends in the drain.
+func TestADrainLeavesTimeToStop(t *testing.T) {
+	from := render(t, "notes", specs()["socket"]) // which has 25 s to stop
+	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
+	f := newFake(t, to)
+	f.write("/proc/net/unix", "x 3 0 0 0001 03 1 /run/foobar-app-notes-blue/app.sock\n", 0o600)
+	f.clock.now = time.Now()
+	ctx, cancel := context.WithDeadline(t.Context(), f.clock.now.Add(50*time.Second))
+	defer cancel()
+	k := f.kind()
+	r, err := k.rollout(change(from, to), silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := f.clock.now
+	if err := r.drain(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := f.clock.now.Sub(began); took < 9*time.Second || took > 11*time.Second {
+		t.Errorf("it drained for %s, and leaves not 40 s", took)
 	}
 }

@@ -152,6 +152,9 @@ type Change struct {
 type InPlace struct {
 	// State is the one that was applied last, the zero State if there is none.
 	State State
+	// Spec is the one that it was rendered from, nil if there is none that this
+	// version of the agent understands.
+	Spec any
 	// Touched holds what of it is not as it was applied, see [Engine.Touched].
 	Touched map[string]bool
 }

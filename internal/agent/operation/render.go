@@ -48,7 +48,7 @@ func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, e
 
 // render turns a job's spec into a state, to stand beside what is in place.
 func (r *Runner) render(ctx context.Context, j job, record *Record, values secrets) (converge.State, error) {
-	before, err := r.inPlace(ctx, record)
+	before, err := r.inPlace(ctx, j.kind, record)
 	if err != nil {
 		return converge.State{}, err
 	}
@@ -67,23 +67,28 @@ func (r *Runner) render(ctx context.Context, j job, record *Record, values secre
 
 // inPlace returns what stands of a component. Where it is not known what the
 // running engine has read, all of it counts as touched.
-func (r *Runner) inPlace(ctx context.Context, record *Record) (converge.InPlace, error) {
+func (r *Runner) inPlace(ctx context.Context, kind Kind, record *Record) (converge.InPlace, error) {
 	if record == nil || record.lost != nil {
 		return converge.InPlace{}, nil //nolint:nilerr // what is lost is replaced
 	}
-	state := record.Applied.State
-	if r.unsure(record.ID, record) {
-		return converge.InPlace{State: state, Touched: state.Everything()}, nil
+	before := converge.InPlace{State: record.Applied.State}
+	if _, v := r.version(kind, record); v != nil {
+		before.Spec = v.Spec
 	}
-	touched, err := r.Engine.Touched(ctx, record.Applied)
-	return converge.InPlace{State: state, Touched: touched}, err
+	if r.unsure(record.ID, record) {
+		before.Touched = before.State.Everything()
+		return before, nil
+	}
+	var err error
+	before.Touched, err = r.Engine.Touched(ctx, record.Applied)
+	return before, err
 }
 
 // assume has a lost record say that a state was applied: what differs from it is
 // put right, and a failure brings back what stands now. What the kind would make
 // beside that state may stand instead: it counts as applied too, so that it goes.
 func (r *Runner) assume(ctx context.Context, j job, record *Record, state converge.State, values secrets) error {
-	beside, err := j.kind.Render(j.ID.Name, j.spec, values.Values, converge.InPlace{State: state, Touched: state.Everything()})
+	beside, err := j.kind.Render(j.ID.Name, j.spec, values.Values, converge.InPlace{State: state, Spec: j.spec, Touched: state.Everything()})
 	if err != nil {
 		return err
 	}
