@@ -167,6 +167,15 @@ func TestReleasesUnderLoad(t *testing.T) {
 			s.apply("shop", spec, nil)
 			spec.Environment = map[string]string{"COLOUR": "blue"}
 			s.apply("shop", spec, nil)
+			// Where the app listens is a release too, which nginx has to know of.
+			other := map[bool][]int{true: {8084, 8085}, false: {}}[len(ports) == 0]
+			spec.AppPorts = other
+			s.apply("shop", spec, nil)
+			sick := spec
+			sick.AppPorts, sick.HealthCheck.Path = ports, "/broken"
+			s.refused("shop", sick)
+			spec.AppPorts = ports
+			s.apply("shop", spec, nil)
 			l.stop(t, "/var/lib/foobar-app/shop/ids")
 		})
 	}
