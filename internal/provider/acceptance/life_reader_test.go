@@ -63,7 +63,7 @@ func TestReaderWithoutTheSeedPlansAndCannotApply(t *testing.T) {
 	s.withReader(issued, func() { s.plan().empty() })
 
 	const haproxy = "/etc/foobar/load-balancer/notes/haproxy.cfg"
-	s.lab.Exec("lb1", "sed", "-i", "s/timeout connect 2000/timeout connect 2001/", haproxy)
+	s.lab.Exec("lb1", "sed", "-i", "s/timeout connect 400/timeout connect 401/", haproxy)
 	s.withReader(issued, func() {
 		p := s.plan()
 		p.updates(lb1)
