@@ -157,3 +157,25 @@ func TestAStateThatIsFasterKeepsItsComponent(t *testing.T) {
 		},
 	)
 }
+
+// TestABootBetweenPlanAndApplyApprovesNoTakeover: the machine has forgotten that the
+// plan created something, and its own resource is changed by the same apply.
+func TestABootBetweenPlanAndApplyApprovesNoTakeover(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	faster := foreign("10.0.0.1")
+	faster.Write.Owner = "another state"
+	patient := strings.Replace(machine(m.Address(), 1), `update = "2s"`, `update = "3s"`, 1)
+	run(t,
+		testresource.TestStep{Config: block(m) + machine(m.Address(), 1)},
+		testresource.TestStep{
+			Config: block(m) + patient + balancer(100),
+			ConfigPlanChecks: planned(plancheck.ExpectResourceAction(web1, plancheck.ResourceActionUpdate), between(func() {
+				if _, err := m.Admin().Apply(t.Context(), faster, nil); err != nil {
+					t.Fatal(err)
+				}
+				m.Reboot()
+			})),
+			ExpectError: loosely("The plan did not show a takeover"),
+		},
+	)
+}

@@ -142,7 +142,7 @@ func (r *Resource[M, S]) adopt(shared *Model, plan api.Plan, approved bool, resp
 	switch {
 	case plan.Adopts == nil || approved && !plan.Forgotten || r.data.Walk.IsOwn(from):
 		return // nothing to adopt, shown before, or what this state is about to replace
-	case approved && !r.data.Walk.HasWritten(): // else the plan may have had no machine to ask
+	case approved && !r.data.Walk.IsEnrolled(machine): // else the plan may have had no machine to ask
 		tfutil.Error(&resp.Diagnostics, path.Empty(), "The plan did not show a takeover",
 			"%s on machine %q belongs to another resource since %s, in this Terraform state or another, and nothing tells that the plan has shown it. Nothing was changed there. Plan again, or import it.",
 			id, machine, plan.Adopts.By())

@@ -118,7 +118,6 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		return
 	}
 	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
-	r.data.Walk.Write()
 	if err := r.enroll(ctx, &m, limit); err != nil {
 		m.call().WriteFailed(err, &resp.Diagnostics)
 		return
@@ -139,7 +138,6 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		return
 	}
 	resp.Diagnostics.Append(m.setIdentity(ctx, resp.Identity)...)
-	r.data.Walk.Write()
 	var err error
 	met := true
 	switch {
@@ -165,6 +163,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 // enroll makes the machine a member of the deployment, or adopts one that is,
 // and completes the model.
 func (r *Resource) enroll(ctx context.Context, m *model, limit time.Duration) error {
+	r.data.Walk.Enroll(m.Name.ValueString())
 	agent, err := r.data.Agents.Agent(m.machine())
 	if err != nil {
 		return err

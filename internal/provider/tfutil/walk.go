@@ -11,16 +11,16 @@ import (
 // the configuration, once for a plan and anew for an apply. The zero value is
 // an empty one. It may be used by several goroutines.
 type Walk struct {
-	mu      sync.Mutex
-	read    map[claimant]bool
-	own     map[string]bool
-	leaving map[claimant]string
-	coming  map[claimant]string
-	silent  map[string]bool
-	meant   map[string]Machine
-	taking  map[claimant]string
-	turns   map[claimant]*turn
-	written bool
+	mu       sync.Mutex
+	read     map[claimant]bool
+	own      map[string]bool
+	leaving  map[claimant]string
+	coming   map[claimant]string
+	silent   map[string]bool
+	meant    map[string]Machine
+	taking   map[claimant]string
+	turns    map[claimant]*turn
+	enrolled map[string]bool
 }
 
 // turn is a component's on this walk. Its slot is held by the create or the
@@ -80,19 +80,22 @@ func (w *Walk) Delete(ctx context.Context, machine string, id api.ID) (stays boo
 	return t.made, func() { <-t.slot }, nil
 }
 
-// Write notes that a machine is written on this walk, so that it is an apply
-// whose plan may not have known the machine.
-func (w *Walk) Write() {
+// Enroll notes that a machine is enrolled on this walk, which is an apply: its plan
+// may have had no machine to ask.
+func (w *Walk) Enroll(machine string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.written = true
+	if w.enrolled == nil {
+		w.enrolled = map[string]bool{}
+	}
+	w.enrolled[machine] = true
 }
 
-// HasWritten reports whether any machine was written on this walk.
-func (w *Walk) HasWritten() bool {
+// IsEnrolled reports what [Walk.Enroll] noted.
+func (w *Walk) IsEnrolled(machine string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.written
+	return w.enrolled[machine]
 }
 
 // Read notes that a component was refreshed on this walk: it is one for a plan.
