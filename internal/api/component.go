@@ -177,6 +177,18 @@ type Adoption struct {
 	Ownership
 	// Applied tells who applied it last, and when.
 	Applied Ownership `json:"applied"`
+	// Replaced tells of an approved dry run that it is the asker's own, which a
+	// replacement adopts: nobody takes anything over.
+	Replaced bool `json:"replaced,omitempty"`
+}
+
+// Belongs says whose a component is that no plan has shown, for a person. Nothing
+// tells whether that is who asks, as in a run that was interrupted.
+func (a Adoption) Belongs() string {
+	if a.Owner == "" {
+		return "belongs to no Terraform state, and was last applied by " + a.Applied.By()
+	}
+	return "belongs to another resource or Terraform state, or to an earlier or interrupted run of this one: it was taken by " + a.By()
 }
 
 // ChangeAction is what happens to a file or a unit.

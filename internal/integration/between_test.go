@@ -142,6 +142,11 @@ func TestAStateThatIsFasterKeepsItsComponent(t *testing.T) {
 				if _, err := m.Admin().Apply(t.Context(), faster, nil); err != nil {
 					t.Fatal(err)
 				}
+				replaces := faster.Write
+				replaces.Held = true // which is of no plan but its own
+				if _, err := m.Admin().Plan(t.Context(), faster.ID, 0, replaces); err != nil {
+					t.Fatal(err)
+				}
 				m.Kill()
 				m.Boot()
 			})}},

@@ -179,27 +179,30 @@ func merge(a, b api.Drift) api.Drift {
 	return a
 }
 
-// Plan tells what an apply would do, and refuses what it would refuse. It
-// leaves nothing behind on the disk; see [answers].
+// Asker is who asks for a dry run.
+type Asker struct {
+	Actor string
+	// Reader tells that it may only look.
+	Reader bool
+}
+
+// Plan is [Runner.PlanFor] an administrator who is not named.
 func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
-	return r.plan(ctx, id, base, write, false)
+	return r.PlanFor(ctx, Asker{}, id, base, write)
 }
 
-// PlanForReader is [Runner.Plan] for who may only look.
-func (r *Runner) PlanForReader(ctx context.Context, id api.ID, base int64, write api.Write) (api.Plan, error) {
-	return r.plan(ctx, id, base, write, true)
-}
-
-func (r *Runner) plan(ctx context.Context, id api.ID, base int64, write api.Write, reader bool) (api.Plan, error) {
-	plan, err := r.planOnce(ctx, id, base, write, reader)
+// PlanFor tells what an apply would do, and refuses what it would refuse. It
+// leaves nothing behind on the disk; see [answers].
+func (r *Runner) PlanFor(ctx context.Context, who Asker, id api.ID, base int64, write api.Write) (api.Plan, error) {
+	plan, err := r.planOnce(ctx, who, id, base, write)
 	if (plan.Adopts != nil || api.IsProblem(err, api.ProblemOwned)) && r.store.read(id) == nil {
 		// It was removed meanwhile.
-		return r.planOnce(ctx, id, base, write, reader)
+		return r.planOnce(ctx, who, id, base, write)
 	}
 	return plan, err
 }
 
-func (r *Runner) planOnce(ctx context.Context, id api.ID, base int64, write api.Write, reader bool) (api.Plan, error) {
+func (r *Runner) planOnce(ctx context.Context, who Asker, id api.ID, base int64, write api.Write) (api.Plan, error) {
 	kind, err := r.kind(id)
 	if err != nil {
 		return api.Plan{}, err
@@ -208,7 +211,7 @@ func (r *Runner) planOnce(ctx context.Context, id api.ID, base int64, write api.
 	if err != nil {
 		return api.Plan{}, err
 	}
-	j := job{Request: Request{ID: id, Base: base, Write: write}, verb: api.VerbApply, kind: kind, spec: spec}
+	j := job{Request: Request{ID: id, Base: base, Write: write, Actor: who.Actor}, verb: api.VerbApply, kind: kind, spec: spec}
 	record := r.record(j)
 	if impact, begun := r.begun(j, record); begun {
 		return api.Plan{Impact: impact}, nil
@@ -226,7 +229,7 @@ func (r *Runner) planOnce(ctx context.Context, id api.ID, base int64, write api.
 		return api.Plan{}, err
 	}
 	plan.Adopts = adopts
-	plan, kept, err := r.settle(j, record, plan, reader)
+	plan, kept, err := r.settle(j, record, plan, who.Reader)
 	if kept != nil {
 		r.Logger.Warn("the answer to a dry run is not kept", "error", kept)
 	}

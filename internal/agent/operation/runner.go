@@ -421,6 +421,7 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 	if j.verb == api.VerbDelete {
 		r.forgetAnswers(j.ID)
 	}
+	r.noteUse(j)
 	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
 	r.Logger.Info("operation applied", append(fields, "generation", generation)...)
 }

@@ -40,16 +40,15 @@ func (s *Server) plan(c *call) (answer, error) {
 	if write.Secrets != nil {
 		return answer{}, violation("/secrets", "a dry run takes no secrets")
 	}
-	if c.caller.Role == api.RoleReader {
+	who := operation.Asker{Actor: c.caller.Actor, Reader: c.caller.Role == api.RoleReader}
+	if who.Reader {
 		leave, err := s.dryRuns.enter(c.Context())
 		if err != nil {
 			return answer{}, err
 		}
 		defer leave()
-		plan, err := s.Runner.PlanForReader(c.Context(), id, base, write)
-		return ok(plan), err
 	}
-	plan, err := s.Runner.Plan(c.Context(), id, base, write)
+	plan, err := s.Runner.PlanFor(c.Context(), who, id, base, write)
 	return ok(plan), err
 }
 

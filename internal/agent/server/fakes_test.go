@@ -79,11 +79,7 @@ func (f *fakeRunner) Purge(context.Context, api.ID, string) (api.Leftovers, erro
 
 func (f *fakeRunner) List(context.Context) (api.Listing, error) { return api.Listing{}, f.err }
 
-func (f *fakeRunner) PlanForReader(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error) {
-	return f.Plan(ctx, id, base, w)
-}
-
-func (f *fakeRunner) Plan(_ context.Context, id api.ID, base int64, w api.Write) (api.Plan, error) {
+func (f *fakeRunner) PlanFor(_ context.Context, _ operation.Asker, id api.ID, base int64, w api.Write) (api.Plan, error) {
 	f.requests = append(f.requests, operation.Request{ID: id, Base: base, Write: w})
 	return api.Plan{Impact: api.ImpactReload}, f.err
 }

@@ -42,8 +42,7 @@ type Identity interface {
 type Runner interface {
 	Get(ctx context.Context, id api.ID) (api.Component, error)
 	List(ctx context.Context) (api.Listing, error)
-	Plan(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error)
-	PlanForReader(ctx context.Context, id api.ID, base int64, w api.Write) (api.Plan, error)
+	PlanFor(ctx context.Context, who operation.Asker, id api.ID, base int64, w api.Write) (api.Plan, error)
 	Apply(ctx context.Context, r operation.Request) (api.Operation, error)
 	Delete(ctx context.Context, r operation.Request) (api.Operation, error)
 	Leftovers(ctx context.Context, id api.ID) (api.Leftovers, error)

@@ -140,13 +140,13 @@ func (r *Resource[M, S]) adopt(shared *Model, plan api.Plan, approved bool, resp
 	}
 	r.data.Walk.Adopt(machine, id, from)
 	switch {
-	case plan.Adopts == nil || approved && !plan.Forgotten || r.data.Walk.IsOwn(from):
-		return // nothing to adopt, shown before, or what this state is about to replace
-	case approved && !r.data.Walk.IsEnrolled(machine): // else the plan may have had no machine to ask
+	case plan.Adopts == nil || r.data.Walk.IsOwn(from) || approved && plan.Adopts.Replaced:
+		return // nothing to adopt, or what this state replaces
+	case approved && plan.Forgotten && !r.data.Walk.IsEnrolled(machine): // else the plan may have had no machine to ask
 		tfutil.Error(&resp.Diagnostics, path.Empty(), "The plan did not show a takeover",
-			"%s on machine %q belongs to another resource since %s, in this Terraform state or another, and nothing tells that the plan has shown it. Nothing was changed there. Plan again, or import it.",
-			id, machine, plan.Adopts.By())
+			"%s on machine %q %s, and nothing tells that the plan has shown it. Nothing was changed there. Plan again, or import it.", id, machine, plan.Adopts.Belongs())
 		return
 	}
+	// The apply says it, too: the agent cannot tell this plan from another one.
 	tfutil.Warning(&resp.Diagnostics, path.Empty(), "The create takes a component over", "%s on machine %q exists already: it %s", id, machine, takeover(*plan.Adopts))
 }

@@ -51,6 +51,8 @@ func answerKey(id api.ID, base int64, write api.Write) string {
 type answered struct {
 	api.Plan
 	planned bool
+	// replaced tells that the component is the asker's own.
+	replaced bool
 }
 
 // settle has the plan of an apply answer as the one that was approved.
@@ -58,12 +60,15 @@ func (m *Machine) settle(plan api.Plan, id api.ID, base int64, write api.Write) 
 	key := answerKey(id, base, write)
 	before, known := m.answered[key]
 	if !write.Approved || !known || plan.Adopts != nil && !before.planned {
-		m.answered[key] = answered{plan, !write.Approved}
+		m.answered[key] = answered{plan, !write.Approved, plan.Adopts != nil && write.Owner != "" && write.Owner == plan.Adopts.Owner}
 		plan.Forgotten = write.Approved
 		return plan, nil
 	}
 	if plan.Adopts != nil && (before.Adopts == nil || before.Adopts.Owner != plan.Adopts.Owner) {
 		return api.Plan{}, &api.Problem{Type: api.ProblemOwned, Title: "Another state was faster", Detail: "By " + plan.Adopts.By() + "."}
+	}
+	if plan.Adopts != nil {
+		plan.Adopts.Replaced = before.replaced
 	}
 	plan.Impact = before.Impact
 	return plan, nil
