@@ -107,7 +107,11 @@ func (u *usedDisk) condition(usages *host.Usages) (api.Condition, bool) {
 		return c, false
 	}
 	c.Message = fmt.Sprintf("The file system of %s has %s: %s.", strings.Join(u.dirs, ", "), u.lacks(least, fewFiles), strings.Join(u.fails, ", "))
-	if dir, size := usages.Largest(u.largest...); dir != "" {
+	largest := usages.Largest
+	if fewFiles && u.Free >= least {
+		largest = usages.MostFiles
+	}
+	if dir, size := largest(u.largest...); dir != "" {
 		c.Message += fmt.Sprintf(" The largest directory there is %s, with %s.", dir, size)
 	}
 	c.Message += fmt.Sprintf(" To make room, %s", strings.Join(u.do, ", "))

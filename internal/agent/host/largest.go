@@ -60,13 +60,22 @@ type found struct {
 // the agent busy: no link is followed, nothing that blocks is opened, and what is
 // looked at is bounded.
 func (u *Usages) Largest(patterns ...string) (dir string, usage Usage) {
+	return u.largest(false, patterns)
+}
+
+// MostFiles is [Usages.Largest] by the number of files.
+func (u *Usages) MostFiles(patterns ...string) (dir string, usage Usage) {
+	return u.largest(true, patterns)
+}
+
+func (u *Usages) largest(byFiles bool, patterns []string) (dir string, usage Usage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now
 	if u.Now != nil {
 		now = u.Now
 	}
-	key := strings.Join(patterns, "\n")
+	key := fmt.Sprint(byFiles, "\n", strings.Join(patterns, "\n"))
 	if f, ok := u.found[key]; ok && now().Sub(f.at) < usageLife {
 		return f.dir, f.usage
 	}
@@ -74,7 +83,7 @@ func (u *Usages) Largest(patterns ...string) (dir string, usage Usage) {
 		matches, _ := filepath.Glob(pattern) // the pattern is one of ours
 		for _, match := range matches {
 			used, err := usageOf(match)
-			if err == nil && (dir == "" || used.more(usage)) {
+			if err == nil && (dir == "" || used.more(usage, byFiles)) {
 				dir, usage = match, used
 			}
 		}
@@ -86,10 +95,13 @@ func (u *Usages) Largest(patterns ...string) (dir string, usage Usage) {
 	return dir, usage
 }
 
-// more compares by bytes, unless one has so many files that they are what counts.
-func (u Usage) more(than Usage) bool {
-	if u.AtLeast != than.AtLeast {
+// more compares by bytes, or by files where these are what the file system lacks.
+func (u Usage) more(than Usage, byFiles bool) bool {
+	if byFiles && u.AtLeast != than.AtLeast {
 		return u.AtLeast
+	}
+	if byFiles && u.Files != than.Files {
+		return u.Files > than.Files
 	}
 	return u.Bytes > than.Bytes || u.Bytes == than.Bytes && u.Files > than.Files
 }
@@ -151,8 +163,7 @@ func (w *walk) count(dir *os.File, name string, depth int) {
 		return
 	}
 	if depth == 0 {
-		w.AtLeast = true
-		return
+		return // what is deeper is not counted
 	}
 	if below, err := openDir(at, name); err == nil {
 		w.add(below, depth-1)

@@ -32,11 +32,30 @@ func TestLargest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if dir, usage := (&Usages{}).Largest(pattern); filepath.Base(dir) != "foobar-app-shop-green" || !strings.HasPrefix(usage.String(), "at least ") {
+	if dir, usage := (&Usages{}).MostFiles(pattern); filepath.Base(dir) != "foobar-app-shop-green" || !strings.HasPrefix(usage.String(), "at least ") {
 		t.Errorf("full of files it is %s with %v", dir, usage)
+	}
+	if dir, usage := (&Usages{}).Largest(pattern); filepath.Base(dir) != "foobar-app-shop-blue" || usage.AtLeast {
+		t.Errorf("by bytes it is %s with %v, though another one has many small files", dir, usage)
 	}
 	if dir, _ := (&Usages{}).Largest(filepath.Join(root, "none*")); dir != "" {
 		t.Errorf("without one it is %s", dir)
+	}
+}
+
+// TestADeepDirectoryEndsNoWalk: what lies beside it is counted.
+func TestADeepDirectoryEndsNoWalk(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, strings.Repeat("d/", maxDepth+3)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 64 { // of which some are met after it, in whatever order
+		if err := os.WriteFile(filepath.Join(root, fmt.Sprint(i)), make([]byte, 4096), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if usage, err := usageOf(root); err != nil || usage.AtLeast || usage.Files != 64+maxDepth+1 || usage.Bytes < 64*4096 {
+		t.Errorf("it is %+v, %v", usage, err)
 	}
 }
 
@@ -59,7 +78,7 @@ func TestAWalkIsBounded(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		usage, err := usageOf(dir)
 		runtime.ReadMemStats(&after)
-		if err != nil || !usage.AtLeast || usage.Files > maxWalked {
+		if err != nil || usage.AtLeast != (name == "flat") || usage.Files > maxWalked {
 			t.Errorf("%s: %+v, %v", name, usage, err)
 		}
 		if allocated, most := after.TotalAlloc-before.TotalAlloc, uint64(maxWalked*512); allocated > most {
