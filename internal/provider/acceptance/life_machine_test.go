@@ -58,7 +58,7 @@ find /etc/foobar -mindepth 2
 find /var/lib/foobar -type f \( -path '*/components/*' -o -path '*/secrets/*' -o -path '*/transactions/*' \)
 systemctl list-units --all --no-legend --plain 'foobar-*' | sed 's/^ *\([^ ]*\) .*/unit \1/'
 ss -Hltnx | awk '{ print "listens at " $5 }'
-} | grep -vE '^(/var/lib/foobar-app|/run/foobar/check/answers)(/|$)|(/var/log/journal/|/run/systemd/journal\.)[^/]*foobar-|/invocation:systemd-journald[^/]*@foobar-'
+} | grep -vE '^(/var/lib/foobar-app|/run/foobar/check/(readers-)?answers)(/|$)|(/var/log/journal/|/run/systemd/journal\.)[^/]*foobar-|/invocation:systemd-journald[^/]*@foobar-'
 `
 
 // marks returns what there is of components on each machine.
