@@ -82,11 +82,11 @@ func TestDamagedFileOfThePresentRelease(t *testing.T) {
 		testresource.TestStep{Config: configuration(source)},
 		testresource.TestStep{
 			PreConfig: damage, Config: configuration(source), PlanOnly: true,
-			ExpectError: says("release.source:", "The file "+source+" is empty (0 bytes)", "To keep the release", "To destroy the app server without the file, run terraform destroy -refresh=false; without -target=ADDRESS it destroys everything"),
+			ExpectError: says("release.source:", "The file "+source+" is empty (0 bytes)", "To keep the release", "To destroy the app server without the file, run terraform destroy -refresh=false; look at its plan: with -target=ADDRESS it destroys that and what refers to it"),
 		},
 		testresource.TestStep{
 			PreConfig: directory, Config: configuration(source), PlanOnly: true,
-			ExpectError: says("release.source: "+source+" is a directory", "terraform destroy -refresh=false; without -target=ADDRESS"),
+			ExpectError: says("release.source: "+source+" is a directory", "terraform destroy -refresh=false; look at its plan"),
 		},
 		testresource.TestStep{PreConfig: remove(t, source), Config: configuration(source), ConfigPlanChecks: emptyPlan()},
 	)

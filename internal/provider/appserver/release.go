@@ -149,7 +149,7 @@ func (r resolving) withoutFile() string {
 	if r.present.IsNull() {
 		return ""
 	}
-	return fmt.Sprintf("\n\nTo keep the release that the app server has, set sha256 = %q. To destroy without the file, run terraform destroy -refresh=false; without -target=ADDRESS it destroys everything in this state.", r.present.ValueString())
+	return fmt.Sprintf("\n\nTo keep the release that the app server has, set sha256 = %q. To destroy without the file, run terraform destroy -refresh=false; look at its plan: with -target=ADDRESS it destroys that and what refers to it, without it everything in this state.", r.present.ValueString())
 }
 
 // withoutDamaged says what can be done to an app server while the file is
@@ -159,7 +159,7 @@ func (r resolving) withoutDamaged() string {
 		return ""
 	}
 	return fmt.Sprintf("\n\nTo keep the release that the app server has, remove the file, and set sha256 = %q. "+
-		"To destroy the app server without the file, run terraform destroy -refresh=false; without -target=ADDRESS it destroys everything in this state.", r.present.ValueString())
+		"To destroy the app server without the file, run terraform destroy -refresh=false; look at its plan: with -target=ADDRESS it destroys that and what refers to it, without it everything in this state.", r.present.ValueString())
 }
 
 // freshMachine reports whether the machine surely has no artifact yet: it is

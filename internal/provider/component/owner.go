@@ -64,8 +64,7 @@ func (r *Resource[M, S]) own(ctx context.Context, id api.ID, mine, from string, 
 
 func takenText(id api.ID, on tfutil.Machine, by api.Ownership) string {
 	return fmt.Sprintf("%s on machine %q was taken over by %s, for another resource or another Terraform state. What is shown here is what was known before, and this state changes nothing of it. "+
-		"To give it up, remove the resource from the configuration, or run terraform state rm ADDRESS with its address: that leaves the component in place. To take it back, import it after that. "+
-		"To destroy with this resource in the configuration, run terraform destroy -refresh=false; without -target=ADDRESS it destroys everything else in this state.",
+		"To give it up, remove the resource from the configuration, or run terraform state rm ADDRESS with its address: that leaves the component in place, and is the way to destroy the rest, too. To take it back, import it after that.",
 		id, on.Name.ValueString(), by.By())
 }
 
