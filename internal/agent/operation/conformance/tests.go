@@ -34,8 +34,8 @@ func (b *bench) planWritesNothing(t *testing.T) {
 	if err != nil || len(answers) != 1 {
 		t.Fatalf("the plan left the answers %v, %v", answers, err)
 	}
-	want := fmt.Sprintf(`{"impact":%q,"planned":true}`, plan.Impact)
-	if got, err := os.ReadFile(filepath.Join(left[0], answers[0].Name())); err != nil || string(got) != want {
+	want := fmt.Sprintf(`{"impact":%q,"planned":true,"at":`, plan.Impact)
+	if got, err := os.ReadFile(filepath.Join(left[0], answers[0].Name())); err != nil || !strings.HasPrefix(string(got), want) || len(got) > 150 {
 		t.Errorf("the answer is kept as %s, %v", got, err)
 	}
 }
