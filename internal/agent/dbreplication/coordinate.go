@@ -30,9 +30,6 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 		return err
 	}
 	if change.To == nil {
-		if change.From != nil { // without them the replication ends, too
-			c.passwords, _ = passwordsOf(change.Name, c.spec, change.From.State)
-		}
 		err = c.detach(ctx, change.Forget)
 	} else if c.passwords, err = passwordsOf(change.Name, c.spec, change.To.State); err == nil {
 		err = c.converge(ctx)

@@ -12,8 +12,10 @@ import (
 )
 
 // detach ends the replication. Data stay where they are. A machine that lost the
-// configuration gets it again, since it does not know which database is to detach.
-// Nobody else gets anything: a destroy that is refused leaves all as it was.
+// configuration gets it again, this one too, since it does not know which database is
+// to detach. Nobody else gets anything: a destroy that is refused leaves all as it
+// was. The users' passwords are no part of it, as nothing holds them for a destroy;
+// if it fails later, the next apply sends them.
 func (c *coordinator) detach(ctx context.Context, forget []string) error {
 	if err := c.settle(ctx, api.DBReplication{}); err != nil {
 		return err
@@ -22,9 +24,9 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 	for _, machine := range forget {
 		goal.Forget = append(goal.Forget, replication.NodeID(machine))
 	}
-	told, err := c.restore(ctx)
-	if err != nil {
-		return err
+	told, known := c.Parts.Told(c.name)
+	if !known {
+		told = c.config("")
 	}
 	s := c.look(ctx, callTimeout)
 	if ids := c.curable(s, told.Spec, goal); len(ids) > 0 {
@@ -34,23 +36,17 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 			return problemOf(c.spec, err)
 		}
 		failures := c.send(ctx, told, ids)
+		if self := c.Parts.Self(); slices.Contains(ids, self) {
+			if err := c.Parts.Hear(ctx, c.name, told); err != nil {
+				failures[self] = err
+			}
+		}
 		for _, id := range slices.Sorted(maps.Keys(failures)) { // of which the plan decides
 			c.progress(api.PhaseActivate, "%s does not take the replication's configuration: %v", id, failures[id])
 		}
 		s = c.look(ctx, callTimeout)
 	}
 	return c.carryOut(ctx, s, goal)
-}
-
-// restore returns the configuration that the machines have. This machine restores
-// its own if that was lost, from what was applied; the replication's password is
-// lost then, and the next apply, if there is one, sends another to all.
-func (c *coordinator) restore(ctx context.Context) (api.DBTold, error) {
-	if told, ok := c.Parts.Told(c.name); ok {
-		return told, nil
-	}
-	told := c.config("")
-	return told, c.Parts.Hear(ctx, c.name, told)
 }
 
 // config returns the replication's configuration with a password, a new one if

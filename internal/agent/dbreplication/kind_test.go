@@ -25,6 +25,7 @@ func (r *rack) apply(ctx context.Context, from, to *api.DBReplication, forget ..
 	change := converge.Change{Name: "notes", Forget: forget}
 	if from != nil {
 		change.From = version(r.t, *from)
+		change.From.State = converge.NewApplied(nil, change.From.State).State // as it is recorded
 	}
 	if to != nil {
 		change.To = version(r.t, *to)

@@ -1,6 +1,7 @@
 package dbreplication
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -111,10 +112,10 @@ func TestRefusedDestroySendsNothing(t *testing.T) {
 			r := newRack(t, "web1", "web2", "web3", "lb1")
 			spec := r.spec("web2", "web3")
 			r.must(nil, &spec)
-			before, _ := r.machines["web1"].node.Told("notes")
 			if err := forgets(r, spec)[name].happens(); err != nil {
 				t.Fatal(err)
 			}
+			before, known := r.machines["web1"].node.Told("notes")
 			r.cut("web3", true)
 			r.asked("PUT")
 			_, err := r.apply(t.Context(), &spec, nil)
@@ -122,11 +123,14 @@ func TestRefusedDestroySendsNothing(t *testing.T) {
 			if sent := r.asked("PUT"); len(sent) > 0 {
 				t.Errorf("a destroy that is refused has called %v", sent)
 			}
-			if after, _ := r.machines["web1"].node.Told("notes"); !maps.Equal(after.Users, before.Users) {
-				t.Errorf("the coordinator has lost the users' passwords: %d of %d", len(after.Users), len(before.Users))
+			if after, knows := r.machines["web1"].node.Told("notes"); knows != known || !maps.Equal(after.Users, before.Users) {
+				t.Errorf("the coordinator's configuration is another one: %t, with %d passwords, not %t with %d", knows, len(after.Users), known, len(before.Users))
 			}
 			r.cut("web3", false)
 			r.must(&spec, &spec)
+			if after, _ := r.machines["web1"].node.Told("notes"); len(after.Users) != len(spec.Users) {
+				t.Errorf("after the next apply the coordinator has %d passwords of %d", len(after.Users), len(spec.Users))
+			}
 		})
 	}
 }
@@ -167,6 +171,35 @@ func TestDestroyIsForced(t *testing.T) {
 				t.Errorf("the replication goes on: %+v, %v", record, err)
 			}
 		})
+	}
+}
+
+// deaf is the coordinator's machine where its server takes part in something else.
+type deaf struct{ Parts }
+
+func (deaf) Hear(context.Context, string, api.DBTold) error {
+	return &api.Problem{Type: api.ProblemInvalid, Title: "Its server takes part in another replication"}
+}
+
+// TestDestroyIsForcedWithADeafCoordinator: it cannot take back the configuration
+// that it lost, and the plan decides.
+func TestDestroyIsForcedWithADeafCoordinator(t *testing.T) {
+	r := newRack(t, "web1", "web2", "lb1")
+	spec := r.spec("web2")
+	r.must(nil, &spec)
+	if err := forgets(r, spec)["the file of the coordinator is lost"].happens(); err != nil {
+		t.Fatal(err)
+	}
+	change := converge.Change{Name: "notes", From: version(t, spec)}
+	k := r.kind("web1")
+	k.Parts = deaf{k.Parts}
+	wantProblem(t, k.Apply(t.Context(), change, nothing), "/members/web1", "web1", "forget_unreachable")
+	change.Forget = []string{"web1"}
+	if err := k.Apply(t.Context(), change, nothing); err != nil {
+		t.Errorf("it was forgotten: %v", err)
+	}
+	if source := r.machines["web2"].source; source != nil {
+		t.Errorf("web2 follows %v", source)
 	}
 }
 
