@@ -195,8 +195,11 @@ func (r *Runner) Plan(ctx context.Context, id api.ID, base int64, write api.Writ
 // leaves nothing behind on the disk; see [answers].
 func (r *Runner) PlanFor(ctx context.Context, who Asker, id api.ID, base int64, write api.Write) (api.Plan, error) {
 	plan, err := r.planOnce(ctx, who, id, base, write)
-	if (plan.Adopts != nil || api.IsProblem(err, api.ProblemOwned)) && r.store.read(id) == nil {
-		// It was removed meanwhile.
+	if plan.Adopts == nil && !api.IsProblem(err, api.ProblemOwned) {
+		return plan, err
+	}
+	_, creating := r.log.unendedOf(id, api.VerbApply) // what has no record is that one's
+	if !creating && r.store.read(id) == nil {         // it was removed meanwhile
 		return r.planOnce(ctx, who, id, base, write)
 	}
 	return plan, err

@@ -194,3 +194,15 @@ func TestAnUpdateKeepsItsAnswerThroughAnotherApply(t *testing.T) {
 		t.Errorf("the plan of the apply is %+v, %v", p, err)
 	}
 }
+
+// TestADryRunRunsOnce while another state creates the component, which has no
+// record then.
+func TestADryRunRunsOnce(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.creating(t, by(request("edge", 0, spec(80, "one")), "a", ""))
+	times := 0
+	m.kind.Foresee = func(converge.Change) (api.Plan, error) { times++; return api.Plan{}, nil }
+	if p := m.plans(t, admin, false); p.Adopts == nil || times != 1 {
+		t.Errorf("it was made %d times, and is %+v", times, p)
+	}
+}
