@@ -146,8 +146,8 @@ func noWritablePrimary(v sight) []hit {
 			h.next = "no apply opens it as long as that is so"
 		}
 		return []hit{h}
-	case !ok && untold(v, v.holder): // it may take writes as before; see unobservable
-		return nil
+	case !ok && untold(v, v.holder): // it may take writes as before
+		return []hit{{node: v.holder, detail: "the primary does not have the replication's configuration, and stays read-only after a restart", next: "terraform apply sends it"}}
 	case !ok:
 		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
 	}
