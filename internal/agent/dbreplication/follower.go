@@ -2,7 +2,6 @@ package dbreplication
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +11,10 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
-// startIt is the way out for who leaves while a database does not answer.
-const startIt = "Start its foobar_db_server, or destroy it, and leave again"
+// startIt is the way out for who leaves while a database server does not answer.
+func startIt(server string) string {
+	return fmt.Sprintf("Start %s or, if it is not needed, destroy its foobar_db_server (its data stay), and leave again", server)
+}
 
 // mayFollow is the refusal of a machine that has left but for its database.
 func (p *part) mayFollow(format string, args ...any) error {
@@ -104,7 +105,10 @@ func (p *part) candidate(ctx context.Context, server string, member func(host st
 		return candidate{}, nil
 	}
 	db.close()
-	return candidate{}, p.mayFollow("it does not know which database server took part, and %q does not answer: %v. %s", server, errors.Join(unseen, unread), startIt)
+	if unread != nil {
+		return candidate{}, p.mayFollow("it does not know which database server took part, and whether %q is being seeded cannot be read: %v. If it took part or is not needed, destroy its foobar_db_server (its data stay), and leave again", server, unread)
+	}
+	return candidate{}, p.mayFollow("it does not know which database server took part, and %q does not answer: %v. %s", server, unseen, startIt(fmt.Sprintf("database server %q", server)))
 }
 
 // usedBy reports whether another replication has the server, or is about to: until

@@ -22,7 +22,7 @@ func TestMemberThatForgotItsServerLeaves(t *testing.T) {
 	}
 	member := r.machines["web2"]
 	member.dead = true
-	if err := member.node.Leave(t.Context(), "notes"); !api.IsProblem(err, api.ProblemEngineRefused) || member.source == nil || !strings.Contains(err.Error(), "Start its foobar_db_server, or destroy it") {
+	if err := member.node.Leave(t.Context(), "notes"); !api.IsProblem(err, api.ProblemEngineRefused) || member.source == nil || !strings.Contains(err.Error(), `Start database server "main" or, if it is not needed, destroy its foobar_db_server`) {
 		t.Errorf("its server does not answer, and may follow: %v", err)
 	}
 	member.dead = false
@@ -103,6 +103,24 @@ func (d seedingDB) AbandonSeed(context.Context) error {
 	return nil
 }
 
+// unreadDB is a database whose mark of a seed cannot be read.
+type unreadDB struct{ *rackDB }
+
+func (unreadDB) SeedState() (*replication.SeedMark, error) { return nil, os.ErrPermission }
+
+// TestAMarkThatCannotBeRead is no silent server, which could be started.
+func TestAMarkThatCannotBeRead(t *testing.T) {
+	_, member := forgetful(t)
+	member.source = nil
+	member.node.Open = func(string) (Database, error) {
+		return Database{Engine: unreadDB{member.rackDB}, Unit: "foobar-db-main.service", Close: func() {}}, nil
+	}
+	err := member.node.Leave(t.Context(), "notes")
+	if err == nil || !strings.Contains(err.Error(), "permission denied") || strings.Contains(err.Error(), "Start ") || strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 // TestMemberTakesItsSeedBackWhenItLeaves, though its server follows nobody and is
 // not the one that it knows.
 func TestMemberTakesItsSeedBackWhenItLeaves(t *testing.T) {
@@ -115,7 +133,7 @@ func TestMemberTakesItsSeedBackWhenItLeaves(t *testing.T) {
 				return Database{Engine: seedingDB{member.rackDB, &abandoned}, Unit: "foobar-db-main.service", Close: func() {}}, nil
 			}
 			err := member.node.Leave(t.Context(), "notes")
-			if !abandoned || (err != nil) != dead || dead && !strings.Contains(err.Error(), "Start its foobar_db_server") {
+			if !abandoned || (err != nil) != dead || dead && !strings.Contains(err.Error(), "Start its database server or") {
 				t.Errorf("the seed was taken back: %t, %v", abandoned, err)
 			}
 		})

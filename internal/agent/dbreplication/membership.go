@@ -119,7 +119,7 @@ func (p *part) stop(ctx context.Context) error {
 			err = nil
 		}
 		if err != nil {
-			return p.mayFollow("its database does not stop following: %v. %s", err, startIt)
+			return p.mayFollow("its database does not stop following: %v. %s", err, startIt("its database server"))
 		}
 	}
 	var unused error
