@@ -237,18 +237,18 @@ func (a *Agent) present(ctx context.Context) []api.Condition {
 	a.mu.Unlock() // what follows asks disks, which may take long to answer
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
-		a.disks(),
+		a.disks(ctx),
 		a.config.Facts.Conditions(), a.audit.Conditions(), a.refused.Conditions(), told, replications,
 	)
 }
 
 // disks tells which file systems are full. Those of a machine in a directory
 // are its host's, which nothing is known of.
-func (a *Agent) disks() []api.Condition {
+func (a *Agent) disks(ctx context.Context) []api.Condition {
 	if a.config.Root != "" {
 		return nil
 	}
-	return diskConditions("/", watched(a.config.State), a.look, &a.usages)
+	return diskConditions(ctx, "/", watched(a.config.State), a.look, &a.usages)
 }
 
 // Files are all kinds of files that the agent keeps below its directory.

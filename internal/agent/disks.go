@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,7 @@ func watched(state string) []Watched {
 
 // diskConditions tells of each file system that is full or nearly so, once,
 // with the directories that lie on it.
-func diskConditions(root string, dirs []Watched, look func(dir string) (host.Room, error), usages *host.Usages) []api.Condition {
+func diskConditions(ctx context.Context, root string, dirs []Watched, look func(dir string) (host.Room, error), usages *host.Usages) []api.Condition {
 	var all []*usedDisk
 	byID := map[string]*usedDisk{}
 	for _, w := range dirs {
@@ -71,7 +72,7 @@ func diskConditions(root string, dirs []Watched, look func(dir string) (host.Roo
 	}
 	var conditions []api.Condition
 	for _, u := range all {
-		if c, tight := u.condition(usages); tight {
+		if c, tight := u.condition(ctx, usages); tight {
 			conditions = append(conditions, c)
 		}
 	}
@@ -96,7 +97,7 @@ func (u *usedDisk) add(root, dir string, w Watched) {
 }
 
 // condition returns what is to be told of a file system, if anything is.
-func (u *usedDisk) condition(usages *host.Usages) (api.Condition, bool) {
+func (u *usedDisk) condition(ctx context.Context, usages *host.Usages) (api.Condition, bool) {
 	c := api.Condition{Type: "DiskNearlyFull", Severity: api.SeverityWarning}
 	least, fewFiles := blob.Reserve(u.Size), u.FewFiles(nearlyFullFiles)
 	switch {
@@ -111,7 +112,7 @@ func (u *usedDisk) condition(usages *host.Usages) (api.Condition, bool) {
 	if fewFiles && u.Free >= least {
 		largest = usages.MostFiles
 	}
-	if dir, size := largest(u.largest...); dir != "" {
+	if dir, size := largest(ctx, u.largest...); dir != "" {
 		c.Message += fmt.Sprintf(" The largest directory there is %s, with %s.", dir, size)
 	}
 	c.Message += fmt.Sprintf(" To make room, %s", strings.Join(u.do, ", "))

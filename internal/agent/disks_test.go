@@ -82,7 +82,7 @@ func TestAFullDiskIsACondition(t *testing.T) {
 				}
 				return host.Room{ID: dir, Size: gib, Free: gib, FilesInAll: 100, FilesUnused: 100}, nil
 			}
-			got := diskConditions(root, watched("/var/lib/foobar"), look, &host.Usages{})
+			got := diskConditions(t.Context(), root, watched("/var/lib/foobar"), look, &host.Usages{})
 			if len(got) != len(test.want) {
 				t.Fatalf("the conditions are %+v", got)
 			}
@@ -109,7 +109,7 @@ func TestTheDiskOfARealDirectory(t *testing.T) {
 	if err != nil || disk.Size == 0 || disk.Free > disk.Size || disk.ID == "" {
 		t.Errorf("it is %+v, %v", disk, err)
 	}
-	if got := diskConditions("", []Watched{{Pattern: "/proc/none"}}, host.RoomOf, &host.Usages{}); got != nil {
+	if got := diskConditions(t.Context(), "", []Watched{{Pattern: "/proc/none"}}, host.RoomOf, &host.Usages{}); got != nil {
 		t.Errorf("a directory that is not there: %+v", got)
 	}
 }

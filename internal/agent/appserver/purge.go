@@ -38,11 +38,11 @@ func (k *Kind) leftovers(l layout) []leftover {
 }
 
 // Leftovers implements [operation.Purger].
-func (k *Kind) Leftovers(name string) (api.Leftovers, error) {
+func (k *Kind) Leftovers(ctx context.Context, name string) (api.Leftovers, error) {
 	l := layout{name: name}
 	left := api.Leftovers{Directories: []api.LeftoverDirectory{}}
 	for _, d := range k.leftovers(l) {
-		_, usage := new(host.Usages).Largest(d.path)
+		_, usage := new(host.Usages).Largest(ctx, d.path)
 		left.Directories = append(left.Directories, api.LeftoverDirectory{Path: d.path, Holds: d.holds, Usage: usage.String()})
 	}
 	if _, err := foreign.Lookup(l.user()); err == nil {

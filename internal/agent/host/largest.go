@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,8 +16,9 @@ import (
 const (
 	// maxWalked bounds how many files [Usages.Largest] looks at in one directory,
 	// maxDepth how deep, as each level takes a file descriptor, and readAtOnce how
-	// many names it has in memory for each level.
-	maxWalked, maxDepth, readAtOnce = 10_000, 32, 256
+	// many names it has in memory for each level. maxInAll bounds how many files one
+	// call looks at in all directories together.
+	maxWalked, maxDepth, readAtOnce, maxInAll = 10_000, 32, 256, 100_000
 	// usageLife is how long what was found is shown again.
 	usageLife = 10 * time.Second
 )
@@ -58,17 +60,17 @@ type found struct {
 // patterns, as [filepath.Match] does; "" if none can be read. It may have been so
 // some seconds ago. Owners of directories may change them meanwhile, or want to keep
 // the agent busy: no link is followed, nothing that blocks is opened, and what is
-// looked at is bounded.
-func (u *Usages) Largest(patterns ...string) (dir string, usage Usage) {
-	return u.largest(false, patterns)
+// looked at is bounded. Once ctx is over it returns what it found until then.
+func (u *Usages) Largest(ctx context.Context, patterns ...string) (dir string, usage Usage) {
+	return u.largest(ctx, false, patterns)
 }
 
 // MostFiles is [Usages.Largest] by the number of files.
-func (u *Usages) MostFiles(patterns ...string) (dir string, usage Usage) {
-	return u.largest(true, patterns)
+func (u *Usages) MostFiles(ctx context.Context, patterns ...string) (dir string, usage Usage) {
+	return u.largest(ctx, true, patterns)
 }
 
-func (u *Usages) largest(byFiles bool, patterns []string) (dir string, usage Usage) {
+func (u *Usages) largest(ctx context.Context, byFiles bool, patterns []string) (dir string, usage Usage) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now
@@ -79,10 +81,18 @@ func (u *Usages) largest(byFiles bool, patterns []string) (dir string, usage Usa
 	if f, ok := u.found[key]; ok && now().Sub(f.at) < usageLife {
 		return f.dir, f.usage
 	}
+	left := int64(maxInAll)
 	for _, pattern := range patterns {
 		matches, _ := filepath.Glob(pattern) // the pattern is one of ours
 		for _, match := range matches {
-			used, err := usageOf(match)
+			if ctx.Err() != nil { // which is shown to nobody else
+				return dir, usage
+			}
+			if left <= 0 {
+				break
+			}
+			used, err := usageOf(match, min(left, maxWalked))
+			left -= used.Files + 1
 			if err == nil && (dir == "" || used.more(usage, byFiles)) {
 				dir, usage = match, used
 			}
@@ -106,20 +116,23 @@ func (u Usage) more(than Usage, byFiles bool) bool {
 	return u.Bytes > than.Bytes || u.Bytes == than.Bytes && u.Files > than.Files
 }
 
-// usageOf looks at a directory.
-func usageOf(path string) (Usage, error) {
+// usageOf looks at a directory, and at so many files at most.
+func usageOf(path string, most int64) (Usage, error) {
 	dir, err := openDir(unix.AT_FDCWD, path)
 	if err != nil {
 		return Usage{}, err
 	}
 	defer dir.Close() //nolint:errcheck // it was only read
-	var seen walk
+	seen := walk{most: most}
 	seen.add(dir, maxDepth)
 	return seen.Usage, nil
 }
 
 // walk adds up what is in a directory.
-type walk struct{ Usage }
+type walk struct {
+	Usage
+	most int64
+}
 
 // openDir opens a directory at a path below another. Anything else that has
 // taken its place meanwhile is refused, and not waited for.
@@ -155,7 +168,7 @@ func (w *walk) count(dir *os.File, name string, depth int) {
 	}
 	w.Files++
 	w.Bytes += s.Blocks * blockUnit // the size of one with holes says nothing
-	if w.Files >= maxWalked {
+	if w.Files >= w.most {
 		w.AtLeast = true
 		return
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +25,7 @@ func TestLargest(t *testing.T) {
 		t.Fatal(err)
 	}
 	pattern := filepath.Join(root, "foobar*")
-	if dir, usage := (&Usages{}).Largest(pattern); filepath.Base(dir) != "foobar-app-shop-blue" || usage.Bytes>>20 != 3 || usage.AtLeast {
+	if dir, usage := (&Usages{}).Largest(t.Context(), pattern); filepath.Base(dir) != "foobar-app-shop-blue" || usage.Bytes>>20 != 3 || usage.AtLeast {
 		t.Errorf("it is %s with %v", dir, usage)
 	}
 	for i := range maxWalked {
@@ -32,13 +33,13 @@ func TestLargest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if dir, usage := (&Usages{}).MostFiles(pattern); filepath.Base(dir) != "foobar-app-shop-green" || !strings.HasPrefix(usage.String(), "at least ") {
+	if dir, usage := (&Usages{}).MostFiles(t.Context(), pattern); filepath.Base(dir) != "foobar-app-shop-green" || !strings.HasPrefix(usage.String(), "at least ") {
 		t.Errorf("full of files it is %s with %v", dir, usage)
 	}
-	if dir, usage := (&Usages{}).Largest(pattern); filepath.Base(dir) != "foobar-app-shop-blue" || usage.AtLeast {
+	if dir, usage := (&Usages{}).Largest(t.Context(), pattern); filepath.Base(dir) != "foobar-app-shop-blue" || usage.AtLeast {
 		t.Errorf("by bytes it is %s with %v, though another one has many small files", dir, usage)
 	}
-	if dir, _ := (&Usages{}).Largest(filepath.Join(root, "none*")); dir != "" {
+	if dir, _ := (&Usages{}).Largest(t.Context(), filepath.Join(root, "none*")); dir != "" {
 		t.Errorf("without one it is %s", dir)
 	}
 }
@@ -54,7 +55,7 @@ func TestADeepDirectoryEndsNoWalk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if usage, err := usageOf(root); err != nil || usage.AtLeast || usage.Files != 64+maxDepth+1 || usage.Bytes < 64*4096 {
+	if usage, err := usageOf(root, maxWalked); err != nil || usage.AtLeast || usage.Files != 64+maxDepth+1 || usage.Bytes < 64*4096 {
 		t.Errorf("it is %+v, %v", usage, err)
 	}
 }
@@ -76,7 +77,7 @@ func TestAWalkIsBounded(t *testing.T) {
 	for name, dir := range map[string]string{"flat": flat, "deep": deep} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		usage, err := usageOf(dir)
+		usage, err := usageOf(dir, maxWalked)
 		runtime.ReadMemStats(&after)
 		if err != nil || usage.AtLeast != (name == "flat") || usage.Files > maxWalked {
 			t.Errorf("%s: %+v, %v", name, usage, err)
@@ -105,7 +106,7 @@ func TestOneWalkServesMany(t *testing.T) {
 	root := t.TempDir()
 	now := time.Now()
 	u := Usages{Now: func() time.Time { return now }}
-	seen := func() (files int64) { _, usage := u.Largest(root); return usage.Files }
+	seen := func() (files int64) { _, usage := u.Largest(t.Context(), root); return usage.Files }
 	if got := seen(); got != 0 {
 		t.Errorf("there are %d files", got)
 	}
@@ -118,5 +119,27 @@ func TestOneWalkServesMany(t *testing.T) {
 	now = now.Add(usageLife)
 	if got := seen(); got != 1 {
 		t.Errorf("later there are %d files", got)
+	}
+}
+
+// TestACallIsBounded, however many directories there are, and whoever asks may give up.
+func TestACallIsBounded(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.MkdirAll(filepath.Join(root, name, "below"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	var u Usages
+	if dir, usage := u.Largest(gone, filepath.Join(root, "*")); dir != "" || usage.Files != 0 {
+		t.Errorf("nobody waits, and it looked at %s: %v", dir, usage)
+	}
+	if dir, _ := u.Largest(t.Context(), filepath.Join(root, "*")); dir == "" {
+		t.Error("what nobody waited for is kept as the answer")
+	}
+	if usage, err := usageOf(root, 3); err != nil || usage.Files != 3 || !usage.AtLeast {
+		t.Errorf("of three files at most it looked at %+v, %v", usage, err)
 	}
 }

@@ -10,18 +10,18 @@ import (
 // Purger is a [Kind] whose components leave data on the machine when they are removed.
 type Purger interface {
 	// Leftovers returns what a component that was removed has left.
-	Leftovers(name string) (api.Leftovers, error)
+	Leftovers(ctx context.Context, name string) (api.Leftovers, error)
 	// Purge removes it. It can be run twice.
 	Purge(ctx context.Context, name string) error
 }
 
 // Leftovers returns what a component has left that does not exist any more.
-func (r *Runner) Leftovers(_ context.Context, id api.ID) (api.Leftovers, error) {
+func (r *Runner) Leftovers(ctx context.Context, id api.ID) (api.Leftovers, error) {
 	purger, err := r.purger(id)
 	if err != nil {
 		return api.Leftovers{}, err
 	}
-	return purger.Leftovers(id.Name)
+	return purger.Leftovers(ctx, id.Name)
 }
 
 // Purge removes for good what a component has left that does not exist any more, and
@@ -41,7 +41,7 @@ func (r *Runner) Purge(ctx context.Context, id api.ID, consent string) (api.Left
 			return err
 		}
 		var err error
-		if left, err = purger.Leftovers(id.Name); err != nil {
+		if left, err = purger.Leftovers(ctx, id.Name); err != nil {
 			return err
 		}
 		return purger.Purge(ctx, id.Name)

@@ -16,7 +16,9 @@ type messy struct {
 	user *string
 }
 
-func (m messy) Leftovers(string) (api.Leftovers, error) { return api.Leftovers{User: *m.user}, nil }
+func (m messy) Leftovers(context.Context, string) (api.Leftovers, error) {
+	return api.Leftovers{User: *m.user}, nil
+}
 
 func (m messy) Purge(context.Context, string) error {
 	*m.user = ""
