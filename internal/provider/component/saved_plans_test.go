@@ -27,6 +27,17 @@ func TestApplyOfASavedPlanWarnsOfNothingNew(t *testing.T) {
 	}
 }
 
+// All plans of a create are one to the machine: the one that showed the takeover may
+// not be the one that is applied. So the apply says it, too.
+func TestAnApplySaysWhatItTakesOver(t *testing.T) {
+	machines := providertest.New("lb1")
+	other, s := newState(t, machines, balancer("www", "www", "80", "")), newState(t, machines, balancer("www", "www", "80", ""))
+	s.silent(s.does("plan -out=first"), "Warning")
+	other.does(apply)
+	s.does("plan -out=second", "Warning: The create takes a component over")
+	s.does("apply first", "Warning: The create takes a component over", "load-balancer/www on machine \"lb1\"", "belongs to another resource since", "1 added")
+}
+
 // What a plan has said of the steps and costs of an apply is no news once they
 // are behind it. What it could not say, the apply says.
 func TestAnApplyDoesNotRepeatWhatItsPlanForetold(t *testing.T) {
