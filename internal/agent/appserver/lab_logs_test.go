@@ -92,8 +92,9 @@ func (s *stand) burst() {
 		s.Fatalf("%v; there are %q", err, matches)
 	}
 	s.eventually("the app dies and comes back", func() bool {
+		pid := s.pid(talkerApp) // first: what is healthy may be the one that is about to die
 		_, status := s.get("talker")
-		return s.pid(talkerApp) != before && status.Healthy
+		return pid != 0 && pid != before && status.Healthy
 	})
 }
 
