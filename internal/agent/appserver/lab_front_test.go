@@ -282,7 +282,11 @@ func TestAKilledAppUnderLoad(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		s.eventually("the app is back", func() bool { _, status := s.get("moody"); return status.Healthy && s.pid(moodyApp) != pid })
+		s.eventually("the app is back", func() bool {
+			now := s.pid(moodyApp)
+			_, status := s.get("moody")
+			return now != 0 && now != pid && status.Healthy
+		})
 	}
 	close(stop)
 	clients.Wait()
