@@ -139,7 +139,7 @@ func answer(conn net.Conn, state api.AgentCheck) {
 	}
 }
 
-// say returns what load balancers are told. A drain is told of an app that works.
+// say returns the answer to load balancers. "drain" is answered only for an app that works.
 func (w *watcher) say() api.AgentCheck {
 	w.mu.Lock()
 	state := w.state

@@ -106,7 +106,7 @@ func TestAPortThatIsTakenIsToldAndTriedAgain(t *testing.T) {
 	}
 }
 
-// Whoever says nothing, or hangs on, takes no place for long.
+// A connection that sends nothing, or stays open, is closed soon.
 func TestTheAgentCheckBoundsWhoAsks(t *testing.T) {
 	port := freePort(t)
 	w := newWard(t, checkedSpec(port, "127.0.0.0/8"))

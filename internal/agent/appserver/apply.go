@@ -180,7 +180,7 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 }
 
 // Switched sees that nginx reaches the app in the slot that the traffic goes to
-// now, and waits until nothing is left in the hands of the other one.
+// now, and waits until the other one has no request in flight.
 func (k *Kind) Switched(ctx context.Context, change converge.Change, progress converge.Progress) error {
 	if change.To == nil {
 		return nil

@@ -88,7 +88,7 @@ func TestAHungAppComesBack(t *testing.T) {
 	s.signal(hangerApp, syscall.SIGKILL)
 	for heard() != api.AgentCheckDown.Line() {
 		if time.Since(died) > 900*time.Millisecond { // RestartSec is a second
-			t.Fatal("load balancers are not told of a dead app")
+			t.Fatal("the agent check does not report a dead app")
 		}
 	}
 	t.Logf("load balancers knew of the death after %s", time.Since(died).Round(time.Millisecond))

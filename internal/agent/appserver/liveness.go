@@ -163,7 +163,7 @@ func (w *watcher) step(ctx context.Context, now time.Time) time.Duration {
 	late := now.Sub(w.wake) > lateness
 	w.port.follow(w, now)
 	if w.spec.Liveness == nil && w.spec.AgentCheckPort == 0 {
-		w.judge()
+		w.decide()
 		w.wake = now.Add(idleInterval)
 		return idleInterval
 	}
@@ -175,10 +175,10 @@ func (w *watcher) step(ctx context.Context, now time.Time) time.Duration {
 	if w.pid != 0 && !w.probing && !now.Before(w.due) {
 		w.ask(ctx, late)
 	}
-	w.judge()
+	w.decide()
 	if w.pulse.hung(w.spec.Liveness) && !now.Before(w.pulse.next()) && !now.Before(w.restart) {
 		w.bringBack(ctx, now)
-		w.judge()
+		w.decide()
 	}
 	pause := w.pause(now)
 	w.wake = now.Add(pause)
@@ -266,8 +266,8 @@ func (w *watcher) heard(r result, now time.Time) {
 	}
 }
 
-// judge decides what load balancers are told.
-func (w *watcher) judge() {
+// decide chooses what load balancers are told.
+func (w *watcher) decide() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.known = w.known || w.slot != "" && w.pid == 0 || w.pulse.hung(w.spec.Liveness)
