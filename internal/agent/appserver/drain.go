@@ -1,13 +1,9 @@
 package appserver
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -48,7 +44,7 @@ func (r rollout) drain(ctx context.Context) error {
 	}
 	deadline, idle, told := clock.Now().Add(time.Duration(timeout)), 0, false
 	for {
-		open, err := r.kind.machine.connections(r.layout.socket(before, left))
+		open, err := r.connections(r.layout.socket(before, left))
 		if err != nil {
 			return err
 		}
@@ -72,26 +68,12 @@ func (r rollout) drain(ctx context.Context) error {
 	}
 }
 
-// connections counts what is connected to a Unix socket, also what waits to be
-// accepted. Linux lists both under the path that the listener was bound to, in
-// the states 3 and 2 (unix(7), net/unix/af_unix.c).
-func (m machine) connections(socket string) (int, error) {
-	file, err := os.Open(m.path("/proc/net/unix"))
+// connections counts what the traffic still has open in a slot. An app that has
+// ended has none: systemd removes its socket with it.
+func (r rollout) connections(socket string) (int, error) {
+	open, err := r.kind.connections(r.kind.machine.path(socket))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("count the connections to %s: %w", socket, err)
-	}
-	defer file.Close() //nolint:errcheck // nothing was written
-	count := 0
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		// Num RefCount Protocol Flags Type St Inode Path
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 8 && fields[7] == socket && (fields[5] == "02" || fields[5] == "03") {
-			count++
-		}
-	}
-	return count, lines.Err()
+	return open, err
 }

@@ -33,6 +33,8 @@ type fake struct {
 	answer func() (Answer, error)
 	// startError is what systemd answers to a start of the app.
 	startError error
+	// open are the connections to each socket.
+	open map[string]int
 }
 
 const (
@@ -56,7 +58,11 @@ func newFake(t *testing.T, v converge.Version) *fake {
 }
 
 func (f *fake) kind() *Kind {
-	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root})
+	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root, Connections: f.connections})
+}
+
+func (f *fake) connections(socket string) (int, error) {
+	return f.open[strings.TrimPrefix(socket, f.root)], nil
 }
 
 func (f *fake) write(path, content string, mode os.FileMode) {

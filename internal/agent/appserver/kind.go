@@ -18,6 +18,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/unixdiag"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 )
@@ -66,6 +67,9 @@ type Deps struct {
 	Nginx func(ctx context.Context, config []byte) (string, error)
 	// Addresses returns the machine's addresses.
 	Addresses func() (host.Addresses, error)
+	// Connections counts what others than the agent have open to a Unix socket; see
+	// [unixdiag.Connections].
+	Connections func(socket string) (int, error)
 	// Root is the directory that paths of the machine are taken from; "/" if empty.
 	Root string
 }
@@ -78,8 +82,9 @@ type Kind struct {
 	clock   Clock
 	nginx   func(ctx context.Context, config []byte) (string, error)
 	// addresses returns the machine's addresses.
-	addresses func() (host.Addresses, error)
-	machine   machine
+	addresses   func() (host.Addresses, error)
+	connections func(socket string) (int, error)
+	machine     machine
 	// watchers look after the apps.
 	watchers watchers
 }
@@ -90,7 +95,7 @@ var _ operation.Kind = (*Kind)(nil)
 func New(deps Deps) *Kind {
 	k := &Kind{
 		systemd: deps.Systemd, journal: deps.Journal, prober: deps.Prober, clock: deps.Clock,
-		nginx: deps.Nginx, addresses: deps.Addresses, machine: machine{root: deps.Root},
+		nginx: deps.Nginx, addresses: deps.Addresses, connections: deps.Connections, machine: machine{root: deps.Root},
 	}
 	if k.prober == nil {
 		k.prober = httpProber{}
@@ -103,6 +108,9 @@ func New(deps Deps) *Kind {
 	}
 	if k.addresses == nil {
 		k.addresses = host.ReadAddresses
+	}
+	if k.connections == nil {
+		k.connections = unixdiag.Connections
 	}
 	return k
 }

@@ -116,18 +116,18 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 		name   string
 		change converge.Change
 		// open is what is open at first, and until when.
-		open  []string
+		open  map[string]int
 		until time.Duration
 		took  time.Duration
 		says  string
 	}{
 		{"no request", change(from, to), nil, 0, drainPause, "has no request left"},
-		{"requests that end", change(from, to), []string{old + " 03", old + " 02"}, 5 * time.Second, 5*time.Second + drainPause, "waiting for 2 requests of slot blue"},
-		{"a stream that does not", change(from, to), []string{old + " 03"}, time.Hour, 30 * time.Second, "still has 1 open"},
-		{"listeners and the new release", change(from, to), []string{old + " 01", other + " 03"}, time.Hour, drainPause, "has no request left"},
-		{"an app on a port", change(ports, toPorts), []string{shim + " 03"}, time.Second, time.Second + drainPause, "waiting for 1"},
-		{"the same slot", change(from, from), []string{old + " 03"}, time.Hour, 0, ""},
-		{"the way back", undo, []string{other + " 03"}, time.Second, time.Second + drainPause, "waiting for 1 requests of slot green"},
+		{"requests that end", change(from, to), map[string]int{old: 2}, 5 * time.Second, 5*time.Second + drainPause, "waiting for 2 requests of slot blue"},
+		{"a stream that does not", change(from, to), map[string]int{old: 1}, time.Hour, 30 * time.Second, "still has 1 open"},
+		{"those of the new release", change(from, to), map[string]int{other: 1}, time.Hour, drainPause, "has no request left"},
+		{"an app on a port", change(ports, toPorts), map[string]int{shim: 1}, time.Second, time.Second + drainPause, "waiting for 1"},
+		{"the same slot", change(from, from), map[string]int{old: 1}, time.Hour, 0, ""},
+		{"the way back", undo, map[string]int{other: 1}, time.Second, time.Second + drainPause, "waiting for 1 requests of slot green"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, *c.change.To)
@@ -139,15 +139,10 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := f.clock.Now()
-			table := "Num       RefCount Protocol Flags    Type St Inode Path\n"
-			for _, line := range c.open {
-				socket, state, _ := strings.Cut(line, " ")
-				table += fmt.Sprintf("0000000000000000: 00000003 00000000 00000000 0001 %s 4711 %s\n", state, socket)
-			}
-			f.write("/proc/net/unix", table, 0o600)
+			f.open = c.open
 			f.clock.onSleep = func() {
 				if f.clock.Now().Sub(began) >= c.until {
-					f.write("/proc/net/unix", "", 0o600)
+					f.open = nil
 				}
 			}
 			if err := r.drain(t.Context()); err != nil {
@@ -268,7 +263,7 @@ func TestADrainLeavesTimeToStop(t *testing.T) {
 	from := render(t, "notes", specs()["socket"]) // which has 25 s to stop
 	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
 	f := newFake(t, to)
-	f.write("/proc/net/unix", "x 3 0 0 0001 03 1 /run/foobar-app-notes-blue/app.sock\n", 0o600)
+	f.open = map[string]int{"/run/foobar-app-notes-blue/app.sock": 1}
 	f.clock.now = time.Now()
 	ctx, cancel := context.WithDeadline(t.Context(), f.clock.now.Add(50*time.Second))
 	defer cancel()
