@@ -67,7 +67,7 @@ func newStackWith(t *testing.T, files map[string]string) *stack {
 	s.lab.Reset("lb1", "web1", "web2")
 	root := t.TempDir()
 	directory := filepath.Join(root, "stacks", "haproxy-mysql-pair")
-	for _, part := range []string{filepath.Join("apps", "notes"), "modules", filepath.Join("stacks", "haproxy-mysql-pair")} {
+	for _, part := range []string{"apps", "modules", filepath.Join("stacks", "haproxy-mysql-pair")} {
 		copyFiles(t, filepath.Join(examples, part), filepath.Join(root, part))
 	}
 	for name, text := range files {
