@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Makes wheels of Python libraries from Debian's packages, for pip where no index of
+# Python's packages can be reached:
+#   wheels.sh DIRECTORY PACKAGE…
+# A wheel that is there is left as it is.
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '4s/^# */usage: /p' "$0" >&2; exit 2; }
+mkdir -p "$1"
+directory=$(cd "$1" && pwd)
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# wheel PACKAGE makes a wheel of a package that holds Python alone. Its metadata
+# have no dependencies: Debian's are other names.
+wheel() {
+    local name=${1#python3-} version info tree=$work/$1/tree
+    mkdir -p "$tree"
+    download "$1"
+    version=$(dpkg-deb -f "$work/$1"/*.deb Version | sed 's/^[0-9]*://; s/[-+].*//')
+    dpkg-deb -x "$work/$1"/*.deb "$work/$1/files"
+    cp -R "$work/$1/files/usr/lib/python3/dist-packages/." "$tree"
+    rm -rf "$tree"/*-info
+    info=$name-$version.dist-info
+    mkdir "$tree/$info"
+    printf 'Metadata-Version: 2.1\nName: %s\nVersion: %s\n' "$name" "$version" >"$tree/$info/METADATA"
+    printf 'Wheel-Version: 1.0\nGenerator: wheels.sh\nRoot-Is-Purelib: true\nTag: py3-none-any\n' >"$tree/$info/WHEEL"
+    (cd "$tree" && find . -type f -printf '%P,,\n' >"$work/RECORD" && mv "$work/RECORD" "$info" &&
+        python3 -m zipfile -c "$work/wheel" ./*)
+    mv "$work/wheel" "$directory/$name-$version-py3-none-any.whl"
+}
+
+# download PACKAGE gets its file from the mirrors of the host's own apt.
+download() {
+    (cd "$work/$1" && apt-get download -qq "$1" 2>"$work/log") && return
+    apt-get update -qq
+    (cd "$work/$1" && apt-get download -qq "$1" 2>"$work/log") || { cat "$work/log" >&2; return 1; }
+}
+
+for package in "$@"; do
+    compgen -G "$directory/${package#python3-}-*.whl" >/dev/null || wheel "$package"
+done
