@@ -221,6 +221,15 @@ func (k *Kind) rollout(change converge.Change, progress converge.Progress) (roll
 	}, err
 }
 
+// secrets are those of the versions before and after.
+func (r rollout) secrets() []map[string]api.Secret {
+	secrets := []map[string]api.Secret{r.change.To.Secrets}
+	if r.change.From != nil {
+		secrets = append(secrets, r.change.From.Secrets)
+	}
+	return secrets
+}
+
 func (r rollout) appUnit() string { return r.layout.appUnit(r.slot) }
 
 func (r rollout) release() string { return r.layout.release(r.spec.Release.SHA256) }
@@ -332,7 +341,9 @@ func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, hold
 	}
 	err = gate{
 		clock: r.kind.clock,
-		ask:   func(ctx context.Context) (string, bool) { return r.kind.check(ctx, h, endpoint) },
+		ask: func(ctx context.Context) (string, bool) {
+			return r.kind.check(ctx, h, endpoint, r.kind.show(r.layout, r.secrets()...))
+		},
 		alive: alive,
 		hold:  time.Duration(hold),
 		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
@@ -425,7 +436,7 @@ func (r rollout) failed(ctx context.Context, title string, cause error, unit str
 	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: cause.Error()}
 	lines, err := []string(nil), r.kind.journal.Sync(reading, unit)
 	if err == nil {
-		lines, err = r.kind.log(reading, r.layout, r.slot, unit, failureLines, startSince(r.began))
+		lines, err = r.kind.log(reading, r.layout, unit, failureLines, startSince(r.began), r.secrets()...)
 	}
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}

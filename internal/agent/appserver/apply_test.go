@@ -294,6 +294,49 @@ func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 	}
 }
 
+// What an app says may hold a secret of now or of the version before: neither is
+// shown, whoever reports it.
+func TestNobodyShowsASecretOfAnApp(t *testing.T) {
+	const says = "did not answer: malformed HTTP response \"(secret) (secret)\""
+	s := edited(specs()["socket"], func(s *api.AppServer) {
+		s.Strategy = api.StrategyRestart
+		s.Liveness = &api.AppLiveness{Path: "/", Interval: api.Duration(time.Second), Timeout: api.Duration(time.Second), Failures: 1}
+		s.HealthCheck.StartTimeout = api.Duration(time.Second)
+	})
+	v := render(t, "notes", s)
+	before := v
+	before.Secrets = map[string]api.Secret{"TOKEN": "swordfish"}
+	fresh := func() *fake {
+		f := newFake(t, v)
+		f.answer = func() (Answer, error) {
+			return Answer{}, errors.New(`malformed HTTP response "hunter2 swordfish"`)
+		}
+		f.lines = []api.LogLine{{Time: f.clock.now, Unit: fakeApp, Message: "of before: swordfish, now hunter2"}}
+		return f
+	}
+
+	log := []string{"of before: (secret), now (secret)"}
+	f := fresh() // nothing says that it started: the lines may be those of the process before
+	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+	problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(before, v), silent))
+	if !ok || !strings.HasSuffix(problem.Detail, says) || !slices.Equal(problem.Log, log) {
+		t.Errorf("an apply: %+v", problem)
+	}
+
+	seen, err := fresh().kind().Observe(t.Context(), "notes", before) // in the middle of an operation
+	if status, ok := seen.Status.(api.AppServerStatus); err != nil || !ok || status.Health != says || !slices.Equal(status.Log, log) {
+		t.Errorf("a status: %+v, %v", seen.Status, err)
+	}
+
+	w := newWard(t, s)
+	w.secrets = before.Secrets
+	w.fake.answer = f.answer
+	w.pass(time.Minute)
+	if got := w.condition(); !strings.Contains(got, says) {
+		t.Errorf("a condition: %s", got)
+	}
+}
+
 func TestAFailedStartIsToldWithItsLog(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	f := newFake(t, v)

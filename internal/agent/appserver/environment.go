@@ -1,10 +1,8 @@
 package appserver
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -77,26 +75,4 @@ func unquote(quoted string) (value, rest string, ok bool) {
 		}
 	}
 	return "", "", false
-}
-
-const redacted = "(secret)"
-
-// redactor replaces secret values, however short, in lines of a log. A value
-// of several lines is replaced line by line, as the journal splits it; and the
-// forms in which JSON and URLs carry it are replaced too.
-func redactor(secrets map[string]string) *strings.Replacer {
-	var forms []string
-	for _, value := range secrets {
-		for line := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == '\n' || r == '\r' }) {
-			quoted, _ := json.Marshal(line) // a string always has a JSON form
-			forms = append(forms, line, string(quoted[1:len(quoted)-1]), url.QueryEscape(line), url.PathEscape(line))
-		}
-	}
-	// Longest first: a secret that is part of another must not leave its rest.
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, form := range slices.Compact(forms) {
-		pairs = append(pairs, form, redacted)
-	}
-	return strings.NewReplacer(pairs...)
 }

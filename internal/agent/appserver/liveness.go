@@ -49,6 +49,8 @@ type watcher struct {
 	log     hclog.Logger
 
 	spec api.AppServer
+	// secrets are those that were applied with it.
+	secrets map[string]api.Secret
 	// slot and pid are the process that is watched, since when; 0 if there is none.
 	slot  string
 	pid   int
@@ -128,6 +130,7 @@ func (k *Kind) Attend(ctx context.Context, c operation.Attended) {
 			return
 		case v := <-c.Applied:
 			if s, err := specOf(v.Spec); err == nil {
+				w.secrets = v.Secrets
 				w.follow(s, k.clock.Now())
 			}
 		case r := <-w.results:
@@ -231,11 +234,11 @@ func (w *watcher) ask(ctx context.Context, late bool) {
 	if l := w.spec.Liveness; l != nil {
 		check.Path, check.Timeout = l.Path, l.Timeout
 	}
-	pid, endpoint := w.pid, appEndpoint(w.layout, w.spec, w.slot)
+	pid, endpoint, show := w.pid, appEndpoint(w.layout, w.spec, w.slot), w.kind.show(w.layout, w.secrets)
 	w.probing = true
 	w.asking.Go(func() {
 		began := w.kind.clock.Now()
-		said, good := w.kind.check(ctx, check, endpoint)
+		said, good := w.kind.check(ctx, check, endpoint, show)
 		took := w.kind.clock.Now().Sub(began)
 		w.results <- result{pid: pid, said: said, good: good, late: late || took > time.Duration(check.Timeout)+lateness}
 	})
@@ -294,7 +297,7 @@ func (w *watcher) bringBack(ctx context.Context, now time.Time) {
 	ran, err := w.between(bounded, func(ctx context.Context) error {
 		// What was seen before its turn may be over.
 		check := api.AppHealthCheck{Path: l.Path, Timeout: l.Timeout}
-		if _, recovered = w.kind.check(ctx, check, appEndpoint(w.layout, w.spec, w.slot)); recovered {
+		if _, recovered = w.kind.check(ctx, check, appEndpoint(w.layout, w.spec, w.slot), w.kind.show(w.layout, w.secrets)); recovered {
 			return nil
 		}
 		return w.kind.systemd.Restart(ctx, w.layout.appUnit(w.slot))

@@ -38,7 +38,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	if err != nil {
 		return operation.Observation{}, err
 	}
-	status := k.status(ctx, l, live, s, app)
+	status := k.status(ctx, l, live, s, app, applied.Secrets)
 	status.Slots = slotStatus(live, s, status, app, beside)
 	restarts, life := k.lifeOf(name)
 	status.LivenessRestarts = restarts
@@ -50,7 +50,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	}, nil
 }
 
-func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServer, app systemd.Status) api.AppServerStatus {
+func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServer, app systemd.Status, secrets map[string]api.Secret) api.AppServerStatus {
 	status := api.AppServerStatus{Slot: live, PID: app.MainPID, Restarts: app.NRestarts, Health: "does not run"}
 	if signature, _ := signatureOf(s.Release); signature != nil { // it held before the release was unpacked
 		status.SignedBy, status.TrustedComment = signature.KeyID(), api.Visible(signature.Comment())
@@ -62,13 +62,13 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 		}
 		look := s.HealthCheck
 		look.Timeout = min(look.Timeout, api.Duration(lookTimeout))
-		status.Health, status.Healthy = k.check(ctx, look, appEndpoint(l, s, live))
+		status.Health, status.Healthy = k.check(ctx, look, appEndpoint(l, s, live), k.show(l, secrets))
 	}
 	unit := l.appUnit(live)
 	if s.StaticSite() {
 		unit = l.nginxUnit()
 	}
-	lines, err := k.log(ctx, l, live, unit, statusLines, lastStart)
+	lines, err := k.log(ctx, l, unit, statusLines, lastStart, secrets)
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
 	}
@@ -176,10 +176,9 @@ func (k *Kind) revisionInForce(ctx context.Context, l layout) string {
 	return answer.Body
 }
 
-// log returns those of a unit's last lines that are kept, without the secrets
-// that the app was given. Where those cannot be read, neither can the log.
-func (k *Kind) log(ctx context.Context, l layout, slot, unit string, lines int, kept func(lines []api.LogLine, unit string) []api.LogLine) ([]string, error) {
-	secrets, err := k.machine.secrets(l, slot)
+// log returns those of a unit's last lines that are kept, as [Kind.shows] does.
+func (k *Kind) log(ctx context.Context, l layout, unit string, lines int, kept func(lines []api.LogLine, unit string) []api.LogLine, known ...map[string]api.Secret) ([]string, error) {
+	show, err := k.shows(l, known...)
 	if err != nil {
 		return nil, err
 	}
@@ -187,16 +186,15 @@ func (k *Kind) log(ctx context.Context, l layout, slot, unit string, lines int, 
 	if err != nil {
 		return nil, err
 	}
-	redact := redactor(secrets)
 	var shown []string
 	for _, line := range kept(read, unit) {
-		shown = append(shown, api.Visible(redact.Replace(line.Message)))
+		shown = append(shown, show(line.Message))
 	}
 	return shown, nil
 }
 
 // lastStart keeps the lines since the unit's last start. Those before it may
-// hold secrets that the app no longer has, which the redactor does not know.
+// hold secrets that the app no longer has, and that nobody knows any more.
 func lastStart(lines []api.LogLine, unit string) []api.LogLine {
 	for i, line := range slices.Backward(lines) {
 		if starts(line, unit) {

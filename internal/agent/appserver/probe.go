@@ -86,8 +86,9 @@ func siteEndpoint(s api.AppServer) Endpoint {
 // noAnswer begins what is said of an app that gave no answer at all.
 const noAnswer = "did not answer"
 
-// check asks an endpoint for the app's health and says what it got.
-func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoint) (said string, healthy bool) {
+// check asks an endpoint for the app's health and says what it got. An error may
+// quote what the app sent, which show makes fit to be seen.
+func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoint, show shower) (said string, healthy bool) {
 	ctx, cancel := context.WithTimeout(ctx, timeout(h))
 	defer cancel()
 	answer, err := k.prober.Get(ctx, endpoint, h.Path)
@@ -95,7 +96,7 @@ func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoin
 	case err != nil && ctx.Err() != nil:
 		return fmt.Sprintf(noAnswer+" within %s", h.Timeout), false
 	case err != nil:
-		return noAnswer + ": " + err.Error(), false
+		return noAnswer + ": " + show(err.Error()), false
 	case answer.Status != http.StatusOK:
 		return fmt.Sprintf("answered %d instead of 200", answer.Status), false
 	}

@@ -57,13 +57,13 @@ func TestHealthChecks(t *testing.T) {
 		if path == "/slow" {
 			h.Timeout = api.Duration(100 * time.Millisecond)
 		}
-		said, healthy := k.check(t.Context(), h, endpoint)
+		said, healthy := k.check(t.Context(), h, endpoint, k.show(layout{"notes"}))
 		if said != want || healthy != (path == "/good?full=1") {
 			t.Errorf("%s: %v, %q; want %q", path, healthy, said, want)
 		}
 	}
 	gone := Endpoint{Network: "unix", Address: endpoint.Address + ".gone"}
-	if said, healthy := k.check(t.Context(), api.AppHealthCheck{Path: "/", Timeout: api.Duration(time.Second)}, gone); healthy ||
+	if said, healthy := k.check(t.Context(), api.AppHealthCheck{Path: "/", Timeout: api.Duration(time.Second)}, gone, k.show(layout{"notes"})); healthy ||
 		!strings.HasPrefix(said, "did not answer: ") {
 		t.Errorf("nobody: %v, %q", healthy, said)
 	}

@@ -211,6 +211,9 @@ type Version struct {
 	// Spec is the kind's own typed spec.
 	Spec  any
 	State State
+	// Secrets are the values that it was rendered with, as far as they are known:
+	// nobody may see them in what the version's processes say.
+	Secrets map[string]api.Secret `json:"-"`
 }
 
 // Changed reports whether the change makes, replaces or removes what stands on

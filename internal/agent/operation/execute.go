@@ -186,7 +186,8 @@ func (r *Runner) version(kind Kind, record *Record) (*converge.Applied, *converg
 	if err != nil || record.lost != nil {
 		return &record.Applied, nil
 	}
-	return &record.Applied, &converge.Version{Spec: spec, State: record.Applied.State}
+	held, _ := r.store.secrets(record.ID) // damaged ones are not known
+	return &record.Applied, &converge.Version{Spec: spec, State: record.Applied.State, Secrets: held.Values}
 }
 
 // edited returns the files whose content is not as it was applied. If it is

@@ -146,7 +146,8 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 		}}
 		return seen, nil
 	}
-	observation, err := kind.Observe(ctx, record.Name, converge.Version{Spec: applied, State: record.Applied.State})
+	held, _ := r.store.secrets(record.ID) // damaged ones are not known
+	observation, err := kind.Observe(ctx, record.Name, converge.Version{Spec: applied, State: record.Applied.State, Secrets: held.Values})
 	if err != nil {
 		return inspection{}, fmt.Errorf("observe %s: %w", record.ID, err)
 	}

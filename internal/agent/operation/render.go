@@ -35,7 +35,7 @@ func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, e
 	if err != nil {
 		return nil, err
 	}
-	to := &target{converge.Version{Spec: j.spec, State: state}, values}
+	to := &target{converge.Version{Spec: j.spec, State: state, Secrets: values.Values}, values}
 	if err := r.uploaded(ctx, state); err != nil {
 		return nil, err
 	}

@@ -1,13 +1,16 @@
 package operation_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -42,7 +45,15 @@ func TestSecrets(t *testing.T) {
 	if op := m.must(t, secret(1, 1, value("ignored"))); op.Generation != 1 {
 		t.Errorf("other values of the same version made generation %d", op.Generation)
 	}
+	var from, to map[string]api.Secret
+	m.kind.Gate = func(_ context.Context, change converge.Change) error {
+		from, to = change.From.Secrets, change.To.Secrets
+		return nil
+	}
 	m.must(t, secret(1, 2, value("swordfish")))
+	if m.kind.Gate = nil; !maps.Equal(from, value("hunter2")) || !maps.Equal(to, value("swordfish")) {
+		t.Error("the kind does not know what must not be shown: the secrets before and after")
+	}
 	if held() != "TOKEN=swordfish\n" {
 		t.Errorf("held is %q", held())
 	}
