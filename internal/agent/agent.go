@@ -159,8 +159,9 @@ func Open(c Config) (*Agent, error) {
 	return a, nil
 }
 
-// Run ends what an earlier life of the agent left in the middle, then serves
-// on both listeners until ctx ends, and stops. Ready is called once it serves.
+// Run undoes what an earlier life of the agent left in the middle, then serves
+// on both listeners until ctx ends, and stops. What that life committed and did not
+// finish is finished meanwhile. Ready is called once it serves.
 func (a *Agent) Run(ctx context.Context, remote, local net.Listener, ready func()) error {
 	if err := checker.Clear(a.config.Runtime); err != nil { // which concerns no component
 		a.config.Log.Warn("what killed checks of configurations left cannot be removed, and may hold secrets", "dir", a.config.Runtime, "error", err)

@@ -180,7 +180,7 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 }
 
 // Switched sees that nginx reaches the app in the slot that the traffic goes to
-// now, and waits until the other one has no request in flight.
+// now.
 func (k *Kind) Switched(ctx context.Context, change converge.Change, progress converge.Progress) error {
 	if change.To == nil {
 		return nil
@@ -190,11 +190,20 @@ func (k *Kind) Switched(ctx context.Context, change converge.Change, progress co
 		return err
 	}
 	if change.Undo { // nginx's configuration of before knows nothing of the slot that failed
-		return errors.Join(r.followNginx(ctx), r.drain(ctx))
+		return r.followNginx(ctx)
 	}
 	site := siteEndpoint(r.spec)
 	r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
-	if err := r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...); err != nil {
+	return r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...)
+}
+
+// Drained waits until the slot that the traffic has left has no request in hand.
+func (k *Kind) Drained(ctx context.Context, change converge.Change, progress converge.Progress) error {
+	if change.To == nil {
+		return nil
+	}
+	r, err := k.rollout(change, progress)
+	if err != nil {
 		return err
 	}
 	return r.drain(ctx)

@@ -166,6 +166,9 @@ func (f *fake) carryOut(c converge.Change) {
 	if err := k.Switched(f.Context(), c, silent); err != nil {
 		f.Fatal(err)
 	}
+	if err := k.Drained(f.Context(), c, silent); err != nil {
+		f.Fatal(err)
+	}
 }
 
 func (f *fake) Sync(context.Context, string) error { return nil }

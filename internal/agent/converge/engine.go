@@ -74,9 +74,13 @@ type Follow struct {
 	// from then on traffic may be switched to it.
 	Activate Call
 	// Switched is called once the links that move traffic are switched, and
-	// returns when nothing needs what served before. Nil for an engine that has
-	// no such links.
+	// verifies that what is in place serves through them. Nil for an engine that
+	// has no such links.
 	Switched Call
+	// Drained returns when nothing needs what served before, which is stopped then.
+	// On the way here it is called after the commit, and possibly by a later life of
+	// the agent. Nil as Switched.
+	Drained Call
 }
 
 // Call is one call of a running engine. Paths is what is done to each file,
@@ -102,7 +106,7 @@ type Transaction struct {
 	From *Applied
 	To   *State
 	// Books are the caller's records of the component. They change with the
-	// transaction: after the activation, or not at all.
+	// transaction: as the last thing before the commit, or not at all.
 	Books []Book
 	// Note comes back from [Engine.Recover] if the transaction is interrupted.
 	// It must hold no secret.
@@ -136,6 +140,28 @@ func (e *UndoneError) Error() string {
 	return e.Cause.Error()
 }
 
+// UnfinishedError tells that a transaction is committed, and that what it replaced
+// could not be stopped and removed. [Engine.Settle] goes on with that.
+type UnfinishedError struct{ Err error }
+
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("end what was replaced: %v", e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnfinishedError) Unwrap() error { return e.Err }
+
+// UnitError is an error of the service manager, about a unit that should end.
+type UnitError struct {
+	Unit string
+	Err  error
+}
+
+func (e *UnitError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *UnitError) Unwrap() error { return e.Err }
+
 // Unwrap returns both errors.
 func (e *UndoneError) Unwrap() []error {
 	if e.Undo == nil {
@@ -150,16 +176,17 @@ type step struct {
 	run  func(ctx context.Context) error
 }
 
-// Apply carries out a transaction. When a step fails, or the context ends, the
-// machine is brought back under a context of its own, and the error is an
-// [UndoneError]; any other error means that nothing was touched. A component
-// must have only one transaction at a time.
+// Apply carries out a transaction. When a step before the commit fails, or the
+// context ends, the machine is brought back under a context of its own, and the
+// error is an [UndoneError]. An [UnfinishedError] is about what comes after the
+// commit; any other error means that nothing was touched. A component must have
+// only one transaction at a time: call [Engine.Settle] first.
 func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if t.Progress == nil {
 		t.Progress = func(api.Phase, string, ...any) {}
 	}
-	if err := e.settle(ctx, t.Component, t.Follow); err != nil {
-		return err
+	if open, err := e.readJournal(t.Component); err != nil || open != nil {
+		return errors.Join(err, fmt.Errorf("the last transaction of %s has not ended", t.Component))
 	}
 	p, err := e.makePlan(ctx, t.From, t.To)
 	if err != nil {
@@ -172,16 +199,12 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if err != nil {
 		return errors.Join(err, e.closeJournal(t.Component))
 	}
-	if err := e.carryOut(ctx, t, p, j); err != nil {
-		if e.isCommitted(t.Component) {
-			e.finish(j) // the commit was told as failed, but is on the disk
-			return nil
-		}
+	// A commit that was told as failed may be on the disk.
+	if err := e.carryOut(ctx, t, p, j); err != nil && !e.isCommitted(t.Component) {
 		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
 		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Follow)}
 	}
-	e.finish(j)
-	return nil
+	return e.finish(ctx, j, t.Follow)
 }
 
 // carryOut runs all steps up to the commit.
@@ -200,7 +223,7 @@ func (e *Engine) carryOut(ctx context.Context, t Transaction, p *plan, j *journa
 		return err
 	}
 	t.Progress(api.PhaseActivate, "have the running engine follow")
-	if err := e.run(ctx, e.settleSteps(t, p)); err != nil {
+	if err := e.run(ctx, e.followSteps(t, p)); err != nil {
 		return err
 	}
 	t.Progress(api.PhaseCommit, "record what was applied")
@@ -337,29 +360,38 @@ func (e *Engine) swapSteps(p *plan) []step {
 	return steps
 }
 
-// settleSteps have the engine follow, move the traffic, and only then take
-// away what is wanted no more: until the new serves, the old does. Units end in
-// the reverse of the order in which their state lists them: who passes requests
-// on before who answers them.
-func (e *Engine) settleSteps(t Transaction, p *plan) []step {
+// followSteps have the engine follow and move the traffic. What served before is
+// left alone until the commit, so that a release that serves does not depend on
+// how long the old one takes to end. Where nothing takes over, as in a deletion,
+// what does not end fails the transaction: it must not be forgotten.
+func (e *Engine) followSteps(t Transaction, p *plan) []step {
 	steps := []step{{"activate", func(ctx context.Context) error { return t.Follow.Activate(ctx, p.paths, false) }}}
-	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
+	if t.To == nil {
+		return append(steps, e.retireSteps(p.retired, p.gone)...)
+	}
 	for _, l := range p.links {
 		if l.Switch {
-			add("switch "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
+			steps = append(steps, step{"switch " + l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) }})
 		}
 	}
 	if t.Follow.Switched != nil {
-		add("switched", func(ctx context.Context) error { return t.Follow.Switched(ctx, p.paths, false) })
+		steps = append(steps, step{"switched", func(ctx context.Context) error { return t.Follow.Switched(ctx, p.paths, false) }})
 	}
-	for _, unit := range slices.Backward(p.retired) {
-		add("retire "+unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit) })
+	return steps
+}
+
+// retireSteps take away units and paths. Units end in the reverse of the order in
+// which their state lists them: who passes requests on before who answers them.
+func (e *Engine) retireSteps(units, paths []string) []step {
+	var steps []step
+	for _, unit := range slices.Backward(units) {
+		steps = append(steps, step{"retire " + unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit) }})
 	}
-	for _, path := range p.gone {
-		add("remove "+path, func(context.Context) error { return e.disk().remove(path) })
+	for _, path := range paths {
+		steps = append(steps, step{"remove " + path, func(context.Context) error { return e.disk().remove(path) }})
 	}
-	if len(p.retired) > 0 || slices.ContainsFunc(p.gone, isUnitFile) {
-		add("reload units again", e.Units.DaemonReload)
+	if len(units) > 0 || slices.ContainsFunc(paths, isUnitFile) {
+		steps = append(steps, step{"reload units again", e.Units.DaemonReload})
 	}
 	return steps
 }
@@ -367,15 +399,16 @@ func (e *Engine) settleSteps(t Transaction, p *plan) []step {
 // retireUnit stops and disables a unit, and leaves no trace of a failure.
 func (e *Engine) retireUnit(ctx context.Context, unit string) error {
 	status, err := e.Units.Status(ctx, unit)
+	if err == nil && !status.Missing() {
+		err = e.Units.Stop(ctx, unit)
+	}
+	if err == nil {
+		err = errors.Join(e.Units.ResetFailed(ctx, unit), e.Units.Disable(ctx, unit))
+	}
 	if err != nil {
-		return err
+		return &UnitError{unit, err}
 	}
-	if !status.Missing() {
-		if err := e.Units.Stop(ctx, unit); err != nil {
-			return err
-		}
-	}
-	return errors.Join(e.Units.ResetFailed(ctx, unit), e.Units.Disable(ctx, unit))
+	return nil
 }
 
 // commitSteps change the books and then declare the transaction done.
@@ -406,23 +439,37 @@ func (e *Engine) writeBook(b Book) error {
 	return e.disk().replace(b.Path, b.Content, rootOnly())
 }
 
-// finish removes what a committed transaction no longer needs. A failure
-// changes nothing of the outcome: the journal stays, and it is tried again.
-func (e *Engine) finish(j *journal) {
-	failure := e.hook("finish")
+// finish ends what a committed transaction has replaced, once nothing needs it,
+// and removes it. A failure changes nothing of the outcome: the journal stays, and
+// all of it is done again.
+func (e *Engine) finish(ctx context.Context, j *journal, follow Follow) error {
+	if err := e.run(ctx, e.finishSteps(j, follow)); err != nil {
+		return &UnfinishedError{err}
+	}
+	return nil
+}
+
+func (e *Engine) finishSteps(j *journal, follow Follow) []step {
+	var steps []step
+	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
+	if e.Unsure(j.Component) != "" {
+		add("make sure", func(context.Context) error { return e.makeSure(j.Component) })
+	}
+	if j.Finish.Drain && follow.Drained != nil {
+		add("drain", func(ctx context.Context) error { return follow.Drained(ctx, j.Paths, false) })
+	}
+	steps = append(steps, e.retireSteps(j.Finish.Units, j.Finish.Paths)...)
 	for _, s := range j.Saved {
 		if s.Tree {
-			failure = errors.Join(failure, os.RemoveAll(e.disk().path(aside(s.Path))))
+			add("remove what was "+s.Path, func(context.Context) error { return os.RemoveAll(e.disk().path(aside(s.Path))) })
 		}
 	}
 	for _, tree := range j.Finish.Trees {
-		failure = errors.Join(failure, e.disk().removeTree(tree))
+		add("remove "+tree, func(context.Context) error { return e.disk().removeTree(tree) })
 	}
-	for _, path := range j.Finish.Dirs {
-		failure = errors.Join(failure, e.disk().removeEmpty(path))
+	for _, dir := range j.Finish.Dirs {
+		add("remove "+dir, func(context.Context) error { return e.disk().removeEmpty(dir) })
 	}
-	failure = errors.Join(failure, e.makeSure(j.Component))
-	if failure == nil {
-		_ = e.closeJournal(j.Component) // likewise
-	}
+	add("close", func(context.Context) error { return e.closeJournal(j.Component) })
+	return steps
 }

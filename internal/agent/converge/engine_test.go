@@ -61,7 +61,7 @@ func TestApplyOfTheSameStateDoesNothing(t *testing.T) {
 	var steps []string
 	m.engine.Hook = func(step string) error { steps = append(steps, step); return nil }
 	m.apply(t, one, pair("one"))
-	if want := []string{"journal", "users", "begin", "activate", "record edge.json", "commit", "finish"}; !slices.Equal(steps, want) {
+	if want := []string{"journal", "users", "begin", "activate", "record edge.json", "commit", "close"}; !slices.Equal(steps, want) {
 		t.Errorf("the steps are %q, want %q", steps, want)
 	}
 }
@@ -298,7 +298,11 @@ func check(t *testing.T, m *machine, from *converge.Applied, to *converge.State,
 			}
 			return nil
 		}
-		if err := m.engine.Apply(t.Context(), m.transaction(from, to)); err == nil {
+		err := m.engine.Apply(t.Context(), m.transaction(from, to))
+		if _, unfinished := errors.AsType[*converge.UnfinishedError](err); unfinished {
+			err = m.engine.Settle(t.Context(), edge(), func(converge.Interrupted) converge.Follow { return m.follow(from, to) })
+		}
+		if err == nil {
 			before = after
 		}
 	default:
@@ -307,8 +311,9 @@ func check(t *testing.T, m *machine, from *converge.Applied, to *converge.State,
 		again := open(t, m.root)
 		again.engine.Hook = killAt(random.IntN(6))
 		recover := func() []converge.Interrupted {
-			ended, err := again.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return again.follow(from, to) })
-			if err != nil {
+			follow := func(converge.Interrupted) converge.Follow { return again.follow(from, to) }
+			ended, err := again.engine.Recover(t.Context(), follow)
+			if err = errors.Join(err, again.engine.Settle(t.Context(), edge(), follow)); err != nil {
 				t.Error(err)
 			}
 			return ended

@@ -76,7 +76,7 @@ func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
 			return nil, fmt.Errorf("open the journal: %w", err)
 		}
 	}
-	for _, path := range p.touched(t.Books) {
+	for _, path := range p.touched(t.Books, t.To == nil) {
 		s, err := e.save(dir, len(j.Saved), path)
 		if err != nil {
 			return nil, err
@@ -96,8 +96,8 @@ func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
 	return j, e.writeJournal(j)
 }
 
-// touched lists the paths that a plan changes, in order.
-func (p *plan) touched(books []Book) []string {
+// touched lists the paths that a plan changes before the commit, in order.
+func (p *plan) touched(books []Book, deletes bool) []string {
 	var paths []string
 	for _, d := range p.dirs {
 		paths = append(paths, d.what.Path)
@@ -114,7 +114,10 @@ func (p *plan) touched(books []Book) []string {
 	for _, l := range p.links {
 		paths = append(paths, l.Path)
 	}
-	paths = append(append(paths, p.dropIns...), p.gone...)
+	paths = append(paths, p.dropIns...)
+	if deletes {
+		paths = append(paths, p.gone...)
+	}
 	for _, b := range books {
 		paths = append(paths, b.Path)
 	}

@@ -38,7 +38,7 @@ type plan struct {
 	// tells that systemd has not read a unit file as it stands.
 	enable []string
 	reload bool
-	// finish is what is removed once nothing can be undone any more.
+	// finish is what is done once nothing can be undone any more.
 	finish finish
 	// paths tells what happens to each file, link and tree.
 	paths map[string]api.ChangeAction
@@ -50,9 +50,13 @@ type placed[T any] struct {
 	at   standing
 }
 
-// finish is what a committed transaction leaves to be removed: trees as a
-// whole, directories only if they are empty.
+// finish is what a committed transaction leaves to be done: what it replaced is
+// drained, units are retired, paths removed, trees as a whole, directories only if
+// they are empty.
 type finish struct {
+	Drain bool     `json:"drain,omitempty"`
+	Units []string `json:"units,omitempty"`
+	Paths []string `json:"paths,omitempty"`
 	Trees []string `json:"trees,omitempty"`
 	Dirs  []string `json:"dirs,omitempty"`
 }
@@ -87,6 +91,9 @@ func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State) (*plan,
 		}
 	}
 	p.retired = without(before.units(), p.units)
+	if to != nil { // else all of it goes before the commit
+		p.finish.Drain, p.finish.Units, p.finish.Paths = from != nil, p.retired, p.gone
+	}
 	_, gone := retire(from, to)
 	for _, t := range gone {
 		p.finish.Trees = append(p.finish.Trees, t.Path)

@@ -20,11 +20,11 @@ import (
 // under systemd. A kind renders it from a spec, purely; the zero State is that
 // of a component that does not exist.
 //
-// What a new state no longer has, a unit or a file, is stopped and removed
-// after the kind's Apply and after the links that move traffic are switched, so
-// that the old serves until the new does. A kind
-// whose new unit needs what the old one holds stops the old one itself; and an
-// engine must be given its files by name, not by a pattern that still matches
+// What a new state no longer has, a unit or a file, is stopped and removed once
+// the transaction is committed and nothing needs it any more, so that the old
+// serves until the new does, and how long the old takes to end decides nothing.
+// A kind whose new unit needs what the old one holds stops the old one itself; and
+// an engine must be given its files by name, not by a pattern that still matches
 // old ones.
 type State struct {
 	// Users are the system accounts that own files or run units. They are
@@ -100,7 +100,7 @@ type Link struct {
 	Target string      `json:"target"`
 	Source api.Pointer `json:"source,omitempty"`
 	// Switch tells that traffic follows the link: it is set once what it leads
-	// to is active, and before what it led to is taken away.
+	// to is active, and before the commit.
 	Switch bool `json:"switch,omitempty"`
 }
 

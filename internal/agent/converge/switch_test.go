@@ -2,6 +2,7 @@ package converge_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,47 +13,106 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-const traffic = "/srv/edge/current.sock"
+const (
+	traffic = "/srv/edge/current.sock"
+	front   = "front.service"
+)
 
-// slot is a state whose traffic goes to one of two units.
-func slot(name, text string) *converge.State {
-	unit := "app@" + name + ".service"
+func slotUnit(name string) string { return "app@" + name + ".service" }
+
+// slot is a state whose traffic goes to one of two units, through a front that both
+// need: it passes on to the slots that its file names, as they run. Beside is what
+// it goes on to name of the other slot.
+func slot(name, text string, beside ...string) *converge.State {
+	unit := slotUnit(name)
 	return &converge.State{
-		Dirs:  []converge.Dir{{Path: "/srv/edge", Mode: 0o755, Owner: "root", Group: "root"}},
-		Files: []converge.File{config(name+".env", text), unitFile(unit, text), config("common.cfg", text)},
+		Dirs: []converge.Dir{{Path: "/srv/edge", Mode: 0o755, Owner: "root", Group: "root"}},
+		Files: []converge.File{
+			config(name+".env", text), unitFile(unit, text), config("common.cfg", text),
+			unitFile(front, strings.Join(append(beside, name+"="+text), " ")),
+		},
 		Links: []converge.Link{{Path: traffic, Target: name, Switch: true}, {Path: "/srv/edge/" + name, Target: text}},
-		Units: []converge.Unit{{Name: unit}},
+		Units: []converge.Unit{{Name: unit}, {Name: front}},
 	}
 }
 
-// slots follows a transaction between two slots: it starts what does not run as
-// its file says, and counts how often it was told of a switch.
+// follow of slots starts and reloads what does not run as its file says: on the way
+// here both units before the switch, on the way back the front after it.
 func (m *machine) slots(from *converge.Applied, to *converge.State) converge.Follow {
-	follow := m.follow(from, to)
-	follow.Activate = func(ctx context.Context, _ map[string]api.ChangeAction, undo bool) error {
-		state := to
-		if undo && from == nil {
+	target := func(undo bool) *converge.State {
+		switch {
+		case !undo:
+			return to
+		case from == nil:
 			return nil
 		}
-		if undo {
-			state = &from.State
-		}
+		return &from.State
+	}
+	update := func(ctx context.Context, unit string, do func(ctx context.Context, unit string) error) error {
 		running, err := m.units.Running(ctx)
 		if err != nil {
 			return err
 		}
-		unit := state.Units[0].Name
 		text, err := os.ReadFile(m.path("/etc/systemd/system/" + unit))
 		if err != nil || running[unit] == string(text) {
 			return err
 		}
-		return m.units.Restart(ctx, unit)
+		if running[unit] == "" {
+			return m.units.Restart(ctx, unit)
+		}
+		return do(ctx, unit)
 	}
-	follow.Switched = func(context.Context, map[string]api.ChangeAction, bool) error { return nil }
-	return follow
+	return converge.Follow{
+		Activate: func(ctx context.Context, _ map[string]api.ChangeAction, undo bool) error {
+			state := target(undo)
+			if state == nil {
+				return nil
+			}
+			if err := update(ctx, state.Units[0].Name, m.units.Restart); err != nil || undo {
+				return err
+			}
+			return update(ctx, front, m.units.Reload)
+		},
+		Switched: func(ctx context.Context, _ map[string]api.ChangeAction, undo bool) error {
+			if undo {
+				return update(ctx, front, m.units.Reload)
+			}
+			_, err := m.answer(ctx)
+			return err
+		},
+		Drained: func(_ context.Context, _ map[string]api.ChangeAction, undo bool) error {
+			left := target(!undo)
+			if left == nil {
+				return nil
+			}
+			return os.WriteFile(m.path(drained), []byte(left.Units[0].Name), 0o600)
+		},
+	}
+}
+
+// drained is where a machine keeps which unit was drained last.
+const drained = stateDir + "/drained"
+
+// carefully is a service manager that fails a test where a unit is stopped that has
+// requests in hand, or still gets some.
+type carefully struct {
+	*systemdtest.Systemd
+	t *testing.T
+	m *machine
+}
+
+func (c carefully) Stop(ctx context.Context, unit string) error {
+	if target, err := os.Readlink(c.m.path(traffic)); err == nil && slotUnit(target) == unit {
+		c.t.Errorf("%s is stopped, and the traffic leads to it", unit)
+	}
+	if last, err := os.ReadFile(c.m.path(drained)); err != nil || string(last) != unit {
+		c.t.Errorf("%s is stopped, and %q was drained last: %v", unit, last, err)
+	}
+	return c.Systemd.Stop(ctx, unit)
 }
 
 func (m *machine) slotTransaction(from *converge.Applied, to *converge.State) converge.Transaction {
@@ -61,21 +121,46 @@ func (m *machine) slotTransaction(from *converge.Applied, to *converge.State) co
 	return t
 }
 
-// served fails a test unless the traffic leads to a unit that runs.
-func (m *machine) served(t *testing.T, when string) {
-	t.Helper()
+// answer returns what a request gets: the text of the unit that the traffic leads to,
+// if that runs and the front knows it.
+func (m *machine) answer(ctx context.Context) (string, error) {
 	target, err := os.Readlink(m.path(traffic))
 	if err != nil {
-		t.Errorf("%s: %v", when, err)
-		return
+		return "", err
 	}
-	running, err := m.units.Running(context.Background())
+	running, err := m.units.Running(context.WithoutCancel(ctx))
 	if err != nil {
-		t.Error(err)
+		return "", err
 	}
-	if text := running["app@"+target+".service"]; text == "" || strings.Contains(text, "broken") {
-		t.Errorf("%s: the traffic leads to %s, which runs %q", when, target, text)
+	text := strings.TrimSpace(running[slotUnit(target)])
+	if text == "" || !slices.Contains(strings.Fields(running[front]), target+"="+text) {
+		return "", fmt.Errorf("the traffic leads to %s, which runs %q behind a front of %q", target, text, running[front])
 	}
+	return text, nil
+}
+
+// served fails a test unless a request gets an answer.
+func (m *machine) served(t *testing.T, when string) string {
+	t.Helper()
+	text, err := m.answer(t.Context())
+	if err != nil {
+		t.Errorf("%s: %v", when, err)
+	}
+	return text
+}
+
+// committed reports whether there is the journal of a committed transaction.
+func (m *machine) committed(t *testing.T) bool {
+	t.Helper()
+	data, err := os.ReadFile(m.path(stateDir + "/transactions/load-balancer/edge/journal.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	var journal struct{ Committed bool }
+	if err := errors.Join(err, json.Unmarshal(data, &journal)); err != nil {
+		t.Fatal(err)
+	}
+	return journal.Committed
 }
 
 func TestTheStepsOfASwitch(t *testing.T) {
@@ -95,26 +180,23 @@ func TestTheStepsOfASwitch(t *testing.T) {
 	wanted := func(text string) []string {
 		return strings.Split(strings.TrimSpace(strings.ReplaceAll(text, "\t", "")), "\n")
 	}
-	to := slot("green", "two")
+	to := slot("green", "two", "blue=one")
 	forward := wanted(`journal
 		stage /etc/foobar/edge/green.env
 		stage /etc/systemd/system/app@green.service
 		stage /etc/foobar/edge/common.cfg
+		stage /etc/systemd/system/front.service
 		begin
 		swap /etc/foobar/edge/green.env
 		swap /etc/systemd/system/app@green.service
 		swap /etc/foobar/edge/common.cfg
+		swap /etc/systemd/system/front.service
 		link /srv/edge/green
 		enable
 		reload units
 		activate
 		switch /srv/edge/current.sock
 		switched
-		retire app@blue.service
-		remove /etc/foobar/edge/blue.env
-		remove /etc/systemd/system/app@blue.service
-		remove /srv/edge/blue
-		reload units again
 		record edge.json
 		commit`)
 	fault = "commit"
@@ -125,15 +207,14 @@ func TestTheStepsOfASwitch(t *testing.T) {
 		t.Errorf("the steps are\n%s", strings.Join(got, "\n"))
 	}
 	back := wanted(`undo: restore /var/lib/foobar/components/load-balancer/edge.json
-		undo: restore /srv/edge/blue
-		undo: restore /etc/systemd/system/app@blue.service
-		undo: restore /etc/foobar/edge/blue.env
+		undo: restore /etc/systemd/system/front.service
 		undo: restore /etc/foobar/edge/common.cfg
 		undo: enable
 		undo: reload units
 		undo: activate
 		undo: restore /srv/edge/current.sock
 		undo: switched
+		undo: drain
 		undo: retire app@green.service
 		undo: restore /srv/edge/green
 		undo: restore /etc/systemd/system/app@green.service
@@ -143,6 +224,21 @@ func TestTheStepsOfASwitch(t *testing.T) {
 		undo: close`)
 	if got := steps[len(forward):]; !slices.Equal(got, back) {
 		t.Errorf("the way back is\n%s", strings.Join(got, "\n"))
+	}
+
+	steps, fault = nil, ""
+	finish := wanted(`drain
+		retire app@blue.service
+		remove /etc/foobar/edge/blue.env
+		remove /etc/systemd/system/app@blue.service
+		remove /srv/edge/blue
+		reload units again
+		close`)
+	if err := m.engine.Apply(t.Context(), m.slotTransaction(from, to)); err != nil {
+		t.Fatal(err)
+	}
+	if got := steps[len(forward):]; !slices.Equal(got, finish) {
+		t.Errorf("after the commit come\n%s", strings.Join(got, "\n"))
 	}
 }
 
@@ -165,93 +261,158 @@ func TestARepairedLinkOfTheTrafficIsSwitched(t *testing.T) {
 	m.served(t, "after the repair")
 }
 
-// TestTrafficIsServedAtEveryStep lets a switch end by a fault or a kill at each of
-// its steps, and the way back by a kill at each of its own, again and again. At no
-// step does the traffic lead to what does not run, and what is left is one version.
+// TestTrafficIsServedAtEveryStep lets a change end by a fault or a kill at each of its
+// steps, and the way back or what is left to finish by a kill at each of its own, again
+// and again. A change into the other slot is served at every step; whatever the change,
+// what serves afterwards is one version, which after the commit is the new one.
 func TestTrafficIsServedAtEveryStep(t *testing.T) {
 	base := open(t, tempDir(t))
 	if err := base.engine.Apply(t.Context(), base.slotTransaction(nil, slot("blue", "one"))); err != nil {
 		t.Fatal(err)
 	}
-	from := base.recorded(t)
+	before := base.snapshot(t)
 	for name, to := range map[string]*converge.State{
-		"a good release":        slot("green", "two"),
-		"one that does not run": slot("green", "broken"),
-		"no release":            func() *converge.State { s := slot("blue", "one"); s.Files[2] = config("common.cfg", "two"); return s }(),
+		"a good release":                slot("green", "two", "blue=one"),
+		"one that does not run":         slot("green", "broken", "blue=one"),
+		"one that the front rejects":    slot("green", "two", "blue=one", "broken"),
+		"no release":                    func() *converge.State { s := slot("blue", "one"); s.Files[2] = config("common.cfg", "two"); return s }(),
+		"in place":                      slot("blue", "two"),
+		"in place, and it does not run": slot("blue", "broken"),
 	} {
 		t.Run(name, func(t *testing.T) {
+			w := ways{base: base, from: base.recorded(t), to: to, before: before, overlaps: !strings.HasPrefix(name, "in place")}
 			reference := base.copyOf(t)
-			before := base.snapshot(t)
-			good := reference.engine.Apply(t.Context(), reference.slotTransaction(from, to)) == nil
-			after := reference.snapshot(t)
-			for step, ended := 0, false; !ended; step++ {
-				m := base.copyOf(t)
-				ended = end(t, m, from, to, step, func(string) error { return errors.New("a fault") })
-				m.served(t, "after a fault")
-				what := fmt.Sprintf("after a fault at step %d", step)
-				if committed := ended || different(after, m.snapshot(t)) == nil; committed && good {
-					same(t, what, after, m.snapshot(t))
-				} else {
-					same(t, what, before, m.snapshot(t))
-				}
+			_ = reference.engine.Apply(t.Context(), reference.slotTransaction(w.from, to)) // some fail
+			w.after = reference.snapshot(t)
+			for step := 0; w.faultAt(t, step); step++ {
 			}
-			for step, ended := 0, false; !ended; step++ {
-				for again := 0; ; again++ {
-					m := base.copyOf(t)
-					ended = end(t, m, from, to, step, nil)
-					if recovered := recoverKilled(t, m, from, to, again); ended || recovered {
-						break
-					}
-					recoverKilled(t, m, from, to, 1<<30)
-					m.served(t, "after the recovery")
-					if left := m.snapshot(t); different(before, left) != nil && (!good || different(after, left) != nil) {
-						t.Errorf("a kill at step %d and one at step %d of the recovery leave neither version:\n%s", step, again, strings.Join(different(before, left), "\n"))
-					}
-				}
+			for step := 0; w.killAt(t, step); step++ {
 			}
 		})
 	}
 }
 
-// end carries out a transaction that is ended before the given step, by a kill
-// unless there is a fault. It reports whether the transaction had fewer steps.
-func end(t *testing.T, m *machine, from *converge.Applied, to *converge.State, step int, fault func(string) error) bool {
-	t.Helper()
-	kill := killAt(step)
-	reached := false
-	left := step
-	m.engine.Hook = func(name string) error {
-		m.served(t, "before the step "+name)
-		if fault == nil {
-			return kill(name)
-		}
-		if left--; left == -1 && name != "finish" && !strings.HasPrefix(name, "undo:") {
-			reached = true
-			return fault(name)
-		}
-		return nil
-	}
-	wasKilled := killed(func() { _ = m.engine.Apply(t.Context(), m.slotTransaction(from, to)) })
-	m.engine.Hook = nil
-	return !reached && !wasKilled
+// ways are all ways for a change to end.
+type ways struct {
+	base          *machine
+	from          *converge.Applied
+	to            *converge.State
+	before, after map[string]string
+	// overlaps tells that requests are served meanwhile.
+	overlaps bool
 }
 
-// recoverKilled begins a new life of the agent, which is killed before the given
-// step of its recovery. It reports whether the recovery had fewer steps.
-func recoverKilled(t *testing.T, m *machine, from *converge.Applied, to *converge.State, step int) bool {
+// machine returns one on which a change can begin, with the steps that are taken.
+func (w ways) machine(t *testing.T, hook func(step string) error) *machine {
 	t.Helper()
-	kill := killAt(step)
-	m.engine.Hook = func(name string) error {
-		m.served(t, "before the step "+name)
-		return kill(name)
+	m := w.base.copyOf(t)
+	if w.overlaps {
+		m.engine.Units = carefully{m.units, t, m}
 	}
-	defer func() { m.engine.Hook = nil }()
-	return !killed(func() {
-		_, err := m.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return m.slots(from, to) })
-		if err != nil {
+	m.engine.Hook = func(step string) error {
+		if w.overlaps || m.committed(t) {
+			w.served(t, m, "before the step "+step)
+		}
+		return hook(step)
+	}
+	return m
+}
+
+// served fails a test unless one version answers, and after the commit the new one.
+func (w ways) served(t *testing.T, m *machine, when string) {
+	t.Helper()
+	got, want := m.served(t, when), strings.TrimSpace(string(w.to.Files[1].Content))
+	if m.committed(t) && got != want {
+		t.Errorf("%s, which is after the commit, %q serves and not %q", when, got, want)
+	}
+}
+
+// ended fails a test unless the change is all done, if it was committed, or all undone.
+func (w ways) ended(t *testing.T, m *machine, committed bool, when string) {
+	t.Helper()
+	m.served(t, when)
+	want := w.before
+	if committed {
+		want = w.after
+	}
+	same(t, when, want, m.snapshot(t))
+	if _, err := os.Stat(m.path(stateDir + "/transactions/load-balancer/edge")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: the journal is left: %v", when, err)
+	}
+}
+
+// faultAt has a step of the change fail, until there is no such step any more.
+func (w ways) faultAt(t *testing.T, step int) bool {
+	t.Helper()
+	left, name := step, ""
+	m := w.machine(t, func(step string) error {
+		if left--; left == -1 && !strings.HasPrefix(step, "undo:") {
+			name = step
+			return errors.New("a fault")
+		}
+		return nil
+	})
+	err := m.engine.Apply(t.Context(), m.slotTransaction(w.from, w.to))
+	_, unfinished := errors.AsType[*converge.UnfinishedError](err)
+	if unfinished {
+		m.served(t, "after a fault at "+name)
+		if err := w.settle(m); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	w.ended(t, m, err == nil || unfinished, "after a fault at "+name)
+	return name != ""
+}
+
+// killAt ends the change before one of its steps, and the next life of the agent
+// before each of its own in turn, until there is no such step of the change any more.
+func (w ways) killAt(t *testing.T, step int) bool {
+	t.Helper()
+	for again := 0; ; again++ {
+		last := ""
+		kill := killAt(step)
+		m := w.machine(t, func(step string) error { last = step; return kill(step) })
+		if !killed(func() { _ = m.engine.Apply(t.Context(), m.slotTransaction(w.from, w.to)) }) {
+			return false
+		}
+		when, committed := fmt.Sprintf("after a kill before %q", last), m.committed(t)
+		kill = killAt(again)
+		recovered := !killed(func() { w.recover(t, m) })
+		if !recovered {
+			when += fmt.Sprintf(" and one before %q", last)
+			kill = func(string) error { return nil }
+			w.recover(t, m)
+		}
+		w.ended(t, m, committed, when)
+		if recovered {
+			return true
+		}
+	}
+}
+
+// recover is the start of the agent's next life.
+func (w ways) recover(t *testing.T, m *machine) {
+	t.Helper()
+	found, err := m.engine.Recover(t.Context(), w.follow(m))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, i := range found {
+		if i.Err != nil {
+			t.Error(i.Err)
+		}
+	}
+	if err := w.settle(m); err != nil {
+		t.Error(err)
+	}
+}
+
+func (w ways) settle(m *machine) error {
+	return m.engine.Settle(context.Background(), edge(), w.follow(m))
+}
+
+func (w ways) follow(m *machine) func(converge.Interrupted) converge.Follow {
+	return func(converge.Interrupted) converge.Follow { return m.slots(w.from, w.to) }
 }
 
 // What amends the unit of a slot, or both, must not wait for the next release there.

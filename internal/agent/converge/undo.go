@@ -14,31 +14,37 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Interrupted is a transaction that an earlier life of the agent did not end.
+// Interrupted is a transaction that has not ended, of this or an earlier life of
+// the agent.
 type Interrupted struct {
 	Component api.ID
 	// Note is the one of the transaction.
 	Note json.RawMessage
-	// Paths is what it did to each file, link and tree.
-	Paths map[string]api.ChangeAction
-	// Committed tells that it was done but for some cleaning up. Otherwise it
-	// was undone.
+	// Existed tells that the component was there before.
+	Existed bool
+	// Committed tells that it is done, but for what it replaced. Otherwise it is
+	// undone.
 	Committed bool
 	// Err is what of the undoing failed, nil if all is as it was before.
 	Err error
 }
 
-// Recover ends what an earlier life of the agent left unfinished. It is called
-// once, before the first transaction; follow gives what brings the engine of
-// one of them back. A journal that is damaged is set aside, see
-// [Engine.Unsure]; an error means that not even that was possible. What could be
-// recovered is returned with it.
+func (j *journal) interrupted() Interrupted {
+	return Interrupted{Component: j.Component, Note: j.Note, Existed: j.Existed, Committed: j.Committed}
+}
+
+// Recover undoes what an earlier life of the agent did not commit. It is called
+// once, before the first transaction; follow gives what brings the engine of one
+// of them back. What was committed is returned with it and left to
+// [Engine.Settle], since to end what was replaced takes time. A journal that is
+// damaged is set aside, see [Engine.Unsure]; an error means that not even that was
+// possible. What could be recovered is returned with it.
 func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) ([]Interrupted, error) {
 	ids, err := e.unfinished()
 	if err != nil {
 		return nil, err
 	}
-	var ended []Interrupted
+	var all []Interrupted
 	var failures []error
 	for _, id := range ids {
 		j, err := e.readJournal(id)
@@ -49,32 +55,29 @@ func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) (
 		if j == nil {
 			continue
 		}
-		i := Interrupted{Component: id, Note: j.Note, Paths: j.Paths, Committed: j.Committed}
-		if j.Committed {
-			e.finish(j)
-		} else {
+		i := j.interrupted()
+		if !i.Committed {
 			i.Err = e.undo(ctx, j, follow(i))
 		}
-		ended = append(ended, i)
+		all = append(all, i)
 	}
-	return ended, errors.Join(failures...)
+	return all, errors.Join(failures...)
 }
 
-// settle ends the last transaction of a component, should it still be open:
-// its undoing failed, or its cleaning up.
-func (e *Engine) settle(ctx context.Context, id api.ID, follow Follow) error {
+// Settle ends the last transaction of a component, should it still be open: it
+// undoes one whose undoing failed, and finishes a committed one. Its error is an
+// [UnfinishedError] if the latter fails; the journal stays then.
+func (e *Engine) Settle(ctx context.Context, id api.ID, follow func(Interrupted) Follow) error {
 	j, err := e.readJournal(id)
-	if err != nil {
+	switch {
+	case err != nil:
 		return e.giveUp(id)
-	}
-	if j == nil {
+	case j == nil:
 		return nil
+	case j.Committed:
+		return e.finish(ctx, j, follow(j.interrupted()))
 	}
-	if j.Committed {
-		e.finish(j)
-		return nil
-	}
-	if err := e.undo(ctx, j, follow); err != nil {
+	if err := e.undo(ctx, j, follow(j.interrupted())); err != nil {
 		return fmt.Errorf("undo what the last operation left: %w", err)
 	}
 	return nil
@@ -87,7 +90,7 @@ func (e *Engine) settle(ctx context.Context, id api.ID, follow Follow) error {
 // swapped for yet is left alone.
 //
 // The way back overlaps as the way here did: what served before serves again,
-// then the traffic is switched back, and only then what was new is taken away.
+// then the traffic is switched back, and only then what was new is drained and taken away.
 // What was created goes as in any deletion: the engine first, then its units.
 func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 	w := wayBack{engine: e, journal: j, restored: true, lost: true}
@@ -103,6 +106,7 @@ func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 		w.call(ctx, "activate", follow.Activate)
 		w.switchBack(ctx)
 		w.call(ctx, "switched", follow.Switched)
+		w.call(ctx, "drain", follow.Drained)
 		w.retire(ctx)
 		w.restore(ctx, func(s saved) bool { return !j.serves(s) && !switches(s) })
 	}

@@ -99,24 +99,33 @@ func (r *Runner) leaveAlone(id api.ID) {
 // so readers see the component as one that an operation is at work on.
 func (r *Runner) between(id api.ID) func(ctx context.Context, do func(ctx context.Context) error) (bool, error) {
 	return func(ctx context.Context, do func(ctx context.Context) error) (bool, error) {
-		r.mu.Lock()
-		c := r.component(id)
-		if c.pending > 0 {
-			r.mu.Unlock()
+		leave, free := r.occupy(id)
+		if !free {
 			return false, nil
 		}
-		select {
-		case c.turn <- struct{}{}:
-		default: // it is being started after a boot
-			r.mu.Unlock()
-			return false, nil
-		}
-		c.epoch++
-		r.mu.Unlock()
-		defer func() {
-			r.advance(c)
-			<-c.turn
-		}()
+		defer leave()
 		return true, do(ctx)
 	}
+}
+
+// occupy takes a component's turn without an operation, until leave is called. Where
+// an operation is at work or waits, or the component is being started after a boot,
+// it is not free.
+func (r *Runner) occupy(id api.ID) (leave func(), free bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.component(id)
+	if c.pending > 0 {
+		return nil, false
+	}
+	select {
+	case c.turn <- struct{}{}:
+	default:
+		return nil, false
+	}
+	c.epoch++
+	return func() {
+		r.advance(c)
+		<-c.turn
+	}, true
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -75,6 +76,9 @@ func sameSpec(kind Kind, spec Spec, recorded json.RawMessage) bool {
 // execute does what a job asks for and returns the component's generation
 // after it.
 func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
+	if err := r.endLast(ctx, j.ID); err != nil {
+		return 0, err
+	}
 	record := r.record(j)
 	j, err := r.aim(j, record)
 	if err != nil {
@@ -129,39 +133,27 @@ func (r *Runner) intact(ctx context.Context, j job, record *Record) (bool, error
 	return len(seen.drift) == 0 && string(seen.observed) == string(seen.spec) && held.Version == secretsVersion(j.spec), nil
 }
 
-// note is what a transaction remembers for [Runner.Recover].
-type note struct {
-	Operation string `json:"operation"`
-	// Spec and State are what was to be put in place; none for a deletion.
-	Spec  json.RawMessage `json:"spec,omitempty"`
-	State converge.State  `json:"state"`
-}
-
 // converge brings the machine to a target, nil for none, with the records.
 func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target) error {
 	from, before := r.version(j.kind, record)
 	t := converge.Transaction{
 		Component: j.ID,
 		From:      from,
-		Progress: func(phase api.Phase, format string, args ...any) {
-			r.log.event(j.Operation, phase, format, args...)
-		},
+		Progress:  r.progress(j.Operation),
 	}
-	n := note{Operation: j.Operation}
 	var after *converge.Version
 	if to != nil {
 		after = &to.version
 		t.To = &to.version.State
-		n.Spec, n.State = api.Encode(j.spec), to.version.State.WithoutSecrets()
 	}
-	t.Note = api.Encode(n)
 	t.Books = r.books(j, record, to)
 	edited, err := r.edited(from, r.unsure(j.ID, record))
 	if err != nil {
 		return err
 	}
 	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
-	t.Follow = follow(j.kind, record, change, t.Progress)
+	t.Note = api.Encode(noteOf(j.Operation, change))
+	t.Follow = follow(j.kind, j.ID, record != nil, change, t.Progress)
 	activate := t.Follow.Activate
 	t.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
 		if change.Paths = paths; !undo {
@@ -169,11 +161,25 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 		}
 		return activate(ctx, paths, undo)
 	}
-	if err := r.Engine.Apply(ctx, t); err != nil {
+	err = r.Engine.Apply(ctx, t)
+	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {
+		r.noteUnfinished(j.ID, j.Operation, unfinished)
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	r.collect()
 	return nil
+}
+
+// progress returns what adds events to an operation, as long as it is remembered.
+func (r *Runner) progress(operation string) converge.Progress {
+	return func(phase api.Phase, format string, args ...any) {
+		if _, ok := r.log.get(operation); ok {
+			r.log.event(operation, phase, format, args...)
+		}
+	}
 }
 
 // version returns what is recorded, as the engine and as the kind see it. The
@@ -206,34 +212,26 @@ func (r *Runner) edited(applied *converge.Applied, unsure bool) (map[string]bool
 	return r.Engine.Edited(*applied)
 }
 
-// follow returns what has a kind follow a change or its undoing.
-func follow(kind Kind, record *Record, change converge.Change, progress converge.Progress) converge.Follow {
-	turned := func(paths map[string]api.ChangeAction, undo bool) (converge.Change, error) {
-		c := change
-		c.Paths, c.Undo = paths, undo
-		if undo {
-			c.From, c.To = change.To, change.From
-		}
-		if undo && record != nil && change.From == nil { // to the kind it would look like a deletion
-			return c, fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", record.ID)
-		}
-		return c, nil
-	}
-	f := converge.Follow{Activate: func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-		c, err := turned(paths, undo)
-		if err != nil {
-			return err
-		}
-		return kind.Apply(ctx, c, progress)
-	}}
-	if switcher, ok := kind.(Switcher); ok {
-		f.Switched = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-			c, err := turned(paths, undo)
-			if err != nil {
-				return nil //nolint:nilerr // the activation has told it
+// follow returns what has a kind follow a change or its undoing. Existed tells that
+// the component was there before the change.
+func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress converge.Progress) converge.Follow {
+	call := func(of func(context.Context, converge.Change, converge.Progress) error, unknown error) converge.Call {
+		return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
+			c := change
+			c.Paths, c.Undo = paths, undo
+			if undo {
+				c.From, c.To = change.To, change.From
 			}
-			return switcher.Switched(ctx, c, progress)
+			if undo && existed && c.To == nil { // to the kind it would look like a deletion
+				return unknown
+			}
+			return of(ctx, c, progress)
 		}
+	}
+	f := converge.Follow{Activate: call(kind.Apply,
+		fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", id))}
+	if switcher, ok := kind.(Switcher); ok {
+		f.Switched, f.Drained = call(switcher.Switched, nil), call(switcher.Drained, nil)
 	}
 	return f
 }

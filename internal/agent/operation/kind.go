@@ -53,14 +53,19 @@ type Kind interface {
 }
 
 // Switcher is a [Kind] whose new version serves beside the old one before its
-// traffic is switched, by the links that its state marks so.
+// traffic is switched, by the links that its state marks so. Neither method fails
+// because the old version is not healthy.
 type Switcher interface {
-	// Switched is called once the links are switched. It verifies that the new
-	// version serves through them, and returns when nothing needs the old one any
-	// more, which is stopped then. With change.Undo it is the old that the traffic
-	// is switched back to, and the failed version that ends; then it does not fail
-	// because the old is not healthy.
+	// Switched is called once the links are switched, and verifies that the new
+	// version serves through them. With change.Undo it is the old one that the
+	// traffic is switched back to.
 	Switched(ctx context.Context, change converge.Change, progress converge.Progress) error
+	// Drained returns when nothing needs the version that the traffic has left,
+	// which is stopped then: the old one once the change is committed, with
+	// change.Undo the one that failed. It is called again by the next life of the
+	// agent if this one ends meanwhile, and bounds itself by the deadline of ctx: the
+	// stop needs some of that time.
+	Drained(ctx context.Context, change converge.Change, progress converge.Progress) error
 }
 
 // Previewer is a [Kind] that can tell before an apply what it would do beyond

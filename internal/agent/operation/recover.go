@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,10 +12,11 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Recover ends what an earlier life of the agent left in the middle: what was
-// committed is finished, all else is undone. It is called once, before
-// anything else. An error is about what could not be recovered; the agent
-// serves all the same, so that it can be repaired.
+// Recover ends what an earlier life of the agent left in the middle. What was not
+// committed is undone. What was is finished in the background: until then the
+// component is one that an operation is at work on. It is called once, before
+// anything else. An error is about what could not be recovered; the agent serves all
+// the same, so that it can be repaired.
 func (r *Runner) Recover(ctx context.Context) error {
 	ended, err := r.Engine.Recover(ctx, r.followInterrupted)
 	failures := []error{err}
@@ -25,9 +25,12 @@ func (r *Runner) Recover(ctx context.Context) error {
 	}
 	undo := map[string]error{}
 	for _, i := range ended {
-		r.Logger.Warn("an interrupted operation was ended", "kind", i.Component.Kind, "name", i.Component.Name, "committed", i.Committed)
+		r.Logger.Warn("an operation was interrupted", "kind", i.Component.Kind, "name", i.Component.Name, "committed", i.Committed)
+		if i.Committed {
+			r.finish(i) //nolint:contextcheck // it outlives the start
+		}
 		if i.Err != nil {
-			undo[noteOf(i).Operation] = i.Err
+			undo[readNote(i).Operation] = i.Err
 			failures = append(failures, fmt.Errorf("undo the interrupted operation on %s: %w", i.Component, i.Err))
 		}
 	}
@@ -80,56 +83,63 @@ func judge(op *api.Operation, record *Record, undo error) {
 	}
 }
 
-func noteOf(i converge.Interrupted) note {
-	var n note
-	if json.Unmarshal(i.Note, &n) != nil {
-		return note{} // of another version of the agent; the files come back all the same
+// finish ends, in the component's turn, what a committed operation has replaced. It
+// ends with the agent, whose next life does it again.
+func (r *Runner) finish(i converge.Interrupted) {
+	leave, free := r.occupy(i.Component)
+	if !free { // an operation is at work, which does it first
+		return
 	}
-	return n
+	r.running.Go(func() {
+		defer leave()
+		err := r.Engine.Settle(r.Ctx, i.Component, r.followInterrupted)
+		if err != nil && r.Ctx.Err() == nil {
+			r.noteUnfinished(i.Component, readNote(i).Operation, err)
+		}
+	})
 }
 
-// followInterrupted returns what brings the engine of an interrupted operation
-// back to what is recorded. The record is read when the engine is called: by then
-// it is the one of before again.
+// noteUnfinished tells what of a committed operation could not be finished.
+func (r *Runner) noteUnfinished(id api.ID, operation string, err error) {
+	r.Logger.Warn("what an operation has replaced is not ended yet", "op", operation, "kind", id.Kind, "name", id.Name, "error", err)
+	r.progress(operation)(api.PhaseCommit, "what was applied serves. What it replaced is not ended yet: %v. The agent does that before the next change, and when it starts", err)
+}
+
+// endLast ends the last transaction of a component, should it still be open. What
+// cannot be ended must not be forgotten, so no other one begins.
+func (r *Runner) endLast(ctx context.Context, id api.ID) error {
+	err := r.Engine.Settle(ctx, id, r.followInterrupted)
+	unfinished, ok := errors.AsType[*converge.UnfinishedError](err)
+	if !ok {
+		return err
+	}
+	what, do := "what the last change has replaced", "Remove the cause on the machine"
+	if unit, ok := errors.AsType[*converge.UnitError](err); ok {
+		what = fmt.Sprintf("the unit %s, which the last change has replaced,", unit.Unit)
+		do = fmt.Sprintf("End it on the machine (systemctl kill --signal=KILL %s)", unit.Unit)
+	}
+	problem := &api.Problem{
+		Type: api.ProblemRolledBack, Title: "The last change is not finished",
+		Detail: fmt.Sprintf("%s could not be ended: %v. What was applied last serves. %s, and apply again", what, unfinished.Err, do),
+	}
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), problem)
+	}
+	return problem
+}
+
+// followInterrupted returns what has the engine of an interrupted operation go back,
+// or drain what the operation has replaced.
 func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
-	call := func(of func(converge.Follow) converge.Call) converge.Call {
-		return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-			f, err := r.interrupted(i)
-			if call := of(f); err == nil && call != nil {
-				err = call(ctx, paths, undo)
-			}
-			return err
-		}
-	}
-	return converge.Follow{
-		Activate: call(func(f converge.Follow) converge.Call { return f.Activate }),
-		Switched: call(func(f converge.Follow) converge.Call { return f.Switched }),
-	}
-}
-
-func (r *Runner) interrupted(i converge.Interrupted) (converge.Follow, error) {
-	n, kind := noteOf(i), r.kinds[i.Component.Kind]
+	kind := r.kinds[i.Component.Kind]
 	if kind == nil {
-		return converge.Follow{}, fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
-	}
-	record := r.store.read(i.Component)
-	var after *converge.Version
-	if n.Spec != nil {
-		if spec, err := kind.Validate(n.Spec); err == nil {
-			after = &converge.Version{Spec: spec, State: n.State}
+		unknown := func(context.Context, map[string]api.ChangeAction, bool) error {
+			return fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
 		}
+		return converge.Follow{Activate: unknown, Drained: unknown}
 	}
-	_, before := r.version(kind, record)
-	edited := map[string]bool{} // what was edited before is not known any more; taking all for edited is safe
-	for path := range i.Paths {
-		edited[path] = true
-	}
-	change := converge.Change{Name: i.Component.Name, From: before, To: after, Edited: edited}
-	return follow(kind, record, change, func(phase api.Phase, format string, args ...any) {
-		if _, ok := r.log.get(n.Operation); ok {
-			r.log.event(n.Operation, phase, format, args...)
-		}
-	}), nil
+	n := readNote(i)
+	return follow(kind, i.Component, i.Existed, n.change(kind, i.Component.Name), r.progress(n.Operation))
 }
 
 // StartRecorded starts the units of all components that do not run, once in

@@ -1,0 +1,220 @@
+package operation_test
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// overlapping is a kind with a unit for each text, so that one version starts beside
+// the other.
+type overlapping struct {
+	kind
+	plain *operationtest.Kind
+	drain func(ctx context.Context, change converge.Change) error
+}
+
+var _ operation.Switcher = overlapping{}
+
+func unitOf(text string) string { return "foobar-edge-" + text + ".service" }
+
+func (k overlapping) Render(name string, spec operation.Spec, secrets map[string]api.Secret, before converge.InPlace) (converge.State, error) {
+	state, err := k.kind.Render(name, spec, secrets, before)
+	if err == nil {
+		unit := unitOf(textOfSpec(spec))
+		state.Files[1].Path, state.Units[0].Name = filepath.Join(systemdtest.Units, unit), unit
+	}
+	return state, err
+}
+
+func textOfSpec(spec any) string {
+	return spec.(operationtest.Spec).Text //nolint:forcetypeassert // it is that kind's
+}
+
+func (k overlapping) Apply(ctx context.Context, change converge.Change, _ converge.Progress) error {
+	if k.plain.Gate != nil {
+		if err := k.plain.Gate(ctx, change); err != nil {
+			return err
+		}
+	}
+	if change.To == nil {
+		return nil
+	}
+	return k.plain.Units.Start(ctx, change.To.State.Units[0].Name)
+}
+
+func (overlapping) Switched(context.Context, converge.Change, converge.Progress) error { return nil }
+
+func (k overlapping) Drained(ctx context.Context, change converge.Change, _ converge.Progress) error {
+	if k.drain == nil {
+		return nil
+	}
+	return k.drain(ctx, change)
+}
+
+// overlaps begins a life of the agent with an overlapping kind.
+func (m *machine) overlaps(t *testing.T, drain func(context.Context, converge.Change) error) {
+	t.Helper()
+	m.again(t, overlapping{m.kind, m.kind, drain})
+}
+
+func (m *machine) runningUnits(t *testing.T) []string {
+	t.Helper()
+	running, err := m.units.Running(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(maps.Keys(running))
+}
+
+// stubborn has units that do not end.
+type stubborn struct{ *systemdtest.Systemd }
+
+func (stubborn) Stop(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.overlaps(t, nil)
+	m.must(t, request("edge", 0, spec(80, "one")))
+	m.Engine.Units = stubborn{m.units}
+	second, third := request("edge", 1, spec(80, "two")), request("edge", 2, spec(80, "three"))
+	second.Write.TimeoutSeconds, third.Write.TimeoutSeconds = 1, 1
+	op := m.must(t, second)
+	events, err := m.Events(t.Context(), op.ID, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := events[len(events)-1]; op.Generation != 2 || !strings.Contains(last.Message, "not ended yet") {
+		t.Errorf("generation %d, and at last %q", op.Generation, last.Message)
+	}
+	if c := m.get(t, "edge"); c.Generation != 2 || len(c.Drift) > 0 {
+		t.Errorf("the component is %+v", c)
+	}
+
+	wantProblem(t, m.do(t, third), api.ProblemTimeout, unitOf("one"), "systemctl kill")
+	if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("one"), unitOf("two")}) {
+		t.Errorf("%q run", got)
+	}
+	m.Engine.Units = m.units
+	m.must(t, third)
+	if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("three")}) {
+		t.Errorf("once it ends, %q run", got)
+	}
+	if _, err := os.Stat(filepath.Join(m.root, systemdtest.Units, unitOf("one"))); !os.IsNotExist(err) {
+		t.Errorf("its file is left: %v", err)
+	}
+}
+
+// TestTheNextLifeOfTheAgentEndsTheOld in the background, while readers see the
+// component as one that an operation is at work on, and operations wait.
+func TestTheNextLifeOfTheAgentEndsTheOld(t *testing.T) {
+	for name, end := range map[string]func(ctx context.Context) error{
+		"after a shutdown": func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		},
+		"after a kill": func(context.Context) error {
+			runtime.Goexit()
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			drains, leave := make(chan converge.Change, 9), make(chan struct{})
+			m.overlaps(t, func(ctx context.Context, change converge.Change) error {
+				drains <- change
+				return end(ctx)
+			})
+			m.must(t, request("edge", 0, spec(80, "one")))
+			second := request("edge", 1, spec(80, "two"))
+			if _, err := m.Apply(t.Context(), second); err != nil {
+				t.Fatal(err)
+			}
+			<-drains
+			m.overlaps(t, func(ctx context.Context, change converge.Change) error {
+				drains <- change
+				select {
+				case <-leave:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			})
+			if op, err := m.Operation(t.Context(), second.Operation); err != nil || op.State != api.OperationApplied || op.Generation != 2 {
+				t.Errorf("the operation ended as %+v, %v", op, err)
+			}
+			change := <-drains
+			if change.Undo || textOfSpec(change.From.Spec) != "one" || textOfSpec(change.To.Spec) != "two" || change.From.State.Units[0].Name != unitOf("one") {
+				t.Errorf("it drains %+v", change)
+			}
+			if c := m.get(t, "edge"); c.Generation != 2 || len(c.Conditions) != 1 || c.Conditions[0].Type != "OperationRunning" {
+				t.Errorf("meanwhile a reader sees %+v", c)
+			}
+			op, err := m.Apply(t.Context(), request("edge", 2, spec(80, "three")))
+			if err != nil || op.State != api.OperationQueued {
+				t.Errorf("meanwhile an operation is %+v, %v", op, err)
+			}
+			close(leave)
+			if op = m.await(t, op.ID); op.State != api.OperationApplied {
+				t.Errorf("afterwards it ended as %v", op.Problem)
+			}
+			if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("three")}) {
+				t.Errorf("%q run", got)
+			}
+		})
+	}
+}
+
+// TestAnUndoingKnowsWhatWasEdited, also in the next life of the agent: what somebody
+// edited is restarted on the way back, and nothing else.
+func TestAnUndoingKnowsWhatWasEdited(t *testing.T) {
+	for name, edited := range map[string]bool{"nothing": false, "its configuration": true} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			m.overlaps(t, nil)
+			m.must(t, request("edge", 0, spec(80, "one")))
+			want := map[string]bool{}
+			if path := operationtest.Config("edge"); edited {
+				want[path] = true
+				if err := os.WriteFile(filepath.Join(m.root, path), []byte("by hand"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			entered, undone := make(chan struct{}), make(chan converge.Change, 1)
+			m.kind.Gate = func(_ context.Context, change converge.Change) error {
+				if change.Undo {
+					undone <- change
+					return nil
+				}
+				close(entered)
+				runtime.Goexit()
+				return nil
+			}
+			if _, err := m.Apply(t.Context(), request("edge", 1, spec(81, "two"))); err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			m.overlaps(t, nil)
+			if change := <-undone; !maps.Equal(change.Edited, want) || textOfSpec(change.To.Spec) != "one" || textOfSpec(change.From.Spec) != "two" {
+				t.Errorf("it goes back by %+v", change)
+			}
+			if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("one")}) {
+				t.Errorf("%q run", got)
+			}
+		})
+	}
+}
