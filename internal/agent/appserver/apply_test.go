@@ -330,7 +330,7 @@ func TestNobodyShowsASecretOfAnApp(t *testing.T) {
 
 	w := newWard(t, s)
 	w.secrets = before.Secrets
-	w.fake.answer = f.answer
+	w.answer = f.answer
 	w.pass(time.Minute)
 	if got := w.condition(); !strings.Contains(got, says) {
 		t.Errorf("a condition: %s", got)

@@ -33,6 +33,8 @@ type fake struct {
 	answer func() (Answer, error)
 	// startError is what systemd answers to a start of the app.
 	startError error
+	// statusError is what systemd answers to a question.
+	statusError error
 	// open are the connections to each socket.
 	open map[string]int
 }
@@ -153,7 +155,7 @@ func (f *fake) Reload(_ context.Context, unit string) error {
 }
 
 func (f *fake) Status(_ context.Context, unit string) (systemd.Status, error) {
-	return f.units[unit], nil
+	return f.units[unit], f.statusError
 }
 
 // carryOut does what a transaction does with the kind.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -45,6 +46,7 @@ const (
 type watcher struct {
 	kind    *Kind
 	layout  layout
+	applied <-chan converge.Version
 	between func(ctx context.Context, do func(ctx context.Context) error) (bool, error)
 	log     hclog.Logger
 
@@ -128,11 +130,8 @@ func (k *Kind) Attend(ctx context.Context, c operation.Attended) {
 		select {
 		case <-ctx.Done():
 			return
-		case v := <-c.Applied:
-			if s, err := specOf(v.Spec); err == nil {
-				w.secrets = v.Secrets
-				w.follow(s, k.clock.Now())
-			}
+		case v := <-w.applied:
+			w.take(v, k.clock.Now())
 		case r := <-w.results:
 			w.heard(r, k.clock.Now())
 		case <-timer.C:
@@ -142,7 +141,7 @@ func (k *Kind) Attend(ctx context.Context, c operation.Attended) {
 }
 
 func newWatcher(k *Kind, c operation.Attended) *watcher {
-	w := &watcher{kind: k, layout: layout{name: c.Name}, between: c.Between, log: c.Log, results: make(chan result, 1)}
+	w := &watcher{kind: k, layout: layout{name: c.Name}, applied: c.Applied, between: c.Between, log: c.Log, results: make(chan result, 1)}
 	if text, err := os.ReadFile(w.keptPath()); err == nil && json.Unmarshal(text, &w.pulse) != nil {
 		w.pulse = pulse{}
 	}
@@ -150,9 +149,20 @@ func newWatcher(k *Kind, c operation.Attended) *watcher {
 	return w
 }
 
-// follow takes what was applied.
+// take goes by what was applied from now on.
+func (w *watcher) take(v converge.Version, now time.Time) {
+	if s, err := specOf(v.Spec); err == nil {
+		w.secrets = v.Secrets
+		w.follow(s, now)
+	}
+}
+
+// follow goes by a spec. What failed another liveness check counts for nothing.
 func (w *watcher) follow(s api.AppServer, now time.Time) {
 	w.mu.Lock()
+	if before := w.spec.Liveness; before == nil || s.Liveness == nil || *before != *s.Liveness {
+		w.pulse.Failures = 0
+	}
 	w.spec = s
 	w.mu.Unlock()
 	w.due, w.wake = now, now
@@ -170,11 +180,7 @@ func (w *watcher) step(ctx context.Context, now time.Time) time.Duration {
 		w.wake = now.Add(idleInterval)
 		return idleInterval
 	}
-	if w.spec.StaticSite() { // nginx is all there is, which the health checks ask
-		w.pid, w.slot, w.known, w.answered = 0, "", true, true
-	} else {
-		w.look(ctx, now)
-	}
+	w.look(ctx, now) // what it cannot see is as before
 	if w.pid != 0 && !w.probing && !now.Before(w.due) {
 		w.ask(ctx, late)
 	}
@@ -201,23 +207,23 @@ func (w *watcher) pause(now time.Time) time.Duration {
 	return max(w.due.Sub(now), 0)
 }
 
-// look finds the process of the slot that has the traffic. systemd is asked only where
-// the one that was seen last is gone.
-func (w *watcher) look(ctx context.Context, now time.Time) {
+// look finds the process of the slot that has the traffic, and reports whether it could.
+// systemd is asked only where the one that was seen last is gone.
+func (w *watcher) look(ctx context.Context, now time.Time) bool {
 	slot := w.kind.liveSlot(w.layout)
 	gone := !w.kind.machine.runs(w.pid)
 	if slot == w.slot && !gone {
-		return
+		return true
 	}
 	status, err := w.kind.systemd.Status(ctx, w.layout.appUnit(slot))
 	if err != nil {
-		return
+		return false
 	}
 	if !w.kind.machine.runs(status.MainPID) { // systemd has not noticed yet
 		status.MainPID = 0
 	}
 	if slot == w.slot && status.MainPID == w.pid {
-		return
+		return true
 	}
 	if gone || slot == w.slot { // else the traffic was led to another one, which was found healthy before
 		w.answered, w.known = false, w.known || w.slot != ""
@@ -226,6 +232,7 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 	w.mu.Lock()
 	w.pulse.Failures, w.pulse.Alive = 0, time.Time{}
 	w.mu.Unlock()
+	return true
 }
 
 // ask asks the process whether it is alive.
@@ -273,17 +280,21 @@ func (w *watcher) heard(r result, now time.Time) {
 func (w *watcher) decide() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.known = w.known || w.slot != "" && w.pid == 0 || w.pulse.hung(w.spec.Liveness)
+	runs, hung := w.pid != 0, w.pulse.hung(w.spec.Liveness)
+	w.known = w.known || w.slot != "" && !runs || hung
+	w.state = stateOf(w.known, runs, w.answered, hung)
+}
+
+// stateOf returns what load balancers are told of an app: nothing until it was seen
+// alive, dead or hung.
+func stateOf(known, runs, answered, hung bool) api.AgentCheck {
 	switch {
-	case !w.known:
-		w.state = ""
-	case w.spec.StaticSite():
-		w.state = api.AgentCheckUp
-	case w.pid == 0 || !w.answered || w.pulse.hung(w.spec.Liveness):
-		w.state = api.AgentCheckDown
-	default:
-		w.state = api.AgentCheckUp
+	case !known:
+		return ""
+	case runs && answered && !hung:
+		return api.AgentCheckUp
 	}
+	return api.AgentCheckDown
 }
 
 // bringBack restarts an app that hangs, unless an operation is at work on it, which is
@@ -293,25 +304,19 @@ func (w *watcher) bringBack(ctx context.Context, now time.Time) {
 	bounded, cancel := context.WithTimeout(ctx, time.Duration(l.Timeout)+time.Duration(w.spec.StopTimeout)+restartSlack)
 	defer cancel()
 	w.restart = now.Add(retryInterval)
-	recovered := false
+	restarted := false
 	ran, err := w.between(bounded, func(ctx context.Context) error {
-		// What was seen before its turn may be over.
-		check := api.AppHealthCheck{Path: l.Path, Timeout: l.Timeout}
-		if _, recovered = w.kind.check(ctx, check, appEndpoint(w.layout, w.spec, w.slot), w.kind.show(w.layout, w.secrets)); recovered {
+		if restarted = w.hangsOn(ctx); !restarted {
 			return nil
 		}
 		return w.kind.systemd.Restart(ctx, w.layout.appUnit(w.slot))
 	})
-	if !ran || ctx.Err() != nil {
+	if !ran || !restarted || ctx.Err() != nil {
 		return
 	}
 	now = w.kind.clock.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if recovered {
-		w.pulse.good(now)
-		return
-	}
 	failures := w.pulse.Failures
 	w.pulse.restarted(now)
 	w.answered, w.pid, w.since = false, 0, now
@@ -324,6 +329,30 @@ func (w *watcher) bringBack(ctx context.Context, now time.Time) {
 	if err := w.keep(); err != nil {
 		w.log.Warn("how often the app was restarted is not kept over a restart of the agent", "error", err)
 	}
+}
+
+// hangsOn looks again in the watcher's turn, in which no operation is at work: one may
+// have replaced the app or its liveness check since the app was seen to hang, or the
+// app may have recovered.
+func (w *watcher) hangsOn(ctx context.Context) bool {
+	now := w.kind.clock.Now()
+	select {
+	case v := <-w.applied:
+		w.take(v, now)
+	default:
+	}
+	slot, pid, l := w.slot, w.pid, w.spec.Liveness
+	if !w.pulse.hung(l) || !w.look(ctx, now) || w.slot != slot || w.pid != pid {
+		return false
+	}
+	check := api.AppHealthCheck{Path: l.Path, Timeout: l.Timeout}
+	_, recovered := w.kind.check(ctx, check, appEndpoint(w.layout, w.spec, w.slot), w.kind.show(w.layout, w.secrets))
+	if recovered {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.pulse.good(now)
+	}
+	return !recovered
 }
 
 func (w *watcher) keptPath() string {

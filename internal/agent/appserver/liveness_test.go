@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -23,6 +24,9 @@ type ward struct {
 	*watcher
 	// busy tells that an operation is at work.
 	busy bool
+	// earlier is what happened before the watcher's turn came.
+	earlier func()
+	applied chan converge.Version
 }
 
 func watchedSpec() api.AppServer {
@@ -41,9 +45,13 @@ func newWard(t *testing.T, s api.AppServer) *ward {
 // again begins another life of the agent.
 func (w *ward) again(s api.AppServer) {
 	k := w.fake.kind()
-	w.watcher = newWatcher(k, operation.Attended{Name: "notes", Log: hclog.NewNullLogger(), Between: func(ctx context.Context, do func(context.Context) error) (bool, error) {
+	w.applied = make(chan converge.Version, 1)
+	w.watcher = newWatcher(k, operation.Attended{Name: "notes", Log: hclog.NewNullLogger(), Applied: w.applied, Between: func(ctx context.Context, do func(context.Context) error) (bool, error) {
 		if w.busy {
 			return false, nil
+		}
+		if w.earlier != nil {
+			w.earlier()
 		}
 		return true, do(ctx)
 	}})
@@ -55,10 +63,18 @@ func (w *ward) again(s api.AppServer) {
 func (w *ward) pass(d time.Duration) {
 	for end := w.clock.now.Add(d); !w.clock.now.After(end); w.clock.now = w.clock.now.Add(time.Second) {
 		w.step(context.Background(), w.clock.now)
-		if w.probing {
+		for w.probing {
 			w.heard(<-w.results, w.clock.now)
 			w.step(context.Background(), w.clock.now)
 		}
+	}
+}
+
+// lead leads the traffic to a slot.
+func (w *ward) lead(slot string) {
+	link := filepath.Join(w.root, layout{"notes"}.current())
+	if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.RemoveAll(link), os.Symlink("slots/"+slot, link)); err != nil {
+		w.Fatal(err)
 	}
 }
 
@@ -156,17 +172,75 @@ func TestABusyMachineBlamesNoApp(t *testing.T) {
 	}
 }
 
-func TestAnAppThatRecoversBeforeItsTurnIsLeftAlone(t *testing.T) {
-	w := newWard(t, watchedSpec())
-	w.pass(time.Minute)
-	w.hang()
-	w.busy = true
-	w.pass(35 * time.Second)
-	w.heal()
-	w.busy = false
-	w.step(t.Context(), w.clock.now)
-	if w.restarts() != 0 {
-		t.Error("it was restarted")
+// What the watcher saw before its turn may be over when it comes.
+func TestTheWatcherLooksAgainInItsTurn(t *testing.T) {
+	s := watchedSpec()
+	for name, c := range map[string]struct {
+		earlier func(w *ward)
+		want    []string
+	}{
+		"it hangs on":      {func(*ward) {}, []string{"restart " + fakeApp}},
+		"it has recovered": {func(w *ward) { w.heal() }, nil},
+		"a release has replaced it": {func(w *ward) {
+			w.start(fakeGreen)
+			w.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+			w.lead(slotGreen)
+		}, nil},
+		"a release has replaced it, and systemd does not answer": {func(w *ward) {
+			w.lead(slotGreen)
+			w.statusError = errors.New("no answer")
+		}, nil},
+		"it was restarted": {func(w *ward) {
+			w.processOf(fakePID+10, "/", "")
+			w.units[fakeApp] = systemd.Status{LoadState: "loaded", ActiveState: "active", MainPID: fakePID + 10}
+			if err := os.RemoveAll(filepath.Join(w.root, "proc", "42")); err != nil {
+				w.Fatal(err)
+			}
+		}, nil},
+		"it is not to be asked any more": {func(w *ward) {
+			w.applied <- converge.Version{Spec: edited(s, func(s *api.AppServer) { s.Liveness = nil })}
+		}, nil},
+		"it may fail more often": {func(w *ward) {
+			l := *s.Liveness
+			l.Failures = 10
+			w.applied <- converge.Version{Spec: edited(s, func(s *api.AppServer) { s.Liveness = &l })}
+		}, nil},
+		"it was applied as it is": {func(w *ward) { w.applied <- converge.Version{Spec: s} }, []string{"restart " + fakeApp}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWard(t, s)
+			w.pass(time.Minute)
+			w.hang()
+			w.busy = true
+			w.pass(35 * time.Second)
+			w.busy, w.earlier = false, func() { c.earlier(w) }
+			w.step(t.Context(), w.clock.now)
+			if !slices.Equal(w.calls, c.want) {
+				t.Errorf("done is %q, want %q", w.calls, c.want)
+			}
+			if restarts, _ := w.watcher.kind.lifeOf("notes"); restarts != len(c.want) {
+				t.Errorf("%d restarts are counted", restarts)
+			}
+		})
+	}
+}
+
+func TestWhatLoadBalancersAreTold(t *testing.T) {
+	for _, c := range []struct {
+		known, runs, answered, hung bool
+		want                        api.AgentCheck
+	}{
+		{want: ""},
+		{runs: true, answered: true, want: ""},
+		{known: true, want: api.AgentCheckDown},
+		{known: true, runs: true, want: api.AgentCheckDown},
+		{known: true, answered: true, want: api.AgentCheckDown},
+		{known: true, runs: true, answered: true, hung: true, want: api.AgentCheckDown},
+		{known: true, runs: true, answered: true, want: api.AgentCheckUp},
+	} {
+		if got := stateOf(c.known, c.runs, c.answered, c.hung); got != c.want {
+			t.Errorf("%+v: it is %q", c, got)
+		}
 	}
 }
 
@@ -224,15 +298,16 @@ func TestWithoutLivenessNobodyAsks(t *testing.T) {
 	}
 }
 
-func TestASiteOfFilesIsUpWithoutAnApp(t *testing.T) {
-	s := checkedSpec(1, "127.0.0.0/8")
-	w := newWard(t, s)
-	w.port.address, w.port.retry = listenAddress(s), w.clock.now.Add(time.Hour) // this test listens nowhere
-	s.Command = nil
-	w.spec = s
-	w.units = nil
-	w.pass(time.Second)
-	if w.say() != api.AgentCheckUp {
-		t.Errorf("it says %q", w.say())
+func TestASiteOfFilesHasNobodyToWatch(t *testing.T) {
+	s := edited(someSpec(), func(s *api.AppServer) {
+		s.Command, s.Static = []string{}, map[string]api.StaticDirectory{"/": {Directory: "."}}
+	})
+	w := newWard(t, someSpec())
+	w.follow(s, w.clock.now)
+	w.statusError = errors.New("systemd was asked")
+	w.hang()
+	w.pass(time.Minute)
+	if w.say() != "" || len(w.calls) != 0 || w.probing {
+		t.Errorf("it says %q, and %q was done", w.say(), w.calls)
 	}
 }
