@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"path"
+	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -76,6 +77,9 @@ func (l layout) release(sha256 string) string {
 func (l layout) slots() string { return path.Join(l.home(), "slots") }
 
 func (l layout) slot(slot string) string { return path.Join(l.slots(), slot) }
+
+// within returns a path as a link in the home has it.
+func (l layout) within(path string) string { return strings.TrimPrefix(path, l.home()+"/") }
 
 func (l layout) current() string { return path.Join(l.home(), "current") }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -130,10 +129,9 @@ func appEnvironment(l layout, slot string, s api.AppServer) *converge.Text {
 
 // links lead to what a slot holds, and the traffic to the slot.
 func links(l layout, slot string, s api.AppServer) []converge.Link {
-	within := func(path string) string { return strings.TrimPrefix(path, l.home()+"/") }
 	return []converge.Link{
-		{Path: l.slot(slot), Target: "../" + within(l.release(s.Release.SHA256)), Source: "/release/sha256"},
-		{Path: l.current(), Target: within(l.slot(slot)), Switch: true},
+		{Path: l.slot(slot), Target: "../" + l.within(l.release(s.Release.SHA256)), Source: "/release/sha256"},
+		{Path: l.current(), Target: l.within(l.slot(slot)), Switch: true},
 		{Path: l.currentSocket(), Target: l.socket(s, slot), Source: "/app_ports", Switch: true},
 	}
 }

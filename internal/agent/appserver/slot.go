@@ -16,6 +16,28 @@ func liveSlot(l layout, state converge.State) string {
 	return ""
 }
 
+// Sides are the two slots, for [operation.Switcher].
+func (*Kind) Sides(name string) []converge.State {
+	l := layout{name: name}
+	var sides []converge.State
+	for _, slot := range slots() {
+		file := func(path string) converge.File { return converge.File{Path: path, Owner: rootUser, Group: rootUser} }
+		secrets := file(l.secrets(slot))
+		secrets.Secret = true
+		sides = append(sides, converge.State{
+			Files: []converge.File{file(l.appUnitFile(slot)), file(l.environment(slot)), secrets},
+			Links: []converge.Link{
+				{Path: l.slot(slot)},
+				{Path: l.current(), Target: l.within(l.slot(slot)), Switch: true},
+				{Path: l.currentSocket(), Target: l.appSocket(slot), Switch: true},
+				{Path: l.currentSocket(), Target: l.shimSocket(slot), Switch: true},
+			},
+			Units: []converge.Unit{{Name: l.appUnit(slot)}},
+		})
+	}
+	return sides
+}
+
 // chooseSlot returns the slot that a spec belongs into, beside what is in place.
 // The live one stays while nothing of its app changes; a repair of what somebody
 // edited is a change.

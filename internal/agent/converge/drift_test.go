@@ -157,7 +157,7 @@ func TestPreviewNamesWhatWouldChange(t *testing.T) {
 	_, changes, err := m.engine.Preview(t.Context(), one, &converge.State{
 		Files: []converge.File{unitFile("b@.service", "constant"), unitFile("c.service", "new")},
 		Units: []converge.Unit{{Name: "b@blue.service"}, {Name: "c.service"}},
-	})
+	}, converge.State{})
 	want := []api.Change{
 		{Path: "/etc/foobar/edge/a.cfg", Action: api.ChangeDelete},
 		{Path: "/etc/systemd/system/a.service", Action: api.ChangeDelete},

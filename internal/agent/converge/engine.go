@@ -105,6 +105,9 @@ type Transaction struct {
 	// wanted, nil if nothing is.
 	From *Applied
 	To   *State
+	// Beside is what else stands of the component, though From has nothing of it. It
+	// goes with what is wanted no more.
+	Beside State
 	// Books are the caller's records of the component. They change with the
 	// transaction: as the last thing before the commit, or not at all.
 	Books []Book
@@ -188,7 +191,7 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if open, err := e.readJournal(t.Component); err != nil || open != nil {
 		return errors.Join(err, fmt.Errorf("the last transaction of %s has not ended", t.Component))
 	}
-	p, err := e.makePlan(ctx, t.From, t.To)
+	p, err := e.makePlan(ctx, t.From, t.To, t.Beside)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestAModeIsRepairedInPlace(t *testing.T) {
 		if err != nil || len(edited) > 0 {
 			t.Errorf("%s: %v counts as edited, %v", file.Path, edited, err)
 		}
-		paths, changes, err := m.engine.Preview(t.Context(), applied, state)
+		paths, changes, err := m.engine.Preview(t.Context(), applied, state, converge.State{})
 		if err != nil || len(changes) != 1 || changes[0] != (api.Change{Path: file.Path, Action: api.ChangeAttributes}) {
 			t.Errorf("%s: the changes are %v, %v", file.Path, changes, err)
 		}
@@ -86,7 +86,7 @@ func TestWhatAnApplyDoesNotRemoveIsRefusedWithWhoMust(t *testing.T) {
 				t.Errorf("the drift is %v, %v", drift, err)
 			}
 			before := m.snapshot(t)
-			_, _, err = m.engine.Preview(t.Context(), applied, state)
+			_, _, err = m.engine.Preview(t.Context(), applied, state, converge.State{})
 			if !api.IsProblem(err, api.ProblemEngineRefused) || !strings.Contains(err.Error(), "move "+test.path+" away") {
 				t.Errorf("the preview: %v", err)
 			}
@@ -141,7 +141,7 @@ func TestADeletedUserIsTheCause(t *testing.T) {
 	if want := `the user "app-shop", or its group, does not exist on this machine`; err != nil || len(drift) != 1 || drift[key].Detail != want {
 		t.Errorf("the drift is %v, %v", drift, err)
 	}
-	paths, _, err := m.engine.Preview(t.Context(), applied, state)
+	paths, _, err := m.engine.Preview(t.Context(), applied, state, converge.State{})
 	if err != nil || paths[key] != api.ChangeCreate {
 		t.Errorf("the preview is %v, %v", paths, err)
 	}

@@ -61,9 +61,9 @@ type finish struct {
 	Dirs  []string `json:"dirs,omitempty"`
 }
 
-// makePlan compares the machine with a wanted state; to is nil for none. It
-// changes nothing.
-func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State) (*plan, error) {
+// makePlan compares the machine with a wanted state; to is nil for none, beside as
+// in [Transaction]. It changes nothing.
+func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State, beside State) (*plan, error) {
 	p := &plan{paths: map[string]api.ChangeAction{}}
 	wanted, before := State{}, State{}
 	if to != nil {
@@ -83,14 +83,14 @@ func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State) (*plan,
 		func() error { return e.planFiles(p, wanted.Files) },
 		func() error { return e.planLinks(p, wanted.Links) },
 		func() error { return e.planDirs(p, wanted) },
-		func() error { return e.planGone(p, before.paths(), wanted.paths()) },
+		func() error { return e.planGone(p, before.And(beside).paths(), wanted.paths()) },
 		func() error { return e.planUnits(ctx, p, wanted) },
 	} {
 		if err := plan(); err != nil {
 			return nil, err
 		}
 	}
-	p.retired = without(before.units(), p.units)
+	p.retired = without(before.And(beside).units(), p.units)
 	if to != nil { // else all of it goes before the commit
 		p.finish.Drain, p.finish.Units, p.finish.Paths = from != nil, p.retired, p.gone
 	}
@@ -404,8 +404,8 @@ func (p *plan) describe() string {
 
 // Preview tells what a transaction would do, without doing it: what happens to
 // each file, link and tree, and the same with the units as a sorted list.
-func (e *Engine) Preview(ctx context.Context, from *Applied, to *State) (map[string]api.ChangeAction, []api.Change, error) {
-	p, err := e.makePlan(ctx, from, to)
+func (e *Engine) Preview(ctx context.Context, from *Applied, to *State, beside State) (map[string]api.ChangeAction, []api.Change, error) {
+	p, err := e.makePlan(ctx, from, to, beside)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -89,7 +89,11 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 		return 0, err
 	}
 	if j.verb == api.VerbDelete {
-		return 0, r.converge(ctx, j, record, nil)
+		from, err := r.basis(ctx, j, record)
+		if err != nil {
+			return 0, err
+		}
+		return 0, r.converge(ctx, j, record, from, nil)
 	}
 	r.log.event(j.Operation, api.PhaseValidate, "the spec is valid")
 	if how == adopt && j.order == "" {
@@ -105,11 +109,11 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			return record.Generation, nil
 		}
 	}
-	to, err := r.prepare(ctx, j, record)
+	from, to, err := r.prepare(ctx, j, record)
 	if err != nil {
 		return 0, err
 	}
-	if err := r.converge(ctx, j, record, to); err != nil {
+	if err := r.converge(ctx, j, record, from, to); err != nil {
 		return 0, err
 	}
 	return next(record), nil
@@ -134,11 +138,11 @@ func (r *Runner) intact(ctx context.Context, j job, record *Record) (bool, error
 }
 
 // converge brings the machine to a target, nil for none, with the records.
-func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target) error {
-	from, before := r.version(j.kind, record)
+func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis, to *target) error {
 	t := converge.Transaction{
 		Component: j.ID,
-		From:      from,
+		From:      from.applied,
+		Beside:    from.beside,
 		Progress:  r.progress(j.Operation),
 	}
 	var after *converge.Version
@@ -147,11 +151,11 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, to *target
 		t.To = &to.version.State
 	}
 	t.Books = r.books(j, record, to)
-	edited, err := r.edited(from, r.unsure(j.ID, record))
+	edited, err := r.edited(from.applied, r.unsure(j.ID, record))
 	if err != nil {
 		return err
 	}
-	change := converge.Change{Name: j.ID.Name, From: before, To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
+	change := converge.Change{Name: j.ID.Name, From: from.version, To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
 	t.Note = api.Encode(noteOf(j.Operation, change))
 	t.Follow = follow(j.kind, j.ID, record != nil, change, t.Progress)
 	activate := t.Follow.Activate

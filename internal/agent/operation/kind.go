@@ -53,9 +53,13 @@ type Kind interface {
 }
 
 // Switcher is a [Kind] whose new version serves beside the old one before its
-// traffic is switched, by the links that its state marks so. Neither method fails
-// because the old version is not healthy.
+// traffic is switched, by the links that its state marks so. No method fails because
+// the old version is not healthy.
 type Switcher interface {
+	// Sides returns what the versions of a component can consist of, one state for
+	// each side that traffic can be switched to: the paths and units that are the
+	// side's alone, and each target that a link can have. Contents do not matter.
+	Sides(name string) []converge.State
 	// Switched is called once the links are switched, and verifies that the new
 	// version serves through them. With change.Undo it is the old one that the
 	// traffic is switched back to.

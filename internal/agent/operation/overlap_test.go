@@ -34,6 +34,7 @@ func (k overlapping) Render(name string, spec operation.Spec, secrets map[string
 	if err == nil {
 		unit := unitOf(textOfSpec(spec))
 		state.Files[1].Path, state.Units[0].Name = filepath.Join(systemdtest.Units, unit), unit
+		state.Links = append(state.Links, converge.Link{Path: trafficLink, Target: unit, Switch: true})
 	}
 	return state, err
 }
@@ -52,6 +53,21 @@ func (k overlapping) Apply(ctx context.Context, change converge.Change, _ conver
 		return nil
 	}
 	return k.plain.Units.Start(ctx, change.To.State.Units[0].Name)
+}
+
+const trafficLink = "/etc/foobar/test/current"
+
+func (overlapping) Sides(string) []converge.State {
+	var sides []converge.State
+	for _, text := range []string{"one", "two", "three", systemdtest.Broken} {
+		unit := unitOf(text)
+		sides = append(sides, converge.State{
+			Files: []converge.File{{Path: filepath.Join(systemdtest.Units, unit)}},
+			Links: []converge.Link{{Path: trafficLink, Target: unit, Switch: true}},
+			Units: []converge.Unit{{Name: unit}},
+		})
+	}
+	return sides
 }
 
 func (overlapping) Switched(context.Context, converge.Change, converge.Progress) error { return nil }
@@ -216,5 +232,80 @@ func TestAnUndoingKnowsWhatWasEdited(t *testing.T) {
 				t.Errorf("%q run", got)
 			}
 		})
+	}
+}
+
+// TestWhatServesIsKnownFromTheDisk where the record, or the journal of a change that was
+// cut off after its switch, is damaged: the next change drains what really serves, and
+// takes back or removes what stands beside it.
+func TestWhatServesIsKnownFromTheDisk(t *testing.T) {
+	damaged := func(t *testing.T, m *machine, path string) {
+		t.Helper()
+		if err := os.Truncate(filepath.Join(m.root, stateDir, path), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		prepare func(t *testing.T, m *machine)
+		base    int64
+	}{
+		"the record is lost": {func(t *testing.T, m *machine) {
+			t.Helper()
+			m.must(t, request("edge", 1, spec(80, "two")))
+			damaged(t, m, "components/load-balancer/edge.json")
+		}, 2},
+		"the journal is damaged": {func(t *testing.T, m *machine) {
+			t.Helper()
+			entered := make(chan struct{})
+			m.Engine.Hook = func(step string) error {
+				if step == "record edge.json" {
+					close(entered)
+					runtime.Goexit()
+				}
+				return nil
+			}
+			if _, err := m.Apply(t.Context(), request("edge", 1, spec(80, "two"))); err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			m.Engine.Hook = nil
+			damaged(t, m, "transactions/load-balancer/edge/journal.json")
+		}, 1},
+	} {
+		for text, end := range map[string][]string{"three": {unitOf("three")}, systemdtest.Broken: {unitOf("two")}} {
+			t.Run(name+", then "+text, func(t *testing.T) {
+				m := start(t, t.TempDir())
+				var drains []converge.Change
+				drain := func(_ context.Context, change converge.Change) error {
+					drains = append(drains, change)
+					return nil
+				}
+				m.overlaps(t, nil)
+				m.must(t, request("edge", 0, spec(80, "one")))
+				c.prepare(t, m)
+				m.overlaps(t, drain)
+				op := m.do(t, request("edge", c.base, spec(80, text)))
+				if failed := op.Problem != nil; failed != (text == systemdtest.Broken) {
+					t.Fatal(op.Problem)
+				}
+				change := drains[len(drains)-1]
+				if change.Undo {
+					change.From, change.To = change.To, change.From
+				}
+				if change.From == nil || change.From.State.Link(trafficLink) != unitOf("two") || change.From.State.Units[0].Name != unitOf("two") {
+					t.Errorf("it goes on from %+v", change.From)
+				}
+				running := m.runningUnits(t)
+				if text == systemdtest.Broken { // what stood beside it stays until a change works
+					running = slices.DeleteFunc(running, func(unit string) bool { return unit == unitOf("one") })
+				}
+				if !slices.Equal(running, end) {
+					t.Errorf("%q run, want %q", running, end)
+				}
+				if target, err := os.Readlink(filepath.Join(m.root, trafficLink)); err != nil || target != end[0] {
+					t.Errorf("the traffic leads to %s, %v", target, err)
+				}
+			})
+		}
 	}
 }

@@ -269,7 +269,7 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	state, err := r.render(ctx, j, record, values)
+	from, state, err := r.render(ctx, j, record, values)
 	if err != nil {
 		return api.Plan{}, err
 	}
@@ -284,16 +284,15 @@ func (r *Runner) dryRun(ctx context.Context, j job, record *Record) (api.Plan, e
 	if err := r.authentic(ctx, state, missing); err != nil {
 		return api.Plan{}, err
 	}
-	from, before := r.version(j.kind, record)
-	paths, changes, err := r.Engine.Preview(ctx, from, &state)
+	paths, changes, err := r.Engine.Preview(ctx, from.applied, &state, from.beside)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	edited, err := r.edited(from, r.unsure(j.ID, record))
+	edited, err := r.edited(from.applied, r.unsure(j.ID, record))
 	if err != nil {
 		return api.Plan{}, err
 	}
-	change := converge.Change{Name: j.ID.Name, From: before, To: &to, Paths: paths, Edited: edited}
+	change := converge.Change{Name: j.ID.Name, From: from.version, To: &to, Paths: paths, Edited: edited}
 	plan := api.Plan{Impact: j.kind.Impact(change), Changes: changes}
 	for _, t := range missing {
 		plan.Missing = append(plan.Missing, t.SHA256)

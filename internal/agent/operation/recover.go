@@ -139,7 +139,11 @@ func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
 		return converge.Follow{Activate: unknown, Drained: unknown}
 	}
 	n := readNote(i)
-	return follow(kind, i.Component, i.Existed, n.change(kind, i.Component.Name), r.progress(n.Operation))
+	change := n.change(kind, i.Component.Name)
+	if held, _ := r.store.secrets(i.Component); change.From != nil { // damaged ones are not known
+		change.From.Secrets = held.Values
+	}
+	return follow(kind, i.Component, i.Existed, change, r.progress(n.Operation))
 }
 
 // StartRecorded starts the units of all components that do not run, once in

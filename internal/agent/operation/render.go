@@ -20,62 +20,101 @@ type target struct {
 	secrets secrets
 }
 
+// basis is what a job goes on from: what really stands of its component.
+type basis struct {
+	// applied is nil if there is nothing. As the kind sees it, it is version, which is
+	// nil too for a spec that this version of the agent does not understand.
+	applied *converge.Applied
+	version *converge.Version
+	// beside is what stands beside it, and nobody has recorded.
+	beside converge.State
+}
+
 // prepare does all that can be done before anything is touched: claims,
 // secrets, rendering, the engine's own check.
-func (r *Runner) prepare(ctx context.Context, j job, record *Record) (*target, error) {
+func (r *Runner) prepare(ctx context.Context, j job, record *Record) (basis, *target, error) {
 	if err := r.claim(j); err != nil {
-		return nil, err
+		return basis{}, nil, err
 	}
 	values, err := r.chooseSecrets(j, true)
 	if err != nil {
-		return nil, err
+		return basis{}, nil, err
 	}
 	r.log.event(j.Operation, api.PhaseRender, "render files and units")
-	state, err := r.render(ctx, j, record, values)
+	from, state, err := r.render(ctx, j, record, values)
 	if err != nil {
-		return nil, err
+		return from, nil, err
 	}
 	to := &target{converge.Version{Spec: j.spec, State: state, Secrets: values.Values}, values}
 	if err := r.uploaded(ctx, state); err != nil {
-		return nil, err
+		return from, nil, err
 	}
 	if err := r.authentic(ctx, state, nil); err != nil {
-		return nil, err
+		return from, nil, err
 	}
 	r.log.event(j.Operation, api.PhaseCheck, "have the engine check the configuration")
-	return to, r.check(ctx, j, to.version)
+	return from, to, r.check(ctx, j, to.version)
 }
 
 // render turns a job's spec into a state, to stand beside what is in place.
-func (r *Runner) render(ctx context.Context, j job, record *Record, values secrets) (converge.State, error) {
-	before, err := r.inPlace(ctx, j.kind, record)
+func (r *Runner) render(ctx context.Context, j job, record *Record, values secrets) (basis, converge.State, error) {
+	from, err := r.basis(ctx, j, record)
 	if err != nil {
-		return converge.State{}, err
+		return from, converge.State{}, err
 	}
-	if j.order == orderRestart {
-		before.Touched = before.State.Everything()
+	before, err := r.inPlace(ctx, j, record, from)
+	if err != nil {
+		return from, converge.State{}, err
 	}
 	state, err := j.kind.Render(j.ID.Name, j.spec, values.Values, before)
 	if err == nil && record != nil && record.lost != nil {
-		err = r.assume(ctx, j, record, state, values)
+		from, err = r.assume(ctx, j, record, state)
 	}
 	if err != nil {
-		return converge.State{}, fmt.Errorf("render %s: %w", j.ID, err)
+		return from, converge.State{}, fmt.Errorf("render %s: %w", j.ID, err)
 	}
-	return state, nil
+	return from, state, nil
 }
 
-// inPlace returns what stands of a component. Where it is not known what the
+// basis returns what a job goes on from. Of a lost record, only what the disk tells
+// is known.
+func (r *Runner) basis(ctx context.Context, j job, record *Record) (basis, error) {
+	from := basis{}
+	if record == nil {
+		return from, nil
+	}
+	from.applied, from.version = r.version(j.kind, record)
+	switcher, ok := j.kind.(Switcher)
+	if !ok {
+		return from, nil
+	}
+	serving, beside, err := r.Engine.Standing(ctx, from.applied.State, switcher.Sides(j.ID.Name))
+	if err != nil {
+		return from, err
+	}
+	applied := *from.applied
+	applied.State = serving
+	from.applied, from.beside = &applied, beside
+	switch {
+	case from.version != nil:
+		from.version.State = serving
+	case record.lost != nil && len(serving.Links) > 0: // what serves is best known by what is wanted
+		from.version = &converge.Version{Spec: j.spec, State: serving}
+	}
+	return from, nil
+}
+
+// inPlace returns what a job is rendered beside. Where it is not known what the
 // running engine has read, all of it counts as touched.
-func (r *Runner) inPlace(ctx context.Context, kind Kind, record *Record) (converge.InPlace, error) {
-	if record == nil || record.lost != nil {
-		return converge.InPlace{}, nil //nolint:nilerr // what is lost is replaced
+func (r *Runner) inPlace(ctx context.Context, j job, record *Record, from basis) (converge.InPlace, error) {
+	if from.applied == nil {
+		return converge.InPlace{}, nil
 	}
-	before := converge.InPlace{State: record.Applied.State}
-	if _, v := r.version(kind, record); v != nil {
-		before.Spec = v.Spec
+	before := converge.InPlace{State: from.applied.State}
+	if from.version != nil {
+		before.Spec = from.version.Spec
 	}
-	if r.unsure(record.ID, record) {
+	if r.unsure(record.ID, record) || j.order == orderRestart {
 		before.Touched = before.State.Everything()
 		return before, nil
 	}
@@ -85,26 +124,15 @@ func (r *Runner) inPlace(ctx context.Context, kind Kind, record *Record) (conver
 }
 
 // assume has a lost record say that a state was applied: what differs from it is
-// put right, and a failure brings back what stands now. What the kind would make
-// beside that state may stand instead: it counts as applied too, so that it goes.
-func (r *Runner) assume(ctx context.Context, j job, record *Record, state converge.State, values secrets) error {
-	beside, err := j.kind.Render(j.ID.Name, j.spec, values.Values, converge.InPlace{State: state, Spec: j.spec, Touched: state.Everything()})
-	if err != nil {
-		return err
+// put right, and a failure brings back what stands now. It returns what a job goes on
+// from then.
+func (r *Runner) assume(ctx context.Context, j job, record *Record, state converge.State) (basis, error) {
+	record.Applied = converge.NewApplied(nil, state)
+	from, err := r.basis(ctx, j, record)
+	if err == nil {
+		record.Applied = *from.applied
 	}
-	var standing []converge.Unit
-	for _, unit := range beside.Units {
-		status, err := r.Units.Status(ctx, unit.Name)
-		if err != nil {
-			return err
-		}
-		if !status.Missing() {
-			standing = append(standing, unit)
-		}
-	}
-	beside.Units = standing
-	record.Applied = converge.NewApplied(nil, state.And(beside))
-	return nil
+	return from, err
 }
 
 // uploaded makes sure that the artifacts of trees that do not stand yet are here.
