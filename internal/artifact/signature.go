@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
 
 	"aead.dev/minisign"
+	"golang.org/x/crypto/blake2b"
 )
 
 // SignatureError says what is wrong with a signature or a key. The text is for
@@ -26,7 +28,6 @@ func (e *SignatureError) Error() string { return e.Reason }
 // Signature is a minisign signature of an artifact, and the keys of which one
 // has to have made it.
 type Signature struct {
-	text   []byte
 	parsed minisign.Signature
 	keys   []minisign.PublicKey
 }
@@ -35,9 +36,9 @@ type Signature struct {
 // returns all that is wrong with them. Whether the signature holds is for
 // [Signature.Check] to say.
 func ParseSignature(text string, keys []string) (*Signature, []*SignatureError) {
-	s := &Signature{text: []byte(text)}
+	s := &Signature{}
 	var found []*SignatureError
-	if reason := s.parse(); reason != "" {
+	if reason := s.parse(text); reason != "" {
 		found = append(found, &SignatureError{"signature", "the signature " + reason})
 	}
 	for i, text := range keys {
@@ -60,10 +61,10 @@ const (
 	commentSize   = ed25519.SignatureSize
 )
 
-// parse returns what is wrong with the signature, "" if nothing is.
-func (s *Signature) parse() string {
+// parse reads the signature and returns what is wrong with it, "" if nothing is.
+func (s *Signature) parse(text string) string {
 	const whole = `give the whole content of the .minisig file, such as file("FILE.minisig")`
-	lines := strings.Split(strings.TrimRight(string(s.text), "\r\n"), "\n")
+	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
 	switch {
 	case !strings.HasPrefix(lines[0], untrustedPrefix):
 		return "is no minisign signature, which begins with \"" + untrustedPrefix + "\"; " + whole
@@ -83,7 +84,7 @@ func (s *Signature) parse() string {
 			return `is of minisign's old format, for which the whole file has to be in memory; sign the file with "minisign -S -H -m FILE", which signs its hash`
 		}
 	}
-	if err := s.parsed.UnmarshalText(s.text); err != nil || s.parsed.Algorithm != minisign.HashEdDSA {
+	if err := s.parsed.UnmarshalText([]byte(text)); err != nil || s.parsed.Algorithm != minisign.HashEdDSA {
 		return `is of an algorithm that is not known here; sign the file with "minisign -S -H -m FILE"`
 	}
 	return ""
@@ -117,19 +118,21 @@ func (s *Signature) KeyID() string { return keyID(s.parsed.KeyID) }
 
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
 
-// Check reports why the signature is not one of these bytes and of one of the
-// keys, as a [SignatureError]; nil if it is.
-func (s *Signature) Check(d *Digest) error {
+// Check reports why the signature is not one of a file with this digest and of one of
+// the keys, as a [SignatureError]; nil if it is.
+func (s *Signature) Check(d Digest) error {
 	var known []string
 	for _, key := range s.keys {
 		if key.ID() != s.parsed.KeyID {
 			known = append(known, keyID(key.ID()))
 			continue
 		}
-		if d.reader.Verify(key, s.text) {
+		// With the comment's signature this key has made all of it, and nothing was changed.
+		whole := verifies(key, append(bytes.Clone(s.parsed.Signature[:]), s.parsed.TrustedComment...), s.parsed.CommentSignature)
+		if whole && verifies(key, d, s.parsed.Signature) {
 			return nil
 		}
-		if s.commentHolds(key) { // then this key made it, and nothing of it was changed
+		if whole {
 			return &SignatureError{"signature", fmt.Sprintf("the signature belongs to another file: the key %s made it, and not for this artifact; sign this file, or give the file that was signed", s.KeyID())}
 		}
 		return &SignatureError{"signature", fmt.Sprintf("the signature is not of the key %s, which it names: it was changed, or another key has the same identifier; sign the file again", s.KeyID())}
@@ -137,29 +140,22 @@ func (s *Signature) Check(d *Digest) error {
 	return &SignatureError{"signature", fmt.Sprintf("the signature was made with the key %s, and allowed is %s; sign the file with that key, or add the other one to public_keys", s.KeyID(), strings.Join(known, " or "))}
 }
 
-// commentHolds reports whether a key has signed the trusted comment together
-// with the signature.
-func (s *Signature) commentHolds(key minisign.PublicKey) bool {
+// verifies reports whether a key has signed a message. The library itself verifies
+// whole files alone.
+func verifies(key minisign.PublicKey, message []byte, signature [ed25519.SignatureSize]byte) bool {
 	raw, err := base64.StdEncoding.DecodeString(key.String())
-	if err != nil || len(raw) != publicKeySize {
-		return false
-	}
-	signed := append(bytes.Clone(s.parsed.Signature[:]), s.parsed.TrustedComment...)
-	return ed25519.Verify(raw[publicKeySize-ed25519.PublicKeySize:], signed, s.parsed.CommentSignature[:])
+	return err == nil && len(raw) == publicKeySize &&
+		ed25519.Verify(raw[publicKeySize-ed25519.PublicKeySize:], message, signature[:])
 }
 
-// Digest is what a signature signs of a file: write the whole file to it.
-// It may be checked at the same time by several goroutines.
-type Digest struct{ reader *minisign.Reader }
+// Digest is what a signature signs of a file: its BLAKE2b-512.
+type Digest []byte
 
-// NewDigest returns the digest of nothing yet.
-func NewDigest() *Digest { return &Digest{minisign.NewReader(given{})} }
-
-// Write adds p. It never fails.
-func (d *Digest) Write(p []byte) (int, error) { return d.reader.Read(p) }
-
-// given is a reader of the bytes that are in the buffer already: the library
-// only hashes what it reads.
-type given struct{}
-
-func (given) Read(p []byte) (int, error) { return len(p), nil }
+// NewHash returns a hash whose sum is a [Digest].
+func NewHash() hash.Hash {
+	h, err := blake2b.New512(nil)
+	if err != nil { // only of a key that is too long, and there is none
+		panic(err)
+	}
+	return h
+}

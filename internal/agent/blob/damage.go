@@ -23,7 +23,7 @@ func Files() []statefile.Kind {
 	return []statefile.Kind{
 		{
 			Pattern: "blobs/*" + manifestSuffix, Holds: "the list of what an artifact holds",
-			Check: statefile.JSON(func(string, Manifest) error { return nil }), Severity: api.SeverityWarning,
+			Check: statefile.JSON(func(string, unpacked) error { return nil }), Severity: api.SeverityWarning,
 			Then:    "The app's release cannot be compared with it, which is drift. terraform apply unpacks the artifact again.",
 			Renewed: true, Leftovers: []string{"blobs/.new-*"},
 		},
@@ -53,7 +53,7 @@ func stampOf(info fs.FileInfo) stamp {
 type verified struct {
 	stamp stamp
 	// digest is what a signature signs of it, nil if nobody has asked for it.
-	digest *artifact.Digest
+	digest artifact.Digest
 }
 
 // verify reports whether a blob is here and has its checksum, and how large it is.
@@ -82,37 +82,45 @@ func (s *Store) verify(ctx context.Context, sum string) (size int64, whole bool,
 	return info.Size(), true, s.trust(sum, known.digest)
 }
 
-// Authenticate reports why a signature does not hold for a blob, as an
-// [artifact.SignatureError]; nil if it does. A blob that is not here, or is
-// damaged, is an [api.ProblemBlobMissing].
-func (s *Store) Authenticate(ctx context.Context, sum string, signature *artifact.Signature) error {
+// Digest returns what a signature signs of a blob: of one that is not here, or is
+// damaged, as it was unpacked here. If it never was, it is an [api.ProblemBlobMissing].
+func (s *Store) Digest(ctx context.Context, sum string) (artifact.Digest, error) {
 	if err := checkSum(sum); err != nil {
-		return err
+		return nil, err
 	}
+	digest, err := s.digest(ctx, sum)
+	if !api.IsProblem(err, api.ProblemBlobMissing) {
+		return digest, err
+	}
+	if kept, kerr := s.unpacked(sum); kerr == nil && len(kept.Digest) > 0 {
+		return kept.Digest, nil
+	}
+	return nil, err
+}
+
+func (s *Store) digest(ctx context.Context, sum string) (artifact.Digest, error) {
 	s.verifying.Lock()
 	defer s.verifying.Unlock()
 	info, err := os.Lstat(s.path(sum))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Missing(sum)
+		return nil, Missing(sum)
 	}
 	if err != nil {
-		return fmt.Errorf("look for the blob %s: %w", sum, err)
+		return nil, fmt.Errorf("look for the blob %s: %w", sum, err)
 	}
-	known := s.verified[sum]
-	if known.digest == nil || known.stamp != stampOf(info) {
-		known.digest = artifact.NewDigest()
-		found, err := s.read(ctx, sum, info, known.digest)
-		if ctx.Err() != nil {
-			return fmt.Errorf("read the blob %s: %w", sum, err)
-		}
-		if err != nil || found != sum { // what cannot be read is damaged
-			return Missing(sum)
-		}
-		if err := s.trust(sum, known.digest); err != nil {
-			return err
-		}
+	if known := s.verified[sum]; known.digest != nil && known.stamp == stampOf(info) {
+		return known.digest, nil
 	}
-	return signature.Check(known.digest)
+	h := artifact.NewHash()
+	found, err := s.read(ctx, sum, info, h)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("read the blob %s: %w", sum, err)
+	}
+	if err != nil || found != sum { // what cannot be read is damaged
+		return nil, Missing(sum)
+	}
+	digest := h.Sum(nil)
+	return digest, s.trust(sum, digest)
 }
 
 // read returns the checksum of what is in a blob's place, and copies it.
@@ -130,7 +138,7 @@ func (s *Store) read(ctx context.Context, sum string, info fs.FileInfo, to io.Wr
 
 // trust notes that a blob has its checksum, and its digest if that is known. The
 // caller holds s.verifying.
-func (s *Store) trust(sum string, digest *artifact.Digest) error {
+func (s *Store) trust(sum string, digest artifact.Digest) error {
 	info, err := s.touch(s.path(sum))
 	if err != nil {
 		return fmt.Errorf("look for the blob %s: %w", sum, err)

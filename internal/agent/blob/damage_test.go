@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -126,44 +126,56 @@ func TestABlobIsVerifiedOnce(t *testing.T) {
 			t.Errorf("it shows %+v, %v", got, err)
 		}
 	}
-	if s.verified[sum] == (verified{}) {
+	if s.verified[sum].stamp == (stamp{}) {
 		t.Error("nothing is known of what was read")
 	}
 }
 
-// A signature is checked against what is stored, and read for it once.
-func TestAuthenticate(t *testing.T) {
+// The digest is that of what is stored, which is read for it once. Once the blob was
+// unpacked, its digest outlives it.
+func TestDigest(t *testing.T) {
 	s := open(t, 1<<20)
 	archive, other := artifacttest.Pack(artifacttest.File("name", "good")), artifacttest.Pack(artifacttest.File("name", "other"))
 	sum := put(t, s, archive)
-	key, sign := artifacttest.NewKey()
-	parse := func(content []byte) *artifact.Signature {
-		signature, found := artifact.ParseSignature(sign(content, "release"), []string{key})
-		if len(found) > 0 {
-			t.Fatal(found)
+	h := artifact.NewHash()
+	h.Write(archive)
+	want := artifact.Digest(h.Sum(nil))
+	has := func(when string) {
+		t.Helper()
+		if got, err := s.Digest(t.Context(), sum); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %x, %v", when, got, err)
 		}
-		return signature
 	}
-	good := parse(archive)
-	for range 2 {
-		if err := s.Authenticate(t.Context(), sum, good); err != nil {
-			t.Error(err)
+	lacks := func(when string) {
+		t.Helper()
+		if got, err := s.Digest(t.Context(), sum); !api.IsProblem(err, api.ProblemBlobMissing) {
+			t.Errorf("%s: %x, %v", when, got, err)
 		}
+	}
+	for range 2 {
+		has("a blob")
 		if status, err := s.Status(t.Context(), sum); err != nil || !status.Complete || s.verified[sum].digest == nil {
 			t.Errorf("after a question it shows %+v, %v, and has to be read again", status, err)
 		}
 	}
-	bad, ok := errors.AsType[*artifact.SignatureError](s.Authenticate(t.Context(), sum, parse(other)))
-	if !ok || !strings.Contains(bad.Reason, "another file") {
-		t.Errorf("the signature of another file: %v", bad)
-	}
-	if err := s.Authenticate(t.Context(), sumOf(other), good); !api.IsProblem(err, api.ProblemBlobMissing) {
-		t.Errorf("a blob that is not here: %v", err)
-	}
 	if err := os.WriteFile(s.path(sum), other, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Authenticate(t.Context(), sum, good); !api.IsProblem(err, api.ProblemBlobMissing) {
-		t.Errorf("a damaged blob: %v", err)
+	lacks("a damaged blob")
+	if err := os.Remove(s.path(sum)); err != nil {
+		t.Fatal(err)
 	}
+	lacks("a blob that is not here")
+	put(t, s, archive)
+	if err := s.Unpack(t.Context(), sum, filepath.Join(t.TempDir(), "tree"), Limits{Bytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.path(sum)); err != nil {
+		t.Fatal(err)
+	}
+	has("a blob that was unpacked")
+	if err := os.WriteFile(s.path(sum)+manifestSuffix, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lacks("a damaged list")
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 )
 
 // DefaultQuota bounds the bytes of all blobs of a machine together: some ten
@@ -33,8 +34,8 @@ const DefaultQuota = 10 << 30
 func Reserve(size int64) int64 { return min(size/20, 512<<20) }
 
 // Store is a directory of blobs. Each is a file named for its checksum; one
-// that is still arriving ends in ".part", the list of what an artifact holds in
-// ".manifest". Its methods may be called at the same time.
+// that is still arriving ends in ".part", the list of what an artifact holds, with
+// what signatures of it sign, in ".manifest". Its methods may be called at the same time.
 type Store struct {
 	dir   string
 	quota int64
@@ -291,15 +292,22 @@ func (s *Store) Unpack(ctx context.Context, sum, dir string, limits Limits) erro
 	if err != nil {
 		return err
 	}
-	h := sha256.New()
-	manifest, err := Unpack(ctx, io.TeeReader(f, h), dir, limits)
-	if err = errors.Join(s.unless(ctx, sum, io.TeeReader(f, h), h, err), f.Close()); err != nil {
+	h, digest := sha256.New(), artifact.NewHash()
+	read := io.TeeReader(f, io.MultiWriter(h, digest))
+	manifest, err := Unpack(ctx, read, dir, limits)
+	if err = errors.Join(s.unless(ctx, sum, read, h, err), f.Close()); err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := s.clear(sum); err != nil {
 		return err
 	}
-	return replaceFile(s.path(sum)+manifestSuffix, api.Encode(manifest))
+	return replaceFile(s.path(sum)+manifestSuffix, api.Encode(unpacked{digest.Sum(nil), manifest}))
+}
+
+// unpacked is what is known of a blob once it was unpacked, also when it has gone.
+type unpacked struct {
+	Digest   artifact.Digest `json:"digest"`
+	Manifest Manifest        `json:"manifest"`
 }
 
 // Manifest returns what the blob holds that was unpacked before. It is an
@@ -309,15 +317,20 @@ func (s *Store) Manifest(sum string) (Manifest, error) {
 	if err := checkSum(sum); err != nil {
 		return nil, err
 	}
-	var m Manifest
-	found, err := statefile.ReadJSON(s.path(sum)+manifestSuffix, &m, nil)
+	u, err := s.unpacked(sum)
+	return u.Manifest, err
+}
+
+func (s *Store) unpacked(sum string) (unpacked, error) {
+	var u unpacked
+	found, err := statefile.ReadJSON(s.path(sum)+manifestSuffix, &u, nil)
 	if err == nil && !found {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the manifest of the blob %s: %w", sum, err)
+		return unpacked{}, fmt.Errorf("read the manifest of the blob %s: %w", sum, err)
 	}
-	return m, nil
+	return u, nil
 }
 
 // Grace is how long a blob stays that nothing refers to: an upload comes

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,25 +85,58 @@ func TestASignatureDecidesBeforeAnythingIsTouched(t *testing.T) {
 	}
 }
 
-// A signature is of the artifact, not of what was unpacked from it.
-func TestASignatureNeedsTheArtifact(t *testing.T) {
-	m := start(t, t.TempDir())
+// What a signature signs of an artifact is kept with what was unpacked of it: without
+// the artifact it is checked all the same, as long as the release stands.
+func TestASignatureOfAReleaseThatStandsNeedsNoArtifact(t *testing.T) {
 	archive := artifacttest.Pack(artifacttest.File("name", "good"))
-	sum := m.upload(t, archive)
-	m.must(t, request("edge", 0, released(sum)))
-	if err := os.Remove(m.blob(sum)); err != nil {
-		t.Fatal(err)
-	}
-	signed := released(sum)
 	key, sign := artifacttest.NewKey()
-	signed.Signature, signed.Key = sign(archive, "release"), key
-	wantProblem(t, m.do(t, request("edge", 1, signed)), api.ProblemBlobMissing, "/sha256")
-	plan, err := m.Plan(t.Context(), id("edge"), 1, api.Write{Spec: api.Encode(signed)})
-	if err != nil || len(plan.Missing) != 1 {
-		t.Errorf("the plan is %+v, %v", plan, err)
+	for name, c := range map[string]struct {
+		signed []byte
+		upset  func(tree, manifest string) error
+		want   api.ProblemType
+		at     string
+	}{
+		"it stands":           {archive, nil, "", ""},
+		"of another artifact": {[]byte("other"), nil, api.ProblemInvalid, "/signature"},
+		"the release was edited": {archive, func(tree, _ string) error {
+			return os.WriteFile(filepath.Join(tree, "name"), []byte("bad!"), 0o644)
+		}, api.ProblemBlobMissing, "/sha256"},
+		"the list is lost": {archive, func(_, manifest string) error { return os.Remove(manifest) }, api.ProblemBlobMissing, "/sha256"},
+		"the digest is lost": {archive, func(_, manifest string) error {
+			var kept map[string]any
+			text, err := os.ReadFile(manifest)
+			if err = errors.Join(err, json.Unmarshal(text, &kept)); err != nil {
+				return err
+			}
+			delete(kept, "digest")
+			return os.WriteFile(manifest, api.Encode(kept), 0o600)
+		}, api.ProblemBlobMissing, "/sha256"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			sum := m.upload(t, archive)
+			m.must(t, request("edge", 0, released(sum)))
+			if err := os.Remove(m.blob(sum)); err != nil {
+				t.Fatal(err)
+			}
+			if c.upset != nil {
+				if err := c.upset(filepath.Join(m.root, "srv/edge/releases", sum[:12]), m.blob(sum)+".manifest"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			signed := released(sum)
+			signed.Signature, signed.Key = sign(c.signed, "release"), key
+			plan, err := m.Plan(t.Context(), id("edge"), 1, api.Write{Spec: api.Encode(signed)})
+			if missing := c.want == api.ProblemBlobMissing; (err != nil) != (c.want == api.ProblemInvalid) || (len(plan.Missing) == 1) != missing {
+				t.Errorf("the plan is %+v, %v", plan, err)
+			}
+			if c.want == "" {
+				m.must(t, request("edge", 1, signed))
+				return
+			}
+			wantProblem(t, m.do(t, request("edge", 1, signed)), c.want, c.at)
+		})
 	}
-	m.upload(t, archive)
-	m.must(t, request("edge", 1, signed))
 }
 
 // Any of the last releases can be set back without an upload, weeks later, also
@@ -136,12 +170,21 @@ func TestEarlierReleasesStay(t *testing.T) {
 }
 
 // Where there is no room for an upload, artifacts of earlier releases go, and
-// their trees stay: they can still be set back.
+// their trees stay: they can still be set back, also where they are signed.
 func TestEarlierReleasesMakeRoom(t *testing.T) {
 	m := start(t, t.TempDir())
-	first, second := m.upload(t, artifacttest.Pack(artifacttest.File("version", "1"))), m.upload(t, artifacttest.Pack(artifacttest.File("version", "2")))
-	m.must(t, request("edge", 0, released(first)))
-	m.must(t, request("edge", 1, released(second)))
+	key, sign := artifacttest.NewKey()
+	signed := func(version string) (operationtest.Spec, string) {
+		archive := artifacttest.Pack(artifacttest.File("version", version))
+		sum := m.upload(t, archive)
+		s := released(sum)
+		s.Signature, s.Key = sign(archive, "release "+version), key
+		return s, sum
+	}
+	one, first := signed("1")
+	two, second := signed("2")
+	m.must(t, request("edge", 0, one))
+	m.must(t, request("edge", 1, two))
 	m.age(t, m.blob(first))
 	m.age(t, m.blob(second))
 	_, err := m.blobs.Append(t.Context(), strings.Repeat("b", 64), 0, blob.DefaultQuota+1, strings.NewReader("b"))
@@ -152,5 +195,5 @@ func TestEarlierReleasesMakeRoom(t *testing.T) {
 	if _, err := os.Stat(m.blob(second)); err != nil {
 		t.Errorf("the artifact of the present release: %v", err)
 	}
-	m.must(t, request("edge", 2, released(first)))
+	m.must(t, request("edge", 2, one))
 }

@@ -148,7 +148,7 @@ func (r *Runner) uploaded(ctx context.Context, state converge.State) error {
 }
 
 // missing returns the trees whose artifact is needed and not here: they do not
-// stand yet, or have a signature to be checked.
+// stand yet, or have a signature of which it is not known what it has to sign.
 func (r *Runner) missing(ctx context.Context, state converge.State) ([]converge.Tree, error) {
 	var missing []converge.Tree
 	for _, t := range state.Trees {
@@ -159,14 +159,15 @@ func (r *Runner) missing(ctx context.Context, state converge.State) ([]converge.
 		if status.Complete {
 			continue
 		}
-		stands := false
-		if t.Signature == nil {
-			if stands, err = r.Engine.Stands(ctx, t); err != nil {
-				return nil, err
-			}
+		stands, err := r.Engine.Stands(ctx, t)
+		if err == nil && stands && t.Signature != nil {
+			_, err = r.Blobs.Digest(ctx, t.SHA256)
 		}
-		if !stands {
-			missing = append(missing, t)
+		if !stands || api.IsProblem(err, api.ProblemBlobMissing) {
+			missing, err = append(missing, t), nil
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return missing, nil
@@ -183,7 +184,10 @@ func (r *Runner) authentic(ctx context.Context, state converge.State, missing []
 		if len(found) > 0 { // which Validate has seen to
 			return fmt.Errorf("read the signature of %s: %w", t.SHA256, found[0])
 		}
-		err := r.Blobs.Authenticate(ctx, t.SHA256, signature)
+		digest, err := r.Blobs.Digest(ctx, t.SHA256)
+		if err == nil {
+			err = signature.Check(digest)
+		}
 		if bad, ok := errors.AsType[*artifact.SignatureError](err); ok {
 			return api.Violations{{Pointer: t.Signature.Source, Detail: bad.Reason}}.Problem()
 		}

@@ -36,7 +36,7 @@ type artifactRead struct {
 	mu     sync.Mutex
 	done   bool
 	sha256 string
-	digest *artifact.Digest
+	digest artifact.Digest
 	bad    *artifact.Error
 }
 
@@ -48,7 +48,7 @@ type Artifact struct {
 	SHA256 string
 	Size   int64
 	// Digest is what a signature of it signs.
-	Digest *artifact.Digest
+	Digest artifact.Digest
 	// Bad says why it cannot be unpacked on a machine, nil if it can.
 	Bad *artifact.Error
 }
@@ -113,7 +113,7 @@ func (r *artifactRead) once(ctx context.Context, file *os.File, before fs.FileIn
 	if r.done {
 		return nil
 	}
-	digest := artifact.NewDigest()
+	digest := artifact.NewHash()
 	sum, bad, err := readArtifact(ctx, io.TeeReader(file, digest), maxBytes)
 	if err != nil {
 		return fmt.Errorf("read the artifact %s: %w", file.Name(), err)
@@ -125,7 +125,7 @@ func (r *artifactRead) once(ctx context.Context, file *os.File, before fs.FileIn
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return fmt.Errorf("the file %s was changed while it was read; wait until the build is done, then plan again", file.Name())
 	}
-	r.sha256, r.digest, r.bad, r.done = sum, digest, bad, true
+	r.sha256, r.digest, r.bad, r.done = sum, digest.Sum(nil), bad, true
 	return nil
 }
 
