@@ -81,7 +81,7 @@ keep_round() {
         ours = $17 / $1 / 1000; hand = $18 / $9 / 1000
         printf "    round %2d: %5d requests/s, by hand %5d; CPU of a request %.0f us, by hand %.0f us\n", round, $2, $10, ours, hand
         print $2 >>(dir "/ours-rate"); print $10 >>(dir "/hand-rate"); print $2 / $10 >>(dir "/ratio")
-        print $3 >>(dir "/ours-p99"); print $11 >>(dir "/hand-p99")
+        print $3 >>(dir "/ours-p99"); print $11 >>(dir "/hand-p99"); print $3 / $11 >>(dir "/p99-ratio")
         print hand / ours >>(dir "/cpu-ratio")
     }'
 }
