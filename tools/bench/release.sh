@@ -2,6 +2,7 @@
 # Sourced by bench.sh, after load.sh: a release of an app under load, beside a
 # restart of the same app under a unit by hand.
 
+: "${work:?}" "${address:?}" "${clients:?}"
 declare -A app_port=([ours]=8090 [hand]=8091)
 
 # releasable sets up both ways to run the app, once, and has both releases on the
