@@ -124,7 +124,12 @@ const (
 	SlotLive SlotState = "live"
 	// SlotDown is live, and its app does not run.
 	SlotDown SlotState = "down"
-	// SlotLeft has an app that runs though no traffic goes to it.
+	// SlotStarting has the next release, whose change is not committed yet.
+	SlotStarting SlotState = "starting"
+	// SlotDraining has the release before the live one, which ends.
+	SlotDraining SlotState = "draining"
+	// SlotLeft has an app that runs though no traffic goes to it, and no change is
+	// under way. It is drift, which an apply repairs.
 	SlotLeft SlotState = "left"
 )
 

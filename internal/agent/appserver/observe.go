@@ -24,6 +24,16 @@ const lookTimeout = 10 * time.Second
 
 // Observe asks app and nginx what they do.
 func (k *Kind) Observe(ctx context.Context, name string, applied converge.Version) (operation.Observation, error) {
+	return k.observe(ctx, name, applied, nil)
+}
+
+// ObserveDuring does so while a release starts or ends beside the live one.
+func (k *Kind) ObserveDuring(ctx context.Context, name string, applied converge.Version, change converge.Change) (operation.Observation, error) {
+	return k.observe(ctx, name, applied, &change)
+}
+
+// observe gets the change that has not ended, nil if there is none.
+func (k *Kind) observe(ctx context.Context, name string, applied converge.Version, open *converge.Change) (operation.Observation, error) {
 	s, err := specOf(applied.Spec)
 	if err != nil {
 		return operation.Observation{}, err
@@ -39,12 +49,17 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 		return operation.Observation{}, err
 	}
 	status := k.status(ctx, l, live, s, app, applied.Secrets)
-	status.Slots = slotStatus(live, s, status, app, beside)
+	slots := slotStates{layout: l, live: live, open: open, spec: s, app: app, beside: beside}
+	status.Slots = slots.explain(status.Release)
+	drift := k.drift(ctx, l, applied, app, nginx)
+	if slots.left() {
+		drift[l.appUnit(other(live))] = api.Drift{Detail: "it runs, and no traffic goes to it"}
+	}
 	restarts, life := k.lifeOf(name)
 	status.LivenessRestarts = restarts
 	return operation.Observation{
 		Spec:       s,
-		Drift:      k.drift(ctx, l, applied, app, nginx),
+		Drift:      drift,
 		Conditions: append(k.conditions(l, app, status), life...),
 		Status:     status,
 	}, nil
@@ -74,24 +89,6 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 	}
 	status.Log = lines
 	return status
-}
-
-// slotStatus explains both slots.
-func slotStatus(live string, s api.AppServer, status api.AppServerStatus, app, beside systemd.Status) map[string]api.SlotStatus {
-	holds := api.SlotStatus{State: api.SlotLive, Release: s.Release.SHA256, Detail: "The traffic goes here."}
-	if !app.Active() {
-		holds.State, holds.Detail = api.SlotDown, "The traffic goes here, and the app does not run."
-	} else if status.Release != "" {
-		holds.Release = status.Release
-	}
-	free := api.SlotStatus{State: api.SlotEmpty, Detail: "The next release starts here, beside the live one."}
-	switch {
-	case beside.Active():
-		free.State, free.Detail = api.SlotLeft, "An app runs here that no traffic goes to. The next release ends it."
-	case s.Strategy == api.StrategyRestart:
-		free.Detail = `Not used with strategy = "restart".`
-	}
-	return map[string]api.SlotStatus{live: holds, other(live): free}
 }
 
 // drift finds what runs unlike what is on disk; what is on disk, and whether

@@ -78,6 +78,12 @@ func TestObserve(t *testing.T) {
 			drift:  []string{fakeNginx},
 		},
 		{
+			name:   "an app is left in the other slot",
+			upset:  func(f *fake) { f.units[fakeGreen] = f.units[fakeApp] },
+			status: api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID},
+			drift:  []string{fakeGreen},
+		},
+		{
 			name:       "it drains",
 			upset:      func(f *fake) { f.write("/run/foobar-app-notes-nginx/drain", "", 0o644) },
 			status:     api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID},

@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -120,3 +121,66 @@ func port(s api.AppServer, slot string) int {
 	}
 	return s.AppPorts[0]
 }
+
+// slotStates is what the states of both slots follow from.
+type slotStates struct {
+	layout layout
+	live   string
+	// open is the change that has not ended, nil if there is none.
+	open *converge.Change
+	spec api.AppServer
+	// app is what runs in the live slot, beside in the other one.
+	app, beside systemd.Status
+}
+
+// explain returns the states; running is the release that runs in the live slot, ""
+// if that is not known.
+func (s slotStates) explain(running string) map[string]api.SlotStatus {
+	live := api.SlotStatus{State: api.SlotLive, Release: s.spec.Release.SHA256, Detail: "The traffic goes here."}
+	if !s.app.Active() {
+		live.State, live.Detail = api.SlotDown, "The traffic goes here, and the app does not run."
+	} else if running != "" {
+		live.Release = running
+	}
+	return map[string]api.SlotStatus{s.live: live, other(s.live): s.free()}
+}
+
+// free returns the state of the slot that has no traffic. A change that has not ended
+// has its next version there before its commit, and the one before it afterwards.
+func (s slotStates) free() api.SlotStatus {
+	switch next, before := s.holds(true), s.holds(false); {
+	case next != nil:
+		return api.SlotStatus{State: api.SlotStarting, Release: next.Release.SHA256, Detail: "A release starts here. Once it is healthy, the traffic goes here."}
+	case before != nil:
+		return api.SlotStatus{State: api.SlotDraining, Release: before.Release.SHA256, Detail: "The release before the live one finishes its requests here, and stops."}
+	case s.left():
+		return api.SlotStatus{State: api.SlotLeft, Detail: "An app runs here that no traffic goes to. The next apply stops it."}
+	case s.spec.Strategy == api.StrategyRestart:
+		return api.SlotStatus{State: api.SlotEmpty, Detail: `Not used with strategy = "restart".`}
+	}
+	return api.SlotStatus{State: api.SlotEmpty, Detail: "The next release starts here, beside the live one."}
+}
+
+// holds returns the spec of the next or of the previous version of the open change, if
+// it is in the slot that has no traffic.
+func (s slotStates) holds(next bool) *api.AppServer {
+	if s.open == nil {
+		return nil
+	}
+	version := s.open.From
+	if next {
+		version = s.open.To
+	}
+	if version == nil || liveSlot(s.layout, version.State) != other(s.live) {
+		return nil
+	}
+	spec, err := specOf(version.Spec)
+	if err != nil {
+		return nil
+	}
+	return &spec
+}
+
+// left reports whether an app runs in the slot that has no traffic, and no change is
+// under way that ends it.
+func (s slotStates) left() bool { return s.open == nil && s.beside.Active() }

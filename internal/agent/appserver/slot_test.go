@@ -162,21 +162,39 @@ func TestSlotsAreExplained(t *testing.T) {
 	running := systemd.Status{LoadState: "loaded", ActiveState: "active", SubState: "running"}
 	s := someSpec()
 	restart := edited(s, func(s *api.AppServer) { s.Strategy = api.StrategyRestart })
+	blue := render(t, "notes", edited(s, func(s *api.AppServer) { s.Release.SHA256 = strings.Repeat("b", 64) }))
+	green := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.Release.SHA256 = strings.Repeat("e", 64) }),
+		converge.InPlace{State: blue.State, Touched: blue.State.Everything()})
 	for _, c := range []struct {
-		name        string
-		s           api.AppServer
+		name string
+		s    api.AppServer
+		// shown is the version that is recorded, in the slot that it is in.
+		shown       converge.Version
 		app, beside systemd.Status
+		open        *converge.Change
 		live, free  api.SlotState
+		release     string
 		says        string
 	}{
-		{"as it should be", s, running, systemd.Status{}, api.SlotLive, api.SlotEmpty, "The next release starts here"},
-		{"down", s, systemd.Status{}, systemd.Status{}, api.SlotDown, api.SlotEmpty, "The next release starts here"},
-		{"something is left", s, running, running, api.SlotLive, api.SlotLeft, "no traffic goes to"},
-		{"in place", restart, running, systemd.Status{}, api.SlotLive, api.SlotEmpty, "Not used"},
+		{"as it should be", s, green, running, systemd.Status{}, nil, api.SlotLive, api.SlotEmpty, "", "The next release starts here"},
+		{"down", s, green, systemd.Status{}, systemd.Status{}, nil, api.SlotDown, api.SlotEmpty, "", "The next release starts here"},
+		{"something is left", s, green, running, running, nil, api.SlotLive, api.SlotLeft, "", "no traffic goes to"},
+		{"in place", restart, green, running, systemd.Status{}, nil, api.SlotLive, api.SlotEmpty, "", "Not used"},
+		{"a release is about to start", s, blue, running, systemd.Status{}, &converge.Change{From: &blue, To: &green}, api.SlotLive, api.SlotStarting, "e", "starts here"},
+		{"a release starts", s, blue, running, running, &converge.Change{From: &blue, To: &green}, api.SlotLive, api.SlotStarting, "e", "starts here"},
+		{"the one before it ends", s, green, running, running, &converge.Change{From: &blue, To: &green}, api.SlotLive, api.SlotDraining, "b", "finishes its requests"},
+		{"the one before it has stopped", s, green, running, systemd.Status{}, &converge.Change{From: &blue, To: &green}, api.SlotLive, api.SlotDraining, "b", "and stops"},
+		{"a change of nginx alone", s, blue, running, systemd.Status{}, &converge.Change{From: &blue, To: &blue}, api.SlotLive, api.SlotEmpty, "", "The next release"},
+		{"a first release", s, blue, running, systemd.Status{}, &converge.Change{To: &blue}, api.SlotLive, api.SlotEmpty, "", "The next release"},
 	} {
-		got := slotStatus(slotGreen, c.s, api.AppServerStatus{Release: s.Release.SHA256}, c.app, c.beside)
-		if got[slotGreen].State != c.live || got[slotBlue].State != c.free || !strings.Contains(got[slotBlue].Detail, c.says) || got[slotGreen].Release == "" {
+		live := liveSlot(layout{"notes"}, c.shown.State)
+		got := slotStates{layout{"notes"}, live, c.open, c.s, c.app, c.beside}.explain("")
+		free := got[other(live)]
+		if got[live].State != c.live || free.State != c.free || !strings.Contains(free.Detail, c.says) || got[live].Release != c.s.Release.SHA256 {
 			t.Errorf("%s: %+v", c.name, got)
+		}
+		if free.Release != strings.Repeat(c.release, 64) {
+			t.Errorf("%s: it has the release %s", c.name, free.Release)
 		}
 	}
 }

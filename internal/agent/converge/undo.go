@@ -33,6 +33,15 @@ func (j *journal) interrupted() Interrupted {
 	return Interrupted{Component: j.Component, Note: j.Note, Existed: j.Existed, Committed: j.Committed}
 }
 
+// Open returns the transaction of a component that has not ended, if there is one.
+func (e *Engine) Open(id api.ID) (open Interrupted, found bool) {
+	j, err := e.readJournal(id)
+	if err != nil || j == nil { // of a damaged one, nothing is known
+		return Interrupted{}, false
+	}
+	return j.interrupted(), true
+}
+
 // Recover undoes what an earlier life of the agent did not commit. It is called
 // once, before the first transaction; follow gives what brings the engine of one
 // of them back. What was committed is returned with it and left to

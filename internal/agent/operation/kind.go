@@ -60,6 +60,10 @@ type Switcher interface {
 	// each side that traffic can be switched to: the paths and units that are the
 	// side's alone, and each target that a link can have. Contents do not matter.
 	Sides(name string) []converge.State
+	// ObserveDuring is [Kind.Observe] while a change has not ended: up to its commit
+	// its To stands beside what was applied, afterwards its From does. Of a spec that
+	// is not understood, either is nil.
+	ObserveDuring(ctx context.Context, name string, applied converge.Version, change converge.Change) (Observation, error)
 	// Switched is called once the links are switched, and verifies that the new
 	// version serves through them. With change.Undo it is the old one that the
 	// traffic is switched back to.

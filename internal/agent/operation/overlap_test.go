@@ -55,6 +55,13 @@ func (k overlapping) Apply(ctx context.Context, change converge.Change, _ conver
 	return k.plain.Units.Start(ctx, change.To.State.Units[0].Name)
 }
 
+// ObserveDuring shows the change.
+func (k overlapping) ObserveDuring(ctx context.Context, name string, applied converge.Version, change converge.Change) (operation.Observation, error) {
+	observation, err := k.Observe(ctx, name, applied)
+	observation.Status = map[string]string{"from": textOfSpec(change.From.Spec), "to": textOfSpec(change.To.Spec)}
+	return observation, err
+}
+
 const trafficLink = "/etc/foobar/test/current"
 
 func (overlapping) Sides(string) []converge.State {
@@ -117,7 +124,7 @@ func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
 	if last := events[len(events)-1]; op.Generation != 2 || !strings.Contains(last.Message, "not ended yet") {
 		t.Errorf("generation %d, and at last %q", op.Generation, last.Message)
 	}
-	if c := m.get(t, "edge"); c.Generation != 2 || len(c.Drift) > 0 {
+	if c := m.get(t, "edge"); c.Generation != 2 || len(c.Drift) > 0 || len(c.Conditions) != 2 || c.Conditions[1].Type != "ChangeUnfinished" {
 		t.Errorf("the component is %+v", c)
 	}
 
@@ -177,7 +184,7 @@ func TestTheNextLifeOfTheAgentEndsTheOld(t *testing.T) {
 			if change.Undo || textOfSpec(change.From.Spec) != "one" || textOfSpec(change.To.Spec) != "two" || change.From.State.Units[0].Name != unitOf("one") {
 				t.Errorf("it drains %+v", change)
 			}
-			if c := m.get(t, "edge"); c.Generation != 2 || len(c.Conditions) != 1 || c.Conditions[0].Type != "OperationRunning" {
+			if c := m.get(t, "edge"); c.Generation != 2 || len(c.Conditions) != 1 || c.Conditions[0].Type != "OperationRunning" || string(c.Status) != `{"from":"one","to":"two"}` {
 				t.Errorf("meanwhile a reader sees %+v", c)
 			}
 			op, err := m.Apply(t.Context(), request("edge", 2, spec(80, "three")))

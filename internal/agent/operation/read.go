@@ -58,7 +58,7 @@ func (r *Runner) Get(ctx context.Context, id api.ID) (api.Component, error) {
 			return record.component(seen), nil
 		}
 	}
-	return r.unsettled(id)
+	return r.unsettled(ctx, kind, id)
 }
 
 // recorded returns the record of a component. While an operation creates or
@@ -100,19 +100,60 @@ func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
 	return epoch, epoch%2 == 1
 }
 
-// unsettled returns a component that an operation is at work on.
-func (r *Runner) unsettled(id api.ID) (api.Component, error) {
+// unsettled returns a component that an operation is at work on. A version that
+// starts or ends beside another one shows in its status.
+func (r *Runner) unsettled(ctx context.Context, kind Kind, id api.ID) (api.Component, error) {
 	record, err := r.recorded(id)
 	if err != nil {
 		return api.Component{}, err
 	}
-	return record.component(inspection{
+	seen := inspection{
 		spec: record.Spec, observed: record.Spec,
 		conditions: []api.Condition{{
 			Type: "OperationRunning", Severity: api.SeverityInfo,
 			Message: "An operation is at work on it: this is what was applied before, and drift is not looked for.",
 		}},
-	}), nil
+	}
+	if _, version := r.version(kind, record); version != nil {
+		if _, switches := kind.(Switcher); switches {
+			observation, err := r.observe(ctx, kind, id, *version)
+			if err != nil {
+				return api.Component{}, err
+			}
+			seen.status = api.Encode(observation.Status)
+		}
+	}
+	return record.component(seen), nil
+}
+
+// observe asks the running engine of a component what it does.
+func (r *Runner) observe(ctx context.Context, kind Kind, id api.ID, applied converge.Version) (Observation, error) {
+	observe := kind.Observe
+	if switcher, ok := kind.(Switcher); ok {
+		if open, found := r.Engine.Open(id); found {
+			observe = func(ctx context.Context, name string, applied converge.Version) (Observation, error) {
+				return switcher.ObserveDuring(ctx, name, applied, readNote(open).change(kind, name))
+			}
+		}
+	}
+	observation, err := observe(ctx, id.Name, applied)
+	if err != nil {
+		return observation, fmt.Errorf("observe %s: %w", id, err)
+	}
+	return observation, nil
+}
+
+// unfinished tells of a change that is in force and has not ended, though nothing is
+// at work on it.
+func (r *Runner) unfinished(id api.ID) []api.Condition {
+	if open, found := r.Engine.Open(id); !found || !open.Committed {
+		return nil
+	}
+	return []api.Condition{{
+		Type: "ChangeUnfinished", Severity: api.SeverityWarning,
+		Message: fmt.Sprintf("The last change of %s is in force, but what it replaced could not be stopped and removed. "+
+			"The agent does that before the next change, and when it starts; its log says what failed.", id),
+	}}
 }
 
 func (r *Record) component(seen inspection) api.Component {
@@ -147,9 +188,9 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 		return seen, nil
 	}
 	held, _ := r.store.secrets(record.ID) // damaged ones are not known
-	observation, err := kind.Observe(ctx, record.Name, converge.Version{Spec: applied, State: record.Applied.State, Secrets: held.Values})
+	observation, err := r.observe(ctx, kind, record.ID, converge.Version{Spec: applied, State: record.Applied.State, Secrets: held.Values})
 	if err != nil {
-		return inspection{}, fmt.Errorf("observe %s: %w", record.ID, err)
+		return inspection{}, err
 	}
 	seen.spec = api.Encode(applied)
 	seen.observed = seen.spec
@@ -159,7 +200,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	for _, key := range slices.Sorted(maps.Keys(observation.Drift)) {
 		seen.drift[key] = merge(seen.drift[key], observation.Drift[key])
 	}
-	seen.conditions = append(observation.Conditions, r.losses(ctx, record)...)
+	seen.conditions = slices.Concat(observation.Conditions, r.losses(ctx, record), r.unfinished(record.ID))
 	if observation.Status != nil {
 		seen.status = api.Encode(observation.Status)
 	}

@@ -73,7 +73,8 @@ func statusAttributes() map[string]schema.Attribute {
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"state": schema.StringAttribute{
 					MarkdownDescription: "`live`: the traffic goes here. `down`: it would, but the app does not run. `empty`: the next release starts here. " +
-						"`left`: an app runs that no traffic goes to, as after a change that could not be undone completely.",
+						"`starting`: a release starts here, beside the live one. `draining`: the release before the live one finishes its requests here, and stops. " +
+						"`left`: an app runs that no traffic goes to, as after a change that could not be undone completely. It is `drift`, and the next apply stops it.",
 					Computed: true,
 				},
 				"release": schema.StringAttribute{MarkdownDescription: "SHA-256 of the release in the slot; null if there is none.", Computed: true},
