@@ -240,6 +240,29 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// An undoing, also one after a kill, restarts nginx for what a reload does not bring
+// back, and for nothing else: a timeout of its unit is none of that.
+func TestAnUndoingReloadsNginxWhereThatIsEnough(t *testing.T) {
+	good := render(t, "notes", specs()["socket"])
+	bad := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.DrainTimeout = api.Duration(time.Minute) }))
+	unit := layout{"notes"}.nginxUnitFile()
+	for want, edited := range map[string]map[string]bool{"reload " + fakeNginx: nil, "restart " + fakeNginx: {unit: true}} {
+		undo := change(bad, good)
+		undo.Undo, undo.Edited = true, edited
+		if !undo.Changed(unit) {
+			t.Fatal("its unit does not change")
+		}
+		f := newFake(t, good)
+		f.put(bad)
+		f.start(fakeNginx)
+		f.put(good)
+		f.carryOut(undo)
+		if !slices.Equal(f.calls, []string{want}) {
+			t.Errorf("with %v edited: calls %q, want %q", edited, f.calls, want)
+		}
+	}
+}
+
 // TestUndoWaitsForTheAppToAnswerAgain, so that a plan right after a failed apply
 // does not warn of an app that only starts.
 func TestUndoWaitsForTheAppToAnswerAgain(t *testing.T) {

@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -101,44 +103,84 @@ func (m *machine) runningUnits(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(running))
 }
 
-// stubborn has units that do not end.
-type stubborn struct{ *systemdtest.Systemd }
-
-func (stubborn) Stop(ctx context.Context, _ string) error {
-	<-ctx.Done()
-	return context.Cause(ctx)
+// slow has units that take their time to end, and then fail to.
+type slow struct {
+	*systemdtest.Systemd
+	fails bool
 }
 
-func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
-	m := start(t, t.TempDir())
-	m.overlaps(t, nil)
-	m.must(t, request("edge", 0, spec(80, "one")))
-	m.Engine.Units = stubborn{m.units}
-	second, third := request("edge", 1, spec(80, "two")), request("edge", 2, spec(80, "three"))
-	second.Write.TimeoutSeconds, third.Write.TimeoutSeconds = 1, 1
-	op := m.must(t, second)
-	events, err := m.Events(t.Context(), op.ID, 0, 0)
-	if err != nil {
-		t.Fatal(err)
+func (s slow) Stop(ctx context.Context, unit string) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(1500 * time.Millisecond):
 	}
-	if last := events[len(events)-1]; op.Generation != 2 || !strings.Contains(last.Message, "not ended yet") {
-		t.Errorf("generation %d, and at last %q", op.Generation, last.Message)
+	if s.fails {
+		return &systemd.JobError{Verb: "stop", Unit: unit, Job: "timeout"}
 	}
-	if c := m.get(t, "edge"); c.Generation != 2 || len(c.Drift) > 0 || len(c.Conditions) != 2 || c.Conditions[1].Type != "ChangeUnfinished" {
-		t.Errorf("the component is %+v", c)
-	}
+	return s.Systemd.Stop(ctx, unit)
+}
 
-	wantProblem(t, m.do(t, third), api.ProblemTimeout, unitOf("one"), "systemctl kill")
-	if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("one"), unitOf("two")}) {
-		t.Errorf("%q run", got)
+// eventually waits until a component shows a condition, or no more.
+func (m *machine) eventually(t *testing.T, condition string, shown bool) api.Component {
+	t.Helper()
+	for {
+		c := m.get(t, "edge")
+		is := func(kind string) bool {
+			return slices.ContainsFunc(c.Conditions, func(found api.Condition) bool { return found.Type == kind })
+		}
+		if !is("OperationRunning") && is(condition) == shown {
+			return c
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("it does not come to that")
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	m.Engine.Units = m.units
-	m.must(t, third)
-	if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("three")}) {
-		t.Errorf("once it ends, %q run", got)
-	}
-	if _, err := os.Stat(filepath.Join(m.root, systemdtest.Units, unitOf("one"))); !os.IsNotExist(err) {
-		t.Errorf("its file is left: %v", err)
+}
+
+// TestAGoodChangeStaysThoughTheOldDoesNotEnd in the operation's time. The agent goes
+// on with that; where it is in vain, nothing else is done to the component.
+func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
+	for name, fails := range map[string]bool{"in time": false, "at all": true} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			m.overlaps(t, nil)
+			m.must(t, request("edge", 0, spec(80, "one")))
+			m.Engine.Units = slow{m.units, fails}
+			second, third := request("edge", 1, spec(80, "two")), request("edge", 2, spec(80, "three"))
+			second.Write.TimeoutSeconds = 1
+			op := m.must(t, second)
+			events, err := m.Events(t.Context(), op.ID, 0, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last := events[len(events)-1]; op.Generation != 2 || !strings.Contains(last.Message, "not ended yet") {
+				t.Errorf("generation %d, and at last %q", op.Generation, last.Message)
+			}
+			c := m.eventually(t, "ChangeUnfinished", fails)
+			if c.Generation != 2 || len(c.Drift) > 0 {
+				t.Errorf("the component is %+v", c)
+			}
+			want := []string{unitOf("two")}
+			if fails {
+				wantProblem(t, m.do(t, third), api.ProblemRolledBack, unitOf("one"), "systemctl kill")
+				want = []string{unitOf("one"), unitOf("two")}
+			}
+			if got := m.runningUnits(t); !slices.Equal(got, want) {
+				t.Errorf("%q run, want %q", got, want)
+			}
+			m.eventually(t, "ChangeUnfinished", fails)
+			m.Engine.Units = m.units
+			m.must(t, third)
+			if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("three")}) {
+				t.Errorf("once it ends, %q run", got)
+			}
+			if _, err := os.Stat(filepath.Join(m.root, systemdtest.Units, unitOf("one"))); !os.IsNotExist(err) {
+				t.Errorf("its file is left: %v", err)
+			}
+		})
 	}
 }
 

@@ -152,7 +152,7 @@ func (r *Runner) unfinished(id api.ID) []api.Condition {
 	return []api.Condition{{
 		Type: "ChangeUnfinished", Severity: api.SeverityWarning,
 		Message: fmt.Sprintf("The last change of %s is in force, but what it replaced could not be stopped and removed. "+
-			"The agent does that before the next change, and when it starts; its log says what failed.", id),
+			"The agent does that before the next change, and when it starts (systemctl restart foobar-agent); its log says what failed.", id),
 	}}
 }
 

@@ -26,9 +26,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 	undo := map[string]error{}
 	for _, i := range ended {
 		r.Logger.Warn("an operation was interrupted", "kind", i.Component.Kind, "name", i.Component.Name, "committed", i.Committed)
-		if i.Committed {
-			r.finish(i) //nolint:contextcheck // it outlives the start
-		}
+		r.finish(i.Component) //nolint:contextcheck // it outlives the start
 		if i.Err != nil {
 			undo[readNote(i).Operation] = i.Err
 			failures = append(failures, fmt.Errorf("undo the interrupted operation on %s: %w", i.Component, i.Err))
@@ -83,18 +81,24 @@ func judge(op *api.Operation, record *Record, undo error) {
 	}
 }
 
-// finish ends, in the component's turn, what a committed operation has replaced. It
-// ends with the agent, whose next life does it again.
-func (r *Runner) finish(i converge.Interrupted) {
-	leave, free := r.occupy(i.Component)
+// finish ends in the background, in the component's turn, what a committed operation
+// has replaced, if something of that is left. It ends with the agent, whose next life
+// does it again.
+func (r *Runner) finish(id api.ID) {
+	open, found := r.Engine.Open(id)
+	if !found || !open.Committed {
+		return
+	}
+	leave, free := r.occupy(id)
 	if !free { // an operation is at work, which does it first
 		return
 	}
 	r.running.Go(func() {
 		defer leave()
-		err := r.Engine.Settle(r.Ctx, i.Component, r.followInterrupted)
-		if err != nil && r.Ctx.Err() == nil {
-			r.noteUnfinished(i.Component, readNote(i).Operation, err)
+		ctx, cancel := context.WithTimeoutCause(r.Ctx, DefaultTimeout, timedOut(DefaultTimeout))
+		defer cancel()
+		if err := r.Engine.Settle(ctx, id, r.followInterrupted); err != nil && r.Ctx.Err() == nil {
+			r.noteUnfinished(id, readNote(open).Operation, err)
 		}
 	})
 }

@@ -394,6 +394,7 @@ func (r *Runner) run(j job, c *component) {
 	r.end(j, generation, err, r.Clock().Sub(started))
 	<-c.turn
 	r.leave(c)
+	r.finish(j.ID) // what its time was too short for
 }
 
 func (r *Runner) advance(c *component) {
