@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes wheels of Python libraries from Debian's packages, for pip where no index of
-# Python's packages can be reached:
+# Makes wheels of Python libraries from packages of the machines' Debian, for pip where
+# no index of Python's packages can be reached:
 #   wheels.sh DIRECTORY PACKAGE…
 # A wheel that is there is left as it is.
 set -euo pipefail
@@ -30,12 +30,30 @@ wheel() {
     mv "$work/wheel" "$directory/$name-$version-py3-none-any.whl"
 }
 
-# download PACKAGE gets its file from the mirrors of the host's own apt.
+# download PACKAGE gets its file for the machines' Debian, whatever the host's is.
 download() {
-    (cd "$work/$1" && apt-get download -qq "$1" 2>"$work/log") && return
-    apt-get update -qq
-    (cd "$work/$1" && apt-get download -qq "$1" 2>"$work/log") || { cat "$work/log" >&2; return 1; }
+    local apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root)
+    if [ ! -e "$work/sources.list" ]; then
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie main" >"$work/sources.list"
+        mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+        "${apt[@]}" update
+    fi
+    (cd "$work/$1" && "${apt[@]}" download "$1")
 }
+
+# mirror prints the URL of the mirror that the lab uses, too.
+mirror() {
+    local given found
+    read -r given _ <<<"${FOOBAR_LAB_MIRROR:-}"
+    found=${given:-$(archive)}
+    [ -n "$found" ] || { apt-get update -qq >&2 && found=$(archive); }
+    echo "$found"
+}
+
+# archive prints the URL of Debian's archive in the host's own apt.
+# shellcheck disable=SC2016 # the variable is apt's
+archive() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sort -u | head -n 1; }
 
 for package in "$@"; do
     compgen -G "$directory/${package#python3-}-*.whl" >/dev/null || wheel "$package"
