@@ -144,7 +144,7 @@ func (e *UndoneError) Error() string {
 }
 
 // UnfinishedError tells that a transaction is committed, and that what it replaced
-// could not be stopped and removed. [Engine.Settle] goes on with that.
+// could not be stopped and removed. [Engine.Complete] goes on with that.
 type UnfinishedError struct{ Err error }
 
 func (e *UnfinishedError) Error() string {
@@ -183,7 +183,7 @@ type step struct {
 // context ends, the machine is brought back under a context of its own, and the
 // error is an [UndoneError]. An [UnfinishedError] is about what comes after the
 // commit; any other error means that nothing was touched. A component must have
-// only one transaction at a time: call [Engine.Settle] first.
+// only one transaction at a time: call [Engine.Complete] first.
 func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if t.Progress == nil {
 		t.Progress = func(api.Phase, string, ...any) {}
@@ -202,7 +202,7 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if err != nil {
 		return errors.Join(err, e.closeJournal(t.Component))
 	}
-	// A commit that was told as failed may be on the disk.
+	// A commit that was reported as failed may be on the disk.
 	if err := e.carryOut(ctx, t, p, j); err != nil && !e.isCommitted(t.Component) {
 		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
 		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Follow)}

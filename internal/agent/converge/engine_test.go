@@ -300,7 +300,7 @@ func check(t *testing.T, m *machine, from *converge.Applied, to *converge.State,
 		}
 		err := m.engine.Apply(t.Context(), m.transaction(from, to))
 		if _, unfinished := errors.AsType[*converge.UnfinishedError](err); unfinished {
-			err = m.engine.Settle(t.Context(), edge(), func(converge.Interrupted) converge.Follow { return m.follow(from, to) })
+			err = m.engine.Complete(t.Context(), edge(), func(converge.Interrupted) converge.Follow { return m.follow(from, to) })
 		}
 		if err == nil {
 			before = after
@@ -313,7 +313,7 @@ func check(t *testing.T, m *machine, from *converge.Applied, to *converge.State,
 		recover := func() []converge.Interrupted {
 			follow := func(converge.Interrupted) converge.Follow { return again.follow(from, to) }
 			ended, err := again.engine.Recover(t.Context(), follow)
-			if err = errors.Join(err, again.engine.Settle(t.Context(), edge(), follow)); err != nil {
+			if err = errors.Join(err, again.engine.Complete(t.Context(), edge(), follow)); err != nil {
 				t.Error(err)
 			}
 			return ended

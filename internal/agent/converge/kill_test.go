@@ -78,7 +78,7 @@ func TestKillBetweenAnyTwoStepsRecovers(t *testing.T) {
 		}
 		follow := func(converge.Interrupted) converge.Follow { return victim.follow(from, nil) }
 		ended, err := victim.engine.Recover(t.Context(), follow)
-		if err = errors.Join(err, victim.engine.Settle(t.Context(), edge(), follow)); err != nil {
+		if err = errors.Join(err, victim.engine.Complete(t.Context(), edge(), follow)); err != nil {
 			t.Fatal(err)
 		}
 		want := before

@@ -280,6 +280,7 @@ func TestTrafficIsServedAtEveryStep(t *testing.T) {
 		"in place, and it does not run": slot("blue", "broken"),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := ways{base: base, from: base.recorded(t), to: to, before: before, overlaps: !strings.HasPrefix(name, "in place")}
 			reference := base.copyOf(t)
 			_ = reference.engine.Apply(t.Context(), reference.slotTransaction(w.from, to)) // some fail
@@ -356,7 +357,7 @@ func (w ways) faultAt(t *testing.T, step int) bool {
 	_, unfinished := errors.AsType[*converge.UnfinishedError](err)
 	if unfinished {
 		m.served(t, "after a fault at "+name)
-		if err := w.settle(m); err != nil {
+		if err := w.complete(m); err != nil {
 			t.Error(err)
 		}
 	}
@@ -402,13 +403,13 @@ func (w ways) recover(t *testing.T, m *machine) {
 			t.Error(i.Err)
 		}
 	}
-	if err := w.settle(m); err != nil {
+	if err := w.complete(m); err != nil {
 		t.Error(err)
 	}
 }
 
-func (w ways) settle(m *machine) error {
-	return m.engine.Settle(context.Background(), edge(), w.follow(m))
+func (w ways) complete(m *machine) error {
+	return m.engine.Complete(context.Background(), edge(), w.follow(m))
 }
 
 func (w ways) follow(m *machine) func(converge.Interrupted) converge.Follow {

@@ -45,7 +45,7 @@ func (e *Engine) Open(id api.ID) (open Interrupted, found bool) {
 // Recover undoes what an earlier life of the agent did not commit. It is called
 // once, before the first transaction; follow gives what brings the engine of one
 // of them back. What was committed is returned with it and left to
-// [Engine.Settle], since to end what was replaced takes time. A journal that is
+// [Engine.Complete], since to end what was replaced takes time. A journal that is
 // damaged is set aside, see [Engine.Unsure]; an error means that not even that was
 // possible. What could be recovered is returned with it.
 func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) ([]Interrupted, error) {
@@ -73,10 +73,10 @@ func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) (
 	return all, errors.Join(failures...)
 }
 
-// Settle ends the last transaction of a component, should it still be open: it
+// Complete ends the last transaction of a component, should it still be open: it
 // undoes one whose undoing failed, and finishes a committed one. Its error is an
 // [UnfinishedError] if the latter fails; the journal stays then.
-func (e *Engine) Settle(ctx context.Context, id api.ID, follow func(Interrupted) Follow) error {
+func (e *Engine) Complete(ctx context.Context, id api.ID, follow func(Interrupted) Follow) error {
 	j, err := e.readJournal(id)
 	switch {
 	case err != nil:

@@ -76,7 +76,7 @@ func sameSpec(kind Kind, spec Spec, recorded json.RawMessage) bool {
 // execute does what a job asks for and returns the component's generation
 // after it.
 func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
-	if err := r.endLast(ctx, j.ID); err != nil {
+	if err := r.completeLast(ctx, j.ID); err != nil {
 		return 0, err
 	}
 	record := r.record(j)

@@ -97,7 +97,7 @@ func (r *Runner) finish(id api.ID) {
 		defer leave()
 		ctx, cancel := context.WithTimeoutCause(r.Ctx, DefaultTimeout, timedOut(DefaultTimeout))
 		defer cancel()
-		if err := r.Engine.Settle(ctx, id, r.followInterrupted); err != nil && r.Ctx.Err() == nil {
+		if err := r.Engine.Complete(ctx, id, r.followInterrupted); err != nil && r.Ctx.Err() == nil {
 			r.noteUnfinished(id, readNote(open).Operation, err)
 		}
 	})
@@ -106,13 +106,13 @@ func (r *Runner) finish(id api.ID) {
 // noteUnfinished tells what of a committed operation could not be finished.
 func (r *Runner) noteUnfinished(id api.ID, operation string, err error) {
 	r.Logger.Warn("what an operation has replaced is not ended yet", "op", operation, "kind", id.Kind, "name", id.Name, "error", err)
-	r.progress(operation)(api.PhaseCommit, "what was applied serves. What it replaced is not ended yet: %v. The agent does that before the next change, and when it starts", err)
+	r.progress(operation)(api.PhaseCommit, "the change is in force. What it replaced is not ended yet: %v. The agent tries again at once, before the next change, and when it starts", err)
 }
 
-// endLast ends the last transaction of a component, should it still be open. What
+// completeLast ends the last transaction of a component, should it still be open. What
 // cannot be ended must not be forgotten, so no other one begins.
-func (r *Runner) endLast(ctx context.Context, id api.ID) error {
-	err := r.Engine.Settle(ctx, id, r.followInterrupted)
+func (r *Runner) completeLast(ctx context.Context, id api.ID) error {
+	err := r.Engine.Complete(ctx, id, r.followInterrupted)
 	unfinished, ok := errors.AsType[*converge.UnfinishedError](err)
 	if !ok {
 		return err
@@ -124,7 +124,7 @@ func (r *Runner) endLast(ctx context.Context, id api.ID) error {
 	}
 	problem := &api.Problem{
 		Type: api.ProblemRolledBack, Title: "The last change is not finished",
-		Detail: fmt.Sprintf("%s could not be ended: %v. What was applied last serves. %s, and apply again", what, unfinished.Err, do),
+		Detail: fmt.Sprintf("%s could not be ended: %v. That change is in force, and nothing else was changed. %s, and apply again", what, unfinished.Err, do),
 	}
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), problem)
