@@ -6,9 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -229,33 +227,6 @@ func (d disk) removeEmpty(p string) error {
 		return nil
 	}
 	return fmt.Errorf("remove the directory %s: %w", p, err)
-}
-
-// dropIns returns the files that amend a unit on this machine. systemd knows only
-// those of a unit that it has loaded, not those that wait for one.
-func (d disk) dropIns(unit string) ([]string, error) {
-	var found []string
-	for _, dir := range []string{"/etc/systemd/system", "/run/systemd/system"} {
-		for _, name := range []string{unit, template(unit)} {
-			if name == "" {
-				continue
-			}
-			at := path.Join(dir, name+".d")
-			entries, err := os.ReadDir(d.path(at))
-			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-				continue
-			}
-			if err != nil {
-				return nil, fmt.Errorf("look for what amends %s: %w", unit, err)
-			}
-			for _, entry := range entries {
-				if strings.HasSuffix(entry.Name(), ".conf") {
-					found = append(found, path.Join(at, entry.Name()))
-				}
-			}
-		}
-	}
-	return found, nil
 }
 
 // makeDir makes a directory, or corrects the mode and owner of one.

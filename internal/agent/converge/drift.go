@@ -59,7 +59,7 @@ func (e *Engine) Drift(ctx context.Context, applied Applied) (map[string]api.Dri
 		if err != nil {
 			return nil, err
 		}
-		note(u.Name, describeUnit(status, unowned(status.DropIns, u.Name, state)))
+		note(u.Name, describeUnit(status, unowned(status.DropIns, u, state)))
 	}
 	return found, nil
 }
@@ -197,7 +197,7 @@ func (e *Engine) Touched(ctx context.Context, applied Applied) (map[string]bool,
 		if err != nil {
 			return nil, err
 		}
-		if len(unowned(status.DropIns, u.Name, applied.State)) > 0 {
+		if len(unowned(status.DropIns, u, applied.State)) > 0 {
 			touched[u.Name] = true
 		}
 	}

@@ -101,22 +101,6 @@ func TestDescribeUnit(t *testing.T) {
 	}
 }
 
-func TestForeignDropIns(t *testing.T) {
-	own := "/etc/systemd/system/app@.service.d/ours.conf"
-	wanted := State{Files: []File{{Path: own}}}
-	found := unowned([]string{
-		own,
-		"/etc/systemd/system/app@blue.service.d/override.conf",
-		"/etc/systemd/system.control/app@.service.d/50-MemoryMax.conf",
-		"/usr/lib/systemd/system/app@.service.d/image.conf",
-		"/etc/systemd/system/service.d/all.conf",
-	}, "app@blue.service", wanted)
-	want := []string{"/etc/systemd/system/app@blue.service.d/override.conf", "/etc/systemd/system.control/app@.service.d/50-MemoryMax.conf"}
-	if !slices.Equal(found, want) {
-		t.Errorf("found %q, want %q", found, want)
-	}
-}
-
 func TestSourceIsThatOfTheNearestLineBefore(t *testing.T) {
 	f := File{Sources: map[int]api.Pointer{2: "/a", 5: "/b"}}
 	for line, want := range map[int]api.Pointer{1: "", 2: "/a", 4: "/a", 5: "/b", 99: "/b"} {

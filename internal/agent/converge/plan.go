@@ -299,7 +299,8 @@ func (e *Engine) planGone(p *plan, before, wanted []string) error {
 // planUnits finds units that are not enabled, and drop-ins that change a unit
 // behind the back of its file. Removing one counts as a change of that file.
 func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
-	for _, unit := range p.units {
+	for _, u := range wanted.Units {
+		unit := u.Name
 		status, err := e.Units.Status(ctx, unit)
 		if err != nil {
 			return err
@@ -308,11 +309,11 @@ func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
 		if !startsAtBoot(status.UnitFileState) || p.touchesUnits() {
 			p.enable = append(p.enable, unit)
 		}
-		dropIns, err := e.disk().dropIns(unit)
+		dropIns, err := e.disk().dropIns(u)
 		if err != nil {
 			return err
 		}
-		for _, dropIn := range unowned(union(status.DropIns, dropIns, path.Clean), unit, wanted) {
+		for _, dropIn := range unowned(union(status.DropIns, dropIns, path.Clean), u, wanted) {
 			if _, known := p.paths[dropIn]; known { // of another unit, too
 				continue
 			}
@@ -335,16 +336,6 @@ func startsAtBoot(state string) bool {
 		return true
 	}
 	return false
-}
-
-// unowned returns the drop-ins made for this one unit that are not ours. Those
-// that the image has for all units are no business of a component.
-func unowned(dropIns []string, unit string, wanted State) []string {
-	return slices.DeleteFunc(slices.Clone(dropIns), func(p string) bool {
-		own := path.Base(path.Dir(p))
-		local := strings.HasPrefix(p, "/etc/") || strings.HasPrefix(p, "/run/")
-		return !local || own != unit+".d" && own != template(unit)+".d" || slices.Contains(wanted.paths(), p)
-	})
 }
 
 // template returns the file name that an instance of a unit comes from:

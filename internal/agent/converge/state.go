@@ -10,8 +10,8 @@ package converge
 import (
 	"bytes"
 	"io/fs"
+	"path"
 	"slices"
-	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -106,9 +106,13 @@ type Link struct {
 
 // Unit is a systemd unit that is wanted running now and after each boot. Its
 // unit file is one of Files, or an instance of a template that is, and has an
-// [Install] section. What others amend it with (systemctl edit) is a drift.
+// [Install] section. What others amend it with (systemctl edit, systemctl
+// set-property) is a drift.
 type Unit struct {
 	Name string `json:"name"`
+	// Prefix begins, up to a dash, the names of units of this component alone. What
+	// amends all units that begin so (systemd.unit(5)) is then a drift too; "" for none.
+	Prefix string `json:"prefix,omitempty"`
 }
 
 // File returns the file that the state has at path, the zero File if it has none.
@@ -236,12 +240,18 @@ func (c Change) Before() State {
 // ChangesUnit reports whether the file of a unit, or one that amends it, is another
 // after the change, on the disk or by the record.
 func (c Change) ChangesUnit(unit, file string) bool {
-	for path := range c.Paths {
-		if c.Changed(path) && (path == file || strings.Contains(path, "/"+unit+".d/")) {
+	return c.Changed(file) || c.Amends(Unit{Name: unit}) || !bytes.Equal(c.Before().File(file).Content, c.To.State.File(file).Content)
+}
+
+// Amends reports whether the change makes or removes a file that amends a unit.
+func (c Change) Amends(u Unit) bool {
+	dirs := u.dropInDirs()
+	for p := range c.Paths {
+		if c.Changed(p) && slices.Contains(dirs, path.Base(path.Dir(p))) {
 			return true
 		}
 	}
-	return !bytes.Equal(c.Before().File(file).Content, c.To.State.File(file).Content)
+	return false
 }
 
 // UserKey names an account that a state has made, among the paths of a change

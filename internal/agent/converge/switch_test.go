@@ -425,6 +425,8 @@ func TestNothingWaitsForTheOtherSlot(t *testing.T) {
 	dropIns := []string{
 		"/run/systemd/system/app@.service.d/limit.conf",
 		"/etc/systemd/system/app@green.service.d/override.conf",
+		"/etc/systemd/system.control/app@green.service.d/50-CPUWeight.conf",
+		"/run/systemd/system.control/app@green.service.d/50-IOWeight.conf",
 	}
 	for _, path := range dropIns {
 		if err := os.MkdirAll(filepath.Dir(m.path(path)), 0o755); err != nil {
