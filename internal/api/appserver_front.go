@@ -12,9 +12,10 @@ import (
 // Bounds of what nginx does in front of an app.
 const (
 	// MaxStatic bounds the number of static directories, MaxStaticPath a URL
-	// prefix or a directory, in characters.
+	// prefix or a directory, in characters: a prefix has to fit into the name of
+	// a file (NAME_MAX of Linux, 255).
 	MaxStatic     = 32
-	MaxStaticPath = 256
+	MaxStaticPath = 200
 	// MaxResponseHeaders bounds the number of response headers,
 	// MaxResponseHeaderName and MaxResponseHeaderValue one of them and
 	// MaxResponseHeaderBytes all of them, in bytes. A load balancer reads the

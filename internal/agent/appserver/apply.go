@@ -99,11 +99,11 @@ func (k *Kind) statuses(ctx context.Context, l layout, s api.AppServer, slot str
 	return app, nginx, err
 }
 
-// nginxRestarts reports whether a reload is not enough for nginx: its unit
-// changed beyond what counts for a process that runs, or the group that opens the
+// nginxRestarts reports whether a reload is not enough for nginx: its unit, or what
+// amends that, changed beyond what counts for a process that runs, or the group that opens the
 // app's socket to it.
 func nginxRestarts(l layout, change converge.Change) bool {
-	if change.Changed(converge.UserKey(l.user())) {
+	if change.Changed(converge.UserKey(l.user())) || change.Amends(l.unit(l.nginxUnit())) {
 		return true
 	}
 	file := l.nginxUnitFile()
@@ -133,7 +133,7 @@ func appChanged(l layout, change converge.Change) string {
 	slot := liveSlot(l, change.To.State)
 	touched := []struct{ path, what string }{
 		{converge.UserKey(l.user()), "its user was made again"},
-		{l.slot(slot), "its release changed"},
+		{l.slotRelease(slot), "its release changed"},
 		{l.appUnitFile(slot), "its unit changed"},
 		{l.environment(slot), "its environment changed"},
 		{l.secrets(slot), "its secrets changed"},

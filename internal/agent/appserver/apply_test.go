@@ -104,6 +104,18 @@ func TestImpactAndWhatIsDone(t *testing.T) {
 			name: "an edited unit of nginx", touched: []string{"/etc/systemd/system/" + fakeNginx},
 			impact: api.ImpactRestart, calls: []string{nginx}, restart: []string{nginx},
 		},
+		{
+			name: "an amended unit of nginx", touched: []string{"/run/systemd/system.control/" + fakeNginx + ".d/50-TasksMax.conf"},
+			impact: api.ImpactRestart, calls: []string{nginx}, restart: []string{nginx},
+		},
+		{
+			name: "all units of the app server amended", touched: []string{"/etc/systemd/system/foobar-app-notes-.service.d/override.conf"},
+			impact: api.ImpactRestart, calls: []string{nginx}, restart: []string{nginx},
+		},
+		{
+			name: "another app's unit amended", touched: []string{"/etc/systemd/system/foobar-app-other-.service.d/override.conf"},
+			impact: api.ImpactNone,
+		},
 	} {
 		for _, strategy := range api.Strategies() {
 			t.Run(c.name+", "+string(strategy), func(t *testing.T) {
@@ -129,6 +141,8 @@ func TestImpactAndWhatIsDone(t *testing.T) {
 				for _, p := range c.touched {
 					if to.State.Everything()[p] {
 						ch.Paths[p] = api.ChangeUpdate
+					} else if strings.HasSuffix(p, ".conf") {
+						ch.Paths[p] = api.ChangeDelete
 					}
 				}
 				f := newFake(t, from)

@@ -86,7 +86,7 @@ func TestAppLeadsRootNowhere(t *testing.T) {
 	t.Cleanup(cancel)
 	home := "/srv/swapper/"
 	cmd := account.Command(ctx, "python3", "-c", attack, "/run/foobar-app-swapper-blue/app.sock", only,
-		home+"releases", victim, home+"slots", victim, home+"slots/blue", victim, home+"current", victim, home+"current.sock", only,
+		home+"releases", victim, home+"slots", victim, home+"slots/blue", victim, home+"current", victim, home+"slots/blue/release", victim, home+"slots/blue/app.sock", only,
 		"/etc/foobar/app-server/swapper/blue.env", filepath.Join(victim, "inner"))
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -56,8 +56,9 @@ func TestConformance(t *testing.T) {
 					return err
 				}
 				slot := filepath.Base(target)
-				return behindTheFiles("/srv/conform/slots/"+slot, func() error {
-					return os.Symlink("../releases/"+one[:12], "/srv/conform/slots/"+slot)
+				release := "/srv/conform/slots/" + slot + "/release"
+				return behindTheFiles(release, func() error {
+					return os.Symlink("../../releases/"+one[:12], release)
 				}, func() error { return units.Restart(ctx, "foobar-app-conform@"+slot+".service") })
 			}},
 			{Name: "another nginx configuration runs", Do: anotherNginx(units)},

@@ -74,6 +74,35 @@ func TestDriftNamesItsCause(t *testing.T) {
 	sh("systemctl stop " + s.live("cause"))
 	expect(s.live("cause"), "is stopped", api.ImpactRestart)
 
+	// What amends the units of this app server alone is drift, wherever systemd reads it.
+	sh("systemctl set-property --runtime " + s.live("cause") + " CPUWeight=77")
+	expect(s.live("cause"), "is changed by /run/systemd/system.control/"+s.live("cause")+".d/50-CPUWeight.conf", api.ImpactRelease)
+	sh("systemctl set-property " + nginx + " TasksMax=77")
+	expect(nginx, "is changed by /etc/systemd/system.control/"+nginx+".d/50-TasksMax.conf", api.ImpactRestart)
+	const prefix = "/etc/systemd/system/foobar-app-cause-.service.d"
+	sh("mkdir -p " + prefix + "; printf '[Service]\\nNice=5\\n' >" + prefix + "/nice.conf; systemctl daemon-reload; systemctl restart " + nginx)
+	expect(nginx, "is changed by "+prefix+"/nice.conf", api.ImpactRestart)
+	// In the free slot it waits for the next release there, which starts without it.
+	sh("systemctl set-property " + s.live("cause") + " CPUWeight=77")
+	waiting := "/etc/systemd/system.control/" + s.live("cause") + ".d"
+	sh("mv " + waiting + " /root/waiting; systemctl daemon-reload")
+	left := s.live("cause")
+	spec.RestartTrigger = "to the other slot"
+	s.apply("cause", spec, nil)
+	sh("mv /root/waiting " + waiting)
+	if c, _ := s.get("cause"); len(c.Drift) > 0 {
+		t.Errorf("of a unit that is in the free slot there is drift %v", c.Drift)
+	}
+	spec.RestartTrigger = "and back"
+	s.apply("cause", spec, nil)
+	if _, err := os.Stat(waiting + "/50-CPUWeight.conf"); s.live("cause") != left || !os.IsNotExist(err) {
+		t.Errorf("%s is live, not %s, and what amends that: %v", s.live("cause"), left, err)
+	}
+	output, err := exec.CommandContext(context.Background(), "systemctl", "show", "-P", "CPUWeight", left).Output()
+	if err != nil || strings.TrimSpace(string(output)) != "50" {
+		t.Errorf("the release has the weight %s, %v", output, err)
+	}
+
 	for _, damage := range []struct{ damage, repair, key, detail string }{
 		{"rm " + config + "; mkdir -p " + config + "/x", "mv " + config + " /root/away; rm -r /root/away", config, "is a directory, not a file; an apply does not remove"},
 		{"mv /etc/foobar/app-server/cause /root/away; ln -s /root/away /etc/foobar/app-server/cause", "rm /etc/foobar/app-server/cause; mv /root/away /etc/foobar/app-server/cause; echo >>" + config,
@@ -95,7 +124,7 @@ func TestDriftNamesItsCause(t *testing.T) {
 	sh("echo '# edited' >>" + config)
 	setImmutable(t, config, true)
 	c, _ := s.get("cause")
-	_, err := s.runner.Plan(context.Background(), c.ID, c.Generation, api.Write{Spec: api.Encode(spec)})
+	_, err = s.runner.Plan(context.Background(), c.ID, c.Generation, api.Write{Spec: api.Encode(spec)})
 	setImmutable(t, config, false)
 	if !strings.Contains(c.Drift[config].Detail, "is immutable") || err == nil || !strings.Contains(err.Error(), "run chattr -i -a "+config) {
 		t.Errorf("of an immutable file the drift is %v, the plan %v", c.Drift, err)

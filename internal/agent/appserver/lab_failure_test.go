@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -197,7 +198,7 @@ func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
 		t.Helper()
 		target, err := os.Readlink("/srv/drift/current")
 		must(err)
-		return "/srv/drift/" + target
+		return "/srv/drift/" + target + "/release"
 	}
 	relink := func(target string) {
 		t.Helper()
@@ -207,11 +208,11 @@ func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
 	wanted, err := os.Readlink(link())
 	must(err)
 
-	relink("../releases/" + one[:12])
+	relink("../../releases/" + one[:12])
 	must(s.units.Restart(ctx, s.live("drift")))
 	expect("another release, linked and run", link(), s.live("drift"))
 
-	relink("../releases/" + one[:12])
+	relink("../../releases/" + one[:12])
 	must(s.units.Restart(ctx, s.live("drift")))
 	relink(wanted)
 	expect("another release, run only", s.live("drift"))
@@ -231,8 +232,9 @@ func TestWhatRunsUnlikeTheFilesIsDriftAndRepaired(t *testing.T) {
 	expect("a stopped nginx", nginx)
 	must(os.RemoveAll("/srv/drift/releases/" + two[:12]))
 	expect("a deleted release", "/srv/drift/releases/"+two[:12])
-	must(os.Remove("/srv/drift/current.sock"))
-	expect("a deleted link to the socket", "/srv/drift/current.sock")
+	socket := filepath.Join(filepath.Dir(link()), "app.sock")
+	must(os.Remove(socket))
+	expect("a deleted link to the socket", socket)
 }
 
 func TestNginxThatCannotListenIsExplained(t *testing.T) {

@@ -4,8 +4,12 @@ package appserver_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,4 +133,117 @@ func TestASiteOfFiles(t *testing.T) {
 	if a := s.request(stranger, http.MethodGet, "/", "", nil); a.body != "three" {
 		t.Errorf("after a bad release: %q", a.body)
 	}
+}
+
+// TestStaticFilesMoveWithTheirRelease releases back and forth while the URL prefixes and
+// the directories of the static files change along: each answer is one of either release.
+func TestStaticFilesMoveWithTheirRelease(t *testing.T) {
+	// A text is of the file, by its release and directory; an app's answer begins otherwise.
+	files := func(release string) map[string]entry {
+		all := python(release)
+		for _, directory := range []string{"public", "dist", "deep/top", "root"} {
+			for _, at := range []string{"x.txt", "index.html", "static/x.txt", "assets/x.txt", "static/index.html"} {
+				all[directory+"/"+at] = entry{release + " " + directory, 0o644}
+			}
+		}
+		all["root/only/x.txt"], all["public/y.txt"] = entry{release + " root", 0o644}, entry{release + " public", 0o644}
+		return all
+	}
+	type state struct {
+		release string
+		static  map[string]string
+		want    map[string]string
+	}
+	states := func(ofNoFile string) []state {
+		return []state{
+			{"one", map[string]string{"/": "deep/top", "/static/": "public", "/only/": "public", "/same/": "public"}, map[string]string{
+				"/static/x.txt": "one public", "/static/": "one public", "/assets/x.txt": "one deep/top", "/same/x.txt": "one public",
+				"/only/x.txt": "one public", "/only/y.txt": "one public",
+			}},
+			{"two", map[string]string{"/": "root", "/assets/": "dist", "/same/": "dist"}, map[string]string{
+				"/static/x.txt": "two root", "/static/": "two root", "/assets/x.txt": "two dist", "/same/x.txt": "two dist",
+				"/only/x.txt": "two root", "/only/y.txt": ofNoFile,
+			}},
+		}
+	}
+	const url = "http://127.0.0.1:8081"
+	for name, ofNoFile := range map[string]string{"of an app": `{"release": "two"`, "of a site": "404"} {
+		t.Run(name, func(t *testing.T) {
+			s, states := newStand(t), states(ofNoFile)
+			var specs []api.AppServer
+			for _, state := range states {
+				spec := s.spec(s.upload(files(state.release)), 8081)
+				spec.HealthCheck.MinHealthyTime = api.Duration(300 * time.Millisecond)
+				spec.HealthCheck.Path = "/index.html"
+				spec.Static = map[string]api.StaticDirectory{}
+				for prefix, directory := range state.static {
+					spec.Static[prefix] = api.StaticDirectory{Directory: directory}
+				}
+				if name == "of a site" {
+					spec.Command = []string{}
+				}
+				specs = append(specs, spec)
+			}
+			began := time.Now()
+			s.apply("moving", specs[0], nil)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			var clients sync.WaitGroup
+			var asked, wrong atomic.Int64
+			for client := range 8 {
+				transport := &http.Transport{DisableKeepAlives: client%2 == 0, MaxIdleConnsPerHost: 1}
+				clients.Go(func() {
+					defer transport.CloseIdleConnections()
+					for ctx.Err() == nil {
+						for path, want := range states[0].want {
+							got := getBody(context.WithoutCancel(ctx), transport, url+path)
+							asked.Add(1)
+							if !strings.HasPrefix(got, want) && !strings.HasPrefix(got, states[1].want[path]) && wrong.Add(1) < 20 {
+								t.Errorf("%s: %.100q", path, got)
+							}
+						}
+					}
+				})
+			}
+			for i := range 12 {
+				at := (i + 1) % len(states)
+				s.apply("moving", specs[at], nil)
+				for path, want := range states[at].want {
+					if got := getBody(ctx, &http.Transport{DisableKeepAlives: true}, url+path); !strings.HasPrefix(got, want) {
+						t.Errorf("after release %s %s answers %.100q, want %q", states[at].release, path, got, want)
+					}
+				}
+			}
+			cancel()
+			clients.Wait()
+			t.Logf("%d requests, %d wrong answers", asked.Load(), wrong.Load())
+			if wrong.Load() > 0 {
+				t.Log(s.journal("foobar-app-moving-nginx.service", began))
+			}
+			if asked.Load() < 1000 {
+				t.Error("these are too few requests to say anything")
+			}
+			if c, _ := s.get("moving"); len(c.Drift) > 0 {
+				t.Errorf("drift %v", c.Drift)
+			}
+		})
+	}
+}
+
+// getBody returns the body of an answer of 200, else what came instead.
+func getBody(ctx context.Context, transport *http.Transport, url string) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err.Error()
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close() //nolint:errcheck // nothing is lost with it
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return fmt.Sprint(response.Status, " ", err)
+	}
+	return string(body)
 }

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -44,6 +45,11 @@ func (l layout) user() string { return "app-" + l.name }
 
 func (l layout) unitPrefix() string { return "foobar-app-" + l.name }
 
+// unit is one of the app server's units.
+func (l layout) unit(name string) converge.Unit {
+	return converge.Unit{Name: name, Prefix: l.unitPrefix() + "-"}
+}
+
 func (l layout) appUnit(slot string) string { return l.unitPrefix() + "@" + slot + ".service" }
 
 // appUnitFile is a file for each slot, no template: were it one, an app that
@@ -76,17 +82,33 @@ func (l layout) release(sha256 string) string {
 
 func (l layout) slots() string { return path.Join(l.home(), "slots") }
 
+// slot is the directory of a slot's links. They are on disk, not in /run, so that
+// they are there after a boot.
 func (l layout) slot(slot string) string { return path.Join(l.slots(), slot) }
 
 // within returns a path as a link in the home has it.
 func (l layout) within(path string) string { return strings.TrimPrefix(path, l.home()+"/") }
 
+// current is the link to the slot that the traffic goes to. nginx follows it with each
+// connection to the app and with each static file, so one rename switches both.
 func (l layout) current() string { return path.Join(l.home(), "current") }
 
-// currentSocket is the link that nginx connects through. It stands on disk,
-// not in /run, so that it is there after a boot; the traffic is switched to
-// another slot by renaming another link over it.
-func (l layout) currentSocket() string { return path.Join(l.home(), "current.sock") }
+// slotRelease is a slot's link to its release, where its app runs.
+func (l layout) slotRelease(slot string) string { return path.Join(l.slot(slot), "release") }
+
+// slotSocket is the link of a slot, or of the current one, that nginx connects through.
+func slotSocket(slot string) string { return path.Join(slot, "app.sock") }
+
+// staticKey is a URL prefix of static files as one name. No prefix has a "+".
+func staticKey(prefix string) string { return strings.ReplaceAll(prefix, "/", "+") }
+
+// staticRoot is where nginx looks for the files of a URL prefix in a slot, or in the
+// current one: the URL's path follows.
+func staticRoot(slot, prefix string) string { return path.Join(slot, "static", staticKey(prefix)) }
+
+// staticLink is the link there, which leads to the directory of the release. A slot
+// whose release has no such prefix has none.
+func staticLink(slot, prefix string) string { return path.Join(staticRoot(slot, prefix), prefix) }
 
 // appRuntime is the app's runtime directory below /run.
 func (l layout) appRuntime(slot string) string { return l.unitPrefix() + "-" + slot }

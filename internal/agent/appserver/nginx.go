@@ -25,12 +25,12 @@ const revisionMark = "REVISION"
 
 // nginxText writes the whole configuration of the app server's own nginx. Its
 // revision is a checksum of all the rest.
-func nginxText(l layout, s api.AppServer, ports slotPorts) *converge.Text {
-	sum := sha256.Sum256(nginxOf(l, s, ports, revisionMark).Content())
-	return nginxOf(l, s, ports, hex.EncodeToString(sum[:8]))
+func nginxText(l layout, s api.AppServer, f front) *converge.Text {
+	sum := sha256.Sum256(nginxOf(l, s, f, revisionMark).Content())
+	return nginxOf(l, s, f, hex.EncodeToString(sum[:8]))
 }
 
-func nginxOf(l layout, s api.AppServer, ports slotPorts, revision string) *converge.Text {
+func nginxOf(l layout, s api.AppServer, f front, revision string) *converge.Text {
 	t := newText()
 	t.Own("daemon off;",
 		"pid "+l.nginxRuntimeDir()+"/nginx.pid;",
@@ -46,18 +46,18 @@ func nginxOf(l layout, s api.AppServer, ports slotPorts, revision string) *conve
 	accessLog(t)
 	clientAddress(t, s)
 	forwarded(t)
-	if len(s.Static) > 0 {
-		staticMaps(t)
+	if len(f.static) > 0 {
+		staticMaps(t, l, s)
 	}
 	if len(s.ResponseHeaders) > 0 {
 		t.Own("    geo $dollar {", `        default "$";`, "    }", "")
 	}
 	if !s.StaticSite() {
-		deadApp(t, ports)
+		deadApp(t, f)
 	}
-	site(t, l, s, ports)
-	slotServers(t, l, s, ports)
-	admin(t, l, s, ports, revision)
+	site(t, l, s, f)
+	slotServers(t, l, s, f)
+	admin(t, l, s, f, revision)
 	t.Own("}")
 	return t
 }
@@ -76,9 +76,8 @@ func httpDefaults(t *converge.Text) {
 		"")
 }
 
-// upstream names the app for proxy_pass. The link is followed with each
-// connect, so another slot takes over without nginx being told.
-func upstream(l layout) string { return "unix:" + l.currentSocket() }
+// upstream names the app of a slot for proxy_pass.
+func upstream(slot string) string { return "unix:" + slotSocket(slot) }
 
 func listenAddresses(s api.AppServer) []string {
 	if s.Address == "*" {
@@ -89,7 +88,7 @@ func listenAddresses(s api.AppServer) []string {
 
 // admin tells the agent, and nobody else, which configuration is in force, and
 // passes the app's own health check on, the way that requests go.
-func admin(t *converge.Text, l layout, s api.AppServer, ports slotPorts, revision string) {
+func admin(t *converge.Text, l layout, s api.AppServer, f front, revision string) {
 	t.Own("    server {",
 		"        listen unix:"+l.adminSocket()+";",
 		"        access_log off;",
@@ -97,10 +96,10 @@ func admin(t *converge.Text, l layout, s api.AppServer, ports slotPorts, revisio
 		`            return 200 "`+revision+`";`,
 		"        }")
 	if !s.StaticSite() {
-		proxyHeaders(t, s, ports, "127.0.0.1")
+		proxyHeaders(t, s, f, "127.0.0.1")
 		t.Own("        location = "+adminAppPath+" {", "            proxy_method GET;")
 		t.From("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
-		t.From("/health_check/path", "            proxy_pass http://%s:%s;", upstream(l), s.HealthCheck.Path)
+		t.From("/health_check/path", "            proxy_pass http://%s:%s;", upstream(l.current()), s.HealthCheck.Path)
 		t.Own("        }")
 	}
 	t.Own("    }")

@@ -88,7 +88,7 @@ func forwarded(t *converge.Text) {
 
 // proxyHeaders sets the headers that the app gets, of a request that came from
 // client, an address or a variable, and how nginx passes requests on.
-func proxyHeaders(t *converge.Text, s api.AppServer, ports slotPorts, client string) {
+func proxyHeaders(t *converge.Text, s api.AppServer, f front, client string) {
 	header := func(name, value string) { t.Own("        proxy_set_header " + name + " " + value + ";") }
 	header("Host", "$requested_host")
 	header("Connection", "$hop")
@@ -101,7 +101,7 @@ func proxyHeaders(t *converge.Text, s api.AppServer, ports slotPorts, client str
 	for _, h := range told {
 		header(h[0], h[1])
 	}
-	if len(ports) > 0 {
+	if len(f.ports) > 0 {
 		header("Foobar-Trusted", "$trusted")
 	}
 	if s.UnderscoresInHeaders {

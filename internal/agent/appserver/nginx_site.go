@@ -21,10 +21,10 @@ import (
 //   - 502: all else, and all other clients.
 //
 // What is in front of a slot's port hears from the site whether it trusts the client.
-func deadApp(t *converge.Text, ports slotPorts) {
+func deadApp(t *converge.Text, f front) {
 	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.")
 	deadMap(t, "$trusted", "$dead")
-	if len(ports) > 0 {
+	if len(f.ports) > 0 {
 		deadMap(t, "$http_foobar_trusted", "$dead_on_port")
 	}
 }
@@ -39,7 +39,7 @@ func deadMap(t *converge.Text, trusted, decision string) {
 }
 
 // site is what clients reach.
-func site(t *converge.Text, l layout, s api.AppServer, ports slotPorts) {
+func site(t *converge.Text, l layout, s api.AppServer, f front) {
 	t.Own("    server {")
 	for _, address := range listenAddresses(s) {
 		t.From("/port", "        listen %s default_server;", address)
@@ -51,16 +51,19 @@ func site(t *converge.Text, l layout, s api.AppServer, ports slotPorts) {
 	answerHeaders(t, s, "        ")
 	t.Own("")
 	if !s.StaticSite() {
-		proxyHeaders(t, s, ports, "$remote_addr")
+		proxyHeaders(t, s, f, "$remote_addr")
 		t.Own("        proxy_hide_header X-Request-ID;")
 		for _, name := range slices.Sorted(maps.Keys(s.ResponseHeaders)) {
 			t.From(api.Pointer("/response_headers").At(name), "        proxy_hide_header %s;", name)
 		}
 		t.Own("")
 	}
-	staticLocations(t, s, l.current())
+	if len(f.static) > 0 {
+		chooseSlotOnce(t, l)
+	}
+	staticLocations(t, s, f.static, servedSlot)
 	if !s.StaticSite() {
-		appLocations(t, l, s)
+		appLocations(t, l, s, f)
 	}
 	healthLocations(t, l)
 	t.Own("    }", "")
@@ -85,20 +88,20 @@ func quoteNginx(text string) string {
 
 // appLocations pass requests to the app. error_page catches only what nginx
 // itself answers: the app's own answers pass unchanged.
-func appLocations(t *converge.Text, l layout, s api.AppServer) {
-	for _, name := range appLocationNames(s) {
-		t.Own("        location "+name+" {",
+func appLocations(t *converge.Text, l layout, s api.AppServer, f front) {
+	for _, from := range comingIn(l, f) {
+		t.Own("        location "+from.name+" {",
 			"            if ($upgrade_to) {", "                return 418;", "            }",
 			"            error_page 418 = @websocket;",
 			"            error_page 502 = @dead;",
 			"            # Without it, a 502 of @websocket would not get to @dead.",
 			"            recursive_error_pages on;")
-		passToApp(t, l, "/request_timeouts/app", s.RequestTimeouts.App)
+		passToApp(t, from.slot, "/request_timeouts/app", s.RequestTimeouts.App)
 		t.Own("        }")
 	}
 	t.Own("        location @websocket {",
 		"            error_page 502 = @dead;")
-	passToApp(t, l, "/request_timeouts/websocket", s.RequestTimeouts.WebSocket)
+	passToApp(t, l.current(), "/request_timeouts/websocket", s.RequestTimeouts.WebSocket)
 	t.Own("        }",
 		"        location @dead {",
 		"            if ($dead = 444) {", "                return 444;", "            }",
@@ -112,9 +115,9 @@ func appLocations(t *converge.Text, l layout, s api.AppServer) {
 // the app's own: they pass it on to the port that the app listens on, as it comes,
 // since the site has said all that there is to say of it; or they show the agent
 // the files of a slot before the traffic goes there.
-func slotServers(t *converge.Text, l layout, s api.AppServer, ports slotPorts) {
+func slotServers(t *converge.Text, l layout, s api.AppServer, f front) {
 	for _, slot := range slots() {
-		port := ports[slot]
+		port := f.ports[slot]
 		if port == 0 && !s.StaticSite() {
 			continue
 		}
@@ -122,7 +125,7 @@ func slotServers(t *converge.Text, l layout, s api.AppServer, ports slotPorts) {
 			"        listen unix:"+l.shimSocket(slot)+";",
 			"        access_log off;")
 		if s.StaticSite() {
-			staticLocations(t, s, l.slot(slot))
+			staticLocations(t, s, f.static, l.slot(slot))
 		} else {
 			passToPort(t, port)
 		}
@@ -163,23 +166,25 @@ func passToPort(t *converge.Text, port int) {
 		"        }")
 }
 
-// appLocationNames are where requests for the app come in: where nothing
-// else matches, and where a file was looked for in vain.
-func appLocationNames(s api.AppServer) []string {
-	var names []string
-	if _, whole := s.Static["/"]; !whole {
-		names = append(names, "/")
+// appLocation is where requests for the app come in, and the slot that they go to.
+type appLocation struct{ name, slot string }
+
+// comingIn lists where: nothing else matches, or a file was looked for in vain.
+func comingIn(l layout, f front) []appLocation {
+	var all []appLocation
+	if _, whole := f.static["/"]; !whole {
+		all = append(all, appLocation{"/", l.current()})
 	}
-	if len(s.Static) > 0 {
-		names = append(names, "@app")
+	if len(f.static) > 0 {
+		all = append(all, appLocation{"@app", "$app_slot"})
 	}
-	return names
+	return all
 }
 
-func passToApp(t *converge.Text, l layout, at api.Pointer, silence api.Duration) {
+func passToApp(t *converge.Text, slot string, at api.Pointer, silence api.Duration) {
 	t.From(at, "            proxy_read_timeout %dms;", silence.Milliseconds())
 	t.From(at, "            proxy_send_timeout %dms;", silence.Milliseconds())
-	t.Own("            proxy_pass http://" + upstream(l) + ";")
+	t.Own("            proxy_pass http://" + upstream(slot) + ";")
 }
 
 // healthLocations answer the checks of load balancers. They do not ask the app:

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,12 +23,12 @@ func TestStaticSiteGolden(t *testing.T) {
 	if err := s.Validate().Problem(); err != nil {
 		t.Fatal(err)
 	}
-	golden.Compare(t, "site.golden", string(nginxText(layout{name: "notes"}, s, portsInFront(layout{name: "notes"}, slotBlue, s, converge.InPlace{})).Content()))
+	golden.Compare(t, "site.golden", string(nginxText(layout{name: "notes"}, s, inFront(layout{name: "notes"}, slotBlue, s, converge.InPlace{})).Content()))
 }
 
 func TestRevisionIsFoundInWhatWasRendered(t *testing.T) {
 	for name, s := range specs() {
-		text := nginxText(layout{name: "notes"}, s, portsInFront(layout{name: "notes"}, slotBlue, s, converge.InPlace{})).Content()
+		text := nginxText(layout{name: "notes"}, s, inFront(layout{name: "notes"}, slotBlue, s, converge.InPlace{})).Content()
 		if revision := revisionOf(text); len(revision) != 16 || strings.Count(string(text), revision) != 1 {
 			t.Errorf("%s: revision %q", name, revision)
 		}
@@ -37,7 +38,7 @@ func TestRevisionIsFoundInWhatWasRendered(t *testing.T) {
 // What nginx decides by a map is decided here by the same expressions.
 func TestDeadApp(t *testing.T) {
 	text := newText()
-	deadApp(text, nil)
+	deadApp(text, front{})
 	rows := regexp.MustCompile(`"~(\S+)" (\d+);`).FindAllStringSubmatch(string(text.Content()), -1)
 	decide := func(key string) string {
 		for _, row := range rows {
@@ -149,9 +150,13 @@ func FuzzStatic(f *testing.F) {
 			return
 		}
 		text := newText()
-		staticLocations(text, s, layout{name: "notes"}.current())
-		want := "        location ^~ " + prefix + " {\n            alias /srv/notes/current/" + directory + "/;\n"
-		odd := strings.ContainsAny(prefix+directory, " \t\r\n;\"'{}$\\#") || strings.Contains("/"+directory+"/", "/../")
+		l := layout{name: "notes"}
+		staticLocations(text, s, inFront(l, slotBlue, s, converge.InPlace{}).static, servedSlot)
+		root := "$slot/static/" + strings.ReplaceAll(prefix, "/", "+")
+		link := root + strings.TrimSuffix(prefix, "/")
+		want := "        location ^~ " + prefix + " {\n            root " + root + ";\n            disable_symlinks on from=" + link + ";\n"
+		leads := staticLinks(l, slotBlue, s, false)[0]
+		odd := leads.Path != strings.Replace(link, "$slot", "/srv/notes/slots/blue", 1) || leads.Target != path.Join(l.release(s.Release.SHA256), directory) || strings.ContainsAny(prefix+directory, " \t\r\n;\"'{}$\\#") || strings.Contains("/"+directory+"/", "/../")
 		if !strings.Contains(string(text.Content()), want) || odd {
 			t.Errorf("%q, %q:\n%s", prefix, directory, text.Content())
 		}

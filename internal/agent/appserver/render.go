@@ -3,6 +3,8 @@ package appserver
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -28,10 +30,10 @@ func (*Kind) Render(name string, spec operation.Spec, secrets map[string]api.Sec
 	slot := chooseSlot(l, s, before)
 	return converge.State{
 		Users: []converge.User{{Name: l.user()}},
-		Dirs:  dirs(l),
+		Dirs:  dirs(l, slot, s),
 		Trees: []converge.Tree{tree(l, s.Release)},
-		Files: files(l, slot, s, portsInFront(l, slot, s, before), secrets),
-		Links: links(l, slot, s),
+		Files: files(l, slot, s, inFront(l, slot, s, before), secrets),
+		Links: links(l, slot, s, slot == liveSlot(l, before.State)),
 		Units: units(l, slot, s),
 	}, nil
 }
@@ -51,11 +53,11 @@ func otherNature(s api.AppServer) error {
 
 // units lists the app first: nginx then has somebody to ask.
 func units(l layout, slot string, s api.AppServer) []converge.Unit {
-	nginx := converge.Unit{Name: l.nginxUnit()}
+	nginx := l.unit(l.nginxUnit())
 	if s.StaticSite() {
 		return []converge.Unit{nginx}
 	}
-	return []converge.Unit{{Name: l.appUnit(slot)}, nginx}
+	return []converge.Unit{l.unit(l.appUnit(slot)), nginx}
 }
 
 func tree(l layout, r api.Release) converge.Tree {
@@ -68,20 +70,25 @@ func tree(l layout, r api.Release) converge.Tree {
 
 // dirs opens the app's home to the app and to nginx, which is in its group,
 // and to nobody else: an app does not read its neighbour's code.
-func dirs(l layout) []converge.Dir {
-	home := func(path string) converge.Dir {
-		return converge.Dir{Path: path, Mode: 0o750, Owner: rootUser, Group: l.user()}
+func dirs(l layout, slot string, s api.AppServer) []converge.Dir {
+	paths := []string{l.home(), l.releases(), l.slots(), l.slot(slot)}
+	for _, link := range staticLinks(l, slot, s, false) {
+		for dir := path.Dir(link.Path); dir != l.slot(slot); dir = path.Dir(dir) {
+			paths = append(paths, dir)
+		}
 	}
-	return []converge.Dir{
-		home(l.home()), home(l.releases()), home(l.slots()),
-		{Path: l.configDir(), Mode: 0o755, Owner: rootUser, Group: rootUser},
+	slices.Sort(paths)
+	var all []converge.Dir
+	for _, path := range slices.Compact(paths) {
+		all = append(all, converge.Dir{Path: path, Mode: 0o750, Owner: rootUser, Group: l.user()})
 	}
+	return append(all, converge.Dir{Path: l.configDir(), Mode: 0o755, Owner: rootUser, Group: rootUser})
 }
 
-func files(l layout, slot string, s api.AppServer, ports slotPorts, secrets map[string]api.Secret) []converge.File {
+func files(l layout, slot string, s api.AppServer, f front, secrets map[string]api.Secret) []converge.File {
 	all := []converge.File{
 		nginxUnitText(l, s).File(l.nginxUnitFile(), 0o644),
-		nginxText(l, s, ports).File(l.nginxConfig(), 0o644),
+		nginxText(l, s, f).File(l.nginxConfig(), 0o644),
 		logConfig(l.nginxUnit(), s.Logs),
 	}
 	if s.StaticSite() {
@@ -127,11 +134,24 @@ func appEnvironment(l layout, slot string, s api.AppServer) *converge.Text {
 	return t
 }
 
-// links lead to what a slot holds, and the traffic to the slot.
-func links(l layout, slot string, s api.AppServer) []converge.Link {
-	return []converge.Link{
-		{Path: l.slot(slot), Target: "../" + l.within(l.release(s.Release.SHA256)), Source: "/release/sha256"},
+// links lead to what a slot holds, and the traffic to the slot. In a slot that is
+// served already the traffic follows its static links as well.
+func links(l layout, slot string, s api.AppServer, served bool) []converge.Link {
+	return append([]converge.Link{
+		{Path: l.slotRelease(slot), Target: "../../" + l.within(l.release(s.Release.SHA256)), Source: "/release/sha256"},
+		{Path: slotSocket(l.slot(slot)), Target: l.socket(s, slot), Source: "/app_ports"},
 		{Path: l.current(), Target: l.within(l.slot(slot)), Switch: true},
-		{Path: l.currentSocket(), Target: l.socket(s, slot), Source: "/app_ports", Switch: true},
+	}, staticLinks(l, slot, s, served)...)
+}
+
+// staticLinks lead from the URL prefixes of a slot to the directories of its release.
+func staticLinks(l layout, slot string, s api.AppServer, served bool) []converge.Link {
+	var all []converge.Link
+	for _, prefix := range slices.Sorted(maps.Keys(s.Static)) {
+		all = append(all, converge.Link{
+			Path: staticLink(l.slot(slot), prefix), Target: s.Static[prefix].Path(l.release(s.Release.SHA256)),
+			Source: api.Pointer("/static").At(prefix).At("directory"), Switch: served,
+		})
 	}
+	return all
 }

@@ -2,7 +2,9 @@ package appserver
 
 import (
 	"bytes"
+	"maps"
 	"path"
+	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
@@ -28,12 +30,11 @@ func (*Kind) Sides(name string) []converge.State {
 		sides = append(sides, converge.State{
 			Files: []converge.File{file(l.appUnitFile(slot)), file(l.environment(slot)), secrets},
 			Links: []converge.Link{
-				{Path: l.slot(slot)},
+				{Path: l.slotRelease(slot)},
+				{Path: slotSocket(l.slot(slot))},
 				{Path: l.current(), Target: l.within(l.slot(slot)), Switch: true},
-				{Path: l.currentSocket(), Target: l.appSocket(slot), Switch: true},
-				{Path: l.currentSocket(), Target: l.shimSocket(slot), Switch: true},
 			},
-			Units: []converge.Unit{{Name: l.appUnit(slot)}},
+			Units: []converge.Unit{l.unit(l.appUnit(slot))},
 		})
 	}
 	return sides
@@ -71,44 +72,36 @@ func appDiffers(l layout, slot string, s api.AppServer, before converge.InPlace)
 			return true
 		}
 	}
-	wanted := converge.State{Links: links(l, slot, s)}
-	if !s.StaticSite() {
-		wanted.Files = appFiles(l, slot, s, nil)
+	wanted := converge.State{Links: links(l, slot, s, true)}
+	if s.StaticSite() { // its links are all there is of it
+		return !maps.Equal(linksBelow(l.slot(slot), before.State), linksBelow(l.slot(slot), wanted))
 	}
+	wanted.Files = appFiles(l, slot, s, nil)
 	for _, path := range []string{l.appUnitFile(slot), l.environment(slot)} { // the latter has a checksum of all the rest
 		if !bytes.Equal(before.State.File(path).Content, wanted.File(path).Content) {
 			return true
 		}
 	}
-	return before.State.Link(l.slot(slot)) != wanted.Link(l.slot(slot))
+	return before.State.Link(l.slotRelease(slot)) != wanted.Link(l.slotRelease(slot))
 }
 
 // appKeys are the paths, the unit and the account that the app of a slot depends on.
 func appKeys(l layout, slot string, s api.AppServer) []string {
 	return []string{
 		l.appUnitFile(slot), l.appUnit(slot), l.environment(slot), l.secrets(slot),
-		l.slot(slot), l.release(s.Release.SHA256), converge.UserKey(l.user()),
+		l.slotRelease(slot), l.release(s.Release.SHA256), converge.UserKey(l.user()),
 	}
 }
 
-// slotPorts are the ports that nginx passes to in front of the slots. A slot whose
-// app listens on a socket is not in it.
-type slotPorts map[string]int
-
-// portsInFront returns the ports of both slots while a spec goes into one of them:
-// what is live goes on to be reached where it listens.
-func portsInFront(l layout, slot string, s api.AppServer, before converge.InPlace) slotPorts {
-	ports := slotPorts{}
-	for _, name := range slots() {
-		of := s
-		if live, ok := before.Spec.(api.AppServer); ok && name != slot && name == liveSlot(l, before.State) {
-			of = live
-		}
-		if port := port(of, name); port != 0 {
-			ports[name] = port
+// linksBelow returns where those links of a state lead that are in a directory.
+func linksBelow(dir string, state converge.State) map[string]string {
+	targets := map[string]string{}
+	for _, link := range state.Links {
+		if strings.HasPrefix(link.Path, dir+"/") {
+			targets[link.Path] = link.Target
 		}
 	}
-	return ports
+	return targets
 }
 
 // port is where the app of a slot listens, 0 for its socket.

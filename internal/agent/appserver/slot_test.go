@@ -26,7 +26,7 @@ func TestReleasesTakeTurns(t *testing.T) {
 		if got := liveSlot(layout{"notes"}, v.State); got != want {
 			t.Errorf("release %d goes into %q, want %q", i, got, want)
 		}
-		for _, key := range []string{"/etc/systemd/system/foobar-app-notes@%s.service", "/srv/notes/slots/%s", "/etc/foobar/app-server/notes/%s.env"} {
+		for _, key := range []string{"/etc/systemd/system/foobar-app-notes@%s.service", "/srv/notes/slots/%s/release", "/srv/notes/slots/%s/app.sock", "/etc/foobar/app-server/notes/%s.env"} {
 			if all := v.State.Everything(); !all[fmt.Sprintf(key, want)] || all[fmt.Sprintf(key, other(want))] {
 				t.Errorf("release %d has, or lacks, what it should of %s", i, key)
 			}
@@ -40,7 +40,7 @@ func TestReleasesTakeTurns(t *testing.T) {
 	}
 }
 
-func TestTheTrafficIsSwitchedByLinksAlone(t *testing.T) {
+func TestTheTrafficIsSwitchedByOneLink(t *testing.T) {
 	for name, s := range specs() {
 		blue := render(t, "notes", s)
 		green := renderBeside(t, "notes", s, converge.InPlace{State: blue.State, Touched: blue.State.Everything()})
@@ -50,7 +50,7 @@ func TestTheTrafficIsSwitchedByLinksAlone(t *testing.T) {
 			t.Errorf("%s: nginx is another one for another slot", name)
 		}
 		for _, link := range green.State.Links {
-			if follows := link.Path == l.current() || link.Path == l.currentSocket(); link.Switch != follows {
+			if follows := link.Path == l.current(); link.Switch != follows {
 				t.Errorf("%s: %s is switched: %v", name, link.Path, link.Switch)
 			}
 		}
@@ -208,7 +208,7 @@ func TestAFailedReleaseLeavesTheOldAppAlone(t *testing.T) {
 	undo := change(bad, good)
 	undo.Undo = true
 	l := layout{"notes"}
-	for _, path := range []string{l.slot(slotBlue), l.appUnitFile(slotBlue), l.environment(slotBlue), l.secrets(slotBlue)} {
+	for _, path := range []string{l.slotRelease(slotBlue), l.appUnitFile(slotBlue), l.environment(slotBlue), l.secrets(slotBlue)} {
 		undo.Paths[path] = api.ChangeDelete // as the release would have done at its end
 	}
 	f := newFake(t, good)
@@ -245,7 +245,7 @@ func TestWhatIsLiveIsReachedWhereItListens(t *testing.T) {
 		if got := liveSlot(l, to.State); got != c.slot {
 			t.Errorf("%s: it goes into slot %s, want %s", name, got, c.slot)
 		}
-		got := portsInFront(l, c.slot, c.to, before)
+		got := inFront(l, c.slot, c.to, before).ports
 		if !maps.Equal(got, c.want) {
 			t.Errorf("%s: nginx passes to %v, want %v", name, got, c.want)
 		}

@@ -23,7 +23,7 @@ func appUnitText(l layout, slot string, s api.AppServer) *converge.Text {
 		"Type=exec",
 		"User="+l.user(),
 		"Group="+l.user(),
-		"WorkingDirectory="+l.slot(slot),
+		"WorkingDirectory="+l.slotRelease(slot),
 		// The directory is the gate to the socket: open to the app and to its
 		// group, which nginx is in.
 		"RuntimeDirectory="+l.appRuntime(slot),
@@ -74,7 +74,7 @@ func programPath(l layout, slot, program string) string {
 	if !ofRelease(program) {
 		return program
 	}
-	return path.Join(l.slot(slot), program)
+	return path.Join(l.slotRelease(slot), program)
 }
 
 func ofRelease(program string) bool { return !path.IsAbs(program) && strings.Contains(program, "/") }

@@ -72,6 +72,7 @@ func staticAttribute() schema.Attribute {
 		MarkdownDescription: fmt.Sprintf("Directories of the release whose files nginx serves by itself, by URL prefix, at most %d of them; the longest prefix counts. "+
 			"A prefix has to %s; it has at most %d characters and cannot be below `%s`. `GET` and `HEAD` requests get the file, or `index.html` where the URL ends with a slash; "+
 			"all else goes to the app, or is a 404 where there is no `command`. "+
+			"Prefixes and directories that change with a release are switched with it: each request is answered by one release. "+
 			"nginx follows no symbolic links there, and serves nothing whose name begins with a dot, except `/.well-known/`. Default: none.",
 			api.MaxStatic, api.StaticPrefixRule, api.MaxStaticPath, api.HealthPrefix),
 		Optional: true,
