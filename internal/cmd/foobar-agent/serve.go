@@ -112,6 +112,7 @@ func runAgent(ctx context.Context, id *identity.Identity, log hclog.Logger) erro
 	a, err := agent.Open(agent.Config{
 		State: stateDir, Runtime: runtimeDir, Identity: id, Kinds: kinds(units, journal, id.LeafDir, replications), Units: units,
 		Accounts: converge.SystemAccounts{}, Journal: journal, Replications: node, Facts: facts, Log: log, Now: time.Now,
+		Hook: fault(),
 	})
 	if err != nil {
 		return err
