@@ -7,7 +7,8 @@
 #                       run as root on a machine, with its real engines; side by side, one to a machine
 #   the others          run in the lab's management namespace, as Terraform does
 # These settings help while working on one test:
-#   RUN=regexp   only tests that match    ONLY=regexp   only packages that match
+#   RUN=regexp   only tests that match, and what they count
+#   ONLY=regexp  only packages that match
 #   KEEP=1       leave the lab up         FOOBAR_LAB_NAME=name   another lab than "test"
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,7 +24,8 @@ export FOOBAR_LAB_NAME=${FOOBAR_LAB_NAME:-test}
 TF_ACC_TERRAFORM_PATH=$(tools/terraform.sh)
 export TF_ACC=1 TF_ACC_TERRAFORM_PATH CHECKPOINT_DISABLE=1
 tests=$PWD/bin/tests/$FOOBAR_LAB_NAME
-flags=(-test.timeout 60m -test.run "${RUN:-.}")
+flags=(-test.timeout 120m -test.run "${RUN:-.}")
+[ -z "${RUN:-}" ] || flags+=(-test.v)
 failed=()
 
 say() { printf '==> %s\n' "$*"; }

@@ -46,14 +46,20 @@ func At(tb testing.TB, program string, env ...string) *Lab {
 // printed on standard error.
 func (l *Lab) Try(ctx context.Context, args ...string) (string, error) {
 	var out, problem bytes.Buffer
-	cmd := exec.CommandContext(ctx, l.program, args...)
-	cmd.Env = l.env
+	cmd := l.Command(ctx, args...)
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	cmd.WaitDelay = time.Second // what runs in a machine may outlive the command that is killed, and holds on to the output
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("lab %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(problem.String()))
 	}
 	return out.String(), nil
+}
+
+// Command returns the command line of a lab command, to be started by the caller.
+func (l *Lab) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, l.program, args...)
+	cmd.Env = l.env
+	return cmd
 }
 
 // Do runs a lab command and returns what it printed.

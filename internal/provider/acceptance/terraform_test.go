@@ -27,6 +27,13 @@ const (
 
 // TestMain builds the provider once, where Terraform finds it without a network.
 func TestMain(m *testing.M) {
+	if os.Getenv(clientEnv) != "" {
+		if err := clientMain(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	mirror, err := os.MkdirTemp("", "foobar-mirror-")
 	if err == nil {
 		err = build(mirror)
