@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -266,4 +267,36 @@ func TestKilledNginxComesBack(t *testing.T) {
 		return after != 0 && after != before && len(c.Drift) == 0
 	})
 	s.serves("back", "http://127.0.0.1:8081/")
+}
+
+// TestAReleaseStaysThoughTheOldOneDoesNotStop within the operation's time: the agent goes
+// on with that by itself, and the slot says so until then.
+func TestAReleaseStaysThoughTheOldOneDoesNotStop(t *testing.T) {
+	s := newStand(t)
+	ignores := "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+	spec := s.spec(s.upload(map[string]entry{"main.py": {ignores + "RELEASE = \"one\"\n" + echo, 0o644}}), 8081)
+	spec.StopTimeout = api.Duration(5 * time.Minute)
+	s.apply("shop", spec, nil)
+	old := s.live("shop")
+	spec.Release.SHA256 = s.release("two")
+	raw := api.Encode(spec)
+	op, err := s.runner.Apply(t.Context(), operation.Request{
+		ID: app("shop"), Operation: api.OperationID(api.VerbApply, app("shop"), 1, raw, ""), Base: 1, Actor: "test",
+		Write: api.Write{Spec: raw, TimeoutSeconds: 40},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op = s.wait(op); op.State != api.OperationApplied || op.Generation != 2 {
+		t.Fatalf("it ended as %s: %v", op.State, op.Problem)
+	}
+	s.serves("two", "http://127.0.0.1:8081/")
+	if _, status := s.get("shop"); status.Slots["blue"].State != api.SlotDraining || status.Slots["blue"].Release == spec.Release.SHA256 || s.pid(old) == 0 {
+		t.Errorf("meanwhile the slots are %+v", status.Slots)
+	}
+	s.signal(old, syscall.SIGKILL)
+	s.eventually("the old release is gone", func() bool {
+		c, status := s.get("shop")
+		return len(c.Drift) == 0 && len(c.Conditions) == 0 && status.Slots["blue"].State == api.SlotEmpty
+	})
 }
