@@ -56,6 +56,12 @@ const limits = `
 import mmap, os
 mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
 open("/tmp/mine", "w").close()
+os.chown("/tmp/mine", os.getuid(), os.getgid())  # gunicorn does this to its socket
+try:
+    os.chown("/tmp/mine", 0, 0)
+    raise SystemExit("a file was given away")
+except PermissionError:
+    pass
 for path in ("/srv/limits/mine", "/etc/mine", "/run/mine"):
     try:
         open(path, "w").close()

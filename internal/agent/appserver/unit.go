@@ -48,6 +48,9 @@ func appUnitText(l layout, slot string, s api.AppServer) *converge.Text {
 	t.Own(hardening()...)
 	t.Own(privateMemory()...)
 	t.Own("PrivateUsers=true", "CapabilityBoundingSet=")
+	// gunicorn gives its socket to the account that it runs as. Without a capability
+	// an app cannot give a file to another one.
+	t.Own("SystemCallFilter=@chown")
 	t.Own("", "[Install]", "WantedBy=multi-user.target")
 	return t
 }
