@@ -49,21 +49,21 @@ func (l Load) Run(ctx context.Context) []Sent {
 	return all.wait()
 }
 
-// offer sends requests at a rate, whatever becomes of them.
+// offer sends requests at a rate, whatever becomes of them. Those that are late are
+// sent at once.
 func (l Load) offer(ctx context.Context) []Sent {
 	var all results
-	ticker := time.NewTicker(time.Duration(float64(time.Second) / l.Rate))
-	defer ticker.Stop()
-	for n := 0; ; n++ {
-		select {
-		case <-ctx.Done():
-			return all.wait()
-		case <-ticker.C:
+	began, sent := time.Now(), 0
+	for pass(ctx, time.Millisecond) {
+		due := int(time.Since(began).Seconds() * l.Rate)
+		for n := sent; n < due; n++ {
+			all.running.Go(func() {
+				all.add(l.send(context.WithoutCancel(ctx), &Client{Address: l.Address, Close: true}, n, fmt.Sprint(n)))
+			})
 		}
-		all.running.Go(func() {
-			all.add(l.send(context.WithoutCancel(ctx), &Client{Address: l.Address, Close: true}, n, fmt.Sprint(n)))
-		})
+		sent = due
 	}
+	return all.wait()
 }
 
 // send sends a request of a client.
