@@ -29,7 +29,7 @@ func main() {
 }
 
 // quiet spares the plugin framework the lines that Terraform would throw away:
-// unless told otherwise it writes every one down to trace, also when nobody
+// unless set otherwise it writes every one down to trace, also when nobody
 // asked for logs. That is a third of the CPU time of a plan of 100 resources.
 func quiet() {
 	if os.Getenv("TF_LOG") != "" || os.Getenv("TF_LOG_PROVIDER") != "" {

@@ -85,7 +85,7 @@ up() {
 TEXT
 }
 
-# given RELEASE makes bin/RELEASE.tar.gz what Terraform is told to release.
+# given RELEASE makes bin/RELEASE.tar.gz what Terraform is to release.
 given() { variables=(-var "release=$PWD/bin/$1.tar.gz"); }
 
 # release RELEASE applies the stack with it.

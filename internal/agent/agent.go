@@ -234,12 +234,12 @@ func (a *Agent) tell(kind, format string, err error) {
 func (a *Agent) present(ctx context.Context) []api.Condition {
 	replications := a.config.Replications.Conditions(ctx)
 	a.mu.Lock()
-	told := slices.Clone(a.conditions)
+	shown := slices.Clone(a.conditions)
 	a.mu.Unlock() // what follows asks disks, which may take long to answer
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
 		a.disks(ctx),
-		a.config.Facts.Conditions(), a.audit.Conditions(), a.refused.Conditions(), told, replications,
+		a.config.Facts.Conditions(), a.audit.Conditions(), a.refused.Conditions(), shown, replications,
 	)
 }
 

@@ -96,7 +96,7 @@ func (u *usedDisk) add(root, dir string, w Watched) {
 	}
 }
 
-// condition returns what is to be told of a file system, if anything is.
+// condition returns what is to be reported of a file system, if anything is.
 func (u *usedDisk) condition(ctx context.Context, usages *host.Usages) (api.Condition, bool) {
 	c := api.Condition{Type: "DiskNearlyFull", Severity: api.SeverityWarning}
 	least, fewFiles := blob.Reserve(u.Size), u.FewFiles(nearlyFullFiles)

@@ -11,11 +11,11 @@ type AppServer struct {
 	// alone (see [AppServer.StaticSite]). The program is run in the release's
 	// directory without a shell. A program without a slash is looked up in
 	// the system's PATH; "./bin/app" is one of the release. In an argument,
-	// $SOCKET and $PORT (also in braces) stand for what the app is told in
+	// $SOCKET and $PORT (also in braces) stand for what the app is given in
 	// these variables, and $$ for a dollar sign; no other variable is replaced.
 	Command []string `json:"command"`
 	// AppPorts are the loopback TCP ports that the app listens on, one for each
-	// slot, told to it in $PORT; none means the Unix socket told to it in $SOCKET.
+	// slot, given to it in $PORT; none means the Unix socket given to it in $SOCKET.
 	// With [StrategyRestart] one is enough.
 	AppPorts []int `json:"app_ports"`
 	// Address and Port are where nginx listens; "*" is every address.

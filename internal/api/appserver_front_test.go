@@ -43,7 +43,7 @@ func TestValidFronts(t *testing.T) {
 	}
 }
 
-func TestInvalidFrontsAreToldWhereAndWhy(t *testing.T) {
+func TestInvalidFrontsAreReportedWhereAndWhy(t *testing.T) {
 	type change = func(*api.AppServer)
 	site := func(more change) change {
 		return func(s *api.AppServer) { s.Command = nil; static("/", ".")(s); more(s) }

@@ -32,7 +32,7 @@ func (l AppLiveness) validate(v *Violations, at Pointer) {
 	within(v, at.At("failures"), int64(l.Failures), CheckRunBounds(), "")
 }
 
-// validateAgentCheck judges the port where load balancers ask for the app's state.
+// validateAgentCheck checks the port where load balancers ask for the app's state.
 func (s AppServer) validateAgentCheck(v *Violations) {
 	const at = Pointer("/agent_check_port")
 	switch port := s.AgentCheckPort; {

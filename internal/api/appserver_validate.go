@@ -157,8 +157,8 @@ func (s AppServer) validateRelease(v *Violations) {
 	s.Release.validateSignature(v)
 }
 
-// validateSignature judges that a signature and its keys come together. What is
-// in them is judged by who checks it.
+// validateSignature checks that a signature and its keys come together. What is
+// in them is checked by who checks it.
 func (r Release) validateSignature(v *Violations) {
 	switch keys := len(r.PublicKeys); {
 	case r.Signature == "" && keys > 0:
@@ -210,7 +210,7 @@ func validateProgram(v *Violations, at Pointer, program string) {
 	}
 }
 
-// validateReferences admits $SOCKET or $PORT, whichever the app is told, and
+// validateReferences admits $SOCKET or $PORT, whichever the app is given, and
 // refuses what a shell would replace, since no shell runs.
 func (s AppServer) validateReferences(v *Violations, at Pointer, arg string) {
 	for _, reference := range referencePattern.FindAllString(arg, -1) {

@@ -50,7 +50,7 @@ func TestValidAppServers(t *testing.T) {
 	}
 }
 
-func TestInvalidAppServersAreToldWhereAndWhy(t *testing.T) {
+func TestInvalidAppServersAreReportedWhereAndWhy(t *testing.T) {
 	long := strings.Repeat("x", 70_000)
 	type change = func(*api.AppServer)
 	for _, c := range []struct {
@@ -204,7 +204,7 @@ func TestAppServerClaims(t *testing.T) {
 	}
 }
 
-// Whatever is judged valid comes out of Arguments without a trace of a reference.
+// Whatever is checked valid comes out of Arguments without a trace of a reference.
 func FuzzArguments(f *testing.F) {
 	for _, seed := range []string{"$SOCKET", "${SOCKET}x", "$$", "$$$SOCKET", "${", "$", "$SOCKETS", "${SOCKET", "a${}b"} {
 		f.Add(seed)

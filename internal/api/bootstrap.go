@@ -32,8 +32,8 @@ const (
 	maxBootstrap = 16 << 10
 )
 
-// Bootstrap is all that a new machine is told: who it is, whom it obeys, and
-// the key that proves it once. A cloud hands it over as user-data, a
+// Bootstrap is all that a new machine is given: who it is, whom it obeys, and
+// the key that proves it once. A cloud passes it on as user-data, a
 // hypervisor as a systemd credential.
 type Bootstrap struct {
 	// V is [BootstrapVersion].

@@ -76,10 +76,10 @@ func FileBounds() Bounds { return Bounds{64, 1 << 20} }
 // files of 512 KiB at least (journald.conf(5)).
 func LogRateBounds() Bounds { return Bounds{1, 1_000_000} }
 
-// LogRetentionBounds are told of at [LogRateBounds].
+// LogRetentionBounds are reported at [LogRateBounds].
 func LogRetentionBounds() DurationBounds { return durations(time.Hour, 10*365*24*time.Hour) }
 
-// LogSizeBounds are told of at [LogRateBounds].
+// LogSizeBounds are reported at [LogRateBounds].
 func LogSizeBounds() Bounds { return Bounds{8 << 20, 1 << 40} }
 
 // ServerIDBounds bound the id of a database server, which has 32 bits.
@@ -93,7 +93,7 @@ func TrafficTimeoutBounds() DurationBounds { return durations(time.Millisecond, 
 // CheckTimeoutBounds how long an answer may take.
 func CheckIntervalBounds() DurationBounds { return durations(10*time.Millisecond, time.Hour) }
 
-// CheckTimeoutBounds are told of at [CheckIntervalBounds].
+// CheckTimeoutBounds are reported at [CheckIntervalBounds].
 func CheckTimeoutBounds() DurationBounds { return durations(time.Millisecond, time.Hour) }
 
 // AppCheckBounds bound interval and timeout of an app's own health check.
@@ -126,7 +126,7 @@ func MemberBounds() Bounds { return Bounds{1, maxDBMembers} }
 // WitnessBounds leave room for the members among all machines that vote.
 func WitnessBounds() Bounds { return Bounds{0, maxDBPeers - maxDBMembers} }
 
-// DBObjectBounds are told of at [MemberBounds].
+// DBObjectBounds are reported at [MemberBounds].
 func DBObjectBounds() Bounds { return Bounds{0, maxDBObjects} }
 
 // ListenBounds bound the number of a database server's listening addresses,
@@ -134,7 +134,7 @@ func DBObjectBounds() Bounds { return Bounds{0, maxDBObjects} }
 // the other in the packet filter.
 func ListenBounds() Bounds { return Bounds{0, 16} }
 
-// ClientBounds are told of at [ListenBounds].
+// ClientBounds are reported at [ListenBounds].
 func ClientBounds() Bounds { return Bounds{0, 256} }
 
 // ConsentBounds bound the text of a consent's token, in bytes.

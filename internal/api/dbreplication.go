@@ -10,7 +10,7 @@ import (
 
 // DBReplication is the spec of a replication: one primary, and replicas that
 // follow it. The agent of the primary's machine coordinates what is done for
-// it; every member and witness is told of it. Every field is given on the wire,
+// it; every member and witness knows of it. Every field is given on the wire,
 // apart from those that say otherwise; the defaults belong to the provider's
 // schema, in [DefaultDBReplication].
 type DBReplication struct {
@@ -29,7 +29,7 @@ type DBReplication struct {
 	// SecretsVersion is [DBReplication.PasswordsVersion]. The write's secrets
 	// hold the password of each user by its name.
 	SecretsVersion int64 `json:"secrets_version"`
-	// MaxLag is what a replica may lag, 0 for any; it is told of when it lasts for LagHold.
+	// MaxLag is what a replica may lag, 0 for any; it is reported when it lasts for LagHold.
 	MaxLag  Duration `json:"max_lag"`
 	LagHold Duration `json:"lag_hold"`
 	// MinBinlogRetention is the shortest time for which members have to keep
@@ -181,13 +181,13 @@ type DBLock struct {
 	Operation string `json:"operation"`
 }
 
-// DBTold is what the coordinator tells every machine of a replication before
+// DBConfig is what the coordinator tells every machine of a replication before
 // it gives orders: PUT /v1/replications/{name}.
-type DBTold struct {
+type DBConfig struct {
 	Spec DBReplication `json:"spec"`
 	// Replication is the password of the account that replicas use.
 	Replication Secret `json:"replication"`
-	// Users are the passwords by user; only members are told.
+	// Users are the passwords by user; only members are given them.
 	Users map[string]Secret `json:"users,omitempty"`
 }
 

@@ -234,7 +234,7 @@ func TestNearestCharset(t *testing.T) {
 	}
 }
 
-// All settings that are wrong are told at once.
+// All settings that are wrong are reported at once.
 func TestDBServerValidateTellsAllSettings(t *testing.T) {
 	s := testDBServer()
 	s.Settings = map[string]string{"max_conections": "1", "slow_query_log": "maybe", "max_binlog_size": "1K", "read_only": "OFF", "wait_timeout": "60"}

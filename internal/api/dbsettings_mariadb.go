@@ -129,7 +129,7 @@ func mariadbInnoDB() []DBSetting {
 		runtimeBool("innodb_stats_on_metadata", "Whether looking at metadata renews statistics."),
 		runtimeInt("innodb_stats_persistent_sample_pages", "How many pages an index's statistics are taken from."),
 		atStart(runtimeBool("innodb_rollback_on_timeout", "Whether a lock timeout undoes the transaction, not the statement alone.")),
-		atStart(runtimeInt("innodb_autoinc_lock_mode", "How AUTO_INCREMENT values are handed out: 0 traditional, 1 consecutive, 2 interleaved.")),
+		atStart(runtimeInt("innodb_autoinc_lock_mode", "How AUTO_INCREMENT values are issued: 0 traditional, 1 consecutive, 2 interleaved.")),
 		atStart(runtimeInt("innodb_ft_min_token_size", "The shortest word in a full-text index of InnoDB.")),
 		atStart(runtimeInt("ft_min_word_len", "The shortest word in a full-text index of MyISAM and Aria.")),
 	}

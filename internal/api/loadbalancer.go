@@ -129,7 +129,7 @@ func IdempotentMethods() []string { return []string{"GET", "HEAD", "OPTIONS", "P
 // for each of the two, with limits that do not know of each other, so the sum is
 // the limit. Each half has to be enough for the server alone, where all clients
 // read or all write: with four times the app's workers each half is twice them,
-// and a worker has its next request at hand when it ends one. With twice the
+// and a worker has its next request there when it ends one. With twice the
 // workers in all, apps under three times the load did 0.81 to 0.89 of what they can.
 func (s Server) Shares() (idempotent, other int) {
 	return s.MaxConnections - s.MaxConnections/2, s.MaxConnections / 2

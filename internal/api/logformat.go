@@ -42,7 +42,7 @@ var formatSample = regexp.MustCompile(`^([A-Za-z0-9_.+-]+)(\((?:[^()\[\]"'\\]|"[
 
 // checkLogFormat says which part of a log format HAProxy must not be given,
 // "" if none. It admits expressions made of known fetches and converters only;
-// all the rest of the format is judged by HAProxy's checker.
+// all the rest of the format is checked by HAProxy's checker.
 //
 // An expression begins with a bracket after "%", "%(name)" or "%{flags}". Any
 // bracket behind such a character is taken for one: HAProxy finds no more.

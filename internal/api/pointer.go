@@ -32,7 +32,7 @@ func (p Pointer) At(steps ...any) Pointer {
 const maxStep = 300
 
 // placed returns the pointer to what p points at or, where a step on the way is
-// too long to be told, to the value that it is in.
+// too long to be shown, to the value that it is in.
 func (p Pointer) placed() Pointer {
 	start := 0
 	for start < len(p) {

@@ -47,7 +47,7 @@ const (
 	ProblemEnrolled ProblemType = "urn:foobar:problem:enrolled"
 	// ProblemNotEnrolled: the route exists only on an enrolled machine.
 	ProblemNotEnrolled ProblemType = "urn:foobar:problem:not-enrolled"
-	// ProblemProof: the enrolment proof does not hold, for a reason that is not told.
+	// ProblemProof: the enrolment proof does not hold, for a reason that is not given.
 	ProblemProof ProblemType = "urn:foobar:problem:proof"
 	// ProblemRolledBack: the change was made, did not become healthy, and was undone.
 	ProblemRolledBack ProblemType = "urn:foobar:problem:rolled-back"

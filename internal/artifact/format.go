@@ -52,7 +52,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// packed is an artifact as it is read, with its beginning at hand.
+// packed is an artifact as it is read, with its beginning there.
 type packed struct {
 	*bufio.Reader
 	source *source

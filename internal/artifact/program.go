@@ -80,7 +80,7 @@ type segment struct {
 	offset, size uint64
 }
 
-// checkProgram judges a program by its beginning, and returns how many bytes it
+// checkProgram checks a program by its beginning, and returns how many bytes it
 // has at least.
 func checkProgram(head []byte) (length int64, err error) {
 	if len(head) < elfHeader {

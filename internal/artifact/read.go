@@ -68,7 +68,7 @@ func (nowhere) HardLink(_, _ string) error { return nil }
 // links that lead out, devices, setuid files, names that come twice, more than
 // the limits, and a file that is damaged anywhere.
 //
-// The format is told by the content: a tar file compressed with gzip or zstd, or
+// The format is recognised by the content: a tar file compressed with gzip or zstd, or
 // one program, which becomes the file [Program].
 func Read(ctx context.Context, r io.Reader, limits Limits, to Sink) (Summary, error) {
 	if limits.Entries == 0 {
@@ -133,7 +133,7 @@ func (d *reading) entries() error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case err != nil && !errors.Is(err, tar.ErrInsecurePath): // a setting of Go's; names are judged here
+		case err != nil && !errors.Is(err, tar.ErrInsecurePath): // a setting of Go's; names are checked here
 			return d.explain(err)
 		}
 		if err := d.entry(header); err != nil {
@@ -223,7 +223,7 @@ func (d *reading) entry(header *tar.Header) error {
 	return refuse(header.Name, "is %s; only files, directories and links are allowed", special(header.Typeflag))
 }
 
-// top judges an entry for the top directory itself, such as "./".
+// top checks an entry for the top directory itself, such as "./".
 func (d *reading) top(header *tar.Header) error {
 	if header.Typeflag != tar.TypeDir {
 		return refuse(header.Name, "is in the place of the release's top directory, and is not a directory")

@@ -87,7 +87,7 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-func TestEverythingWrongWithASignatureIsTold(t *testing.T) {
+func TestEverythingWrongWithASignatureIsReported(t *testing.T) {
 	if _, found := artifact.ParseSignature("", []string{"", ""}); len(found) != 3 {
 		t.Errorf("found %v, want three", found)
 	}

@@ -121,7 +121,7 @@ func (t *tree) add(name string, n node) error {
 	return nil
 }
 
-// checkTarget judges the target of a symbolic link by itself.
+// checkTarget checks the target of a symbolic link by itself.
 func checkTarget(name string, header *tar.Header) error {
 	target := header.Linkname
 	if IsInterpreter(target) {

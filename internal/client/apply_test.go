@@ -101,22 +101,22 @@ func TestApplyTellsEachEventOnceAndInOrder(t *testing.T) {
 	f, j := newFake(t), newJob()
 	j.serve(f)
 	j.event("1")
-	var told []string
+	var shown []string
 	op, err := call(t, f.target(), options()).Apply(t.Context(), change(), func(e api.Event) {
-		told = append(told, e.Message)
-		if n := len(told); n < 5 {
+		shown = append(shown, e.Message)
+		if n := len(shown); n < 5 {
 			j.event(fmt.Sprint(n + 1))
 		} else if n == 5 {
 			j.end(api.OperationApplied, nil)
 			j.event("last") // after the end was there to see
 		}
 	})
-	if err != nil || op.Generation != 4 || strings.Join(told, " ") != "1 2 3 4 5 last" {
-		t.Errorf("got %+v, %v, events %v", op, err, told)
+	if err != nil || op.Generation != 4 || strings.Join(shown, " ") != "1 2 3 4 5 last" {
+		t.Errorf("got %+v, %v, events %v", op, err, shown)
 	}
 }
 
-func TestEventsThatComeAgainAreNotToldAgain(t *testing.T) {
+func TestEventsThatComeAgainAreNotReportedAgain(t *testing.T) {
 	f, j := newFake(t), newJob()
 	all := api.Events{Events: []api.Event{{Seq: 1, Message: "1"}, {Seq: 2, Message: "2"}}}
 	looks := 0
@@ -128,10 +128,10 @@ func TestEventsThatComeAgainAreNotToldAgain(t *testing.T) {
 		}
 		return j.operation(), nil
 	})
-	var told []string
-	_, err := call(t, f.target(), options()).Apply(t.Context(), change(), func(e api.Event) { told = append(told, e.Message) })
-	if err != nil || strings.Join(told, " ") != "1 2" {
-		t.Errorf("got %v, events %v", err, told)
+	var shown []string
+	_, err := call(t, f.target(), options()).Apply(t.Context(), change(), func(e api.Event) { shown = append(shown, e.Message) })
+	if err != nil || strings.Join(shown, " ") != "1 2" {
+		t.Errorf("got %v, events %v", err, shown)
 	}
 }
 
@@ -197,10 +197,10 @@ func TestFailedOperationIsItsProblem(t *testing.T) {
 	j.serve(f)
 	j.event("tried")
 	j.end(api.OperationFailed, &api.Problem{Type: api.ProblemRolledBack, Title: "It did not become healthy"})
-	var told int
-	_, err := call(t, f.target(), options()).Apply(t.Context(), change(), func(api.Event) { told++ })
-	if !api.IsProblem(err, api.ProblemRolledBack) || told != 1 {
-		t.Errorf("got %v after %d events", err, told)
+	var shown int
+	_, err := call(t, f.target(), options()).Apply(t.Context(), change(), func(api.Event) { shown++ })
+	if !api.IsProblem(err, api.ProblemRolledBack) || shown != 1 {
+		t.Errorf("got %v after %d events", err, shown)
 	}
 }
 
@@ -393,7 +393,7 @@ func TestMachineThatWasNeverReachedFailsAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhoeverStopsWatchingIsToldThatItGoesOn(t *testing.T) {
+func TestWhoeverStopsWatchingIsReportedThatItGoesOn(t *testing.T) {
 	f, j := newFake(t), newJob()
 	j.serve(f)
 	j.event("1")

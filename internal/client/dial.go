@@ -56,7 +56,7 @@ func (m *Machine) remember(leaf *x509.Certificate) {
 	}
 }
 
-// handshake dials and shakes hands. Its errors are of this package's types.
+// handshake dials and does the handshake. Its errors are of this package's types.
 func (m *Machine) handshake(ctx context.Context, config *tls.Config, shown *tls.Certificate) (*conn, error) {
 	raw, err := m.connect(ctx)
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *Machine) connect(ctx context.Context) (net.Conn, error) {
 	return raw, err
 }
 
-// checkMachine judges a certificate whose chain, name and time hold.
+// checkMachine checks a certificate whose chain, name and time hold.
 func (m *Machine) checkMachine(leaf *x509.Certificate) error {
 	subject, err := pki.ReadSubject(leaf)
 	switch {
@@ -181,7 +181,7 @@ func (m *Machine) clockMismatch(ofMachine bool, certificate *x509.Certificate, t
 const refusalWait = time.Second
 
 // conn is a connection whose errors say what the machine meant. In TLS 1.3 a
-// machine judges the client's certificate after the client's side of the
+// machine checks the client's certificate after the client's side of the
 // handshake is done, so that a refusal can meet a request half written: the
 // write then fails of a reset while the reason waits to be read.
 type conn struct {

@@ -52,7 +52,7 @@ func stranger(t testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-func TestWhoAnswersIsToldByTheHandshakeAlone(t *testing.T) {
+func TestWhoAnswersIsReportedByTheHandshakeAlone(t *testing.T) {
 	s := signer(t, seedText, "shop")
 	past := s
 	past.Now = func() time.Time { return now().AddDate(-11, 0, 0) }
@@ -167,10 +167,10 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, address := range map[string]string{
-		"nobody listens":         free.Addr().String(),
-		"nobody shakes hands":    silent.Addr().String(),
-		"something without TLS":  plain.Listener.Addr().String(),
-		"a name that is unknown": "web1.invalid:9443",
+		"nobody listens":            free.Addr().String(),
+		"nobody does the handshake": silent.Addr().String(),
+		"something without TLS":     plain.Listener.Addr().String(),
+		"a name that is unknown":    "web1.invalid:9443",
 	} {
 		o := options()
 		o.DialTimeout = 200 * time.Millisecond

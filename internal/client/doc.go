@@ -7,7 +7,7 @@
 // that cannot prove it yet, and that connection is worth nothing until the
 // proofs of the enrolment hold.
 //
-// Failures are told apart by type: [Unreachable], [NotEnrolled],
+// Failures are distinguished by type: [Unreachable], [NotEnrolled],
 // [WrongMachine], [WrongCA], [ClockMismatch], [ProofFailed], [TooOld], and
 // [api.Problem] for whatever the agent itself answers.
 package client

@@ -31,7 +31,7 @@ type Target struct {
 // Options are what a pool depends on; each has a default.
 type Options struct {
 	// DialTimeout bounds how long a machine may take to accept a connection,
-	// and again to shake hands. 3 s: far above any network, far below a
+	// and again for the handshake. 3 s: far above any network, far below a
 	// person's patience.
 	DialTimeout time.Duration
 	// CallTimeout bounds a call that is answered at once; 30 s, which a

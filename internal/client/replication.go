@@ -98,7 +98,7 @@ type copyReader struct {
 	patience time.Duration
 	machine  string
 
-	left int64 // of the frame at hand
+	left int64 // of the frame there
 	err  error // that of all reads to come
 }
 

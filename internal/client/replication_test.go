@@ -42,11 +42,11 @@ func TestReplicationCall(t *testing.T) {
 	if status, err := m.ReplicationCall(t.Context(), http.MethodGet, "notes", "view", nil, &seen); err != nil || status != http.StatusOK || seen.Epoch != 7 {
 		t.Errorf("view: %d %v %+v", status, err, seen)
 	}
-	if status, err := m.ReplicationCall(t.Context(), http.MethodPut, "notes", "", api.DBTold{Replication: "hunter2"}, nil); err != nil || status != http.StatusOK {
+	if status, err := m.ReplicationCall(t.Context(), http.MethodPut, "notes", "", api.DBConfig{Replication: "hunter2"}, nil); err != nil || status != http.StatusOK {
 		t.Errorf("tell: %d %v", status, err)
 	}
 	if _, bodies := f.requests(http.MethodPut); !strings.Contains(bodies[0], "hunter2") {
-		t.Errorf("told %s", bodies[0])
+		t.Errorf("sent was %s", bodies[0])
 	}
 	if status, err := m.ReplicationCall(t.Context(), http.MethodPost, "notes", "orders", struct{}{}, nil); err != nil || status != http.StatusAccepted {
 		t.Errorf("order: %d %v", status, err)

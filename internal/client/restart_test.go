@@ -143,6 +143,6 @@ func TestAWriteThatWasLostStaysOneThatMayHaveArrived(t *testing.T) {
 	}
 	lost := as[*client.Unreachable](t, everyCall(call(t, f.target(), o))["get"](t.Context()))
 	if !lost.Sent {
-		t.Error(fmt.Sprint("it is told as never sent: ", lost))
+		t.Error(fmt.Sprint("it is reported as never sent: ", lost))
 	}
 }

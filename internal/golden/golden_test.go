@@ -7,18 +7,18 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/golden"
 )
 
-// recorder notes what a test would have been told.
+// recorder notes what would have been reported to a test.
 type recorder struct {
 	testing.TB
-	told []string
+	shown []string
 }
 
 func (*recorder) Helper() {}
 
-func (r *recorder) Errorf(format string, _ ...any) { r.told = append(r.told, format) }
+func (r *recorder) Errorf(format string, _ ...any) { r.shown = append(r.shown, format) }
 
 func (r *recorder) Fatalf(format string, _ ...any) {
-	r.told = append(r.told, format)
+	r.shown = append(r.shown, format)
 	panic(r)
 }
 
@@ -43,14 +43,14 @@ func TestCompare(t *testing.T) {
 			r := &recorder{TB: t}
 			func() {
 				defer func() {
-					if told := recover(); told != nil && told != any(r) {
-						panic(told)
+					if shown := recover(); shown != nil && shown != any(r) {
+						panic(shown)
 					}
 				}()
 				golden.Compare(r, test.file, test.got)
 			}()
-			if failed := len(r.told) > 0; failed != test.fails {
-				t.Errorf("fails: %v, want %v (%q)", failed, test.fails, r.told)
+			if failed := len(r.shown) > 0; failed != test.fails {
+				t.Errorf("fails: %v, want %v (%q)", failed, test.fails, r.shown)
 			}
 		})
 	}

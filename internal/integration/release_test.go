@@ -61,7 +61,7 @@ func TestReleasesOfEveryFormat(t *testing.T) {
 	}
 }
 
-// An earlier release is set back by its checksum alone: no file is at hand, and
+// An earlier release is set back by its checksum alone: no file is there, and
 // the machine has no upload of it any more, only what it was unpacked to.
 func TestAnEarlierReleaseNeedsNoFile(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})
@@ -89,7 +89,7 @@ func TestAnEarlierReleaseNeedsNoFile(t *testing.T) {
 	)
 }
 
-// The machine decides by the signature: where no file is at hand, the plan has
+// The machine decides by the signature: where no file is there, the plan has
 // it from there.
 func TestTheMachineChecksTheSignature(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})

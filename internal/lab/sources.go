@@ -180,7 +180,7 @@ func resolve(host fs.FS, e entry) []entry {
 	}
 	text, err := fs.ReadFile(host, strings.TrimLeft(list, "/"))
 	if err != nil {
-		return []entry{e} // which is passed over, and told of
+		return []entry{e} // which is passed over, and reported
 	}
 	var all []entry
 	for line := range strings.Lines(string(text)) {

@@ -157,14 +157,14 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), 
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	told := false
+	shown := false
 	err = poll(ctx, func() (bool, error) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return err == nil, err
 		}
-		if !told {
-			told = true
+		if !shown {
+			shown = true
 			waiting()
 		}
 		return false, nil

@@ -26,7 +26,7 @@ const (
 	RenewAfter = 365 * 24 * time.Hour
 	// ClientLifetime is how long the provider's own certificates live.
 	ClientLifetime = 15 * time.Minute
-	// MaxClientLifetime bounds the life of a client certificate that is handed out.
+	// MaxClientLifetime bounds the life of a client certificate that is issued.
 	MaxClientLifetime = 90 * 24 * time.Hour
 	// Backdate is how far a certificate reaches back, for clocks that are behind.
 	Backdate = time.Hour

@@ -7,7 +7,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// NewBootstrap returns what one incarnation of a machine is told. With the
+// NewBootstrap returns what one incarnation of a machine is given. With the
 // same arguments it is the same, so that it can be made again.
 func NewBootstrap(a *Authority, node string, incarnation int64, listen string) (api.Bootstrap, error) {
 	b := api.Bootstrap{

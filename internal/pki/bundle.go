@@ -77,7 +77,7 @@ func (b Bundle) Verify(certificate *x509.Certificate, use x509.ExtKeyUsage, at t
 }
 
 // Signed reports whether one of the bundle signed the certificate for the
-// given use, whatever the time is: it is judged at the moment it began.
+// given use, whatever the time is: it is checked at the moment it began.
 func (b Bundle) Signed(certificate *x509.Certificate, use x509.ExtKeyUsage) bool {
 	for _, ca := range b {
 		at := certificate.NotBefore

@@ -1,4 +1,4 @@
-// Package pki makes and judges everything that trust between the provider and
+// Package pki makes and checks everything that trust between the provider and
 // the machines rests on: the CA that follows from one seed, the certificates
 // that it signs, and the two proofs of an enrolment.
 //

@@ -82,7 +82,7 @@ func TestEndorsementIsNoIntermediate(t *testing.T) {
 	}
 }
 
-// A machine's certificate lasts for years, and its key is in the hands of root
+// A machine's certificate lasts for years, and its key is known to root
 // there. With its name and key in a CA of root's making it endorses nothing.
 func TestANodeCertificateEndorsesNothing(t *testing.T) {
 	s := signer(t, "shop")

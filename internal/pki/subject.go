@@ -84,7 +84,7 @@ func (s Subject) name() pkix.Name {
 	return name
 }
 
-// ReadSubject reads back who a certificate speaks for. It judges only the
+// ReadSubject reads back who a certificate speaks for. It checks only the
 // form: whether the certificate is to be believed is the chain's matter.
 func ReadSubject(certificate *x509.Certificate) (Subject, error) {
 	if len(certificate.URIs) != 1 {

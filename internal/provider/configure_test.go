@@ -45,7 +45,7 @@ func configured(t *testing.T, block map[string]tftypes.Value) *tfutil.Data {
 
 func text(value any) tftypes.Value { return tftypes.NewValue(tftypes.String, value) }
 
-func TestTheCAEndsWhenItIsTold(t *testing.T) {
+func TestTheCAEndsWhenItIsReported(t *testing.T) {
 	for name, test := range map[string]struct {
 		given tftypes.Value
 		want  time.Time
@@ -101,7 +101,7 @@ func TestWrongEndsOfTheCA(t *testing.T) {
 			found += d.Detail()
 		}
 		if !strings.Contains(found, want) || (found == "") != (want == "") {
-			t.Errorf("%q is told %q, want %q", given, found, want)
+			t.Errorf("%q gets %q, want %q", given, found, want)
 		}
 	}
 }

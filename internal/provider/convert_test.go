@@ -42,7 +42,7 @@ func odd(v tftypes.Value) map[string]tftypes.Value {
 }
 
 // TestNoValueIsCalledABugOfTheProvider puts odd values in the place of every
-// value of every block, one at a time, and has the result judged and planned.
+// value of every block, one at a time, and has the result checked and planned.
 func TestNoValueIsCalledABugOfTheProvider(t *testing.T) {
 	planner := planning(t)
 	for _, b := range blocks(t, server(t)) {

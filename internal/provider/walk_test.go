@@ -17,7 +17,7 @@ type block struct {
 	schema *tfprotov6.Schema
 	// base is a valid configuration in which every attribute has a value.
 	base tftypes.Value
-	// validate has the server judge another one.
+	// validate has the server check another one.
 	validate func(t *testing.T, config tftypes.Value) []*tfprotov6.Diagnostic
 }
 

@@ -77,7 +77,7 @@ type hit struct {
 	stuck bool
 }
 
-// sight is a snapshot with what follows from it, so that rules and plan judge
+// sight is a snapshot with what follows from it, so that rules and plan check
 // from the same facts.
 type sight struct {
 	Snapshot
@@ -143,7 +143,7 @@ func (v sight) writable() []NodeID {
 type relation int
 
 const (
-	unknown   relation = iota // not to be told: a position that cannot be read, or a primary that is not seen
+	unknown   relation = iota // cannot be determined: a position that cannot be read, or a primary that is not seen
 	fresh                     // no data of a user
 	subset                    // proven to be a part of the primary's, which can deliver the rest
 	tooOld                    // a part of the primary's, which has purged what follows
@@ -208,11 +208,11 @@ func (v sight) obstacle(m, primary member) string {
 }
 
 // each makes a match function of a judgement about single members: "" is well.
-func each(members func(sight) []member, judge func(member) string) func(sight) []hit {
+func each(members func(sight) []member, decide func(member) string) func(sight) []hit {
 	return func(v sight) []hit {
 		var hits []hit
 		for _, m := range members(v) {
-			if detail := judge(m); detail != "" {
+			if detail := decide(m); detail != "" {
 				hits = append(hits, hit{node: m.id, detail: detail})
 			}
 		}
@@ -220,11 +220,11 @@ func each(members func(sight) []member, judge func(member) string) func(sight) [
 	}
 }
 
-// eachSource judges every configured source of every replica.
-func eachSource(judge func(member, SourceView) string) func(sight) []hit {
+// eachSource checks every configured source of every replica.
+func eachSource(decide func(member, SourceView) string) func(sight) []hit {
 	return each(sight.replicas, func(m member) string {
 		for _, source := range m.Sources {
-			if detail := judge(m, source); detail != "" {
+			if detail := decide(m, source); detail != "" {
 				return detail
 			}
 		}

@@ -76,7 +76,7 @@ type Engine interface {
 	Donate(ctx context.Context, to io.Writer) error
 	// Receive replaces the server's data by a donated copy: it stops the server,
 	// never lets half a copy serve, and returns with the server up and fenced.
-	// Progress, which may be nil, is told the bytes that have arrived.
+	// Progress, which may be nil, gets the bytes that have arrived.
 	Receive(ctx context.Context, donor NodeID, from io.Reader, progress func(bytes int64)) error
 	// SeedState returns the mark of a seed that has not ended, nil if there is none.
 	SeedState() (*SeedMark, error)

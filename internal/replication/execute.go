@@ -94,7 +94,7 @@ type Clock interface {
 	Sleep(ctx context.Context, d time.Duration) error
 }
 
-// Progress is told of each step: err is nil when it begins.
+// Progress is called for each step: err is nil when it begins.
 type Progress func(step Step, message string)
 
 // Executor carries out operations, one at a time, from one member's agent.
@@ -188,7 +188,7 @@ func (e *Executor) Settle(ctx context.Context) error {
 	defer locks.release()
 	if !entry.Committed && entry.Undoing == "" {
 		entry.Undoing = "its agent stopped in the middle"
-		entry.Next = min(entry.Next+1, len(entry.Operation.Steps)) // the step at hand may be half done
+		entry.Next = min(entry.Next+1, len(entry.Operation.Steps)) // the step there may be half done
 	}
 	if entry.Undoing != "" {
 		return e.undo(ctx, entry)

@@ -277,7 +277,7 @@ func TestFailureBeforeThePointOfNoReturnIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestEndOfContextLeavesTheJournal: an agent that is told to stop neither fails
+// TestEndOfContextLeavesTheJournal: an agent that is asked to stop neither fails
 // nor takes back.
 func TestEndOfContextLeavesTheJournal(t *testing.T) {
 	w := newWorld("w")

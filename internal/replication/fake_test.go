@@ -27,7 +27,7 @@ type world struct {
 	nodes   map[replication.NodeID]*node
 	entry   *replication.Entry
 	locks   map[replication.NodeID]string
-	// password is the replication's own, as all were told.
+	// password is the replication's own, as all were given.
 	password api.Secret
 	clock    time.Time
 	// killAt counts the effects until the killer strikes; negative is never.

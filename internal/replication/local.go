@@ -20,11 +20,11 @@ type Local struct {
 	// Engine is the database's, nil on a witness.
 	Engine  Engine
 	Records Records
-	// Wants returns what the member was told of the replication besides orders.
+	// Wants returns what the member was given of the replication besides orders.
 	Wants func(ctx context.Context) (Wants, error)
 	// Copy opens the stream of a donor's data.
 	Copy func(ctx context.Context, donor NodeID) (io.ReadCloser, error)
-	// Progress is told the bytes of a copy that have arrived; it may be nil.
+	// Progress gets the bytes of a copy that have arrived; it may be nil.
 	Progress func(bytes int64)
 	Now      func() time.Time
 
@@ -47,7 +47,7 @@ type Records interface {
 	SetFollowed(ctx context.Context, password string) error
 }
 
-// Wants is what a member was told of its replication: the topology, and what
+// Wants is what a member was given of its replication: the topology, and what
 // is in none because it is secret or its own.
 type Wants struct {
 	Topology Topology
@@ -84,7 +84,7 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 }
 
 // Measure notes since when the lag has been above its limit. Whoever looks is
-// told that; it is right as long as this is called all the time.
+// reported that; it is right as long as this is called all the time.
 func (l *Local) Measure(ctx context.Context) error {
 	if l.Engine == nil {
 		return nil
@@ -97,7 +97,7 @@ func (l *Local) Measure(ctx context.Context) error {
 	return l.judgeLag(ctx, &view, taken)
 }
 
-// compare notes what differs from what the member was told.
+// compare notes what differs from what the member was given.
 func (l *Local) compare(ctx context.Context, view *NodeView) error {
 	wants, err := l.Wants(ctx)
 	if err != nil {

@@ -174,7 +174,7 @@ func TestGatherLooksAtThePrimaryLast(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	previous := &replication.Snapshot{
 		Nodes:     map[replication.NodeID]replication.NodeView{"c": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour)}}},
-		Witnesses: map[replication.NodeID]replication.WitnessView{"w": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour), Untold: true}}},
+		Witnesses: map[replication.NodeID]replication.WitnessView{"w": {Unobservable: &replication.Unobservable{Since: now.Add(-time.Hour), Unconfigured: true}}},
 	}
 	s := replication.Gather(t.Context(), desired, map[replication.NodeID]replication.Observer{
 		"a": looker{"a", &mu, &order, open, nil}, "b": looker{"b", &mu, &order, replication.NodeView{Taken: now.Add(time.Hour)}, nil},

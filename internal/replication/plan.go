@@ -141,7 +141,7 @@ func (p *planner) established(id NodeID) bool {
 
 // unseen refuses a plan for a machine that was not observed. The way out is
 // another one where it does answer, and lacks the configuration.
-func (p *planner) unseen(id NodeID, then, ifSilent, ifUntold string) error {
+func (p *planner) unseen(id NodeID, then, ifSilent, ifUnconfigured string) error {
 	reason, next := RefusedUnobservable, ifSilent
 	what := p.unobservable(id)
 	switch {
@@ -149,8 +149,8 @@ func (p *planner) unseen(id NodeID, then, ifSilent, ifUntold string) error {
 		then += "has a seed that has not ended"
 	case what == nil:
 		then += "was not looked at"
-	case what.Untold:
-		reason, next = RefusedUntold, ifUntold
+	case what.Unconfigured:
+		reason, next = RefusedUnconfigured, ifUnconfigured
 		then += fmt.Sprintf("is not ready yet (%s)", what.Reason)
 	default:
 		then += fmt.Sprintf("does not answer since %s (%s)", what.Since.UTC().Format(time.RFC3339), what.Reason)
@@ -216,7 +216,7 @@ func (p *planner) free(id NodeID) {
 }
 
 // gone tells whether a former member counts itself in no more, or cannot be
-// asked. What it follows or takes writes for since then is not ours to judge.
+// asked. What it follows or takes writes for since then is not ours to decide.
 func gone(v sight, id NodeID) bool {
 	node := v.Nodes[id]
 	return node.Unobservable != nil || !slices.Contains(node.Record.Members, id)

@@ -38,14 +38,14 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 		return r
 	}
 	gone := &replication.Unobservable{Since: now, Reason: "no route"}
-	untold := &replication.Unobservable{Since: now, Reason: "no configuration", Untold: true}
+	unconfigured := &replication.Unobservable{Since: now, Reason: "no configuration", Unconfigured: true}
 	for i, id := range []replication.NodeID{"a", "b", "c"} {
 		if one(6) {
 			s.Nodes[id] = replication.NodeView{Unobservable: gone}
 			continue
 		}
 		if one(12) {
-			s.Nodes[id] = replication.NodeView{Unobservable: untold, Record: record()}
+			s.Nodes[id] = replication.NodeView{Unobservable: unconfigured, Record: record()}
 			continue
 		}
 		view := replication.NodeView{Taken: now.Add(-time.Second), Record: record()}
@@ -75,7 +75,7 @@ func randomSnapshot(random *rand.Rand) (replication.Snapshot, replication.Goal) 
 	if one(5) {
 		s.Witnesses["w"] = replication.WitnessView{Unobservable: gone}
 	} else if one(12) {
-		s.Witnesses["w"] = replication.WitnessView{Unobservable: untold, Record: record()}
+		s.Witnesses["w"] = replication.WitnessView{Unobservable: unconfigured, Record: record()}
 	}
 	goal := replication.Goal{Detach: one(6)}
 	if one(4) {
@@ -94,7 +94,7 @@ func TestPlanKeepsTheInvariants(t *testing.T) {
 		if !reflect.DeepEqual(steps, again) {
 			t.Fatalf("seed %d: two plans of one snapshot differ", seed)
 		}
-		if wrong := judge(s, goal, steps, err); wrong != "" {
+		if wrong := decide(s, goal, steps, err); wrong != "" {
 			t.Fatalf("seed %d: %s\nsnapshot %+v\nsteps %+v", seed, wrong, s, steps)
 		}
 		if len(steps) > 0 {
@@ -106,8 +106,8 @@ func TestPlanKeepsTheInvariants(t *testing.T) {
 	}
 }
 
-// judge says which invariant a plan breaks, "" for none.
-func judge(s replication.Snapshot, goal replication.Goal, steps replication.Steps, err error) string {
+// decide says which invariant a plan breaks, "" for none.
+func decide(s replication.Snapshot, goal replication.Goal, steps replication.Steps, err error) string {
 	findings := replication.Analyze(s)
 	for _, f := range findings {
 		if f.Code == "" || f.Detail == "" || f.Next == "" {
@@ -143,8 +143,8 @@ func judgeSteps(s replication.Snapshot, goal replication.Goal, steps replication
 	}
 	for _, step := range steps {
 		node := s.Nodes[step.Node]
-		silent := func(u *replication.Unobservable) bool { // who was not told yet answers, and records
-			return u != nil && (!u.Untold || step.Do.Verb != replication.DoRecord)
+		silent := func(u *replication.Unobservable) bool { // who is not configured yet answers, and records
+			return u != nil && (!u.Unconfigured || step.Do.Verb != replication.DoRecord)
 		}
 		if silent(node.Unobservable) && node.Seeding == nil || silent(s.Witnesses[step.Node].Unobservable) {
 			return fmt.Sprintf("I8: %s is ordered about and does not answer", step.Node)
@@ -226,7 +226,7 @@ func FuzzPlan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two uint64) {
 		s, goal := randomSnapshot(rand.New(rand.NewPCG(one, two)))
 		steps, err := replication.Plan(s, goal)
-		if wrong := judge(s, goal, steps, err); wrong != "" {
+		if wrong := decide(s, goal, steps, err); wrong != "" {
 			t.Fatal(wrong)
 		}
 	})

@@ -58,7 +58,7 @@ func (r Record) Accept(proposal Record) error {
 // before the new one opens.
 const BallotLife = 2 * time.Second
 
-// Answer is what a voter told one who wants to open. Reason says why there was none.
+// Answer is what a voter answered one who wants to open. Reason says why there was none.
 type Answer struct {
 	Record Record `json:"record,omitzero"`
 	Reason string `json:"reason,omitempty"`
@@ -110,7 +110,7 @@ func MayOpen(self NodeID, own Record, voters []NodeID, answers map[NodeID]Answer
 		case answer.Reason != "":
 			silent = append(silent, fmt.Sprintf("%s does not answer: %s", voter, answer.Reason))
 		default:
-			supports, why := judge(self, own, voter, answer.Record)
+			supports, why := decide(self, own, voter, answer.Record)
 			if supports {
 				support++
 			} else if answer.Record.Epoch >= own.Epoch {
@@ -128,9 +128,9 @@ func MayOpen(self NodeID, own Record, voters []NodeID, answers map[NodeID]Answer
 	return Verdict{Open: true, Reasons: []string{count}}
 }
 
-// judge tells whether a voter's record supports self as the primary that its
+// decide tells whether a voter's record supports self as the primary that its
 // own record makes it, and if not, why.
-func judge(self NodeID, own Record, voter NodeID, record Record) (supports bool, why string) {
+func decide(self NodeID, own Record, voter NodeID, record Record) (supports bool, why string) {
 	switch {
 	case record.Epoch > own.Epoch && record.Primary == "":
 		return false, fmt.Sprintf("%s has recorded the end of the replication in epoch %d", voter, record.Epoch)

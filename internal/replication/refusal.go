@@ -22,9 +22,9 @@ const (
 	RefusedIdentity Reason = "identity"
 	// RefusedUnobservable: a machine that has a part in the plan does not answer.
 	RefusedUnobservable Reason = "unobservable"
-	// RefusedUntold: a machine that has a part in the plan answers, and has no
+	// RefusedUnconfigured: a machine that has a part in the plan answers, and has no
 	// configuration of the replication; see [Unobservable].
-	RefusedUntold Reason = "untold"
+	RefusedUnconfigured Reason = "unconfigured"
 	// RefusedNoMajority: too few voters answer to record an epoch.
 	RefusedNoMajority Reason = "no-majority"
 	// RefusedPrimaryLost: the primary has no data while others may have.

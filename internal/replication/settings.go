@@ -10,7 +10,7 @@ import (
 
 // RuntimeSettings are the settings of a running server that replication needs
 // and that can be set while it runs, by the member that it is. What needs a
-// restart belongs to the foobar_db_server, and is only told.
+// restart belongs to the foobar_db_server, and is only reported.
 func RuntimeSettings(t Topology, primary, id NodeID) map[string]string {
 	return map[string]string{
 		"gtid_strict_mode":               "ON",
@@ -36,7 +36,7 @@ func purgeNeeds(t Topology, primary, id NodeID) string {
 }
 
 // setting matches members that show another value than want; a number matches
-// from want upwards. A member that does not show it is not judged.
+// from want upwards. A member that does not show it is not checked.
 func setting(name, want string) func(sight) []hit { return each(everybody, strays(name, want)) }
 
 func strays(name, want string) func(member) string {

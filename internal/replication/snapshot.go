@@ -29,7 +29,7 @@ type Topology struct {
 	// Catalog is what the databases and users are to be.
 	Catalog Catalog `json:"catalog,omitzero"`
 	// MaxLag is what a replica may lag beyond its delay; 0 sets no limit.
-	// LagHold is how long it must be exceeded before that is told.
+	// LagHold is how long it must be exceeded before that is reported.
 	MaxLag  api.Duration `json:"max_lag,omitempty"`
 	LagHold api.Duration `json:"lag_hold,omitempty"`
 	// MinRetention is the shortest time for which binary logs have to be kept:
@@ -92,7 +92,7 @@ type NodeView struct {
 	PasswordOld bool `json:"password_old,omitempty"`
 	// Seeding tells of a seed that was begun and has not ended.
 	Seeding *SeedMark `json:"seeding,omitempty"`
-	// Membership is which machines take part as the machine was told, nil if it
+	// Membership is which machines take part as the machine was given, nil if it
 	// does not say.
 	Membership *api.DBMembership `json:"membership,omitempty"`
 	EngineView
@@ -111,9 +111,9 @@ type WitnessView struct {
 type Unobservable struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
-	// Untold is set if the machine does answer, but has no configuration of the
+	// Unconfigured is set if the machine does answer, but has no configuration of the
 	// replication, or takes no part in it as far as it knows.
-	Untold bool `json:"untold,omitempty"`
+	Unconfigured bool `json:"unconfigured,omitempty"`
 }
 
 // SeedMark is the durable mark of a seed under way. It is set before the first
@@ -330,8 +330,8 @@ func keepSince(previous *Snapshot, id NodeID, what *Unobservable) *Unobservable 
 	if what == nil || previous == nil {
 		return what
 	}
-	if before := previous.unobservable(id); before != nil && before.Untold == what.Untold {
-		return &Unobservable{Since: before.Since, Reason: what.Reason, Untold: what.Untold}
+	if before := previous.unobservable(id); before != nil && before.Unconfigured == what.Unconfigured {
+		return &Unobservable{Since: before.Since, Reason: what.Reason, Unconfigured: what.Unconfigured}
 	}
 	return what
 }

@@ -62,7 +62,7 @@ const (
 // reseedOf says how to discard a member's data.
 func reseedOf(id NodeID) string { return strings.Replace(nextReseed, "<member>", string(id), 1) }
 
-// table is the table of findings. Rows of one severity are told in this order.
+// table is the table of findings. Rows of one severity are reported in this order.
 func table() []rule {
 	const info, warning, fault = api.SeverityInfo, api.SeverityWarning, api.SeverityError
 	return []rule{
@@ -146,7 +146,7 @@ func noWritablePrimary(v sight) []hit {
 			h.next = "no apply opens it as long as that is so"
 		}
 		return []hit{h}
-	case !ok && untold(v, v.holder): // it may take writes as before
+	case !ok && unconfigured(v, v.holder): // it may take writes as before
 		return []hit{{node: v.holder, detail: "the primary does not have the replication's configuration, and stays read-only after a restart", next: "terraform apply sends it"}}
 	case !ok:
 		return []hit{{node: v.holder, detail: "nobody accepts writes, and the primary cannot be looked at", stuck: true, next: "bring the machine and its database back; foobar-agent status on it says what is wrong"}}
@@ -217,7 +217,7 @@ func duplicateIdentity(v sight) []hit {
 }
 
 // related matches replicas whose data are in a relation to the primary's. A
-// member that has not joined yet is none of it: the plan judges it.
+// member that has not joined yet is none of it: the plan checks it.
 func related(which relation, text string) func(sight) []hit {
 	return func(v sight) []hit {
 		primary, ok := v.primary()
@@ -304,7 +304,7 @@ func primaryDiffers(v sight) []hit {
 
 func recordBehind(v sight) []hit {
 	if v.Epoch() == 0 || !v.agreed {
-		return nil // there is none yet, which is no drift, or two, which is told
+		return nil // there is none yet, which is no drift, or two, which is reported
 	}
 	want := Record{Epoch: v.Epoch(), Primary: v.holder, Spec: v.Desired.Hash(), Members: v.Desired.MemberIDs()}
 	records := v.records()
@@ -446,7 +446,7 @@ func left(v sight) []hit {
 	return hits
 }
 
-// unobservable finds who does not answer. That a machine was not told is drift of
+// unobservable finds who does not answer. That a machine is not configured is drift of
 // the coordinator's.
 func unobservable(v sight) []hit {
 	var hits []hit
@@ -454,17 +454,17 @@ func unobservable(v sight) []hit {
 		switch u := v.unobservable(id); {
 		case u == nil:
 			hits = append(hits, hit{node: id, detail: "was not looked at"})
-		case !u.Untold:
+		case !u.Unconfigured:
 			hits = append(hits, hit{node: id, detail: fmt.Sprintf("could not be looked at since %s: %s", u.Since.UTC().Format(time.RFC3339), u.Reason)})
 		}
 	}
 	return hits
 }
 
-// untold reports whether a machine answers and lacks the replication's configuration.
-func untold(v sight, id NodeID) bool {
+// unconfigured reports whether a machine answers and lacks the replication's configuration.
+func unconfigured(v sight, id NodeID) bool {
 	u := v.unobservable(id)
-	return u != nil && u.Untold
+	return u != nil && u.Unconfigured
 }
 
 // unobserved returns the machines that nothing but the record is known of.

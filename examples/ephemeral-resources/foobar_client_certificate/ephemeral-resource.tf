@@ -5,7 +5,7 @@ ephemeral "foobar_client_certificate" "ci" {
   ttl   = "24h"
 }
 
-# Nothing of it is in a plan or a state. Hand it over in a place where secrets
+# Nothing of it is in a plan or a state. Pass it on in a place where secrets
 # live: a write-only argument of that place's resource, or a local file, which
 # the hashicorp/local provider would keep in the state, and this does not.
 resource "terraform_data" "ci" {

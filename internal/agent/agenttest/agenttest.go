@@ -326,7 +326,7 @@ func (m *Machine) From(other *Machine) *client.Machine {
 	return m.client(client.Node(other.config.Deployment, other.id.AsClient))
 }
 
-// Peer returns the machine as others of a replication are told of it.
+// Peer returns the machine as others of a replication know it.
 func (m *Machine) Peer() api.DBPeer {
 	return api.DBPeer{Address: m.address, Key: m.id.Facts().Key, Incarnation: m.config.Incarnation}
 }

@@ -155,8 +155,8 @@ func (r *rack) applyApp() {
 
 func (r *rack) enlist() {
 	r.t.Helper()
-	told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": r.m.Peer(), "web2": r.other.Peer()}, Members: []string{"web2"}}
-	must(r.t, r.m.Admin().Enlist(r.t.Context(), "notes", told))
+	shown := api.DBMembership{Peers: map[string]api.DBPeer{"web1": r.m.Peer(), "web2": r.other.Peer()}, Members: []string{"web2"}}
+	must(r.t, r.m.Admin().Enlist(r.t.Context(), "notes", shown))
 }
 
 // tell has the primary, which is the other machine, tell this one, a witness,
@@ -167,11 +167,11 @@ func (r *rack) tell() {
 	spec.Primary = "web2"
 	spec.Members = map[string]api.DBMember{"web2": {DBPeer: r.other.Peer(), Server: "main", ServerID: 2, Host: "10.0.0.2", Port: 3306}}
 	spec.Witnesses = map[string]api.DBPeer{"web1": r.m.Peer()}
-	_, err := r.m.From(r.other).ReplicationCall(r.t.Context(), http.MethodPut, "notes", "", api.DBTold{Spec: spec}, nil)
+	_, err := r.m.From(r.other).ReplicationCall(r.t.Context(), http.MethodPut, "notes", "", api.DBConfig{Spec: spec}, nil)
 	must(r.t, err)
 }
 
-// status returns all that is told of the machine and its components.
+// status returns all that is reported of the machine and its components.
 func (r *rack) status() string {
 	r.t.Helper()
 	admin, ctx := r.m.Admin(), r.t.Context()
@@ -230,7 +230,7 @@ func (r *rack) restore(pattern, file string) {
 		must(r.t, r.m.Admin().EnsureLeaf(r.t.Context(), leafName(), pki.ServiceNames{}))
 	case pattern == "identity/reset.json":
 		must(r.t, os.RemoveAll(path))
-	case strings.HasSuffix(pattern, "/told.json"):
+	case strings.HasSuffix(pattern, "/config.json"):
 		r.tell()
 	case strings.HasSuffix(pattern, "/record.json"): // "move it away and apply again"
 		must(r.t, os.Rename(path, r.m.Path("/moved")))
@@ -293,8 +293,8 @@ func (r *rack) lost(damage, file string) {
 	must(r.t, os.RemoveAll(path))
 	must(r.t, os.WriteFile(path, r.contents[file], 0o600))
 	r.m.Boot()
-	if told := r.status(); told != "" {
-		r.t.Errorf("%s: after the file was restored it is told:\n%s", damage, told)
+	if shown := r.status(); shown != "" {
+		r.t.Errorf("%s: after the file was restored it is reported:\n%s", damage, shown)
 	}
 }
 
@@ -322,16 +322,16 @@ func TestDamagedFilesStopNobody(t *testing.T) {
 					continue
 				}
 				r.m.Boot()
-				told := r.status()
-				if !strings.Contains(told, filepath.Base(file)) {
-					t.Errorf("%s: nothing tells of %s:\n%s", name, file, told)
+				shown := r.status()
+				if !strings.Contains(shown, filepath.Base(file)) {
+					t.Errorf("%s: nothing tells of %s:\n%s", name, file, shown)
 				}
 				if left := filepath.Base(file) + statefile.NewSuffix; file != "boot-id" && exists(r.m.Path(filepath.Join(stateDir, filepath.Dir(file), left))) {
 					t.Errorf("%s: %s is still there, which was half written", name, left) // boot-id is being written again
 				}
 				r.restore(kind.Pattern, file)
-				if told := r.status(); told != "" {
-					t.Errorf("%s: after what the text says it is still told:\n%s", name, told)
+				if shown := r.status(); shown != "" {
+					t.Errorf("%s: after what the text says it is still reported:\n%s", name, shown)
 				}
 			}
 		})

@@ -16,7 +16,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Kind is a real kind without its engine: it validates, renders and judges the
+// Kind is a real kind without its engine: it validates, renders and checks the
 // impact as on a machine, so that specs, files and source maps are the real
 // ones. What it does not have is said by its hooks.
 type Kind struct {

@@ -37,13 +37,13 @@ func TestMachinesOfAReplicationTalkToOneAnother(t *testing.T) {
 	stranger, _ := enrolled(t, agenttest.Config{Node: "web3", Seed: one.Seed()})
 
 	if _, err := record(t, one.From(two)); !api.IsProblem(err, api.ProblemForbidden) {
-		t.Errorf("before anybody was told: %v", err)
+		t.Errorf("before anybody was configured: %v", err)
 	}
 	if err := one.From(two).Enlist(t.Context(), "notes", api.DBMembership{}); !api.IsProblem(err, api.ProblemForbidden) {
 		t.Errorf("a machine enlisted another: %v", err)
 	}
-	told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}, Members: []string{"web1", "web2"}}
-	if err := admin.Enlist(t.Context(), "notes", told); err != nil {
+	shown := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}, Members: []string{"web1", "web2"}}
+	if err := admin.Enlist(t.Context(), "notes", shown); err != nil {
 		t.Fatal(err)
 	}
 	if seen, err := record(t, one.From(two)); err != nil || !seen.Equal(replication.Record{}) {
@@ -83,13 +83,13 @@ func TestMachinesOfAReplicationTalkToOneAnother(t *testing.T) {
 	}
 }
 
-func TestRebuiltMachineIsAStrangerUntilItsKeyIsTold(t *testing.T) {
+func TestRebuiltMachineIsAStrangerUntilItsKeyIsReported(t *testing.T) {
 	one, admin := enrolled(t, agenttest.Config{Node: "web1"})
 	two, _ := enrolled(t, agenttest.Config{Node: "web2", Seed: one.Seed()})
 	enlist := func() {
 		t.Helper()
-		told := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}, Members: []string{"web1", "web2"}}
-		if err := admin.Enlist(t.Context(), "notes", told); err != nil {
+		shown := api.DBMembership{Peers: map[string]api.DBPeer{"web1": one.Peer(), "web2": two.Peer()}, Members: []string{"web1", "web2"}}
+		if err := admin.Enlist(t.Context(), "notes", shown); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,7 +97,7 @@ func TestRebuiltMachineIsAStrangerUntilItsKeyIsTold(t *testing.T) {
 	two.Rebuild()
 	two.Enroll()
 	if _, err := record(t, one.From(two)); !api.IsProblem(err, api.ProblemForbidden) {
-		t.Errorf("a machine with another key than was told: %v", err)
+		t.Errorf("a machine with another key than was given: %v", err)
 	}
 	enlist()
 	if _, err := record(t, one.From(two)); err != nil {

@@ -20,8 +20,8 @@ const (
 	// has one connection a server and a process of its own.
 	maxAsking = 64
 	// askTime bounds one of them, maxHeard what is read of it, in bytes.
-	askTime  = time.Second
-	maxHeard = 64 << 10
+	askTime = time.Second
+	maxRead = 64 << 10
 )
 
 // agentPort is the port where load balancers ask for the app's state.
@@ -135,7 +135,7 @@ func answer(conn net.Conn, state api.AgentCheck) {
 		return
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxHeard))
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxRead))
 	}
 }
 

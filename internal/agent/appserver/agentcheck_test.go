@@ -23,7 +23,7 @@ func freePort(t *testing.T) int {
 }
 
 // hear asks on a port, having said something first.
-func hear(t *testing.T, port int, first string) string {
+func ask(t *testing.T, port int, first string) string {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 	if err != nil {
@@ -48,41 +48,41 @@ func TestTheAgentCheckAnswersLoadBalancersAlone(t *testing.T) {
 	w := newWard(t, s)
 	t.Cleanup(w.port.close)
 	w.step(t.Context(), w.clock.now)
-	if got := hear(t, port, ""); got != "" {
+	if got := ask(t, port, ""); got != "" {
 		t.Errorf("before anything is known it says %q", got)
 	}
 	w.pass(time.Second)
 	for _, first := range []string{"", "GET / HTTP/1.1\r\n\r\n", strings.Repeat("x", 1<<16)} {
-		if got := hear(t, port, first); got != api.AgentCheckUp.Line() {
+		if got := ask(t, port, first); got != api.AgentCheckUp.Line() {
 			t.Errorf("after %d bytes it says %q", len(first), got)
 		}
 	}
 	w.write(layout{"notes"}.drainFile(), "", 0o600)
-	if got := hear(t, port, ""); got != api.AgentCheckDrain.Line() {
+	if got := ask(t, port, ""); got != api.AgentCheckDrain.Line() {
 		t.Errorf("while it drains it says %q", got)
 	}
 
 	w.follow(checkedSpec(port, "192.0.2.0/24"), w.clock.now)
 	w.step(t.Context(), w.clock.now)
-	if got := hear(t, port, ""); got != "" {
+	if got := ask(t, port, ""); got != "" {
 		t.Errorf("to a stranger it says %q", got)
 	}
 	w.follow(checkedSpec(other, "127.0.0.1/32"), w.clock.now)
 	w.step(t.Context(), w.clock.now)
-	if got := hear(t, port, ""); got != "nobody listens" {
+	if got := ask(t, port, ""); got != "nobody listens" {
 		t.Errorf("on the former port: %q", got)
 	}
-	if got := hear(t, other, ""); got != api.AgentCheckDrain.Line() {
+	if got := ask(t, other, ""); got != api.AgentCheckDrain.Line() {
 		t.Errorf("on the new port: %q", got)
 	}
 	w.follow(someSpec(), w.clock.now)
 	w.step(t.Context(), w.clock.now)
-	if got := hear(t, other, ""); got != "nobody listens" {
+	if got := ask(t, other, ""); got != "nobody listens" {
 		t.Errorf("without agent_check_port: %q", got)
 	}
 }
 
-func TestAPortThatIsTakenIsToldAndTriedAgain(t *testing.T) {
+func TestAPortThatIsTakenIsReportedAndTriedAgain(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -91,17 +91,17 @@ func TestAPortThatIsTakenIsToldAndTriedAgain(t *testing.T) {
 	w := newWard(t, checkedSpec(port, "127.0.0.0/8"))
 	t.Cleanup(w.port.close)
 	w.pass(3 * time.Second)
-	if told := w.condition(); !strings.HasPrefix(told, "AgentCheckUnavailable warning ") || !strings.Contains(told, "address already in use") {
-		t.Errorf("it tells %q", told)
+	if shown := w.condition(); !strings.HasPrefix(shown, "AgentCheckUnavailable warning ") || !strings.Contains(shown, "address already in use") {
+		t.Errorf("it tells %q", shown)
 	}
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(3 * time.Second)
-	if told := w.condition(); told != "" {
-		t.Errorf("once it listens it tells %q", told)
+	if shown := w.condition(); shown != "" {
+		t.Errorf("once it listens it tells %q", shown)
 	}
-	if got := hear(t, port, ""); got != api.AgentCheckUp.Line() {
+	if got := ask(t, port, ""); got != api.AgentCheckUp.Line() {
 		t.Errorf("it says %q", got)
 	}
 }
@@ -120,7 +120,7 @@ func TestTheAgentCheckBoundsWhoAsks(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 	}
 	deadline := time.Now().Add(10 * askTime)
-	for hear(t, port, "") != api.AgentCheckUp.Line() {
+	for ask(t, port, "") != api.AgentCheckUp.Line() {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody is answered any more")
 		}

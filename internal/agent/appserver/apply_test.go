@@ -374,7 +374,7 @@ func TestNobodyShowsASecretOfAnApp(t *testing.T) {
 	}
 }
 
-func TestAFailedStartIsToldWithItsLog(t *testing.T) {
+func TestAFailedStartIsReportedWithItsLog(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	f := newFake(t, v)
 	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}

@@ -3,6 +3,7 @@ package appserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 // drain waits until the slot that the traffic has left has no connection any
 // more, for the drain timeout at most: what is left then, such as a stream, ends
 // with the app. nginx makes a connection for each request, so a connection is a
-// request in hand.
+// request in flight.
 func (r rollout) drain(ctx context.Context) error {
 	left := liveSlot(r.layout, r.change.Before())
 	if left == "" || left == r.slot {
@@ -42,7 +43,7 @@ func (r rollout) drain(ctx context.Context) error {
 		left := end.Sub(clock.Now()) - time.Duration(before.StopTimeout) - stopSlack
 		timeout = max(0, min(timeout, api.Duration(left.Round(time.Millisecond))))
 	}
-	deadline, idle, told := clock.Now().Add(time.Duration(timeout)), 0, false
+	deadline, idle, shown := clock.Now().Add(time.Duration(timeout)), 0, false
 	for {
 		open, err := r.connections(r.layout.socket(before, left))
 		if err != nil {
@@ -58,9 +59,9 @@ func (r rollout) drain(ctx context.Context) error {
 			r.progress(api.PhaseSwitch, "after %s the release in slot %s still has %d open; they end with it", timeout, left, open)
 			return nil
 		}
-		if open > 0 && !told {
-			r.progress(api.PhaseSwitch, "the traffic goes to slot %s; waiting for %d requests of slot %s, at most %s", r.slot, open, left, timeout)
-			told = true
+		if open > 0 && !shown {
+			r.progress(api.PhaseSwitch, "the traffic goes to slot %s; waiting for %s of slot %s, at most %s", r.slot, requests(open), left, timeout)
+			shown = true
 		}
 		if err := clock.Sleep(ctx, drainPause); err != nil {
 			return err
@@ -76,4 +77,11 @@ func (r rollout) connections(socket string) (int, error) {
 		return 0, nil
 	}
 	return open, err
+}
+
+func requests(n int) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
 }

@@ -118,7 +118,7 @@ func New(deps Deps) *Kind {
 // Kind returns [api.KindAppServer].
 func (*Kind) Kind() api.Kind { return api.KindAppServer }
 
-// Validate decodes a spec strictly and judges what holds on any machine.
+// Validate decodes a spec strictly and checks what holds on any machine.
 func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 	var spec api.AppServer
 	if err := api.Decode(raw, &spec); err != nil {

@@ -151,7 +151,7 @@ func (s *stand) front() api.AppServer {
 
 const moodyApp = "foobar-app-moody@blue.service"
 
-// A load balancer is told what it may send to another server, and nobody else is.
+// A load balancer learns what it may send to another server, and nobody else is.
 func TestADeadAppTellsLoadBalancersWhatMayBeSentElsewhere(t *testing.T) {
 	for name, ports := range map[string][]int{"socket": {}, "ports": {8090, 8091}} {
 		t.Run(name, func(t *testing.T) { deadApp(t, ports) })
@@ -206,12 +206,12 @@ func deadApp(t *testing.T, ports []int) {
 	}
 	for method, want := range inHand {
 		if got := kill(balancer, method, "/hang"); got != want.balancer {
-			t.Errorf("of a %s in hand the load balancer got %d, want %d", method, got, want.balancer)
+			t.Errorf("of a %s in flight the load balancer got %d, want %d", method, got, want.balancer)
 		}
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		if got := kill(stranger, method, "/hang"); got != 502 {
-			t.Errorf("of a %s in hand another client got %d", method, got)
+			t.Errorf("of a %s in flight another client got %d", method, got)
 		}
 		if got := kill(balancer, method, "/half"); got != 502 {
 			t.Errorf("of a %s with half an answer the load balancer got %d", method, got)
@@ -301,7 +301,7 @@ func TestAKilledAppUnderLoad(t *testing.T) {
 	// Four clients and four kills; and until the kernel has closed the socket of a dying
 	// process, a client that sends its next request at once can have it queued there too.
 	if counts["POST 502"] > 2*4*4 {
-		t.Errorf("%d POST failed; the app had at most 16 in hand, and about as many in its queue", counts["POST 502"])
+		t.Errorf("%d POST failed; the app had at most 16 in flight, and about as many in its queue", counts["POST 502"])
 	}
 	seen := s.journal(moodyApp, began)
 	if counts["POST 425"] == 0 || !strings.Contains(seen, "got POST id-") {

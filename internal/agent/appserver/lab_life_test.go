@@ -46,8 +46,8 @@ func (s *stand) hangerSpec() api.AppServer {
 	return spec
 }
 
-// heard returns what a load balancer on this machine is told, "-" if nobody listens.
-func heard() string {
+// asked returns what a load balancer on this machine is given, "-" if nobody listens.
+func asked() string {
 	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", hangerPort), time.Second)
 	if err != nil {
 		return "-"
@@ -60,7 +60,7 @@ func heard() string {
 
 func (s *stand) tells(want api.AgentCheck) {
 	s.Helper()
-	s.eventually("load balancers are told "+string(want), func() bool { return heard() == want.Line() })
+	s.eventually("load balancers are answered "+string(want), func() bool { return asked() == want.Line() })
 }
 
 // TestAHungAppComesBack has an app hang, die and go.
@@ -76,9 +76,9 @@ func TestAHungAppComesBack(t *testing.T) {
 	if got := s.text(8080, "/"); got != "ok" {
 		t.Errorf("it answers %q", got)
 	}
-	told := s.condition("hanger", "AppWasHung")
-	if _, status := s.get("hanger"); status.LivenessRestarts != 1 || !strings.Contains(told, "1 times since the boot") {
-		t.Errorf("%d restarts are counted; %q", status.LivenessRestarts, told)
+	shown := s.condition("hanger", "AppWasHung")
+	if _, status := s.get("hanger"); status.LivenessRestarts != 1 || !strings.Contains(shown, "once since the boot") {
+		t.Errorf("%d restarts are counted; %q", status.LivenessRestarts, shown)
 	}
 	if c, _ := s.get("hanger"); len(c.Drift) > 0 {
 		t.Errorf("the restart is drift: %v", c.Drift)
@@ -86,7 +86,7 @@ func TestAHungAppComesBack(t *testing.T) {
 
 	died := time.Now()
 	s.signal(hangerApp, syscall.SIGKILL)
-	for heard() != api.AgentCheckDown.Line() {
+	for asked() != api.AgentCheckDown.Line() {
 		if time.Since(died) > 900*time.Millisecond { // RestartSec is a second
 			t.Fatal("the agent check does not report a dead app")
 		}
@@ -95,7 +95,7 @@ func TestAHungAppComesBack(t *testing.T) {
 	s.tells(api.AgentCheckUp)
 
 	s.deleteAll()
-	if got := heard(); got != "-" {
+	if got := asked(); got != "-" {
 		t.Errorf("after the destroy it says %q", got)
 	}
 }
@@ -199,7 +199,7 @@ func TestAReleaseIsNoDeath(t *testing.T) {
 				heardOf <- all
 				return
 			case <-time.After(20 * time.Millisecond):
-				all[heard()]++
+				all[asked()]++
 			}
 		}
 	}()
@@ -210,6 +210,6 @@ func TestAReleaseIsNoDeath(t *testing.T) {
 	time.Sleep(3 * time.Second) // the old slots are stopped by now, and liveness has asked again
 	close(over)
 	if all := <-heardOf; len(all) != 1 || all[api.AgentCheckUp.Line()] == 0 {
-		t.Errorf("over two releases load balancers were told %v", all)
+		t.Errorf("over two releases load balancers were answered %v", all)
 	}
 }

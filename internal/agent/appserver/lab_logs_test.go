@@ -122,8 +122,8 @@ func TestLogsCanBeBelieved(t *testing.T) {
 	if n := strings.Count(all, "xxxxxxxxxx\n"); n != 200000 || !strings.Contains(all, "\nlast words\n") {
 		t.Errorf("of a burst of 200000 lines %d are there; last words: %t", n, strings.Contains(all, "\nlast words\n"))
 	}
-	if told := s.condition("talker", "LogsDropped"); told != "" && told != before {
-		t.Errorf("a loss is told where there is none: %s", told)
+	if shown := s.condition("talker", "LogsDropped"); shown != "" && shown != before {
+		t.Errorf("a loss is reported where there is none: %s", shown)
 	}
 
 	dropIn := "/run/systemd/system/foobar-app-talker@.service.d/limit.conf"
@@ -134,22 +134,22 @@ func TestLogsCanBeBelieved(t *testing.T) {
 	}
 	s.eventually("the app is back", func() bool { _, status := s.get("talker"); return status.Healthy })
 	s.burst()
-	s.eventually("the loss is told", func() bool {
-		told := s.condition("talker", "LogsDropped")
-		return told != before && strings.Contains(told, " lines of "+talkerApp)
+	s.eventually("the loss is reported", func() bool {
+		shown := s.condition("talker", "LogsDropped")
+		return shown != before && strings.Contains(shown, " lines of "+talkerApp)
 	})
 
 	// The release for the drop-in's repair has no limit, and is another process.
 	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)
 	s.signal(s.live("talker"), syscall.SIGSTOP)
-	if told := s.condition("talker", "AppUnhealthy"); !strings.Contains(told, "did not answer within") {
-		t.Errorf("of a hung app is told %q", told)
+	if shown := s.condition("talker", "AppUnhealthy"); !strings.Contains(shown, "did not answer within") {
+		t.Errorf("of a hung app it says %q", shown)
 	}
 	s.signal(s.live("talker"), syscall.SIGCONT)
 }
 
 // TestAFloodDrivesOutNoOtherLines has an app log as much as it can, until its own
-// first lines are gone. That lines above the rate are told is the test before.
+// first lines are gone. That lines above the rate are reported is the test before.
 func TestAFloodDrivesOutNoOtherLines(t *testing.T) {
 	s, began := newStand(t), time.Now()
 	s.apply("talker", s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081), nil)

@@ -12,9 +12,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// TestRateIsKeptAndLossTold has an app write more than its log takes, and less after
+// TestRateIsKeptAndLossReported has an app write more than its log takes, and less after
 // the rate was raised under it.
-func TestRateIsKeptAndLossTold(t *testing.T) {
+func TestRateIsKeptAndLossReported(t *testing.T) {
 	s, began := newStand(t), time.Now()
 	spec := s.spec(s.upload(map[string]entry{"main.py": {talker, 0o644}}), 8081)
 	spec.Logs = api.AppLogs{Rate: 200, Retention: api.Duration(2 * time.Hour), MaxBytes: 64 << 20}
@@ -25,10 +25,10 @@ func TestRateIsKeptAndLossTold(t *testing.T) {
 		t.Errorf("of a burst of 200000 lines %d are there, though 6000 are taken", n)
 	}
 	// journald says it with the first line that it takes again.
-	s.eventually("the loss is told", func() bool {
+	s.eventually("the loss is reported", func() bool {
 		s.say(t)
-		told := s.condition("talker", "LogsDropped")
-		return told != before && strings.Contains(told, " lines of "+talkerApp)
+		shown := s.condition("talker", "LogsDropped")
+		return shown != before && strings.Contains(shown, " lines of "+talkerApp)
 	})
 
 	pid := s.pid(talkerApp)

@@ -316,8 +316,8 @@ func (s *stand) spec(release string, port int) api.AppServer {
 	return spec
 }
 
-// told is what the echo app answers.
-type told struct {
+// shown is what the echo app answers.
+type shown struct {
 	Release     string            `json:"release"`
 	Environment map[string]string `json:"environment"`
 	Arguments   []string          `json:"arguments"`
@@ -332,31 +332,31 @@ type reply struct {
 }
 
 // ask sends a request over a connection of its own.
-func ask(ctx context.Context, method, url string, body io.Reader, header http.Header) (reply, told, error) {
+func ask(ctx context.Context, method, url string, body io.Reader, header http.Header) (reply, shown, error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return reply{}, told{}, err
+		return reply{}, shown{}, err
 	}
 	if header != nil {
 		request.Header = header
 	}
 	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
 	if err != nil {
-		return reply{}, told{}, err
+		return reply{}, shown{}, err
 	}
 	defer response.Body.Close() //nolint:errcheck // nothing is lost with it
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		return reply{}, told{}, err
+		return reply{}, shown{}, err
 	}
-	var answer told
+	var answer shown
 	if response.StatusCode == http.StatusOK && method != http.MethodHead {
 		err = json.Unmarshal(content, &answer)
 	}
 	return reply{response.StatusCode, response.Header}, answer, err
 }
 
-func (s *stand) ask(method, url string, body io.Reader, header http.Header) (reply, told) {
+func (s *stand) ask(method, url string, body io.Reader, header http.Header) (reply, shown) {
 	s.Helper()
 	r, answer, err := ask(context.Background(), method, url, body, header)
 	if err != nil {

@@ -42,7 +42,7 @@ const (
 // died, tells load balancers, and restarts an app that hangs. One goroutine runs it.
 //
 // What it does not know it does not say: until it has seen the app alive, dead or
-// hung, nothing is told to load balancers, which then go on by themselves.
+// hung, load balancers get no answer, which then go on by themselves.
 type watcher struct {
 	kind    *Kind
 	layout  layout
@@ -73,7 +73,7 @@ type watcher struct {
 	// mu guards what others read.
 	mu    sync.Mutex
 	pulse pulse
-	// state is what load balancers are told, "" for nothing.
+	// state is what load balancers are answered, "" for nothing.
 	state api.AgentCheck
 }
 
@@ -110,10 +110,10 @@ func (s *watchers) of(name string) *watcher {
 	return s.all[name]
 }
 
-var _ operation.Attendant = (*Kind)(nil)
+var _ operation.Supervisor = (*Kind)(nil)
 
-// Attend implements [operation.Attendant].
-func (k *Kind) Attend(ctx context.Context, c operation.Attended) {
+// Supervise implements [operation.Supervisor].
+func (k *Kind) Supervise(ctx context.Context, c operation.Supervised) {
 	w := newWatcher(k, c)
 	k.watchers.set(c.Name, w)
 	defer func() {
@@ -133,14 +133,14 @@ func (k *Kind) Attend(ctx context.Context, c operation.Attended) {
 		case v := <-w.applied:
 			w.take(v, k.clock.Now())
 		case r := <-w.results:
-			w.heard(r, k.clock.Now())
+			w.note(r, k.clock.Now())
 		case <-timer.C:
 		}
 		timer.Reset(w.step(ctx, k.clock.Now()))
 	}
 }
 
-func newWatcher(k *Kind, c operation.Attended) *watcher {
+func newWatcher(k *Kind, c operation.Supervised) *watcher {
 	w := &watcher{kind: k, layout: layout{name: c.Name}, applied: c.Applied, between: c.Between, log: c.Log, results: make(chan result, 1)}
 	if text, err := os.ReadFile(w.keptPath()); err == nil && json.Unmarshal(text, &w.pulse) != nil {
 		w.pulse = pulse{}
@@ -251,8 +251,8 @@ func (w *watcher) ask(ctx context.Context, late bool) {
 	})
 }
 
-// heard takes an answer.
-func (w *watcher) heard(r result, now time.Time) {
+// note takes an answer.
+func (w *watcher) note(r result, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.spec.Liveness
@@ -276,7 +276,7 @@ func (w *watcher) heard(r result, now time.Time) {
 	}
 }
 
-// decide chooses what load balancers are told.
+// decide chooses what load balancers are answered.
 func (w *watcher) decide() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -285,7 +285,7 @@ func (w *watcher) decide() {
 	w.state = stateOf(w.known, runs, w.answered, hung)
 }
 
-// stateOf returns what load balancers are told of an app: nothing until it was seen
+// stateOf returns what load balancers are answered of an app: nothing until it was seen
 // alive, dead or hung.
 func stateOf(known, runs, answered, hung bool) api.AgentCheck {
 	switch {
@@ -404,17 +404,24 @@ func (k *Kind) lifeOf(name string) (restarts int, found []api.Condition) {
 	case l != nil && p.hung(l):
 		found = append(found, api.Condition{
 			Type: "AppHung", Severity: api.SeverityError, Pointer: "/liveness",
-			Message: fmt.Sprintf("The app of %s hangs: asked for %s %d times in a row, it %s. The agent restarts it, at %s at the earliest.",
-				name, l.Path, p.Failures, strings.TrimSuffix(p.Said, "."), clockTime(p.next())),
+			Message: fmt.Sprintf("The app of %s hangs: asked for %s %s in a row, it %s. The agent restarts it, at %s at the earliest.",
+				name, l.Path, times(p.Failures), strings.TrimSuffix(p.Said, "."), clockTime(p.next())),
 		})
 	case l != nil && p.Restarts > 0 && k.clock.Now().Sub(p.Last) < shownFor:
 		found = append(found, api.Condition{
 			Type: "AppWasHung", Severity: api.SeverityWarning, Pointer: "/liveness",
-			Message: fmt.Sprintf("The agent restarted the app of %s because it failed its liveness check: %d times since the boot, last at %s, when it %s. This warning ends %s after the last restart.",
-				name, p.Restarts, clockTime(p.Last), strings.TrimSuffix(p.Said, "."), shownFor),
+			Message: fmt.Sprintf("The agent restarted the app of %s because it failed its liveness check: %s since the boot, last at %s, when it %s. This warning ends %s after the last restart.",
+				name, times(p.Restarts), clockTime(p.Last), strings.TrimSuffix(p.Said, "."), shownFor),
 		})
 	}
 	return p.Restarts, found
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func clockTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

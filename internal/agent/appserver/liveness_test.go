@@ -46,7 +46,7 @@ func newWard(t *testing.T, s api.AppServer) *ward {
 func (w *ward) again(s api.AppServer) {
 	k := w.fake.kind()
 	w.applied = make(chan converge.Version, 1)
-	w.watcher = newWatcher(k, operation.Attended{Name: "notes", Log: hclog.NewNullLogger(), Applied: w.applied, Between: func(ctx context.Context, do func(context.Context) error) (bool, error) {
+	w.watcher = newWatcher(k, operation.Supervised{Name: "notes", Log: hclog.NewNullLogger(), Applied: w.applied, Between: func(ctx context.Context, do func(context.Context) error) (bool, error) {
 		if w.busy {
 			return false, nil
 		}
@@ -64,7 +64,7 @@ func (w *ward) pass(d time.Duration) {
 	for end := w.clock.now.Add(d); !w.clock.now.After(end); w.clock.now = w.clock.now.Add(time.Second) {
 		w.step(context.Background(), w.clock.now)
 		for w.probing {
-			w.heard(<-w.results, w.clock.now)
+			w.note(<-w.results, w.clock.now)
 			w.step(context.Background(), w.clock.now)
 		}
 	}
@@ -95,7 +95,7 @@ func (w *ward) condition() string {
 	return strings.Join(texts, "\n")
 }
 
-func TestAHungAppIsRestartedAndTold(t *testing.T) {
+func TestAHungAppIsRestartedAndReported(t *testing.T) {
 	w := newWard(t, watchedSpec())
 	w.pass(time.Minute)
 	if w.restarts() != 0 || w.condition() != "" {
@@ -108,13 +108,13 @@ func TestAHungAppIsRestartedAndTold(t *testing.T) {
 	}
 	w.busy = true
 	w.pass(12 * time.Second)
-	if told := w.condition(); w.restarts() != 0 || !strings.HasPrefix(told, "AppHung error ") || !strings.Contains(told, "/live 3 times in a row") {
-		t.Errorf("beside an operation: %d restarts, %q", w.restarts(), told)
+	if shown := w.condition(); w.restarts() != 0 || !strings.HasPrefix(shown, "AppHung error ") || !strings.Contains(shown, "/live 3 times in a row") {
+		t.Errorf("beside an operation: %d restarts, %q", w.restarts(), shown)
 	}
 	w.busy = false
 	w.pass(2 * time.Second)
-	if told := w.condition(); w.restarts() != 1 || !strings.HasPrefix(told, "AppWasHung warning ") || !strings.Contains(told, "1 times since the boot") {
-		t.Errorf("%d restarts, %q", w.restarts(), told)
+	if shown := w.condition(); w.restarts() != 1 || !strings.HasPrefix(shown, "AppWasHung warning ") || !strings.Contains(shown, "once since the boot") {
+		t.Errorf("%d restarts, %q", w.restarts(), shown)
 	}
 	w.heal()
 	w.pass(time.Minute)
@@ -163,7 +163,7 @@ func TestABusyMachineBlamesNoApp(t *testing.T) {
 		w.clock.now = w.clock.now.Add(15 * time.Second)
 		w.step(t.Context(), w.clock.now)
 		if w.probing {
-			w.heard(<-w.results, w.clock.now)
+			w.note(<-w.results, w.clock.now)
 			w.step(t.Context(), w.clock.now)
 		}
 	}
@@ -225,7 +225,7 @@ func TestTheWatcherLooksAgainInItsTurn(t *testing.T) {
 	}
 }
 
-func TestWhatLoadBalancersAreTold(t *testing.T) {
+func TestWhatLoadBalancersAreReported(t *testing.T) {
 	for _, c := range []struct {
 		known, runs, answered, hung bool
 		want                        api.AgentCheck

@@ -23,7 +23,7 @@ func (m machine) exists(path string) bool {
 	return err == nil
 }
 
-// workingDirectory returns where a process was started, "" if that cannot be told.
+// workingDirectory returns where a process was started, "" if that cannot be determined.
 func (m machine) workingDirectory(pid int) string {
 	target, err := os.Readlink(m.path(filepath.Join("/proc", strconv.Itoa(pid), "cwd")))
 	if err != nil {
@@ -33,7 +33,7 @@ func (m machine) workingDirectory(pid int) string {
 }
 
 // revision returns as of which apply a process was started, "" if that cannot
-// be told: a program may write over its own environment.
+// be determined: a program may write over its own environment.
 func (m machine) revision(pid int) string {
 	content, err := os.ReadFile(m.path(filepath.Join("/proc", strconv.Itoa(pid), "environ")))
 	if err != nil {

@@ -57,7 +57,7 @@ func canonical(network string) string {
 	return netip.MustParsePrefix(network).String()
 }
 
-// forwarded decides what the app is told of the request: what a trusted proxy
+// forwarded decides what the app is given of the request: what a trusted proxy
 // says, else what nginx sees, never what a client claims.
 func forwarded(t *converge.Text) {
 	t.Own(`    map "$trusted $http_x_forwarded_proto" $client_scheme {`,
@@ -93,12 +93,12 @@ func proxyHeaders(t *converge.Text, s api.AppServer, f front, client string) {
 	header("Host", "$requested_host")
 	header("Connection", "$hop")
 	header("Upgrade", "$upgrade_to")
-	told := [][2]string{
+	shown := [][2]string{
 		{"X-Request-ID", "$correlation_id"}, {"X-Real-IP", client}, {"X-Forwarded-For", client},
 		{"X-Forwarded-Proto", "$client_scheme"}, {"X-Forwarded-Host", "$requested_host"}, {"X-Forwarded-Port", `""`},
 		{"Forwarded", `""`}, {"Proxy", `""`},
 	}
-	for _, h := range told {
+	for _, h := range shown {
 		header(h[0], h[1])
 	}
 	if len(f.ports) > 0 {
@@ -108,7 +108,7 @@ func proxyHeaders(t *converge.Text, s api.AppServer, f front, client string) {
 		// CGI, WSGI and Rack name a header with underscores for dashes: there
 		// X_Forwarded_For is X-Forwarded-For, and would be what a client claims.
 		known := []string{"Content-Length", "Content-Type", "Transfer-Encoding", "Foobar-Trusted"}
-		for _, h := range told {
+		for _, h := range shown {
 			known = append(known, h[0])
 		}
 		for _, name := range known {

@@ -143,7 +143,7 @@ func (k *Kind) runsOther(l layout, v converge.Version, pid int) (other string, k
 }
 
 // otherRelease returns which release a process runs if it is not the spec's,
-// "" if it is or cannot be told. A process starts in its release's directory;
+// "" if it is or cannot be determined. A process starts in its release's directory;
 // one that went elsewhere is taken for what the files say.
 func (k *Kind) otherRelease(l layout, s api.AppServer, pid int) string {
 	dir, ok := strings.CutPrefix(k.machine.workingDirectory(pid), l.releases()+"/")

@@ -127,7 +127,7 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 		{"those of the new release", change(from, to), map[string]int{other: 1}, time.Hour, drainPause, "has no request left"},
 		{"an app on a port", change(ports, toPorts), map[string]int{shim: 1}, time.Second, time.Second + drainPause, "waiting for 1"},
 		{"the same slot", change(from, from), map[string]int{old: 1}, time.Hour, 0, ""},
-		{"the way back", undo, map[string]int{other: 1}, time.Second, time.Second + drainPause, "waiting for 1 requests of slot green"},
+		{"the way back", undo, map[string]int{other: 1}, time.Second, time.Second + drainPause, "waiting for 1 request of slot green"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, *c.change.To)

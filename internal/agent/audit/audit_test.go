@@ -175,8 +175,8 @@ func TestTornFirstLineIsCutOff(t *testing.T) {
 					t.Fatal(err)
 				}
 				log := mustOpen(t, dir, MaxBytes)
-				if told := statefile.Conditions(dir, Files()); told != nil || log.Faults() != nil {
-					t.Fatalf("torn at byte %d it is told as damage: %+v, %v", length, told, log.Faults())
+				if shown := statefile.Conditions(dir, Files()); shown != nil || log.Faults() != nil {
+					t.Fatalf("torn at byte %d it is reported as damage: %+v, %v", length, shown, log.Faults())
 				}
 				if err := log.Append(entry(9)); err != nil {
 					t.Fatal(err)
@@ -196,8 +196,8 @@ func TestFileWithoutALineIsSetAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := mustOpen(t, dir, MaxBytes)
-	if told := statefile.Conditions(dir, Files()); len(told) != 1 || !strings.Contains(told[0].Message, FileName) {
-		t.Errorf("conditions %+v", told)
+	if shown := statefile.Conditions(dir, Files()); len(shown) != 1 || !strings.Contains(shown[0].Message, FileName) {
+		t.Errorf("conditions %+v", shown)
 	}
 	if err := log.Append(entry(1)); err != nil {
 		t.Fatal(err)

@@ -72,7 +72,7 @@ func given(p api.Pointer) []api.Pointer {
 }
 
 // compare says how what stands on a path differs in sort, mode or owner from
-// what should. An owner whose account is one of the missing is told once, as
+// what should. An owner whose account is one of the missing is reported once, as
 // the account.
 func (e *Engine) compare(path string, want standing, owner, group string, missing map[string]bool) (standing, string, error) {
 	found, err := e.disk().look(path)

@@ -58,7 +58,7 @@ type Engine struct {
 	// its goroutine does so between two steps.
 	Hook func(step string) error
 
-	// machine is held while files are swapped and systemd is told: the part
+	// machine is held while files are swapped and systemd is notified: the part
 	// of a transaction in which another must not see things half done.
 	machine sync.Mutex
 }

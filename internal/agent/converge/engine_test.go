@@ -146,7 +146,7 @@ func TestAnEngineWhoseFilesWereNotSwappedIsLeftAlone(t *testing.T) {
 	}
 	tx := m.transaction(one, pair("two"))
 	tx.Follow.Activate = func(context.Context, map[string]api.ChangeAction, bool) error {
-		t.Error("the engine was told")
+		t.Error("the engine was called")
 		return nil
 	}
 	if err := m.engine.Apply(t.Context(), tx); !errors.Is(err, full) {
@@ -173,7 +173,7 @@ func TestEndOfTheContextIsUndone(t *testing.T) {
 	same(t, "after the rollback", before, m.snapshot(t))
 }
 
-func TestAFailureWhileGoingBackIsToldAndTriedAgain(t *testing.T) {
+func TestAFailureWhileGoingBackIsReportedAndTriedAgain(t *testing.T) {
 	m := open(t, tempDir(t))
 	one := m.apply(t, nil, pair("one"))
 	before := m.snapshot(t)
@@ -286,7 +286,7 @@ func TestEveryEndIsOneOfBoth(t *testing.T) {
 	}
 }
 
-// check lets a transaction end before the given step and judges what is left.
+// check lets a transaction end before the given step and checks what is left.
 func check(t *testing.T, m *machine, from *converge.Applied, to *converge.State, step int, random *rand.Rand, before, after map[string]string) {
 	t.Helper()
 	switch random.IntN(2) {

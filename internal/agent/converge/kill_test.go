@@ -12,7 +12,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 )
 
-// The process that is killed is this test's own binary, told what to do by its
+// The process that is killed is this test's own binary, which gets its task from its
 // environment.
 const (
 	rootVariable = "FOOBAR_TEST_ROOT"

@@ -329,7 +329,7 @@ func (e *Engine) planUnits(ctx context.Context, p *plan, wanted State) error {
 	return nil
 }
 
-// startsAtBoot judges systemd's word for a unit file.
+// startsAtBoot checks systemd's word for a unit file.
 func startsAtBoot(state string) bool {
 	switch state {
 	case "enabled", "static", "indirect", "alias", "generated":

@@ -98,7 +98,7 @@ func (m *machine) slots(from *converge.Applied, to *converge.State) converge.Fol
 const drained = stateDir + "/drained"
 
 // carefully is a service manager that fails a test where a unit is stopped that has
-// requests in hand, or still gets some.
+// requests in flight, or still gets some.
 type carefully struct {
 	*systemdtest.Systemd
 	t *testing.T

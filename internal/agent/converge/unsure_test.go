@@ -58,15 +58,15 @@ func TestAJournalThatIsDamagedBlocksNothing(t *testing.T) {
 					t.Errorf("after the start it is %q, %v", m.engine.Unsure(id), err)
 				}
 				state := filepath.Join(m.root, filepath.Dir(m.engine.Dir))
-				if told := statefile.Conditions(state, converge.Files()); len(told) != 1 {
-					t.Errorf("it is told as %+v", told)
+				if shown := statefile.Conditions(state, converge.Files()); len(shown) != 1 {
+					t.Errorf("it is reported as %+v", shown)
 				}
 				m.apply(t, from, pair("two"))
 				if unsure := m.engine.Unsure(id); unsure != "" {
 					t.Errorf("after the next change it is still unsure: %s", unsure)
 				}
-				if told := statefile.Conditions(state, converge.Files()); len(told) != 0 {
-					t.Errorf("after the next change it is still told: %+v", told)
+				if shown := statefile.Conditions(state, converge.Files()); len(shown) != 0 {
+					t.Errorf("after the next change it is still reported: %+v", shown)
 				}
 			})
 		}

@@ -36,14 +36,14 @@ type bay struct {
 
 const notes = "notes"
 
-// newBay returns a machine that was enlisted, and told that it is the primary
+// newBay returns a machine that was enlisted, and informed that it is the primary
 // of a replication of itself, web2 and the witness lb1.
 func newBay(t *testing.T) *bay {
 	b := &bay{T: t, dir: t.TempDir(), db: &bayDB{}, unit: &bayUnit{life: 1}, now: &bayClock{at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)}, log: &strings.Builder{}}
 	b.voters = &bayVoters{clock: b.now, records: map[replication.NodeID]replication.Record{}, silent: map[replication.NodeID]bool{}}
 	b.restart()
 	b.must(b.Enlist(t.Context(), notes, "terraform@ci", membership("web1", "web2", "lb1")))
-	b.must(b.Hear(t.Context(), notes, told("web1")))
+	b.must(b.SetConfig(t.Context(), notes, config("web1")))
 	return b
 }
 
@@ -97,9 +97,9 @@ func (b *bay) records(own replication.Record, others replication.Record) {
 	}
 }
 
-func (b *bay) attend() { b.part(notes).attend(b.Context()) }
+func (b *bay) reconcile() { b.part(notes).reconcile(b.Context()) }
 
-// isFenced and isOpen judge the database; text is in the condition that says why.
+// isFenced and isOpen check the database; text is in the condition that says why.
 func (b *bay) isFenced(text ...string) {
 	b.Helper()
 	if b.db.open() {
@@ -118,10 +118,10 @@ func (b *bay) isOpen() {
 	}
 }
 
-// Conditions are the node's as whoever asks now is told them.
+// Conditions are the node's as whoever asks now is shown them.
 func (b *bay) Conditions() []api.Condition { return b.Node.Conditions(b.Context()) }
 
-// amiss returns the conditions without what is always told.
+// amiss returns the conditions without what is always reported.
 func (b *bay) amiss() []api.Condition {
 	return slices.DeleteFunc(b.Conditions(), func(c api.Condition) bool { return c.Type == conditionPart })
 }
@@ -164,8 +164,8 @@ func membership(names ...string) api.DBMembership {
 	return m
 }
 
-// told is what the machine of the primary tells.
-func told(primary string) api.DBTold {
+// config is what the machine of the primary tells.
+func config(primary string) api.DBConfig {
 	spec := api.DefaultDBReplication()
 	spec.Primary = primary
 	for i, name := range []string{"web1", "web2"} {
@@ -175,7 +175,7 @@ func told(primary string) api.DBTold {
 		}
 	}
 	spec.Witnesses["lb1"] = api.DBPeer{Address: "lb1:7000"}
-	return api.DBTold{Spec: spec, Replication: "secret-of-replicas"}
+	return api.DBConfig{Spec: spec, Replication: "secret-of-replicas"}
 }
 
 // bayClock is a clock that stands still. Whoever sleeps moves it, or, where

@@ -30,11 +30,11 @@ const (
 	// conditionHeartbeat and conditionKeeper: what the keeper does fails.
 	conditionHeartbeat = "HeartbeatFailing"
 	conditionKeeper    = "ReplicationKeeperFailing"
-	// conditionRecord, conditionMembership and conditionTold: a file of the
+	// conditionRecord, conditionMembership and conditionConfig: a file of the
 	// part cannot be read.
 	conditionRecord     = "ReplicationRecordUnreadable"
 	conditionMembership = "ReplicationMembershipUnreadable"
-	conditionTold       = "ReplicationUntold"
+	conditionConfig     = "ReplicationUnconfigured"
 	// conditionUnmanaged: nobody has applied the replication that the machine
 	// takes part in.
 	conditionUnmanaged = "ReplicationUnmanaged"
@@ -52,7 +52,7 @@ func verdicts(kind string) (severity api.Severity, then string) {
 		return api.SeverityError, "If it goes on, stop the database's unit."
 	case conditionRecord:
 		return api.SeverityError, "It neither votes nor opens its database. If the file is lost for good, move it away and apply again, which sends it the others' record."
-	case conditionMembership, conditionTold:
+	case conditionMembership, conditionConfig:
 		return api.SeverityError, "terraform apply sends it again."
 	case conditionSeed:
 		return api.SeverityWarning, "The database stays read-only until terraform apply receives the copy again."
@@ -86,7 +86,7 @@ func (p *part) condition(kind string, why error) {
 // how a machine is must not wait long for a database that hangs.
 const askedAgain = time.Second
 
-// Conditions returns what is to be told of this machine's replications. What the
+// Conditions returns what is to be reported of this machine's replications. What the
 // keeper found wrong with a replica a moment ago is looked at again, so that no
 // warning outlives its cause.
 func (n *Node) Conditions(ctx context.Context) []api.Condition {
@@ -186,7 +186,7 @@ func megabytes(bytes int64) string { return fmt.Sprintf("%d MB", bytes/1e6) }
 // logEvery is how often the log tells how far a copy is.
 const logEvery = 10 * time.Second
 
-// progress returns what is told the bytes of a copy that have arrived.
+// progress returns what gets the bytes of a copy that have arrived.
 func (p *part) progress() func(bytes int64) {
 	var logged time.Time
 	return func(bytes int64) {

@@ -49,7 +49,7 @@ type coordinator struct {
 	spec     api.DBReplication
 	topology replication.Topology
 	// former are what it was, by the last apply that succeeded and by what the
-	// machines were told last; applied is the first of these, if there was one.
+	// machines were given last; applied is the first of these, if there was one.
 	former  []api.DBReplication
 	applied *api.DBReplication
 	// nodes are all machines, also members that have left.
@@ -74,8 +74,8 @@ func (k *Kind) coordinator(change converge.Change, progress converge.Progress) (
 		}
 		specs = append(specs, spec)
 	}
-	if told, ok := k.Parts.Told(change.Name); ok {
-		specs = append(specs, told.Spec)
+	if config, ok := k.Parts.Config(change.Name); ok {
+		specs = append(specs, config.Spec)
 	}
 	if len(specs) == 0 {
 		return nil, nil //nolint:nilnil // there is nothing to coordinate
@@ -195,7 +195,7 @@ func (c *coordinator) look(ctx context.Context, patience time.Duration) replicat
 }
 
 // converge brings the replication to the spec. What has to be refused is
-// refused before anybody is told anything new, as far as it can be seen then.
+// refused before anybody is sent anything new, as far as it can be seen then.
 func (c *coordinator) converge(ctx context.Context) error {
 	if _, ok := c.Parts.Enlisted(c.name); !ok {
 		return notEnlisted(string(c.Parts.Self()), c.name)
@@ -224,9 +224,9 @@ func (c *coordinator) converge(ctx context.Context) error {
 	return c.consents.finish(c.spec, s)
 }
 
-// fleeting reports whether a refusal may be over once the machines were told.
+// fleeting reports whether a refusal may be over once the machines are configured.
 func fleeting(err error) bool {
-	return replication.IsRefused(err, replication.RefusedUnobservable) || replication.IsRefused(err, replication.RefusedUntold) ||
+	return replication.IsRefused(err, replication.RefusedUnobservable) || replication.IsRefused(err, replication.RefusedUnconfigured) ||
 		replication.IsRefused(err, replication.RefusedNoMajority)
 }
 
@@ -320,18 +320,18 @@ func (c *coordinator) explain(err error) error {
 	return problem
 }
 
-// waitsEvery is how often is told that an order is still being carried out.
+// waitsEvery is how often is reported that an order is still being carried out.
 const waitsEvery = 15 * time.Second
 
 // waits returns what tells of orders that take their time.
 func (c *coordinator) waits() func(ctx context.Context, r *remote, order replication.Order) {
-	var told time.Time
+	var config time.Time
 	return func(ctx context.Context, r *remote, order replication.Order) {
 		now := c.clock().Now()
-		if now.Sub(told) < waitsEvery {
+		if now.Sub(config) < waitsEvery {
 			return
 		}
-		told = now
+		config = now
 		arrived := ""
 		if view, err := r.Observe(ctx); err == nil && view.Seeding != nil && view.Seeding.Bytes > 0 {
 			arrived = fmt.Sprintf(", %d MiB have arrived", view.Seeding.Bytes>>20)
@@ -341,20 +341,20 @@ func (c *coordinator) waits() func(ctx context.Context, r *remote, order replica
 }
 
 // tell tells this machine and then, side by side, all others of the spec. One
-// that does not answer is for the plan to judge; one that refuses is in the way.
+// that does not answer is for the plan to decide; one that refuses is in the way.
 func (c *coordinator) tell(ctx context.Context) error {
-	before, _ := c.Parts.Told(c.name)
-	told := c.config(before.Replication)
-	if err := c.Parts.Hear(ctx, c.name, told); err != nil {
+	before, _ := c.Parts.Config(c.name)
+	config := c.config(before.Replication)
+	if err := c.Parts.SetConfig(ctx, c.name, config); err != nil {
 		return err
 	}
-	return c.untold(c.send(ctx, told, c.topology.Voters()))
+	return c.unconfigured(c.send(ctx, config, c.topology.Voters()))
 }
 
 // send sends other machines, side by side, the replication's configuration, and
 // returns which did not take it.
-func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replication.NodeID) map[replication.NodeID]error {
-	witness := api.DBTold{Spec: told.Spec} // has no use for passwords
+func (c *coordinator) send(ctx context.Context, config api.DBConfig, ids []replication.NodeID) map[replication.NodeID]error {
+	witness := api.DBConfig{Spec: config.Spec} // has no use for passwords
 	var mutex sync.Mutex
 	var all sync.WaitGroup
 	failures := map[replication.NodeID]error{}
@@ -364,11 +364,11 @@ func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replicati
 			continue
 		}
 		message := witness
-		if _, member := told.Spec.Members[string(id)]; member {
-			message = told
+		if _, member := config.Spec.Members[string(id)]; member {
+			message = config
 		}
 		all.Go(func() {
-			if err := node.Tell(ctx, message); err != nil {
+			if err := node.UpdateConfig(ctx, message); err != nil {
 				mutex.Lock()
 				defer mutex.Unlock()
 				failures[id] = err
@@ -379,8 +379,8 @@ func (c *coordinator) send(ctx context.Context, told api.DBTold, ids []replicati
 	return failures
 }
 
-// untold says whom the coordinator could not tell, and fails for those who refused.
-func (c *coordinator) untold(failures map[replication.NodeID]error) error {
+// unconfigured says whom the coordinator could not tell, and fails for those who refused.
+func (c *coordinator) unconfigured(failures map[replication.NodeID]error) error {
 	var refusals []error
 	for _, id := range slices.Sorted(maps.Keys(failures)) {
 		cause, refused := errors.AsType[*api.Problem](failures[id])

@@ -108,7 +108,7 @@ func (g *gate) Unfence(ctx context.Context) error {
 		if verdict.Open {
 			return nil
 		}
-		if g.part.clock.Now().Sub(began) >= openPatience || g.part.clock.Sleep(ctx, attendEvery) != nil {
+		if g.part.clock.Now().Sub(began) >= openPatience || g.part.clock.Sleep(ctx, reconcileEvery) != nil {
 			return errors.New(verdict.String())
 		}
 	}

@@ -24,20 +24,20 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 	for _, machine := range forget {
 		goal.Forget = append(goal.Forget, replication.NodeID(machine))
 	}
-	told, known := c.Parts.Told(c.name)
+	config, known := c.Parts.Config(c.name)
 	if !known {
-		told = c.config("")
+		config = c.config("")
 	}
 	s := c.look(ctx, callTimeout)
-	if ids := c.curable(s, told.Spec, goal); len(ids) > 0 {
+	if ids := c.curable(s, config.Spec, goal); len(ids) > 0 {
 		cured := goal
 		cured.Forget = slices.Concat(goal.Forget, ids)
 		if _, err := replication.Plan(s, cured); err != nil {
 			return problemOf(c.spec, err)
 		}
-		failures := c.send(ctx, told, ids)
+		failures := c.send(ctx, config, ids)
 		if self := c.Parts.Self(); slices.Contains(ids, self) {
-			if err := c.Parts.Hear(ctx, c.name, told); err != nil {
+			if err := c.Parts.SetConfig(ctx, c.name, config); err != nil {
 				failures[self] = err
 			}
 		}
@@ -51,8 +51,8 @@ func (c *coordinator) detach(ctx context.Context, forget []string) error {
 
 // config returns the replication's configuration with a password, a new one if
 // there is none.
-func (c *coordinator) config(password api.Secret) api.DBTold {
-	return api.DBTold{
+func (c *coordinator) config(password api.Secret) api.DBConfig {
+	return api.DBConfig{
 		Spec: c.spec, Users: c.passwords,
 		Replication: cmp.Or(password, api.Secret(base64.RawURLEncoding.EncodeToString(random(32)))),
 	}

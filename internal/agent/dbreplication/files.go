@@ -25,7 +25,7 @@ func Files() []statefile.Kind {
 	return []statefile.Kind{
 		stays(recordFile, "what the machine has recorded of the replication", statefile.JSON(checkRecord), ""),
 		stays(membershipFile, "which machines take part in the replication", statefile.JSON(func(_ string, m enlistment) error { return unless(len(m.Peers) > 0, "machines") }), ""),
-		stays(toldFile, "what the replication is to be", statefile.JSON(func(_ string, t api.DBTold) error { return unless(t.Spec.Primary != "", "primary") }), ""),
+		stays(configFile, "what the replication is to be", statefile.JSON(func(_ string, t api.DBConfig) error { return unless(t.Spec.Primary != "", "primary") }), ""),
 		stays(seededFile, "the last copy of the data", statefile.JSON(func(_ string, s seeded) error { return unless(s.Order != "", "order") }),
 			"The data themselves say whether they may be replaced. The next copy writes it again; without one, remove the file to end this condition."),
 		stays(followedFile, "the password that the replica uses", statefile.JSON(func(_ string, f followed) error { return unless(f.Password != "", "password") }),

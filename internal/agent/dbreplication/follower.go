@@ -37,7 +37,7 @@ func (c candidate) close() {
 
 // follower finds the database of a member that does not know its server any more:
 // of those that take part in nothing else the one that follows a member, or is
-// being seeded. There is none if none does, and an error if that cannot be told
+// being seeded. There is none if none does, and an error if that cannot be determined
 // for certain.
 func (p *part) follower(ctx context.Context) (follower candidate, err error) {
 	record, unread := p.store.recorded()
@@ -79,7 +79,7 @@ func (p *part) follower(ctx context.Context) (follower candidate, err error) {
 // others from changing it. Whether it takes part elsewhere is looked at after that:
 // somebody may just have taken it.
 func (p *part) candidate(ctx context.Context, server string, member func(host string) bool) (found candidate, err error) {
-	release, err := p.hold(ctx, p.node.handsFor(server))
+	release, err := p.hold(ctx, p.node.serverLockFor(server))
 	if err != nil {
 		return candidate{}, err
 	}

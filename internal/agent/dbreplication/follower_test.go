@@ -12,7 +12,7 @@ import (
 )
 
 // TestMemberThatForgotItsServerLeaves, and its database follows nobody then: what
-// the machine was told names the server, and it is lost.
+// the machine was given names the server, and it is lost.
 func TestMemberThatForgotItsServerLeaves(t *testing.T) {
 	r := newRack(t, "web1", "web2", "lb1")
 	spec := r.spec("web2")
@@ -56,13 +56,13 @@ func forgetful(t *testing.T) (*rack, *rackMachine) {
 // among all of the machine.
 func TestMemberLeavesNoServerThatAnotherChanges(t *testing.T) {
 	_, member := forgetful(t)
-	hands := member.node.handsFor("main")
-	hands <- struct{}{}
+	serverLock := member.node.serverLockFor("main")
+	serverLock <- struct{}{}
 	wantProblem(t, member.node.Leave(t.Context(), "notes"), "", "busy")
 	if member.source == nil {
 		t.Error("it detached a database that somebody else was changing")
 	}
-	<-hands
+	<-serverLock
 	other := loadPart(member.node, "other") // is configured, and nothing is recorded as yet
 	other.server = "main"
 	member.node.parts["other"] = other

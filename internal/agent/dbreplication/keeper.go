@@ -16,12 +16,12 @@ import (
 const (
 	// attendEvery is how often it looks whether its server was started anew,
 	// and asks again whether it may be opened.
-	attendEvery = time.Second
-	// attendedPause and attendedTries are how often, and how many times, a look
-	// at a server that was started a moment ago asks whether it was attended to:
+	reconcileEvery = time.Second
+	// reconcilePause and reconcileTries are how often, and how many times, a look
+	// at a server that was started a moment ago asks whether it was reconciled:
 	// 2 s, of which the keeper's pause is one and a ballot the other.
-	attendedPause = 100 * time.Millisecond
-	attendedTries = 20
+	reconcilePause = 100 * time.Millisecond
+	reconcileTries = 20
 	// watchEvery is how often an open primary asks the voters for a higher epoch.
 	watchEvery = 2 * time.Second
 	// beatEvery is how often an open primary writes its heartbeat, which the
@@ -47,7 +47,7 @@ type life struct {
 	// Assumed: it has the settings that go with its part.
 	Assumed bool `json:"assumed,omitempty"`
 	// Decided: it was opened, or fenced on purpose. From then on it stays as it
-	// is until somebody gives an order: what was changed by hand is told, and
+	// is until somebody gives an order: what was changed by hand is reported, and
 	// never changed back in silence.
 	Decided bool `json:"decided,omitempty"`
 	// Opened: it was opened by us as the primary.
@@ -109,7 +109,7 @@ func (p *part) lived() life {
 // apart, so that none waits for a server that another one has asked.
 func (p *part) duties() []func(ctx context.Context) {
 	return []func(context.Context){
-		p.every(attendEvery, p.attend),
+		p.every(reconcileEvery, p.reconcile),
 		p.every(watchEvery, p.watch),
 		p.every(beatEvery, p.beat),
 		p.every(lagEvery, p.measure),
@@ -128,24 +128,24 @@ func (p *part) every(pause time.Duration, duty func(context.Context)) func(conte
 	}
 }
 
-// attend does for a server that was started what its part takes. It keeps off
+// reconcile does for a server that was started what its part takes. It keeps off
 // while an order is carried out, or an operation has the lock.
-func (p *part) attend(ctx context.Context) {
+func (p *part) reconcile(ctx context.Context) {
 	record, err := p.store.Record(ctx)
 	p.condition(conditionRecord, err)
 	db := p.database()
 	if db == nil {
-		if p.told() == nil && record.Epoch > 0 {
-			if _, found, err := readDurably[api.DBTold](p.store.path(toldFile)); !found && err == nil {
-				p.condition(conditionTold, errors.New("the replication's configuration on this machine is gone, and its database, if it has one, stays read-only"))
+		if p.config() == nil && record.Epoch > 0 {
+			if _, found, err := readDurably[api.DBConfig](p.store.path(configFile)); !found && err == nil {
+				p.condition(conditionConfig, errors.New("the replication's configuration on this machine is gone, and its database, if it has one, stays read-only"))
 			}
 		}
 		return
 	}
-	hands := p.hands()
+	serverLock := p.serverLock()
 	select {
-	case hands <- struct{}{}:
-		defer func() { <-hands }()
+	case serverLock <- struct{}{}:
+		defer func() { <-serverLock }()
 	default:
 		return
 	}
@@ -157,30 +157,30 @@ func (p *part) attend(ctx context.Context) {
 	}
 	err = p.settle(ctx, db)
 	p.mu.Lock()
-	p.attendedTo = p.life.Process
+	p.reconciledRun = p.life.Process
 	p.mu.Unlock()
 	if ctx.Err() == nil {
 		p.condition(conditionKeeper, err)
 	}
 }
 
-// attended waits, 2 s at most, until the keeper has attended to a server that
+// awaitReconciled waits, 2 s at most, until the keeper has reconciled a server that
 // was started a moment ago: a look must not take for drift what the keeper is
 // about to do. It changes nothing, and waits for no operation.
-func (p *part) attended(ctx context.Context) {
+func (p *part) awaitReconciled(ctx context.Context) {
 	db := p.database()
 	if db == nil || !p.node.keeps(p) {
 		return
 	}
-	for range attendedTries {
+	for range reconcileTries {
 		now, err := p.current(ctx, db)
 		if err != nil || now == nil {
 			return
 		}
 		p.mu.Lock()
-		pending := p.attendedTo != now.Process && p.holder() == ""
+		pending := p.reconciledRun != now.Process && p.holder() == ""
 		p.mu.Unlock()
-		if !pending || p.clock.Sleep(ctx, attendedPause) != nil {
+		if !pending || p.clock.Sleep(ctx, reconcilePause) != nil {
 			return
 		}
 	}
@@ -204,7 +204,7 @@ func (p *part) settle(ctx context.Context, db *Database) error {
 	}
 	switch {
 	case now == nil:
-		p.fenced() // a server that does not run is told of by its own kind
+		p.fenced() // a server that does not run is reported by its own kind
 		return nil
 	case err != nil:
 		p.fenced(err.Error())

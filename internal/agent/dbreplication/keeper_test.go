@@ -25,7 +25,7 @@ func TestOpenPrimaryMeetsAHigherEpoch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBay(t)
 			b.records(first("web1"), first("web1"))
-			b.attend()
+			b.reconcile()
 			b.part(notes).watch(t.Context())
 			b.isOpen()
 			meet(b)
@@ -33,7 +33,7 @@ func TestOpenPrimaryMeetsAHigherEpoch(t *testing.T) {
 			b.isFenced("web2")
 			fences := b.db.fences
 			b.restart()
-			b.attend()
+			b.reconcile()
 			b.part(notes).watch(t.Context())
 			if b.db.open() || b.db.fences != fences {
 				t.Error("it was opened or fenced again")
@@ -46,7 +46,7 @@ func TestOpenPrimaryMeetsAHigherEpoch(t *testing.T) {
 func TestOpenPrimaryStaysOpen(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))
-	b.attend()
+	b.reconcile()
 	for _, others := range []replication.Record{{Epoch: 1}, {Epoch: 2}, {Epoch: 2, Primary: "web1"}, {}} {
 		b.voters.set("web2", others)
 		b.part(notes).watch(t.Context())
@@ -57,13 +57,13 @@ func TestOpenPrimaryStaysOpen(t *testing.T) {
 	b.isOpen()
 	b.must(b.part(notes).store.SetRecord(t.Context(), replication.Record{Epoch: 1})) // destroyed
 	b.part(notes).watch(t.Context())
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 	b.reboot()
-	b.attend()
+	b.reconcile()
 	b.isFenced("its replication was destroyed")
 	said := strings.Count(b.log.String(), "not all is well")
-	b.attend()
+	b.reconcile()
 	if now := strings.Count(b.log.String(), "not all is well"); now != said {
 		t.Error("the same was logged twice")
 	}
@@ -77,7 +77,7 @@ func TestOpenPrimaryStaysOpen(t *testing.T) {
 func TestFenceIsTriedUntilItHolds(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))
-	b.attend()
+	b.reconcile()
 	b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"})
 	b.db.with(func(d *bayDB) { d.dead = true })
 	b.part(notes).watch(t.Context())
@@ -93,7 +93,7 @@ func TestFenceIsTriedUntilItHolds(t *testing.T) {
 func TestWhatWasFencedByHandStaysFenced(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))
-	b.attend()
+	b.reconcile()
 	b.restart()
 	b.part(notes).beat(t.Context())
 	if b.db.beats != 1 {
@@ -104,16 +104,16 @@ func TestWhatWasFencedByHandStaysFenced(t *testing.T) {
 	for range beatsMissed {
 		b.part(notes).beat(t.Context())
 	}
-	b.attend()
+	b.reconcile()
 	b.isFenced("terraform apply opens it again")
 	b.says(conditionHeartbeat) // nothing is expected of what is fenced
 	b.restart()
-	b.attend()
+	b.reconcile()
 	if b.db.open() || b.voters.asked != asked {
 		t.Fatal("the keeper was about to open what somebody fenced")
 	}
 	b.crash()
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 	b.part(notes).beat(t.Context())
 	b.isOpen()
@@ -122,19 +122,19 @@ func TestWhatWasFencedByHandStaysFenced(t *testing.T) {
 func TestSettingsChangedByHandStay(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web2"), first("web2"))
-	b.attend()
+	b.reconcile()
 	if b.db.set == nil {
 		t.Fatal("the started server did not assume its part")
 	}
 	b.db.with(func(d *bayDB) { d.set = nil })
-	b.attend()
+	b.reconcile()
 	b.restart()
-	b.attend()
+	b.reconcile()
 	if b.db.set != nil {
 		t.Error("what was changed by hand was changed back")
 	}
 	b.crash()
-	b.attend()
+	b.reconcile()
 	if b.db.set == nil {
 		t.Error("the server that was started anew did not assume its part")
 	}
@@ -146,24 +146,24 @@ func TestServerOpenedByHand(t *testing.T) {
 	b.reboot()
 	b.voters.silence(true, "web2", "lb1")
 	b.db.with(func(d *bayDB) { d.writable = true })
-	b.attend()
+	b.reconcile()
 	b.says(conditionUnproven, "was not opened by its agent")
 	b.voters.silence(false, "web2")
-	b.attend() // a majority supports it, so it may well be open
+	b.reconcile() // a majority supports it, so it may well be open
 	b.isOpen()
 
 	b.crash()
 	b.voters.silence(false, "lb1")
 	b.voters.set("lb1", replication.Record{Epoch: 2, Primary: "web2"})
 	b.db.with(func(d *bayDB) { d.writable = true })
-	b.attend()
+	b.reconcile()
 	b.isFenced("epoch 2")
 
 	replica := newBay(t)
 	replica.records(first("web2"), first("web2"))
-	replica.attend()
+	replica.reconcile()
 	replica.db.with(func(d *bayDB) { d.writable = true })
-	replica.attend()
+	replica.reconcile()
 	replica.part(notes).watch(t.Context())
 	if !replica.db.open() {
 		t.Error("a drift was repaired in silence")
@@ -176,28 +176,28 @@ func TestSeedIsEndedAfterABoot(t *testing.T) {
 	b.db.mark = &replication.SeedMark{Donor: "web2", Started: b.now.Now()}
 	b.db.incomplete = true
 	b.reboot()
-	b.attend()
+	b.reconcile()
 	if b.db.open() || b.db.set != nil {
 		t.Fatal("a server whose seed has not ended was touched")
 	}
 	b.says(conditionSeed, "web2", "not whole", "terraform apply")
 	b.db.with(func(d *bayDB) { d.incomplete = false })
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 }
 
-// TestSeedOfAnEarlierMembershipIsNotEnded: what a machine that was told of a new
+// TestSeedOfAnEarlierMembershipIsNotEnded: what a machine that was informed of a new
 // replication, and has recorded nothing yet, finds on its disk is not of that.
 func TestSeedOfAnEarlierMembershipIsNotEnded(t *testing.T) {
 	b := newBay(t)
 	b.db.mark = &replication.SeedMark{Donor: "web2", Started: b.now.Now()}
 	b.reboot()
-	b.attend()
+	b.reconcile()
 	if b.db.mark == nil || b.db.open() {
 		t.Fatal("the seed was ended")
 	}
 	b.records(first("web1"), first("web1"))
-	b.attend()
+	b.reconcile()
 	if b.db.mark != nil {
 		t.Fatal("a member's seed was not ended")
 	}
@@ -211,7 +211,7 @@ func TestUnreadableRecordIsNotNone(t *testing.T) {
 			path := filepath.Join(b.Dir(notes), recordFile)
 			b.must(os.WriteFile(path, []byte(content), 0o600))
 			b.reboot()
-			b.attend()
+			b.reconcile()
 			b.isFenced("cannot be known")
 			b.says(conditionRecord, "move it away", path)
 			if record, err := b.Record(t.Context(), notes, caller("web2")); err == nil {
@@ -221,10 +221,10 @@ func TestUnreadableRecordIsNotNone(t *testing.T) {
 				t.Error("it recorded over what it cannot read")
 			}
 			b.must(os.Remove(path))
-			b.attend()
+			b.reconcile()
 			b.says(conditionRecord)
 			b.must(b.part(notes).store.SetRecord(t.Context(), first("web1")))
-			b.attend()
+			b.reconcile()
 			b.isOpen()
 		})
 	}
@@ -235,10 +235,10 @@ func TestLookWaitsForTheKeeperOfAServerJustStarted(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	waits := func() time.Duration {
 		before := b.now.Now()
-		b.Attend(t.Context(), notes)
+		b.AwaitReconciled(t.Context(), notes)
 		return b.now.Now().Sub(before)
 	}
-	const whole = attendedTries * attendedPause
+	const whole = reconcileTries * reconcilePause
 	if took := waits(); took != 0 {
 		t.Errorf("without a keeper it waits %s", took)
 	}
@@ -246,9 +246,9 @@ func TestLookWaitsForTheKeeperOfAServerJustStarted(t *testing.T) {
 	if took := waits(); took != whole {
 		t.Errorf("it waits %s for a keeper that is at it, not %s", took, whole)
 	}
-	b.attend()
+	b.reconcile()
 	if took := waits(); took != 0 {
-		t.Errorf("it waits %s for a server that was attended to", took)
+		t.Errorf("it waits %s for a server that was reconciled", took)
 	}
 	b.crash()
 	if took := waits(); took != whole {
@@ -268,22 +268,22 @@ func TestKeeperKeepsOffWhileAnOperationHasTheLock(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	b.reboot()
 	b.must(b.LockOwn(t.Context(), notes, "op"))
-	b.attend()
+	b.reconcile()
 	if b.db.open() {
 		t.Fatal("the keeper opened the database under an operation")
 	}
 	b.now.pass(time.Hour)
-	b.attend()
+	b.reconcile()
 	if b.db.open() {
 		t.Fatal("the own operation's lock ran out")
 	}
 	b.must(b.UnlockOwn(t.Context(), notes, "another"))
-	b.attend()
+	b.reconcile()
 	if b.db.open() {
 		t.Fatal("another operation gave the lock back")
 	}
 	b.must(b.UnlockOwn(t.Context(), notes, "op"))
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 }
 
@@ -291,22 +291,22 @@ func TestServerThatDoesNotRunIsLeftAlone(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))
 	b.unit.down = true
-	b.attend()
+	b.reconcile()
 	if b.db.open() || b.db.set != nil || len(b.amiss()) > 0 {
 		t.Errorf("it was touched: %+v", b.Conditions())
 	}
 }
 
-func TestToldIsGone(t *testing.T) {
+func TestReportedIsGone(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))
-	b.must(os.Remove(filepath.Join(b.Dir(notes), toldFile)))
+	b.must(os.Remove(filepath.Join(b.Dir(notes), configFile)))
 	b.reboot()
-	b.attend()
+	b.reconcile()
 	if b.db.open() {
 		t.Fatal("it was opened without knowing who votes")
 	}
-	b.says(conditionTold, "terraform apply sends it again")
+	b.says(conditionConfig, "terraform apply sends it again")
 	view, err := b.View(t.Context(), notes, caller("web2"))
 	if err != nil || view.Unobservable == nil || view.Record.Epoch != 1 {
 		t.Errorf("its view is %+v, %v", view, err)
@@ -321,16 +321,16 @@ func TestFormerPartKeepsOut(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), replication.Record{})
 	b.must(b.Enlist(t.Context(), "other", "terraform@ci", membership("web1", "web2", "lb1")))
-	if err := b.Hear(t.Context(), "other", told("web1")); err == nil || !strings.Contains(err.Error(), `"notes" already`) {
+	if err := b.SetConfig(t.Context(), "other", config("web1")); err == nil || !strings.Contains(err.Error(), `"notes" already`) {
 		t.Fatalf("a server in two replications: %v", err)
 	}
 	b.must(b.part(notes).store.SetRecord(t.Context(), replication.Record{Epoch: 1}))
-	b.must(b.Hear(t.Context(), "other", told("web1")))
+	b.must(b.SetConfig(t.Context(), "other", config("web1")))
 	b.must(b.part("other").store.SetRecord(t.Context(), first("web1")))
 	b.db.mark = &replication.SeedMark{Donor: "web2"}
-	b.attend()
+	b.reconcile()
 	if b.db.mark == nil || b.db.set != nil || len(b.amiss()) > 0 {
-		t.Errorf("the former part had its hands in: %+v", b.Conditions())
+		t.Errorf("the former part acted: %+v", b.Conditions())
 	}
 }
 

@@ -21,15 +21,15 @@ type Parts interface {
 	Self() replication.NodeID
 	// Local returns the part of a replication; an error if there is none yet.
 	Local(name string) (*replication.Local, error)
-	// Attend waits, 2 s at most, until the own server, if it was started a moment
+	// AwaitReconciled waits, 2 s at most, until the own server, if it was started a moment
 	// ago, is what its part makes it.
-	Attend(ctx context.Context, name string)
+	AwaitReconciled(ctx context.Context, name string)
 	// Enlisted returns who may talk about a replication here, if anybody may.
 	Enlisted(name string) (api.DBMembership, bool)
 	// Hear keeps what the replication is to be, as the coordinator tells it.
-	Hear(ctx context.Context, name string, told api.DBTold) error
-	// Told returns what was heard last.
-	Told(name string) (api.DBTold, bool)
+	SetConfig(ctx context.Context, name string, config api.DBConfig) error
+	// Config returns what was set last.
+	Config(name string) (api.DBConfig, bool)
 	// LockOwn gives the part to one operation, UnlockOwn takes it back.
 	LockOwn(ctx context.Context, name, operation string) error
 	UnlockOwn(ctx context.Context, name, operation string) error
@@ -66,7 +66,7 @@ var (
 // Kind returns [api.KindDBReplication].
 func (*Kind) Kind() api.Kind { return api.KindDBReplication }
 
-// Validate decodes a spec strictly and judges it.
+// Validate decodes a spec strictly and checks it.
 func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 	var spec api.DBReplication
 	if err := api.Decode(raw, &spec); err != nil {
@@ -151,7 +151,7 @@ func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	}
 	unknown, err := k.Parts.Unknown(ctx, spec.Members[spec.Primary].Server, catalogOf(spec))
 	if err != nil {
-		return ctx.Err() //nolint:nilerr // that the server does not answer is told by those who look at it
+		return ctx.Err() //nolint:nilerr // that the server does not answer is reported by those who look at it
 	}
 	var found api.Violations
 	for _, name := range slices.Sorted(maps.Keys(unknown)) {

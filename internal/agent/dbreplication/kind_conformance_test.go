@@ -60,9 +60,9 @@ func TestTheKindConforms(t *testing.T) {
 		Breaks: []conformance.Break{
 			{Name: "a replica that accepts writes", Do: func(context.Context) error { return db.with(func() { db.writable = true }) }},
 			{Name: "a replica that stands still", Do: func(context.Context) error { return db.with(func() { db.stopped = true }) }},
-			{Name: "an agent that was told another spec", Do: func(ctx context.Context) error {
+			{Name: "an agent that was given another spec", Do: func(ctx context.Context) error {
 				other := r.spec()
-				return r.machines["web1"].node.Hear(ctx, "notes", api.DBTold{Spec: other, Replication: "x"})
+				return r.machines["web1"].node.SetConfig(ctx, "notes", api.DBConfig{Spec: other, Replication: "x"})
 			}},
 		},
 		Serves: func(_ context.Context, raw json.RawMessage) error {

@@ -19,7 +19,7 @@ import (
 )
 
 // apply changes the replication from one spec to another, nil for none, and
-// returns what was told of it.
+// returns what was reported of it.
 func (r *rack) apply(ctx context.Context, from, to *api.DBReplication, forget ...string) ([]string, error) {
 	r.t.Helper()
 	change := converge.Change{Name: "notes", Forget: forget}
@@ -104,16 +104,16 @@ func TestFormingAndApplyingTheSameAgain(t *testing.T) {
 	if orders := r.asked("POST"); len(orders) > 0 {
 		t.Errorf("the same again gave the orders %q", orders)
 	}
-	told, _ := r.machines["web1"].node.Told("notes")
-	other, _ := r.machines["web2"].node.Told("notes")
-	witness, _ := r.machines["lb1"].node.Told("notes")
-	if told.Replication == "" || other.Replication != told.Replication || other.Users["app"] != "hunter2" {
+	config, _ := r.machines["web1"].node.Config("notes")
+	other, _ := r.machines["web2"].node.Config("notes")
+	witness, _ := r.machines["lb1"].node.Config("notes")
+	if config.Replication == "" || other.Replication != config.Replication || other.Users["app"] != "hunter2" {
 		t.Error("the members do not know the passwords")
 	}
 	if witness.Replication != "" || witness.Users != nil {
-		t.Error("a witness was told passwords")
+		t.Error("a witness was given passwords")
 	}
-	for _, secret := range []string{"hunter2", told.Replication.Reveal()} {
+	for _, secret := range []string{"hunter2", config.Replication.Reveal()} {
 		if strings.Contains(strings.Join(events, "\n"), secret) || strings.Contains(string(raw), secret) {
 			t.Error("a password is shown")
 		}
@@ -126,14 +126,14 @@ func TestCoordinatorThatForgotThePassword(t *testing.T) {
 	r := newRack(t, "web1", "web2", "lb1")
 	spec := r.spec("web2")
 	r.must(nil, &spec)
-	before, _ := r.machines["web1"].node.Told("notes")
-	if err := os.Remove(filepath.Join(r.machines["web1"].node.Dir("notes"), toldFile)); err != nil {
+	before, _ := r.machines["web1"].node.Config("notes")
+	if err := os.Remove(filepath.Join(r.machines["web1"].node.Dir("notes"), configFile)); err != nil {
 		t.Fatal(err)
 	}
 	r.boot("web1")
 	r.must(&spec, &spec)
-	told, _ := r.machines["web1"].node.Told("notes")
-	if told.Replication == before.Replication || r.machines["web2"].source.Password != told.Replication {
+	config, _ := r.machines["web1"].node.Config("notes")
+	if config.Replication == before.Replication || r.machines["web2"].source.Password != config.Replication {
 		t.Error("web2 does not follow with the new password")
 	}
 	if events := r.must(&spec, &spec); len(events) > 0 {
@@ -153,25 +153,25 @@ func TestMembersComeAndGo(t *testing.T) {
 	one := r.spec()
 	events = r.must(&other, &one)
 	if !slices.ContainsFunc(events, func(e string) bool { return strings.Contains(e, "web3 is a member no more") }) {
-		t.Errorf("that web3 was not detached is not told: %q", events)
+		t.Errorf("that web3 was not detached is not reported: %q", events)
 	}
 }
 
-func TestWhatIsRefusedIsToldToNobody(t *testing.T) {
+func TestWhatIsRefusedIsReportedToNobody(t *testing.T) {
 	r := newRack(t, "web1", "web2", "web3")
 	spec := r.spec("web2")
 	r.must(nil, &spec)
 	foreign := r.spec("web2", "web3")
 	r.machines["web3"].data = rackData{Databases: []string{"others"}}
 	r.enlist(foreign)
-	if err := r.machines["web3"].node.Hear(t.Context(), "notes", api.DBTold{Spec: foreign}); err != nil {
-		t.Fatal(err) // an apply that failed has told it, so that it shows its data
+	if err := r.machines["web3"].node.SetConfig(t.Context(), "notes", api.DBConfig{Spec: foreign}); err != nil {
+		t.Fatal(err) // an apply that failed has sent it, so that it shows its data
 	}
 	r.asked()
 	_, err := r.apply(t.Context(), &spec, &foreign)
 	wantProblem(t, err, "/members/web3", "reseed", "web3 cannot join")
-	if told := r.asked("PUT", "POST"); len(told) > 0 {
-		t.Errorf("calls were made: %q", told)
+	if config := r.asked("PUT", "POST"); len(config) > 0 {
+		t.Errorf("calls were made: %q", config)
 	}
 	r.enlist(spec) // as the next apply does
 	r.well(spec)
@@ -226,8 +226,8 @@ func TestMachinesThatAreAway(t *testing.T) {
 	r.cut("web3", true)
 	_, err = r.apply(t.Context(), &two, &three)
 	wantProblem(t, err, "/members/web3", "web3", "no route to host")
-	if drift, _, _ := r.observe(two); drift[driftTold].Detail == "" {
-		t.Errorf("that others were told the refused spec is no drift: %v", drift)
+	if drift, _, _ := r.observe(two); drift[driftConfig].Detail == "" {
+		t.Errorf("that others were given the refused spec is no drift: %v", drift)
 	}
 	r.must(&two, &two)
 
@@ -282,7 +282,7 @@ func TestAnApplyThatIsKilled(t *testing.T) {
 			m.before = nil
 		}
 		if _, stands := errors.AsType[*converge.StandsError](err); !stands {
-			t.Errorf("killed at %d: it is not told that what was done stands: %v", at, err)
+			t.Errorf("killed at %d: it does not say that what was done stands: %v", at, err)
 		}
 		r.boot("web1")
 		if drift, _, _ := r.observe(spec); drift[driftUnfinished].Detail == "" {

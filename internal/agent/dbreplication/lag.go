@@ -13,9 +13,9 @@ import (
 // since when it has been too high whenever somebody looks.
 const lagEvery = 5 * time.Second
 
-// measure measures the lag. That a server cannot be asked is told by those who look.
+// measure measures the lag. That a server cannot be asked is reported by those who look.
 func (p *part) measure(ctx context.Context) {
-	if p.database() == nil || p.told() == nil || !p.counted() || p.lived().Opened {
+	if p.database() == nil || p.config() == nil || !p.counted() || p.lived().Opened {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, replication.ObserveTimeout)
@@ -44,12 +44,12 @@ func (p *part) checkFollows(ctx context.Context) {
 	switch {
 	case err != nil || busy:
 		return // a record that cannot be read is a condition of its own
-	case db == nil, p.told() == nil, !p.counted(), record.Primary == p.node.Self(), seeding, p.lived().Opened:
+	case db == nil, p.config() == nil, !p.counted(), record.Primary == p.node.Self(), seeding, p.lived().Opened:
 		p.condition(conditionNotFollowing, nil)
 		return
 	}
 	if running, err := p.current(ctx, db); err != nil || running == nil {
-		p.condition(conditionNotFollowing, nil) // that it does not run is told by its own kind
+		p.condition(conditionNotFollowing, nil) // that it does not run is reported by its own kind
 		return
 	}
 	view, err := p.look(ctx, db)

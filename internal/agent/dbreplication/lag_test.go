@@ -13,7 +13,7 @@ import (
 // begin with the first look.
 func TestLagIsKnownBeforeAnybodyLooks(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Hear(t.Context(), notes, told("web2")))
+	b.must(b.SetConfig(t.Context(), notes, config("web2")))
 	b.records(first("web2"), first("web2"))
 	b.db.with(func(d *bayDB) { d.lag = time.Hour })
 	since := b.now.Now()
@@ -48,7 +48,7 @@ func TestReplicaSaysThatItDoesNotFollow(t *testing.T) {
 			b := newBay(t)
 			b.records(first(replication.NodeID(test.own)), first(replication.NodeID(test.own)))
 			b.db.with(func(d *bayDB) { d.sources = test.sources })
-			b.attend()
+			b.reconcile()
 			if test.locked {
 				b.must(b.LockOwn(b.Context(), notes, "op"))
 			}
@@ -65,11 +65,11 @@ func TestReplicaSaysThatItDoesNotFollow(t *testing.T) {
 }
 
 // A database that does not answer keeps nobody waiting who asks how the machine
-// is, and what was wrong with it stays told.
-func TestWhatIsWrongWithAReplicaStaysToldWhileItsDatabaseHangs(t *testing.T) {
+// is, and what was wrong with it stays reported.
+func TestWhatIsWrongWithAReplicaStaysReportedWhileItsDatabaseHangs(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web2"), first("web2"))
-	b.attend()
+	b.reconcile()
 	b.part(notes).checkFollows(b.Context())
 	b.says(conditionNotFollowing, "no source")
 	ended, cancel := context.WithCancel(b.Context())
@@ -80,5 +80,5 @@ func TestWhatIsWrongWithAReplicaStaysToldWhileItsDatabaseHangs(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("it is told no more: %+v", b.Conditions())
+	t.Errorf("it is reported no more: %+v", b.Conditions())
 }

@@ -104,8 +104,8 @@ func (p *part) stop(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	db, told := p.database(), p.told()
-	if db == nil && (told == nil || told.Spec.Members[p.node.Deps.Self].Server != "") {
+	db, config := p.database(), p.config()
+	if db == nil && (config == nil || config.Spec.Members[p.node.Deps.Self].Server != "") {
 		found, err := p.follower(ctx)
 		if err != nil {
 			return err
@@ -123,8 +123,8 @@ func (p *part) stop(ctx context.Context) error {
 		}
 	}
 	var unused error
-	err = p.remove(toldFile, func() {
-		p.heard = nil
+	err = p.remove(configFile, func() {
+		p.configured = nil
 		unused = p.use("")
 	})
 	return errors.Join(err, unused)
@@ -154,10 +154,10 @@ func (p *part) remove(file string, forget func()) error {
 
 // managed finds out whether a machine of the replication has it as a component. As
 // long as one does not answer, that is not known, and nothing is wrong: but of a
-// replication that this machine was never told of there is no other sign.
+// replication that this machine was never configured of there is no other sign.
 func (p *part) managed(ctx context.Context) {
 	p.mu.Lock()
-	given, told, before := p.enlistment, p.heard != nil, p.managers
+	given, config, before := p.enlistment, p.configured != nil, p.managers
 	p.mu.Unlock()
 	now := p.clock.Now()
 	if len(given.Peers) == 0 || now.Sub(given.At) < unmanagedGrace || p.node.coordinates(p.name) {
@@ -166,7 +166,7 @@ func (p *part) managed(ctx context.Context) {
 	}
 	if before.asked.IsZero() || now.Sub(before.asked) >= unmanagedLife {
 		has, silent := p.askManagers(ctx, given)
-		before = managers{asked: now, known: has || len(silent) > 0 && (told || before.known)}
+		before = managers{asked: now, known: has || len(silent) > 0 && (config || before.known)}
 		p.mu.Lock()
 		p.managers = before
 		p.mu.Unlock()
@@ -226,10 +226,10 @@ func takingPart(m api.DBMembership) []string {
 	return all
 }
 
-// driftMembership: a machine was told that other machines take part.
+// driftMembership: a machine was informed that other machines take part.
 const driftMembership = "Membership"
 
-// misled adds which machines were told that others take part than do. An apply
+// misled adds which machines were informed that others take part than do. An apply
 // tells them again.
 func (c *coordinator) misled(s replication.Snapshot, drift map[string]api.Drift) {
 	shown := map[replication.NodeID]*api.DBMembership{}
@@ -258,7 +258,7 @@ func (c *coordinator) misled(s replication.Snapshot, drift map[string]api.Drift)
 func lacking(s replication.Snapshot) []replication.NodeID {
 	var ids []replication.NodeID
 	note := func(id replication.NodeID, u *replication.Unobservable, m *api.DBMembership) {
-		if u != nil && u.Untold && m != nil && len(m.Peers) > 0 {
+		if u != nil && u.Unconfigured && m != nil && len(m.Peers) > 0 {
 			ids = append(ids, id)
 		}
 	}
@@ -277,7 +277,7 @@ func lacking(s replication.Snapshot) []replication.NodeID {
 func (c *coordinator) forgotten(s replication.Snapshot, drift map[string]api.Drift) {
 	for _, id := range lacking(s) {
 		if at := placeOf(c.spec, id); at != "" && id != c.Parts.Self() {
-			drift[string(id)+"/"+driftTold] = api.Drift{
+			drift[string(id)+"/"+driftConfig] = api.Drift{
 				Detail:   fmt.Sprintf("%s does not have the replication's configuration; the next apply sends it", id),
 				Pointers: []api.Pointer{at},
 			}

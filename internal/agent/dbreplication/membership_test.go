@@ -78,7 +78,7 @@ func TestMembershipInAReplicationThatNobodyHasIsAWarning(t *testing.T) {
 	check("after a restart")
 	b.voters.applied = nil
 	b.now.pass(2 * unmanagedLife)
-	check("nobody answers, and it was never told")
+	check("nobody answers, and it was never configured")
 	b.voters.apply("web9")
 	b.now.pass(2 * unmanagedLife)
 	for _, message := range unmanaged(b.Conditions()) {
@@ -103,7 +103,7 @@ func TestMembershipInAReplicationThatNobodyHasIsAWarning(t *testing.T) {
 }
 
 func TestReplicationWhosePrimaryIsSilentIsNotUnmanaged(t *testing.T) {
-	b := newBay(t) // it was told of notes, and none of the others answers
+	b := newBay(t) // it was informed of notes, and none of the others answers
 	b.now.pass(2 * unmanagedGrace)
 	if got := unmanaged(b.Conditions()); got != nil {
 		t.Errorf("%q", got)
@@ -129,7 +129,7 @@ func TestMemberThatLeavesFollowsNobodyAndObeysNobody(t *testing.T) {
 	if member.source != nil || member.node.takenBy("main", "") != "" {
 		t.Errorf("it follows %v and belongs to %q", member.source, member.node.takenBy("main", ""))
 	}
-	if _, told := member.node.Told("notes"); told {
+	if _, known := member.node.Config("notes"); known {
 		t.Error("it still knows what the replication was to be")
 	}
 	if _, err := member.node.Record(t.Context(), "notes", api.DBCaller{Node: "web1"}); !api.IsProblem(err, api.ProblemForbidden) {
@@ -162,7 +162,7 @@ func TestMemberWithoutItsServerLeaves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, told := member.node.Told("notes"); told {
+	if _, known := member.node.Config("notes"); known {
 		t.Error("it still knows what the replication was to be")
 	}
 	r.boot("web2")

@@ -58,11 +58,11 @@ type Node struct {
 
 	hosts sync.Mutex // is held by who writes Hosts
 
-	mu      sync.Mutex
-	parts   map[string]*part
-	hands   map[string]chan struct{} // by the name of a db-server
-	running bool
-	applied func(name string) bool // see Coordinates
+	mu          sync.Mutex
+	parts       map[string]*part
+	serverLocks map[string]chan struct{} // by the name of a db-server
+	running     bool
+	applied     func(name string) bool // see Coordinates
 }
 
 // errStopping is why what runs ends with the agent.
@@ -71,7 +71,7 @@ var errStopping = errors.New("the agent stops")
 // NewNode returns the node with the parts that are on the disk. One that cannot
 // be read is kept too, and says so: it neither votes nor opens.
 func NewNode(deps Deps) (*Node, error) {
-	n := &Node{Deps: deps, clock: deps.Clock, parts: map[string]*part{}, hands: map[string]chan struct{}{}}
+	n := &Node{Deps: deps, clock: deps.Clock, parts: map[string]*part{}, serverLocks: map[string]chan struct{}{}}
 	if n.clock == nil {
 		n.clock = Wall{}
 	}
@@ -156,13 +156,13 @@ func (n *Node) keeps(p *part) bool {
 
 // handsFor returns what whoever changes a server holds, which is in as many
 // parts as it has been in replications.
-func (n *Node) handsFor(server string) chan struct{} {
+func (n *Node) serverLockFor(server string) chan struct{} {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.hands[server] == nil {
-		n.hands[server] = make(chan struct{}, 1)
+	if n.serverLocks[server] == nil {
+		n.serverLocks[server] = make(chan struct{}, 1)
 	}
-	return n.hands[server]
+	return n.serverLocks[server]
 }
 
 // takenBy returns the replication, other than but, that the server takes part
@@ -232,18 +232,18 @@ func (n *Node) View(ctx context.Context, name string, by api.DBCaller) (replicat
 	if err != nil {
 		return replication.NodeView{}, err
 	}
-	p.attended(ctx)
+	p.awaitReconciled(ctx)
 	view, err := p.view(ctx)
 	enlisted := p.enlisted()
 	view.Membership = &enlisted
 	return view, err
 }
 
-// Attend waits until the own server, if it was started a moment ago, is what its
+// AwaitReconciled waits until the own server, if it was started a moment ago, is what its
 // part makes it, before somebody looks.
-func (n *Node) Attend(ctx context.Context, name string) {
+func (n *Node) AwaitReconciled(ctx context.Context, name string) {
 	if p := n.part(name); p != nil {
-		p.attended(ctx)
+		p.awaitReconciled(ctx)
 	}
 }
 
@@ -257,15 +257,15 @@ func (n *Node) Record(ctx context.Context, name string, by api.DBCaller) (replic
 }
 
 // Tell keeps what the coordinator tells.
-func (n *Node) Tell(ctx context.Context, name string, by api.DBCaller, told api.DBTold) error {
+func (n *Node) UpdateConfig(ctx context.Context, name string, by api.DBCaller, config api.DBConfig) error {
 	p, err := n.admitMember(name, by)
 	if err != nil {
 		return err
 	}
-	if by.Node != told.Spec.Primary {
-		return forbidden("%s sends the configuration of a replication of which %s is the primary; the machine of the primary does that", by.Node, told.Spec.Primary)
+	if by.Node != config.Spec.Primary {
+		return forbidden("%s sends the configuration of a replication of which %s is the primary; the machine of the primary does that", by.Node, config.Spec.Primary)
 	}
-	return p.hear(ctx, told)
+	return p.setConfig(ctx, config)
 }
 
 // Copy writes a copy of this member's data to another member.
@@ -274,11 +274,11 @@ func (n *Node) Copy(ctx context.Context, name string, by api.DBCaller, to io.Wri
 	if err != nil {
 		return err
 	}
-	database, told := p.database(), p.told()
-	if told == nil || database == nil {
+	database, config := p.database(), p.config()
+	if config == nil || database == nil {
 		return refused("There is no data to copy", "%s has no database of replication %s", n.Deps.Self, name)
 	}
-	if _, member := told.Spec.Members[by.Node]; !member {
+	if _, member := config.Spec.Members[by.Node]; !member {
 		return forbidden("%s is no member of replication %s yet; its data go to members only", by.Node, name)
 	}
 	p.log.Info("a member copies the data", "to", by.Node)
@@ -341,22 +341,22 @@ func (n *Node) Enlisted(name string) (api.DBMembership, bool) {
 	return m, len(m.Peers) > 0
 }
 
-// Told returns what the coordinator told last.
-func (n *Node) Told(name string) (api.DBTold, bool) {
+// Config returns what the coordinator sent last.
+func (n *Node) Config(name string) (api.DBConfig, bool) {
 	p := n.part(name)
-	if p == nil || p.told() == nil {
-		return api.DBTold{}, false
+	if p == nil || p.config() == nil {
+		return api.DBConfig{}, false
 	}
-	return *p.told(), true
+	return *p.config(), true
 }
 
 // Hear keeps what the coordinator, which is this machine, tells.
-func (n *Node) Hear(ctx context.Context, name string, told api.DBTold) error {
+func (n *Node) SetConfig(ctx context.Context, name string, config api.DBConfig) error {
 	p := n.part(name)
 	if p == nil {
 		return notEnlisted(n.Deps.Self, name)
 	}
-	return p.hear(ctx, told)
+	return p.setConfig(ctx, config)
 }
 
 // Dir is where a part is kept. It exists from the first [Node.Enlist] on.

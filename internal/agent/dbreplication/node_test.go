@@ -37,7 +37,7 @@ func TestWhoMayTalk(t *testing.T) {
 		_, calls["view"] = b.View(t.Context(), notes, by)
 		_, calls["record"] = b.Record(t.Context(), notes, by)
 		_, calls["order"] = b.Order(t.Context(), notes, by, order("1", replication.Action{Verb: replication.DoFence}), 0)
-		calls["tell"] = b.Tell(t.Context(), notes, by, told("web1"))
+		calls["tell"] = b.UpdateConfig(t.Context(), notes, by, config("web1"))
 		calls["lock"] = b.Lock(t.Context(), notes, by, "op")
 		calls["unlock"] = b.Unlock(t.Context(), notes, by, "op")
 		calls["copy"] = b.Copy(t.Context(), notes, by, &bytes.Buffer{})
@@ -54,8 +54,8 @@ func TestWhoMayTalk(t *testing.T) {
 }
 
 // forged is what a witness tells that would have the data: that it is the primary.
-func forged() api.DBTold {
-	d := told("lb1")
+func forged() api.DBConfig {
+	d := config("lb1")
 	d.Spec.Members["lb1"] = api.DBMember{
 		DBPeer: api.DBPeer{Address: "lb1:7000"}, Server: "lb1", ServerID: 3, Host: "10.0.0.3", Port: 3306,
 	}
@@ -64,14 +64,14 @@ func forged() api.DBTold {
 }
 
 // TestWitnessCommandsNobody, whatever it tells: who is member is the word of the
-// seed's holder. Nor is it heard where nobody has told of the replication yet.
+// seed's holder. Nor is it listened to where nobody has configured the replication yet.
 func TestWitnessCommandsNobody(t *testing.T) {
 	b := newBay(t)
 	b.must(b.Enlist(t.Context(), "fresh", "terraform@ci", membership("web1", "web2", "lb1")))
 	record := replication.Record{Epoch: 9, Primary: "lb1"}
 	for _, name := range []string{notes, "fresh"} {
 		calls := map[string]error{}
-		calls["tell"] = b.Tell(t.Context(), name, caller("lb1"), forged())
+		calls["tell"] = b.UpdateConfig(t.Context(), name, caller("lb1"), forged())
 		_, calls["fence"] = b.Order(t.Context(), name, caller("lb1"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
 		_, calls["record"] = b.Order(t.Context(), name, caller("lb1"), order("2", replication.Action{Verb: replication.DoRecord, Record: &record}), time.Minute)
 		calls["lock"] = b.Lock(t.Context(), name, caller("lb1"), "op")
@@ -86,15 +86,15 @@ func TestWitnessCommandsNobody(t *testing.T) {
 			t.Errorf("%s: what a witness may see is %+v, %v", name, seen, err)
 		}
 	}
-	if now, _ := b.Told(notes); now.Spec.Primary != "web1" {
-		t.Errorf("it was told %+v", now.Spec)
+	if now, _ := b.Config(notes); now.Spec.Primary != "web1" {
+		t.Errorf("its configuration is %+v", now.Spec)
 	}
-	if _, ok := b.Told("fresh"); ok {
-		t.Error("a witness was heard")
+	if _, ok := b.Config("fresh"); ok {
+		t.Error("a witness was listened to")
 	}
 }
 
-// TestDataGoToMembersOnly: a machine that a told spec lists, and that is no
+// TestDataGoToMembersOnly: a machine that a spec lists which was sent, and that is no
 // member by the membership, gets none.
 func TestDataGoToMembersOnly(t *testing.T) {
 	b := newBay(t)
@@ -103,7 +103,7 @@ func TestDataGoToMembersOnly(t *testing.T) {
 	b.must(b.Enlist(t.Context(), notes, "terraform@ci", m))
 	listed := forged()
 	listed.Spec.Primary = "web1"
-	b.must(b.Tell(t.Context(), notes, caller("web1"), listed))
+	b.must(b.UpdateConfig(t.Context(), notes, caller("web1"), listed))
 	b.must(b.Copy(t.Context(), notes, caller("lb1"), &bytes.Buffer{}))
 
 	b.must(b.Enlist(t.Context(), notes, "terraform@ci", membership("web1", "web2", "lb1")))
@@ -119,7 +119,7 @@ func TestDataGoToMembersOnly(t *testing.T) {
 // TestFormerMemberCommandsNobody: its last word does not make it coordinator.
 func TestFormerMemberCommandsNobody(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Tell(t.Context(), notes, caller("web2"), told("web2")))
+	b.must(b.UpdateConfig(t.Context(), notes, caller("web2"), config("web2")))
 	b.must(b.Lock(t.Context(), notes, caller("web2"), "op"))
 	m := membership("web1", "web2", "lb1")
 	m.Members = []string{"web1"}
@@ -127,7 +127,7 @@ func TestFormerMemberCommandsNobody(t *testing.T) {
 	_, err := b.Order(t.Context(), notes, caller("web2"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
 	wantType(t, err, api.ProblemForbidden)
 	wantType(t, b.Lock(t.Context(), notes, caller("web2"), "op"), api.ProblemForbidden)
-	wantType(t, b.Tell(t.Context(), notes, caller("web2"), told("web2")), api.ProblemForbidden)
+	wantType(t, b.UpdateConfig(t.Context(), notes, caller("web2"), config("web2")), api.ProblemForbidden)
 }
 
 // TestOnlyTheCoordinatorCommands: the others look, vote and copy.
@@ -136,7 +136,7 @@ func TestOnlyTheCoordinatorCommands(t *testing.T) {
 	_, err := b.Order(t.Context(), notes, caller("web2"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute)
 	wantType(t, err, api.ProblemForbidden)
 	wantType(t, b.Lock(t.Context(), notes, caller("lb1"), "op"), api.ProblemForbidden)
-	wantType(t, b.Tell(t.Context(), notes, caller("web2"), told("web1")), api.ProblemForbidden)
+	wantType(t, b.UpdateConfig(t.Context(), notes, caller("web2"), config("web1")), api.ProblemForbidden)
 	wantType(t, b.Copy(t.Context(), notes, caller("lb1"), &bytes.Buffer{}), api.ProblemForbidden)
 	var got bytes.Buffer
 	b.must(b.Copy(t.Context(), notes, caller("web2"), &got))
@@ -145,35 +145,35 @@ func TestOnlyTheCoordinatorCommands(t *testing.T) {
 	}
 }
 
-func TestWhatIsToldIsChecked(t *testing.T) {
+func TestWhatIsReportedIsChecked(t *testing.T) {
 	b := newBay(t)
-	wantType(t, b.Hear(t.Context(), "unknown", told("web1")), api.ProblemNotFound)
-	for name, change := range map[string]func(*api.DBTold){
-		"a spec that is none":     func(d *api.DBTold) { d.Spec.Engine = "lotus" },
-		"without this machine":    func(d *api.DBTold) { delete(d.Spec.Members, "web1"); d.Spec.Primary = "web2" },
-		"with an unknown machine": func(d *api.DBTold) { d.Spec.Witnesses["lb2"] = api.DBPeer{Address: "lb2:7000"} },
-		"with a witness as member": func(d *api.DBTold) {
+	wantType(t, b.SetConfig(t.Context(), "unknown", config("web1")), api.ProblemNotFound)
+	for name, change := range map[string]func(*api.DBConfig){
+		"a spec that is none":     func(d *api.DBConfig) { d.Spec.Engine = "lotus" },
+		"without this machine":    func(d *api.DBConfig) { delete(d.Spec.Members, "web1"); d.Spec.Primary = "web2" },
+		"with an unknown machine": func(d *api.DBConfig) { d.Spec.Witnesses["lb2"] = api.DBPeer{Address: "lb2:7000"} },
+		"with a witness as member": func(d *api.DBConfig) {
 			d.Spec.Members["lb1"] = forged().Spec.Members["lb1"]
 			delete(d.Spec.Witnesses, "lb1")
 		},
-		"with a member as witness": func(d *api.DBTold) {
+		"with a member as witness": func(d *api.DBConfig) {
 			delete(d.Spec.Members, "web2")
 			d.Spec.Witnesses["web2"] = api.DBPeer{Address: "web2:7000"}
 		},
-		"with no address of a member": func(d *api.DBTold) {
+		"with no address of a member": func(d *api.DBConfig) {
 			m := d.Spec.Members["web2"]
 			m.Host = "web2\n127.0.0.1 x"
 			d.Spec.Members["web2"] = m
 		},
 	} {
-		wrong := told("web1")
+		wrong := config("web1")
 		change(&wrong)
-		if err := b.Hear(t.Context(), notes, wrong); !api.IsProblem(err, api.ProblemInvalid) {
+		if err := b.SetConfig(t.Context(), notes, wrong); !api.IsProblem(err, api.ProblemInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if now, ok := b.Told(notes); !ok || now.Spec.Primary != "web1" || len(now.Spec.Witnesses) != 1 {
-		t.Errorf("it was told %+v", now)
+	if now, ok := b.Config(notes); !ok || now.Spec.Primary != "web1" || len(now.Spec.Witnesses) != 1 {
+		t.Errorf("its configuration is %+v", now)
 	}
 	for name, m := range map[string]api.DBMembership{
 		"without this machine": membership("web2"), "no names": membership("web1", "no name"), "no members": {Peers: membership("web1").Peers},
@@ -191,8 +191,8 @@ func TestPartsOutliveTheAgent(t *testing.T) {
 	b.records(first("web2"), replication.Record{})
 	b.must(b.part(notes).store.SetSeeded(t.Context(), "op/1"))
 	b.restart()
-	if now, ok := b.Told(notes); !ok || now.Replication != "secret-of-replicas" {
-		t.Errorf("it was told %+v", now)
+	if now, ok := b.Config(notes); !ok || now.Replication != "secret-of-replicas" {
+		t.Errorf("its configuration is %+v", now)
 	}
 	if m, ok := b.Enlisted(notes); !ok || len(m.Peers) != 3 {
 		t.Errorf("the membership is %+v", m)
@@ -218,8 +218,8 @@ func TestPartsOutliveTheAgent(t *testing.T) {
 	}
 }
 
-// TestUntoldMachineVotes, and takes no other order.
-func TestUntoldMachineVotes(t *testing.T) {
+// TestUnconfiguredMachineVotes, and takes no other order.
+func TestUnconfiguredMachineVotes(t *testing.T) {
 	b := newBay(t)
 	b.must(b.Enlist(t.Context(), "fresh", "terraform@ci", membership("web1", "web2")))
 	record := first("web2")
@@ -242,11 +242,11 @@ func TestWitnessHasNoDatabase(t *testing.T) {
 	m := membership("web1", "web2", "web3")
 	m.Members = []string{"web2", "web3"}
 	b.must(b.Enlist(t.Context(), "seen", "terraform@ci", m))
-	as := told("web2")
+	as := config("web2")
 	as.Spec.Members["web3"] = as.Spec.Members["web1"]
 	delete(as.Spec.Members, "web1")
 	as.Spec.Witnesses = map[string]api.DBPeer{"web1": {Address: "web1:7000"}}
-	b.must(b.Tell(t.Context(), "seen", caller("web2"), as))
+	b.must(b.UpdateConfig(t.Context(), "seen", caller("web2"), as))
 	view, err := b.View(t.Context(), "seen", caller("web2"))
 	if err != nil || view.Unobservable != nil {
 		t.Errorf("its view is %+v, %v", view, err)
@@ -257,7 +257,7 @@ func TestWitnessHasNoDatabase(t *testing.T) {
 func TestLocks(t *testing.T) {
 	b := newBay(t)
 	b.must(b.Enlist(t.Context(), notes, "terraform@ci", membership("web1", "web2", "lb1")))
-	b.must(b.Tell(t.Context(), notes, caller("web2"), told("web2")))
+	b.must(b.UpdateConfig(t.Context(), notes, caller("web2"), config("web2")))
 	web2, fence := caller("web2"), replication.Action{Verb: replication.DoFence}
 	b.must(b.Lock(t.Context(), notes, web2, "op"))
 	b.must(b.Lock(t.Context(), notes, web2, "op"))
@@ -267,7 +267,7 @@ func TestLocks(t *testing.T) {
 	b.must(b.Lock(t.Context(), notes, web2, "next")) // it forgot the one before
 	_, err = b.Order(t.Context(), notes, web2, order("1", fence), 0)
 	wantType(t, err, api.ProblemExists)
-	b.must(b.Tell(t.Context(), notes, caller("web1"), told("web1")))
+	b.must(b.UpdateConfig(t.Context(), notes, caller("web1"), config("web1")))
 	wantType(t, b.Lock(t.Context(), notes, caller("web1"), "of another coordinator"), api.ProblemExists)
 	b.now.pass(lockLife + 1) // web2 was rebuilt
 	b.must(b.Lock(t.Context(), notes, caller("web1"), "of another coordinator"))
@@ -281,12 +281,12 @@ func TestLocks(t *testing.T) {
 // TestLockWaitsForTheKeeper, but not for ever.
 func TestLockWaitsForTheKeeper(t *testing.T) {
 	b := newBay(t)
-	hands := b.part(notes).hands()
-	hands <- struct{}{}
+	serverLock := b.part(notes).serverLock()
+	serverLock <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	wantType(t, b.LockOwn(ctx, notes, "op"), api.ProblemEngineRefused)
-	<-hands
+	<-serverLock
 	b.must(b.LockOwn(t.Context(), notes, "another")) // the lock was not kept
 }
 
@@ -335,10 +335,10 @@ func TestPartIsShown(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	shows("notes: primary of epoch 1, not known to be open")
 	b.voters.silence(true, "web2", "lb1")
-	b.attend()
+	b.reconcile()
 	shows("notes: primary of epoch 1, fenced")
 	b.voters.silence(false, "web2", "lb1")
-	b.attend()
+	b.reconcile()
 	shows("notes: primary of epoch 1, open")
 	b.db.with(func(d *bayDB) { d.writable = false })
 	for range beatsMissed {
@@ -393,11 +393,11 @@ func TestDatabaseThatCannotBeFound(t *testing.T) {
 	fails := errors.New("no such account")
 	b.Open = func(string) (Database, error) { return Database{}, fails }
 	b.must(b.Enlist(t.Context(), "other", "terraform@ci", membership("web1", "web2", "lb1")))
-	if err := b.Hear(t.Context(), "other", told("web1")); !errors.Is(err, fails) {
+	if err := b.SetConfig(t.Context(), "other", config("web1")); !errors.Is(err, fails) {
 		t.Fatalf("the error is %v", err)
 	}
 	b.Open = func(string) (Database, error) { return Database{Engine: b.db}, nil }
-	b.must(b.Hear(t.Context(), "other", told("web1")))
+	b.must(b.SetConfig(t.Context(), "other", config("web1")))
 	if b.part("other").database() == nil {
 		t.Error("it was not tried again")
 	}

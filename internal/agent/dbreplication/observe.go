@@ -35,7 +35,7 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 		return operation.Observation{}, fmt.Errorf("observe the replication %s: %w", name, context.Cause(ctx))
 	}
 	seen := operation.Observation{Status: statusOf(s)}
-	seen.Drift, seen.Conditions = judge(spec, replication.Analyze(s))
+	seen.Drift, seen.Conditions = report(spec, replication.Analyze(s))
 	c.misled(s, seen.Drift)
 	c.forgotten(s, seen.Drift)
 	if err := c.unfinished(ctx, seen.Drift); err != nil {
@@ -44,23 +44,23 @@ func (k *Kind) Observe(ctx context.Context, name string, applied converge.Versio
 	return seen, nil
 }
 
-// The drift of the coordinator's own books. What a machine was told is also drift
+// The drift of the coordinator's own books. What a machine was given is also drift
 // of each other machine.
 const (
-	driftTold       = "Told"
+	driftConfig     = "Configuration"
 	driftUnfinished = "OperationUnfinished"
 	driftConsents   = "ConsentsUnknown"
 )
 
 // unfinished adds what an apply that failed has left: its machines may have
-// been told another spec, and its operation stands in the journal.
+// been given another spec, and its operation stands in the journal.
 func (c *coordinator) unfinished(ctx context.Context, drift map[string]api.Drift) error {
-	told, ok := c.Parts.Told(c.name)
+	config, ok := c.Parts.Config(c.name)
 	switch {
 	case !ok:
-		drift[driftTold] = api.Drift{Detail: "this machine does not have the replication's configuration; the next apply sends it"}
-	case string(api.Encode(told.Spec)) != string(api.Encode(c.spec)):
-		drift[driftTold] = api.Drift{Detail: "the machines have another configuration, from an apply that failed; the next apply sends them this one"}
+		drift[driftConfig] = api.Drift{Detail: "this machine does not have the replication's configuration; the next apply sends it"}
+	case string(api.Encode(config.Spec)) != string(api.Encode(c.spec)):
+		drift[driftConfig] = api.Drift{Detail: "the machines have another configuration, from an apply that failed; the next apply sends them this one"}
 	}
 	if damage := c.consents.damaged(); damage != nil {
 		drift[driftConsents] = api.Drift{Detail: fmt.Sprintf("which consents were used up is not known: %v; the next apply takes those that are given now as used up", damage)}
@@ -96,7 +96,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 	if err := c.impossible(); err != nil {
 		return api.Plan{}, err
 	}
-	told, ok := k.Parts.Told(name)
+	config, ok := k.Parts.Config(name)
 	if !ok {
 		return api.Plan{Conditions: []api.Condition{{
 			Type: conditionUnknown, Severity: api.SeverityInfo,
@@ -108,10 +108,10 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 		return api.Plan{}, err
 	}
 	s := c.look(ctx, observePatience)
-	foresee(&s, topologyOf(name, k.Deployment, told.Spec))
+	foresee(&s, topologyOf(name, k.Deployment, config.Spec))
 	steps, err := replication.Plan(s, goal)
 	if err != nil && fleeting(err) {
-		return api.Plan{Conditions: []api.Condition{undecided(k.Parts.Self(), told.Spec, s, err)}}, nil
+		return api.Plan{Conditions: []api.Condition{undecided(k.Parts.Self(), config.Spec, s, err)}}, nil
 	}
 	return api.Plan{Conditions: foretell(c.spec, steps)}, problemOf(c.spec, err)
 }
@@ -119,7 +119,7 @@ func (k *Kind) Preview(ctx context.Context, name string, change converge.Change)
 // undecided says that the steps of an apply are not known, as machines do not
 // answer. Of one that takes no part yet, or no longer, that is no surprise: the
 // apply gives it the replication's configuration, and may even make its server.
-func undecided(self replication.NodeID, told api.DBReplication, s replication.Snapshot, err error) api.Condition {
+func undecided(self replication.NodeID, config api.DBReplication, s replication.Snapshot, err error) api.Condition {
 	unknown := api.Condition{
 		Type: conditionUnknown, Severity: api.SeverityWarning,
 		Message: fmt.Sprintf("The steps of an apply are not known, because %v.", err),
@@ -129,7 +129,7 @@ func undecided(self replication.NodeID, told api.DBReplication, s replication.Sn
 		return unknown
 	}
 	for _, node := range refusal.Nodes {
-		if placeOf(told, node) != "" && !excludes(self, cmp.Or(s.Nodes[node].Membership, s.Witnesses[node].Membership)) {
+		if placeOf(config, node) != "" && !excludes(self, cmp.Or(s.Nodes[node].Membership, s.Witnesses[node].Membership)) {
 			return unknown
 		}
 	}
@@ -162,11 +162,11 @@ func joined(nodes []replication.NodeID) string {
 	return strings.Join(names, ", ")
 }
 
-// foresee has a snapshot say what another catalog than the one that was told
-// will show: a primary compares with what it was told.
-func foresee(s *replication.Snapshot, told replication.Topology) {
+// foresee has a snapshot say what another catalog than the one that was sent
+// will show: a primary compares with its configuration.
+func foresee(s *replication.Snapshot, config replication.Topology) {
 	primary, ok := s.Nodes[s.Desired.Primary]
-	if !ok || string(api.Encode(told.Catalog)) == string(api.Encode(s.Desired.Catalog)) {
+	if !ok || string(api.Encode(config.Catalog)) == string(api.Encode(s.Desired.Catalog)) {
 		return
 	}
 	primary.CatalogDiffers = append(primary.CatalogDiffers, "another catalog is asked for")

@@ -12,7 +12,7 @@ import (
 // A machine that does not answer is a warning, but for one that this very apply
 // may make.
 func TestUndecided(t *testing.T) {
-	told := api.DBReplication{
+	config := api.DBReplication{
 		Primary: "web1", Members: map[string]api.DBMember{"web1": {}, "web2": {}, "web5": {}}, Witnesses: map[string]api.DBPeer{"lb1": {}, "lb2": {}},
 	}
 	s := replication.Snapshot{
@@ -39,7 +39,7 @@ func TestUndecided(t *testing.T) {
 		"no refusal":                   {errors.New("a timeout"), api.SeverityWarning, "a timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := undecided("web1", told, s, test.err)
+			c := undecided("web1", config, s, test.err)
 			if copied := strings.Contains(c.Message, "a copy of the primary's"); copied != (c.Severity == api.SeverityInfo && !strings.Contains(name, "witness")) {
 				t.Errorf("what it says of data: %+v", c)
 			}

@@ -13,17 +13,17 @@ import (
 // open opens the database by the boot rule: this machine's own record names it,
 // and a majority of the voters knows of no higher epoch. The answers count for
 // [replication.BallotLife], and the server is open within that, or fenced again.
-// The caller has the part in its hands, or its lock.
+// The caller has the part under its server lock, or its lock.
 func (p *part) open(ctx context.Context) (replication.Verdict, error) {
-	db, told := p.database(), p.told()
-	if db == nil || told == nil {
-		return replication.Verdict{}, p.untold()
+	db, config := p.database(), p.config()
+	if db == nil || config == nil {
+		return replication.Verdict{}, p.unconfigured()
 	}
 	record, err := p.store.Record(ctx)
 	if err != nil {
 		return replication.Verdict{}, err
 	}
-	voters := topologyOf(p.name, p.node.Deployment, told.Spec).Voters()
+	voters := topologyOf(p.name, p.node.Deployment, config.Spec).Voters()
 	began := p.clock.Now()
 	answers := p.ask(ctx, voters)
 	verdict := replication.MayOpen(p.node.Self(), record, voters, answers, p.clock.Now().Sub(began))
@@ -93,18 +93,18 @@ func overruled(self replication.NodeID, own replication.Record, answers map[repl
 // watch fences an open primary as soon as it hears that another one has taken
 // its place. That is right at any time, whoever else is at work here.
 func (p *part) watch(ctx context.Context) {
-	db, told := p.database(), p.told()
-	if db == nil || told == nil || !p.lived().Opened {
+	db, config := p.database(), p.config()
+	if db == nil || config == nil || !p.lived().Opened {
 		p.condition(conditionFence, nil)
 		return
 	}
 	record, err := p.store.Record(ctx)
 	if err != nil {
-		return // attend tells of it
+		return // reconcile tells of it
 	}
 	answers := map[replication.NodeID]replication.Answer{}
 	if record.Primary == p.node.Self() {
-		answers = p.ask(ctx, topologyOf(p.name, p.node.Deployment, told.Spec).Voters())
+		answers = p.ask(ctx, topologyOf(p.name, p.node.Deployment, config.Spec).Voters())
 	}
 	reason := overruled(p.node.Self(), record, answers)
 	if reason == "" {

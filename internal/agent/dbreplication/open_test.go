@@ -36,7 +36,7 @@ func TestBootOfAPrimary(t *testing.T) {
 			b.voters.silence(true, test.silent...)
 			b.reboot()
 			for range 3 {
-				b.attend()
+				b.reconcile()
 			}
 			if test.says == nil {
 				b.isOpen()
@@ -59,7 +59,7 @@ func TestNobodyElseIsOpened(t *testing.T) {
 		b.voters.set("web2", first("web1")) // whatever they say
 		b.voters.set("lb1", first("web1"))
 		b.reboot()
-		b.attend()
+		b.reconcile()
 		if b.db.open() || len(b.amiss()) > 0 || b.voters.asked > 0 {
 			t.Errorf("%s: open %v, %+v", name, b.db.open(), b.Conditions())
 		}
@@ -71,15 +71,15 @@ func TestPrimaryOpensByItselfOnceAMajorityAnswers(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	b.voters.silence(true, "web2", "lb1")
 	b.reboot()
-	b.attend()
+	b.reconcile()
 	b.isFenced("no route")
 	said := strings.Count(b.log.String(), conditionFenced)
-	b.attend()
+	b.reconcile()
 	if strings.Count(b.log.String(), conditionFenced) != said {
 		t.Error("the same was logged twice")
 	}
 	b.voters.silence(false, "lb1")
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 	if b.db.set["sync_binlog"] != "1" {
 		t.Errorf("it was opened with the settings %v", b.db.set)
@@ -92,17 +92,17 @@ func TestOldAnswersDoNotCount(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	b.reboot()
 	b.voters.takes = replication.BallotLife
-	b.attend()
+	b.reconcile()
 	b.isFenced("asking again")
 	b.voters.takes = 0
 	b.db.unfencing = func() error { b.now.pass(replication.BallotLife + 1); return nil }
-	b.attend()
+	b.reconcile()
 	if b.db.open() || b.db.fences == 0 {
 		t.Fatal("it was opened after the answers had become old")
 	}
 	b.says(conditionKeeper, "open the database")
 	b.db.unfencing = nil
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 }
 
@@ -111,7 +111,7 @@ func TestRefusedOpeningCutsNobody(t *testing.T) {
 	b.records(first("web1"), first("web1"))
 	b.reboot()
 	b.db.unfencing = func() error { return errors.New("it follows web2") }
-	b.attend()
+	b.reconcile()
 	if b.db.open() || b.db.fences > 0 {
 		t.Error("a server that stayed fenced was fenced again, which cuts its readers")
 	}
@@ -122,10 +122,10 @@ func TestRefusedOpeningCutsNobody(t *testing.T) {
 func TestAgentKilledBetweenOpeningAndNoting(t *testing.T) {
 	b := newBay(t)
 	b.records(first("web1"), first("web1"))
-	b.attend()
+	b.reconcile()
 	b.must(os.Remove(b.part(notes).lifePath()))
 	b.restart()
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 	b.part(notes).beat(t.Context())
 	if b.db.beats != 1 {
@@ -139,10 +139,10 @@ func TestMachineLostBetweenRecordAndOpening(t *testing.T) {
 	b := newBay(t)
 	b.must(b.part(notes).store.SetRecord(t.Context(), first("web1")))
 	b.reboot()
-	b.attend()
+	b.reconcile()
 	b.isFenced("1 of 3")
 	b.voters.set("lb1", first("web1"))
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 }
 
@@ -154,16 +154,16 @@ func TestForeignDataAreNotOpened(t *testing.T) {
 	b.db.with(func(d *bayDB) { d.foreign = true })
 	b.reboot()
 	for range 3 {
-		b.attend()
+		b.reconcile()
 	}
 	b.isFenced("not those of the replication")
 	if b.voters.asked > 0 {
 		t.Error("the voters were asked to open them")
 	}
 	b.db.with(func(d *bayDB) { d.writable = true })
-	b.attend()
+	b.reconcile()
 	b.says(conditionUnproven, "not opened by its agent", "not those of the replication")
 	b.db.with(func(d *bayDB) { d.foreign, d.writable = false, false })
-	b.attend()
+	b.reconcile()
 	b.isOpen()
 }

@@ -16,12 +16,12 @@ const (
 	// calls that do are given 5 s.
 	handsPatience = 4 * time.Second
 	// resultLife is for how long the end of an order is kept for a caller who
-	// has not heard of it. Whoever asks later wants it done again.
+	// does not know of it. Whoever asks later wants it done again.
 	resultLife = 30 * time.Second
 	// orderLife and seedLife bound an order that nobody waits for any more.
 	orderLife = 10 * time.Minute
 	seedLife  = 24 * time.Hour
-	// lockLife is how long a lock holds after its operation was last heard of: a
+	// lockLife is how long a lock holds after its operation was last renewed: a
 	// coordinator that was rebuilt does not know what it had locked.
 	lockLife = 10 * time.Minute
 )
@@ -51,13 +51,13 @@ type lock struct {
 	operation string
 	own       bool
 	by        string // the machine that coordinates it
-	heard     time.Time
+	renewed   time.Time
 }
 
 // holder returns the operation that has the lock now, "" if none. The part is locked.
 func (p *part) holder() string {
 	l := &p.lock
-	if l.operation != "" && !l.own && p.clock.Now().Sub(l.heard) > lockLife && (p.job == nil || !p.job.running()) {
+	if l.operation != "" && !l.own && p.clock.Now().Sub(l.renewed) > lockLife && (p.job == nil || !p.job.running()) {
 		*l = lock{}
 	}
 	return l.operation
@@ -88,7 +88,7 @@ func (n *Node) Order(ctx context.Context, name string, by api.DBCaller, order re
 }
 
 // mayOrder refuses what is no order, or not the caller's to give. A machine
-// that was not told yet records, which its vote needs, and does nothing else.
+// that is not configured yet records, which its vote needs, and does nothing else.
 func (p *part) mayOrder(by api.DBCaller, order replication.Order) error {
 	action := order.Action
 	switch {
@@ -97,20 +97,20 @@ func (p *part) mayOrder(by api.DBCaller, order replication.Order) error {
 		(action.Verb == replication.DoFollow || action.Verb == replication.DoSeed) && action.Source == "":
 		return &api.Problem{Type: api.ProblemInvalid, Title: "The order is not complete", Detail: fmt.Sprintf("%q of operation %q, step %q lacks something", action.Verb, order.Operation, order.Step)}
 	}
-	told := p.told()
-	if told == nil && action.Verb == replication.DoRecord {
+	config := p.config()
+	if config == nil && action.Verb == replication.DoRecord {
 		return nil
 	}
-	if told == nil {
-		return p.untold()
+	if config == nil {
+		return p.unconfigured()
 	}
 	return p.coordinates(by)
 }
 
 // coordinates refuses a caller that is not the coordinator, if that is known.
 func (p *part) coordinates(by api.DBCaller) error {
-	if told := p.told(); told != nil && by.Node != told.Spec.Primary {
-		return forbidden("replication %s is coordinated by %s, and %s is not; the machine of a new primary sends the configuration first", p.name, told.Spec.Primary, by.Node)
+	if config := p.config(); config != nil && by.Node != config.Spec.Primary {
+		return forbidden("replication %s is coordinated by %s, and %s is not; the machine of a new primary sends the configuration first", p.name, config.Spec.Primary, by.Node)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (p *part) begin(order replication.Order) (*job, error) {
 		return nil, p.lockedBy(holder)
 	}
 	if p.lock.operation != "" {
-		p.lock.heard = p.clock.Now()
+		p.lock.renewed = p.clock.Now()
 	}
 	if j := p.job; j != nil {
 		switch {
@@ -159,14 +159,14 @@ func (p *part) run(ctx context.Context, j *job, order replication.Order) {
 	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done in %s", limit))
 	defer cancel()
 	var err error
-	hands := p.hands()
+	serverLock := p.serverLock()
 	select {
-	case hands <- struct{}{}:
+	case serverLock <- struct{}{}:
 		p.log.Info("an order begins", "operation", order.Operation, "step", order.Step, "do", order.Action.String())
 		if err = p.local().Do(limited, order); err == nil {
 			p.repaired(order.Action.Verb)
 		}
-		<-hands
+		<-serverLock
 	case <-limited.Done():
 		err = context.Cause(limited)
 	}
@@ -189,7 +189,7 @@ func (p *part) repaired(verb replication.Verb) {
 	case replication.DoFollow:
 		p.fenced()
 		p.condition(conditionNotFollowing, nil)
-	default: // repairs nothing that is told of
+	default: // repairs nothing that is reported
 	}
 }
 
@@ -209,7 +209,7 @@ func interrupted() error {
 	return &api.Problem{Type: api.ProblemInterrupted, Title: "The agent stops", Detail: "give the order again"}
 }
 
-// forget drops a job of which the end was told.
+// forget drops a job of which the end was reported.
 func (p *part) forget(j *job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,7 +272,7 @@ func (p *part) lockFor(ctx context.Context, wanted lock) error {
 	forgotten := !working && !former.own && !wanted.own && former.by == wanted.by
 	free := holder == "" || holder == wanted.operation || forgotten
 	if free {
-		wanted.heard = p.clock.Now()
+		wanted.renewed = p.clock.Now()
 		p.lock = wanted
 	}
 	p.mu.Unlock()

@@ -15,7 +15,7 @@ func order(step string, action replication.Action) replication.Order {
 
 func TestIncompleteOrdersAreRefused(t *testing.T) {
 	b := newBay(t)
-	b.must(b.Tell(t.Context(), notes, caller("web1"), told("web1")))
+	b.must(b.UpdateConfig(t.Context(), notes, caller("web1"), config("web1")))
 	for _, wrong := range []replication.Order{
 		{Step: "1", Action: replication.Action{Verb: replication.DoFence}},
 		order("1", replication.Action{Verb: replication.DoRecord}),
@@ -38,7 +38,7 @@ func TestOrderIsJoined(t *testing.T) {
 	if done || err != nil {
 		t.Fatalf("at first: %v, %v", done, err)
 	}
-	b.attend() // keeps off
+	b.reconcile() // keeps off
 	if b.db.set != nil {
 		t.Error("the keeper worked beside an order")
 	}
@@ -116,7 +116,7 @@ func TestOrderToOpenNeedsAMajority(t *testing.T) {
 	b.isOpen()
 	b.db.with(func(d *bayDB) { d.writable = false })
 	b.restart()
-	b.attend()
+	b.reconcile()
 	if b.db.open() {
 		t.Error("the keeper opened what an order had opened and somebody fenced")
 	}
@@ -128,6 +128,6 @@ func TestFencedByOrderStaysFenced(t *testing.T) {
 	if done, err := b.Order(t.Context(), notes, caller("web1"), order("1", replication.Action{Verb: replication.DoFence}), time.Minute); !done || err != nil {
 		t.Fatalf("the order: %v, %v", done, err)
 	}
-	b.attend()
+	b.reconcile()
 	b.isFenced("on purpose")
 }

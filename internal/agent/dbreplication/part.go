@@ -31,7 +31,7 @@ type part struct {
 	// arrived is how much of a copy under way has arrived, in bytes.
 	arrived atomic.Int64
 
-	// idle are the hands of a part without a server.
+	// idle are the server lock of a part without a server.
 	idle chan struct{}
 	// checking is held by whoever checks whether the replica follows.
 	checking chan struct{}
@@ -39,16 +39,16 @@ type part struct {
 	mu         sync.Mutex
 	enlistment enlistment
 	managers   managers
-	heard      *api.DBTold // nil before the first time
-	server     string      // the db-server's name, "" on a witness
-	db         *Database   // nil on a witness, and before it was told
+	configured *api.DBConfig // nil before the first time
+	server     string        // the db-server's name, "" on a witness
+	db         *Database     // nil on a witness, and before it has a configuration
 	own        *replication.Local
 	job        *job
 	lock       lock
 	life       life
-	// attendedTo is the run of the server that the keeper has attended to.
-	attendedTo string
-	beats      int // heartbeats that failed in a row
+	// reconciledRun is the run of the server that the keeper has reconciled.
+	reconciledRun string
+	beats         int // heartbeats that failed in a row
 	// donor is whose copy arrives, "" if none does.
 	donor      replication.NodeID
 	conditions map[string]api.Condition
@@ -71,13 +71,13 @@ func loadPart(n *Node, name string) *part {
 	_, err = p.store.recorded()
 	p.condition(conditionRecord, err)
 	p.life = p.readLife()
-	told, found, err := readDurably[api.DBTold](p.store.path(toldFile))
+	config, found, err := readDurably[api.DBConfig](p.store.path(configFile))
 	if err == nil && found {
 		p.mu.Lock()
-		err = p.become(told)
+		err = p.become(config)
 		p.mu.Unlock()
 	}
-	p.condition(conditionTold, err)
+	p.condition(conditionConfig, err)
 	return p
 }
 
@@ -87,10 +87,10 @@ func (p *part) enlisted() api.DBMembership {
 	return p.enlistment.DBMembership
 }
 
-func (p *part) told() *api.DBTold {
+func (p *part) config() *api.DBConfig {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.heard
+	return p.configured
 }
 
 func (p *part) database() *Database {
@@ -122,12 +122,12 @@ func (p *part) enlist(by string, m api.DBMembership) error {
 }
 
 // hear keeps what the coordinator tells, and lets the members be found.
-func (p *part) hear(ctx context.Context, told api.DBTold) error {
-	if err := p.checkTold(told); err != nil {
+func (p *part) setConfig(ctx context.Context, config api.DBConfig) error {
+	if err := p.checkConfig(config); err != nil {
 		return err
 	}
 	p.mu.Lock()
-	another := p.server != told.Spec.Members[p.node.Deps.Self].Server
+	another := p.server != config.Spec.Members[p.node.Deps.Self].Server
 	p.mu.Unlock()
 	if another {
 		release, err := p.take(ctx)
@@ -136,33 +136,33 @@ func (p *part) hear(ctx context.Context, told api.DBTold) error {
 		}
 		defer release()
 	}
-	if err := p.keepTold(told); err != nil {
+	if err := p.keepConfig(config); err != nil {
 		return err
 	}
-	return p.resolve(told.Spec)
+	return p.resolve(config.Spec)
 }
 
-func (p *part) keepTold(told api.DBTold) error {
+func (p *part) keepConfig(config api.DBConfig) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heard != nil && reflect.DeepEqual(*p.heard, told) && p.server == told.Spec.Members[p.node.Deps.Self].Server {
+	if p.configured != nil && reflect.DeepEqual(*p.configured, config) && p.server == config.Spec.Members[p.node.Deps.Self].Server {
 		return nil
 	}
-	if err := writeDurably(p.store.path(toldFile), told); err != nil {
+	if err := writeDurably(p.store.path(configFile), config); err != nil {
 		return fmt.Errorf("keep the configuration of replication %s: %w", p.name, err)
 	}
-	delete(p.conditions, conditionTold)
-	return p.become(told)
+	delete(p.conditions, conditionConfig)
+	return p.become(config)
 }
 
-func (p *part) checkTold(told api.DBTold) error {
-	v := told.Spec.Validate()
+func (p *part) checkConfig(config api.DBConfig) error {
+	v := config.Spec.Validate()
 	self := p.node.Deps.Self
-	if _, ok := told.Spec.Peers()[self]; !ok {
+	if _, ok := config.Spec.Peers()[self]; !ok {
 		v.Add("", "this machine, %q, is neither a member nor a witness", self)
 	}
-	p.checkParts(&v, told.Spec)
-	if server := told.Spec.Members[self].Server; server != "" {
+	p.checkParts(&v, config.Spec)
+	if server := config.Spec.Members[self].Server; server != "" {
 		if other := p.node.takenBy(server, p.name); other != "" {
 			v.Add(api.Pointer("/members").At(self, "server"), "%q on %s takes part in replication %q already; a database takes part in one", server, self, other)
 		}
@@ -174,7 +174,7 @@ func (p *part) checkTold(told api.DBTold) error {
 }
 
 // checkParts holds what a machine tells of the others against what the seed's
-// holder has told of them.
+// holder has reported of them.
 func (p *part) checkParts(v *api.Violations, spec api.DBReplication) {
 	enlisted, peers := p.enlisted(), spec.Peers()
 	for _, peer := range slices.Sorted(maps.Keys(peers)) {
@@ -191,11 +191,11 @@ func (p *part) checkParts(v *api.Violations, spec api.DBReplication) {
 	}
 }
 
-// become makes the part what it was told to be. The part is locked, and in the
-// caller's hands if its server becomes another one.
-func (p *part) become(told api.DBTold) error {
-	p.heard = &told
-	return p.use(told.Spec.Members[p.node.Deps.Self].Server)
+// become makes the part its configuration to be. The part is locked, and in the
+// caller's server lock if its server becomes another one.
+func (p *part) become(config api.DBConfig) error {
+	p.configured = &config
+	return p.use(config.Spec.Members[p.node.Deps.Self].Server)
 }
 
 // use makes a server the part's own, or none, as [part.become] does.
@@ -231,17 +231,17 @@ func (p *part) resolve(spec api.DBReplication) error {
 	return writeHosts(p.node.Hosts, p.name, addresses)
 }
 
-// wants returns what was told besides orders.
+// wants returns what was sent besides orders.
 func (p *part) wants(context.Context) (replication.Wants, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heard == nil {
-		return replication.Wants{}, p.untold()
+	if p.configured == nil {
+		return replication.Wants{}, p.unconfigured()
 	}
 	wants := replication.Wants{
-		Topology: topologyOf(p.name, p.node.Deployment, p.heard.Spec),
+		Topology: topologyOf(p.name, p.node.Deployment, p.configured.Spec),
 		Secrets: replication.Secrets{
-			Replication: p.heard.Replication, Replicas: certificatesOf(p.node.Deployment, p.heard.Spec), Users: p.heard.Users,
+			Replication: p.configured.Replication, Replicas: certificatesOf(p.node.Deployment, p.configured.Spec), Users: p.configured.Users,
 		},
 	}
 	if p.db != nil {
@@ -250,7 +250,7 @@ func (p *part) wants(context.Context) (replication.Wants, error) {
 	return wants, nil
 }
 
-func (p *part) untold() error {
+func (p *part) unconfigured() error {
 	return refused("The machine has no configuration of the replication yet", "%s has no configuration of replication %s; the machine of the primary sends it first", p.node.Deps.Self, p.name)
 }
 
@@ -263,12 +263,12 @@ func (p *part) copyFrom(ctx context.Context, donor replication.NodeID) (io.ReadC
 	return p.node.Peers.Copy(ctx, p.name, donor, at)
 }
 
-// noConfig is why nothing but its record is known of a part that was not told.
+// noConfig is why nothing but its record is known of a part that is not configured.
 const noConfig = "it does not have the replication's configuration"
 
-// view looks at the part. Before it was told, only its record is known.
+// view looks at the part. Before it has a configuration, only its record is known.
 func (p *part) view(ctx context.Context) (replication.NodeView, error) {
-	if p.told() != nil {
+	if p.config() != nil {
 		return p.local().Observe(ctx)
 	}
 	now := p.clock.Now()
@@ -278,32 +278,32 @@ func (p *part) view(ctx context.Context) (replication.NodeView, error) {
 	}
 	return replication.NodeView{
 		Taken: now, Record: record,
-		Unobservable: &replication.Unobservable{Since: now, Reason: noConfig, Untold: true},
+		Unobservable: &replication.Unobservable{Since: now, Reason: noConfig, Unconfigured: true},
 	}, nil
 }
 
 // take gives the caller the part, and the server that it has, to change: one at
 // a time has it, an order or the keeper.
 func (p *part) take(ctx context.Context) (release func(), err error) {
-	return p.hold(ctx, p.hands())
+	return p.hold(ctx, p.serverLock())
 }
 
-// hold waits some seconds for one of the hands.
-func (p *part) hold(ctx context.Context, hands chan struct{}) (release func(), err error) {
+// hold waits some seconds for a server lock.
+func (p *part) hold(ctx context.Context, serverLock chan struct{}) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, handsPatience, errors.New("it is carrying out something else"))
 	defer cancel()
 	select {
-	case hands <- struct{}{}:
-		return func() { <-hands }, nil
+	case serverLock <- struct{}{}:
+		return func() { <-serverLock }, nil
 	case <-ctx.Done():
 		return nil, refused("The machine is busy", "replication %s on %s: %v; apply again when that has ended", p.name, p.node.Deps.Self, context.Cause(ctx))
 	}
 }
 
-// hands is what whoever changes the part holds. Witnesses have some per part.
-func (p *part) hands() chan struct{} {
+// serverLock is what whoever changes the part holds. Witnesses have some per part.
+func (p *part) serverLock() chan struct{} {
 	if server := p.serves(); server != "" {
-		return p.node.handsFor(server)
+		return p.node.serverLockFor(server)
 	}
 	return p.idle
 }

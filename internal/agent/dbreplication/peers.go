@@ -70,7 +70,7 @@ func (p *part) ask(ctx context.Context, voters []replication.NodeID) map[replica
 	return answers
 }
 
-// askOne asks a voter, if this machine was told who that is by one who may.
+// askOne asks a voter, if one who may has named it to this machine.
 func (p *part) askOne(ctx context.Context, voter replication.NodeID, known map[string]api.DBPeer) replication.Answer {
 	at, listed := known[string(voter)]
 	if !listed {

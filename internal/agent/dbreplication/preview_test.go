@@ -44,25 +44,25 @@ func TestPreviewWritesNothing(t *testing.T) {
 	text := "before anything:\n" + show(nil, spec)
 	r.must(nil, &spec)
 	text += "of what is well:\n" + show(&spec, spec)
-	text += "of a member that was not told:\n" + show(&spec, wider)
+	text += "of a member that is not configured:\n" + show(&spec, wider)
 	r.enlist(wider)
-	if err := r.machines["web3"].node.Hear(t.Context(), "notes", api.DBTold{Spec: wider}); err != nil {
+	if err := r.machines["web3"].node.SetConfig(t.Context(), "notes", api.DBConfig{Spec: wider}); err != nil {
 		t.Fatal(err)
 	}
 	text += "of a member that was:\n" + show(&spec, wider)
 	r.machines["web2"].stopped = true
 	text += "of a drift:\n" + show(&spec, spec)
 	r.machines["web2"].stopped = false
-	if err := r.machines["web1"].node.Hear(t.Context(), "notes", api.DBTold{Spec: wider}); err != nil {
+	if err := r.machines["web1"].node.SetConfig(t.Context(), "notes", api.DBConfig{Spec: wider}); err != nil {
 		t.Fatal(err)
 	}
 	r.cut("web3", true)
-	text += "of a member that was told and does not answer:\n" + show(&spec, wider)
+	text += "of a member that is configured and does not answer:\n" + show(&spec, wider)
 	r.cut("web3", false)
 	if err := r.machines["web3"].node.Leave(t.Context(), "notes"); err != nil {
 		t.Fatal(err)
 	}
-	text += "of a member that was told and has left, as after a destroy:\n" + show(nil, wider)
+	text += "of a member that is configured and has left, as after a destroy:\n" + show(nil, wider)
 	golden.Compare(t, "preview.golden", noTimes(text))
 }
 

@@ -42,7 +42,7 @@ type rackMachine struct {
 	node  *Node
 	cutMu sync.Mutex
 	cut   bool
-	// refuses is what it answers to a told, nil for nothing.
+	// refuses is what it answers to a configuration, nil for nothing.
 	refuses error
 	// before is called ahead of every order, which it may fail.
 	before func(replication.Order) error
@@ -205,7 +205,7 @@ func (l *rackLine) ReplicationCall(ctx context.Context, method, name, part strin
 		answer = api.DBApplied{Applied: applied}
 	case "PUT ":
 		if err = l.to.refuses; err == nil {
-			err = node.Tell(ctx, name, by, sent[api.DBTold](l.rack.t, in))
+			err = node.UpdateConfig(ctx, name, by, sent[api.DBConfig](l.rack.t, in))
 		}
 	case "PUT lock":
 		err = node.Lock(ctx, name, by, sent[api.DBLock](l.rack.t, in).Operation)

@@ -43,7 +43,7 @@ type remote struct {
 	peer        api.DBPeer
 	dial        Dial
 	clock       replication.Clock
-	// waits is told whenever an order is still being carried out.
+	// waits is called whenever an order is still being carried out.
 	waits func(ctx context.Context, r *remote, order replication.Order)
 }
 
@@ -65,9 +65,9 @@ func (r *remote) call(ctx context.Context, method, part string, in, out any) err
 func (r *remote) Observe(ctx context.Context) (replication.NodeView, error) {
 	var view replication.NodeView
 	err := r.call(ctx, http.MethodGet, "view", nil, &view)
-	if api.IsProblem(err, api.ProblemForbidden) { // it was told that this machine takes no part
+	if api.IsProblem(err, api.ProblemForbidden) { // it was informed that this machine takes no part
 		return replication.NodeView{
-			Unobservable: &replication.Unobservable{Since: r.clock.Now(), Reason: api.AsProblem(err).Detail, Untold: true},
+			Unobservable: &replication.Unobservable{Since: r.clock.Now(), Reason: api.AsProblem(err).Detail, Unconfigured: true},
 			Membership:   &api.DBMembership{},
 		}, nil
 	}
@@ -89,8 +89,8 @@ func (r *remote) Record(ctx context.Context) (replication.Record, error) {
 }
 
 // Tell tells the machine what the replication is to be.
-func (r *remote) Tell(ctx context.Context, told api.DBTold) error {
-	return r.call(ctx, http.MethodPut, "", told, nil)
+func (r *remote) UpdateConfig(ctx context.Context, config api.DBConfig) error {
+	return r.call(ctx, http.MethodPut, "", config, nil)
 }
 
 // Lock gives the machine's part to an operation, Unlock takes it back.
@@ -146,7 +146,7 @@ func answered(err error) bool {
 }
 
 // own is this machine's part. It is asked for each time, because it is another
-// one once the machine was told something else.
+// one once the machine was given something else.
 type own struct {
 	parts Parts
 	name  string
@@ -160,13 +160,13 @@ func (o own) Observe(ctx context.Context) (replication.NodeView, error) {
 	if err != nil {
 		return replication.NodeView{}, err
 	}
-	o.parts.Attend(ctx, o.name)
+	o.parts.AwaitReconciled(ctx, o.name)
 	view, err := local.Observe(ctx)
 	if enlisted, ok := o.parts.Enlisted(o.name); ok {
 		view.Membership = &enlisted
 	}
-	if _, told := o.parts.Told(o.name); err == nil && !told { // it does not know yet that it has a database
-		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: noConfig, Untold: true}
+	if _, known := o.parts.Config(o.name); err == nil && !known { // it does not know yet that it has a database
+		view.Unobservable = &replication.Unobservable{Since: view.Taken, Reason: noConfig, Unconfigured: true}
 	}
 	return view, err
 }

@@ -130,7 +130,7 @@ func TestAMachineIsNotWaitedForTooLong(t *testing.T) {
 	}
 }
 
-func TestAPartThatWasNotToldIsNotObservable(t *testing.T) {
+func TestAPartThatWasNotReportedIsNotObservable(t *testing.T) {
 	r := newRack(t, "web1", "web2")
 	parts := r.machines["web1"].node
 	if _, err := (own{parts: parts, name: "notes"}).Observe(t.Context()); err == nil {

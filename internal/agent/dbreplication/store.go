@@ -18,14 +18,14 @@ import (
 // decides who may take writes.
 const (
 	membershipFile = "membership.json"
-	toldFile       = "told.json"
+	configFile     = "config.json"
 	recordFile     = "record.json"
 	seededFile     = "seeded.json"
 	followedFile   = "followed.json"
 )
 
 // store keeps a part on the disk. What was set is there after a power loss,
-// and what is told to others would be.
+// and what is reported to others would be.
 type store struct {
 	dir string
 

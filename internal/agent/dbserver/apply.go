@@ -91,7 +91,7 @@ func dataMissing(p Paths) string {
 	return p.Data + " does not exist, and an empty one in its place could be taken for the data. Mount its disk or bring it back; to start with an empty database, destroy this server and apply it again."
 }
 
-// hasLeaf sees that the unit will find the key and certificates it hands on.
+// hasLeaf sees that the unit will find the key and certificates it passes on.
 func (r *runner) hasLeaf() error {
 	leaf := api.ID{Kind: api.KindDBServer, Name: r.name}.LeafName()
 	for _, file := range []string{"key.pem", "cert.pem", "ca.pem"} {

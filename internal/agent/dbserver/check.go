@@ -21,7 +21,7 @@ const maxDetail = 400
 
 // Check has MariaDB read the staged configuration, and refuses what it would not
 // take as it is given: MariaDB itself changes most values that are out of its
-// bounds and only warns, or not even that. What is wrong is told at once, as far as
+// bounds and only warns, or not even that. What is wrong is reported at once, as far as
 // [maxTries] and [checkTimeout] go.
 func (k *Kind) Check(ctx context.Context, staged converge.Staged) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)

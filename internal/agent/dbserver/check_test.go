@@ -120,7 +120,7 @@ func TestCheck(t *testing.T) {
 }
 
 // One check has an end, however many settings are wrong and however slow MariaDB
-// is; what was found by then is told.
+// is; what was found by then is reported.
 func TestCheckIsBounded(t *testing.T) {
 	names := []string{"back_log", "max_connections", "table_open_cache", "table_definition_cache", "long_query_time", "wait_timeout",
 		"interactive_timeout", "max_allowed_packet", "tmp_table_size", "max_heap_table_size", "sort_buffer_size", "join_buffer_size"}
@@ -165,7 +165,7 @@ func TestCheckIsBounded(t *testing.T) {
 			}
 			violationAt(t, err, "/settings", "more of them may be wrong")
 			if got := len(api.AsProblem(err).Violations) - 1; got != test.wantFaults {
-				t.Errorf("%d settings are told of, want %d: %v", got, test.wantFaults, err)
+				t.Errorf("%d settings are reported, want %d: %v", got, test.wantFaults, err)
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func New(deps Deps) *Kind {
 // Kind returns [api.KindDBServer].
 func (*Kind) Kind() api.Kind { return api.KindDBServer }
 
-// Validate decodes a spec strictly and judges it.
+// Validate decodes a spec strictly and checks it.
 func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 	var spec api.DBServer
 	if err := api.Decode(raw, &spec); err != nil {

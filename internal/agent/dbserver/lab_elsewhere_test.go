@@ -37,7 +37,7 @@ func TestLabNoTableElsewhere(t *testing.T) {
 			}
 		}
 	}
-	// What data have that were adopted is told of.
+	// What data have that were adopted is reported.
 	s.healthy()
 	away := at.Data + "/shop/t1.isl"
 	if err := os.WriteFile(away, []byte("/elsewhere/t1.ibd"), 0o600); err != nil {

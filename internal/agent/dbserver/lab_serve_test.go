@@ -195,7 +195,7 @@ func TestLabTakesANewCertificate(t *testing.T) {
 	if now := s.query("SELECT @@gtid_binlog_pos"); now != position || s.pid() != pid {
 		t.Errorf("the position %s became %s, the process %d became %d", position, now, pid, s.pid())
 	}
-	if err := s.write(tcp, "judged by the new CA"); err != nil {
+	if err := s.write(tcp, "checked by the new CA"); err != nil {
 		t.Error(err)
 	}
 }
@@ -324,17 +324,17 @@ func TestLabSettings(t *testing.T) {
 		t.Helper()
 		for _, spec := range []api.DBServer{above, below} {
 			_, err := s.runner.Plan(t.Context(), id, s.base(), api.Write{Spec: api.Encode(spec)})
-			var told []string
+			var shown []string
 			for _, v := range api.AsProblem(err).Violations {
-				told = append(told, v.Pointer.Steps()[1])
+				shown = append(shown, v.Pointer.Steps()[1])
 				if !strings.Contains(v.Detail, "MariaDB "+strings.SplitN(s.version, "-", 2)[0]) || !strings.Contains(v.Detail, "allows ") {
 					t.Errorf("%s: %s", v.Pointer, v.Detail)
 				}
 			}
-			slices.Sort(told)
+			slices.Sort(shown)
 			want := slices.Sorted(maps.Keys(spec.Settings))
-			if !slices.Equal(told, want) {
-				t.Errorf("refused were\n%v, want\n%v\n%v", told, want, err)
+			if !slices.Equal(shown, want) {
+				t.Errorf("refused were\n%v, want\n%v\n%v", shown, want, err)
 			}
 		}
 	}
@@ -413,7 +413,7 @@ func TestLabSettingsTakenBack(t *testing.T) {
 	}
 	s.sql("SET GLOBAL " + capacity + " = DEFAULT")
 	if c := s.get(); string(c.Observed) == string(c.Spec) {
-		t.Errorf("no drift is told of %s = %s", capacity, s.query("SELECT @@GLOBAL."+capacity))
+		t.Errorf("no drift is reported of %s = %s", capacity, s.query("SELECT @@GLOBAL."+capacity))
 	}
 	s.apply(spec)
 	if now := s.query("SELECT @@GLOBAL." + capacity); now != "2000" {

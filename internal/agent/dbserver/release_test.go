@@ -179,9 +179,9 @@ func TestAnotherPointRelease(t *testing.T) {
 	}
 }
 
-// MariaDB stops at the first value that it cannot read. All are told at once,
+// MariaDB stops at the first value that it cannot read. All are reported at once,
 // with what is wrong outside of the settings.
-func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
+func TestAllThatIsWrongIsReportedAtOnce(t *testing.T) {
 	now := today()
 	spec := set("group_concat_max_len", "1", "sql_mode", "NONSENSE", "transaction_isolation", "NEVER", "max_allowed_packet", "2000", "back_log", "80")
 	spec.ListenAddresses = []string{"10.0.0.9"}

@@ -78,7 +78,7 @@ func TestRenderIsFenced(t *testing.T) {
 }
 
 // Nothing is purged at a start, and something after it: who follows, if anybody
-// does, is told later.
+// does, is reported later.
 func TestUnitPurgesAfterTheStart(t *testing.T) {
 	unit := string(render(t, "main", plain()).File(PathsOf("main").UnitFile).Content)
 	started, purges := strings.Index(unit, "\nExecStart="), strings.Index(unit, "\nExecStartPost=-+/usr/lib/foobar/foobar-agent db-server started main\n")

@@ -8,7 +8,7 @@ import (
 
 // renderUnit returns a unit that gives MariaDB what it needs and no more.
 //
-// Key and certificates are handed on at the start and at each reload, which
+// Key and certificates are passed on at the start and at each reload, which
 // takes a new certificate without a restart: a systemd credential would stay
 // what it was at the start. A data directory that is not there keeps it from starting: an empty one
 // in its place, for instance of a disk that was not mounted, would be believed.
@@ -38,7 +38,7 @@ func renderUnit(name, leaf string, spec api.DBServer) *converge.Text {
 		"ExecStartPre=+"+handOn,
 		"ExecStartPre=+"+filter+" -f "+p.Clients,
 		"ExecStart="+program+" --defaults-file="+p.Config+" --report-host=%H",
-		// No server ends because it cannot be told.
+		// No server ends because it cannot be determined.
 		"ExecStartPost=-+"+agentRuns("started", name),
 		"ExecReload=+"+filter+" -f "+p.Clients,
 		"ExecReload=+"+handOn,

@@ -22,7 +22,7 @@ const (
 )
 
 // Client talks to a HAProxy in master-worker mode through its master socket.
-// Commands for the worker go through the master too: it hands them to the
+// Commands for the worker go through the master too: it passes them to the
 // current worker, where the worker's own socket may for a moment after a
 // reload still be served by the former one.
 type Client struct {

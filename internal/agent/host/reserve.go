@@ -33,7 +33,7 @@ func (r *Reserve) Lend() (giveBack func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lent++
-	_ = empty(r.path) // whoever cannot write then is told why
+	_ = empty(r.path) // whoever cannot write then is informed why
 	return func() error {
 		r.mu.Lock()
 		r.lent--

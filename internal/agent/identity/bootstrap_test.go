@@ -23,7 +23,7 @@ func TestReadBootstrapPrefersTheCredential(t *testing.T) {
 	if err != nil || found.Incarnation != 1 || found.Path != file {
 		t.Errorf("got %+v, %v", found, err)
 	}
-	// systemd's own modes differ with its version; they are not judged.
+	// systemd's own modes differ with its version; they are not checked.
 	if err := os.WriteFile(filepath.Join(dir, api.BootstrapCredential), bootstrap(t, 2).JSON(), 0o440); err != nil {
 		t.Fatal(err)
 	}

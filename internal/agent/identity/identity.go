@@ -21,7 +21,7 @@ import (
 type Config struct {
 	// Dir holds the identity, usually /var/lib/foobar/identity.
 	Dir string
-	// Bootstrap is what the machine was told; nil if it has nothing left of it.
+	// Bootstrap is what the machine was given; nil if it has nothing left of it.
 	Bootstrap *Bootstrap
 	// BuildTime is when the agent or its image was built. A clock before it is
 	// known to be wrong; the zero time turns that rule off.

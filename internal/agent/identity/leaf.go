@@ -16,8 +16,8 @@ import (
 )
 
 // A service leaf is a directory of its own with these files, all in PEM and
-// private to root: whoever runs the service hands them on. The last holds the
-// CAs that the machine accepts, for a service that judges its peers.
+// private to root: whoever runs the service passes them on. The last holds the
+// CAs that the machine accepts, for a service that checks its peers.
 const (
 	leafKeyFile         = "key.pem"
 	leafCertificateFile = "cert.pem"

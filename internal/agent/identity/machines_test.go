@@ -39,11 +39,11 @@ func (p *parts) Copy(_ context.Context, _ string, by api.DBCaller, to io.Writer)
 // unenrolledWeb2 returns another machine of the deployment.
 func unenrolledWeb2(t *testing.T) *machine {
 	t.Helper()
-	told, err := pki.NewBootstrap(authority(t, seedText), "web2", 1, ":9443")
+	shown, err := pki.NewBootstrap(authority(t, seedText), "web2", 1, ":9443")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return booted(t, told)
+	return booted(t, shown)
 }
 
 // web2 returns it enrolled.
@@ -92,9 +92,9 @@ func (m *machine) calledBy(c client.Credentials, name string) *client.Machine {
 
 func TestMachineCallsAnother(t *testing.T) {
 	one, other := booted(t, bootstrap(t, 1)), web2(t)
-	told := &parts{}
+	shown := &parts{}
 	one.now, other.now = time.Now, time.Now
-	serveAgentOf(t, one, told)
+	serveAgentOf(t, one, shown)
 	one.admin().enrol()
 	called := one.calledBy(client.Node("shop", other.id.AsClient), "web1")
 
@@ -105,8 +105,8 @@ func TestMachineCallsAnother(t *testing.T) {
 	if _, err := called.ReplicationCall(t.Context(), http.MethodGet, "notes", "record", nil, &record); err != nil || record.Epoch != 7 {
 		t.Errorf("got %+v, %v", record, err)
 	}
-	if want := (api.DBCaller{Node: "web2", Key: other.id.Facts().Key}); told.by != want {
-		t.Errorf("called by %+v, want %+v", told.by, want)
+	if want := (api.DBCaller{Node: "web2", Key: other.id.Facts().Key}); shown.by != want {
+		t.Errorf("called by %+v, want %+v", shown.by, want)
 	}
 	if _, err := called.Components(t.Context()); !api.IsProblem(err, api.ProblemForbidden) {
 		t.Errorf("a machine read another's components: %v", err)
@@ -125,9 +125,9 @@ func TestMachineCallsAnother(t *testing.T) {
 
 func TestCopyPassesBetweenMachines(t *testing.T) {
 	one, other := booted(t, bootstrap(t, 1)), web2(t)
-	told := &parts{}
+	shown := &parts{}
 	one.now, other.now = time.Now, time.Now
-	serveAgentOf(t, one, told)
+	serveAgentOf(t, one, shown)
 	one.admin().enrol()
 	called := one.calledBy(client.Node("shop", other.id.AsClient), "web1")
 	read := func() (string, error) {
@@ -142,7 +142,7 @@ func TestCopyPassesBetweenMachines(t *testing.T) {
 	if data, err := read(); err != nil || data != strings.Repeat("data", 1<<20) {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
-	told.err = errors.New("mariadb-backup: exit status 1")
+	shown.err = errors.New("mariadb-backup: exit status 1")
 	if data, err := read(); err == nil {
 		t.Errorf("a copy that broke off looks whole: %d bytes", len(data))
 	}

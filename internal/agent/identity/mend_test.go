@@ -113,7 +113,7 @@ func leftovers(t *testing.T, dir string) []string {
 
 // An agent that goes on after the write failed tells of it, and mends it as
 // soon as it can.
-func TestFailedWriteOfTheLeavesIsToldAndMended(t *testing.T) {
+func TestFailedWriteOfTheLeavesIsReportedAndMended(t *testing.T) {
 	m := booted(t, bootstrap(t, 1))
 	newRun().enroll(m)
 	m.withLeaf()
@@ -132,15 +132,15 @@ func TestFailedWriteOfTheLeavesIsToldAndMended(t *testing.T) {
 	if _, err := both.call(m).Renew(t.Context()); err == nil {
 		t.Error("it did not fail")
 	}
-	told := m.id.Conditions()
-	if !slices.ContainsFunc(told, func(c api.Condition) bool {
+	shown := m.id.Conditions()
+	if !slices.ContainsFunc(shown, func(c api.Condition) bool {
 		return c.Type == "ServiceCAsNotStored" && c.Severity == api.SeverityError && strings.Contains(c.Message, "no space left")
 	}) {
-		t.Errorf("conditions %+v", told)
+		t.Errorf("conditions %+v", shown)
 	}
 	m.step = nil
-	if told := m.id.Conditions(); slices.ContainsFunc(told, func(c api.Condition) bool { return c.Type == "ServiceCAsNotStored" }) {
-		t.Errorf("conditions %+v", told)
+	if shown := m.id.Conditions(); slices.ContainsFunc(shown, func(c api.Condition) bool { return c.Type == "ServiceCAsNotStored" }) {
+		t.Errorf("conditions %+v", shown)
 	}
 	if accepts, trusts := m.leafPins(), pinsOf(m); !slices.Equal(accepts, trusts) {
 		t.Errorf("the service accepts %v, and the machine trusts %v", accepts, trusts)

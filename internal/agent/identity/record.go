@@ -73,7 +73,7 @@ func (s *state) record() []byte {
 	return append(api.Encode(r), '\n')
 }
 
-// certified judges a certificate for this machine's key and name: it has to be
+// certified checks a certificate for this machine's key and name: it has to be
 // signed by one of the CAs that come with it.
 func (s *state) certified(c api.Certification) ([]*x509.Certificate, pki.Bundle, error) {
 	ca, err := pki.ParseBundle(c.CA)

@@ -94,7 +94,7 @@ func TestAnotherCATakesOver(t *testing.T) {
 	if _, err := m.id.StoreLeaf("db-server.main", serviceLeaf(t, signer(t), asked)); err != nil {
 		t.Fatal(err)
 	}
-	accepts := func(count int) { // what a service is told of it
+	accepts := func(count int) { // what a service is given of it
 		t.Helper()
 		text, err := os.ReadFile(filepath.Join(m.id.LeafDir("db-server.main"), "ca.pem"))
 		if got := strings.Count(string(text), "BEGIN CERTIFICATE"); err != nil || got != count {

@@ -229,7 +229,7 @@ func TestUsedBootstrapDoesNotBeginALostMachineAgain(t *testing.T) {
 	}
 }
 
-// Whether a bootstrap was used cannot be told of a machine that has lost its names
+// Whether a bootstrap was used cannot be determined of a machine that has lost its names
 // too. Root's reset is its way out.
 func TestUnknownNamesBeginNothing(t *testing.T) {
 	m := booted(t, bootstrap(t, 1))
@@ -254,7 +254,7 @@ func TestUnknownNamesBeginNothing(t *testing.T) {
 // A reset that cannot be read is not silently none: an enrolled machine goes on
 // and tells of it, one without an identity is lost. To reset it again is the way
 // out of both.
-func TestDamagedResetIsTold(t *testing.T) {
+func TestDamagedResetIsReported(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"empty":          func(path string) error { return os.Truncate(path, 0) },
 		"cut off":        func(path string) error { return os.Truncate(path, 50) },
@@ -274,9 +274,9 @@ func TestDamagedResetIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.boot()
-			told := m.id.Conditions()
-			if len(told) != 1 || told[0].Type != "ResetNotDone" || !strings.Contains(told[0].Message, path) || !strings.Contains(told[0].Message, "identity reset --bootstrap FILE") {
-				t.Errorf("conditions %+v", told)
+			shown := m.id.Conditions()
+			if len(shown) != 1 || shown[0].Type != "ResetNotDone" || !strings.Contains(shown[0].Message, path) || !strings.Contains(shown[0].Message, "identity reset --bootstrap FILE") {
+				t.Errorf("conditions %+v", shown)
 			}
 			m.stop()
 			if err := os.Truncate(filepath.Join(m.dir, "identity.json"), 100); err != nil {
@@ -293,8 +293,8 @@ func TestDamagedResetIsTold(t *testing.T) {
 			next := newRun()
 			next.seed, next.inc = otherSeedText, 2
 			next.enroll(m)
-			if told := m.id.Conditions(); len(told) != 0 {
-				t.Errorf("conditions %+v", told)
+			if shown := m.id.Conditions(); len(shown) != 0 {
+				t.Errorf("conditions %+v", shown)
 			}
 		})
 	}

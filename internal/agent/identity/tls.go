@@ -13,7 +13,7 @@ import (
 // TLSConfig returns how the agent serves: TLS 1.3 alone, without session
 // tickets (a resumed session would skip the judgement of the client), to
 // clients with a certificate of an accepted CA alone. It follows the identity:
-// each connection is judged by what holds when it begins.
+// each connection is checked by what holds when it begins.
 func (id *Identity) TLSConfig() *tls.Config {
 	config := id.connection()
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return id.connection(), nil }
@@ -74,7 +74,7 @@ func (id *Identity) AsClient() (*tls.Certificate, pki.Bundle, error) {
 	return shown, s.ca, nil
 }
 
-// forgivesTime reports whether client certificates are judged without a look
+// forgivesTime reports whether client certificates are checked without a look
 // at the clock, which is before the enrolment and with a clock that is known
 // to be wrong. All that can be done then is to enrol, which needs a proof.
 func (id *Identity) forgivesTime(s *state) bool { return !s.enrolled() && id.clockIsWrong() }
@@ -90,7 +90,7 @@ type Peer struct {
 	Key string
 }
 
-// Peer returns who is at the other end of a connection, judged by what holds
+// Peer returns who is at the other end of a connection, checked by what holds
 // now: a CA that was taken from the list and a certificate that has ended
 // since the connection began count no longer. The error is a forbidden
 // [api.Problem].

@@ -3,7 +3,7 @@
 //
 // What a change costs the traffic is the heart of it. A changed weight or drain
 // is set in the running worker, anything else in the configuration is a reload
-// that hands the listeners over, and only what systemd gives a process at its
+// that passes the listeners on, and only what systemd gives a process at its
 // start needs a restart. See README.md beside this file for the invariants.
 package loadbalancer
 
@@ -61,7 +61,7 @@ func New(units Units, journal Journal) *Kind {
 // Kind returns [api.KindLoadBalancer].
 func (*Kind) Kind() api.Kind { return api.KindLoadBalancer }
 
-// Validate decodes a spec strictly and judges it.
+// Validate decodes a spec strictly and checks it.
 func (*Kind) Validate(raw json.RawMessage) (operation.Spec, error) {
 	var spec api.LoadBalancer
 	if err := api.Decode(raw, &spec); err != nil {

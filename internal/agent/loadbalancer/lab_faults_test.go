@@ -24,7 +24,7 @@ import (
 // tally compares what clients got with what the apps saw.
 type tally struct {
 	requests, failed map[string]int // by method
-	// unseen are failed POSTs that no app had in hand: none began to work on it,
+	// unseen are failed POSTs that no app had in flight: none began to work on it,
 	// and no nginx had handed it over. twice are those that more than one had.
 	unseen, twice []sent
 	longest       time.Duration
@@ -43,8 +43,8 @@ func count(results []sent, hosts ...*appHost) tally {
 		c.longest = max(c.longest, s.took)
 		if s.status != http.StatusOK {
 			c.failed[s.method]++
-			handed := s.status == http.StatusBadGateway && strings.HasPrefix(s.by, "nginx")
-			if s.method == http.MethodPost && seen[s.id] == 0 && !handed {
+			passed := s.status == http.StatusBadGateway && strings.HasPrefix(s.by, "nginx")
+			if s.method == http.MethodPost && seen[s.id] == 0 && !passed {
 				c.unseen = append(c.unseen, s)
 			}
 		}
@@ -64,7 +64,7 @@ func TestLabADeadAppCostsOnlyWhatItHadInHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStand(t)
-			// More workers than clients: an app has in hand all that it was given.
+			// More workers than clients: an app has in flight all that it was given.
 			hosts := []*appHost{newAppHost(t, "web1", 64, 20*time.Millisecond), newAppHost(t, "web2", 64, 20*time.Millisecond)}
 			s.apply(overApps(128, test.agents, hosts...))
 			stop := make(chan struct{})
@@ -89,8 +89,8 @@ func TestLabADeadAppCostsOnlyWhatItHadInHand(t *testing.T) {
 			if got.failed[http.MethodGet] > 0 || len(got.twice) > 0 {
 				t.Errorf("%d GETs failed, POSTs that reached two apps: %+v", got.failed[http.MethodGet], got.twice)
 			}
-			if allowed := 1 + got.requests[http.MethodPost]/3000; len(got.unseen) > allowed && !test.nginx { // what nginx had in hand is lost with it
-				t.Errorf("POSTs failed that no app had in hand: %+v", got.unseen)
+			if allowed := 1 + got.requests[http.MethodPost]/3000; len(got.unseen) > allowed && !test.nginx { // what nginx had in flight is lost with it
+				t.Errorf("POSTs failed that no app had in flight: %+v", got.unseen)
 			}
 			if got.failed[http.MethodPost] > 12*kills { // the clients that post
 				t.Errorf("%d POSTs failed", got.failed[http.MethodPost])

@@ -198,7 +198,7 @@ func fewFiles(spec api.LoadBalancer, info haproxy.Info, fits int) api.Condition 
 // byAgent reports whether the last word on a server's state is its agent check's.
 func byAgent(stat haproxy.Stat) bool { return strings.HasSuffix(stat.Status, "(agent)") }
 
-// drainedByItself says how a server drains that was not told to, "" if it does not.
+// drainedByItself says how a server drains that was not asked to, "" if it does not.
 func drainedByItself(stat haproxy.Stat) string {
 	switch {
 	case strings.HasPrefix(stat.Status, "NOLB"):

@@ -31,7 +31,7 @@ const (
 // may be applied, which is longer than an agent runs. So each is a small file in
 // the runtime directory, which is in memory: it outlives the agent and not the
 // boot, and a dry run still writes nothing to the disk. After a boot no answer
-// is known, and the provider is told so.
+// is known, and the provider is informed so.
 type answers struct {
 	dir string
 	// mu makes the count of the files right.
@@ -48,7 +48,7 @@ type answer struct {
 	Planned bool `json:"planned,omitempty"`
 	// At is when it was given.
 	At time.Time `json:"at,omitzero"`
-	// Plans counts the plans that were told the same, and Actor made them all; it
+	// Plans counts the plans that were shown the same, and Actor made them all; it
 	// is empty if several did.
 	Plans int    `json:"plans,omitempty"`
 	Actor string `json:"actor,omitempty"`
@@ -58,7 +58,7 @@ type answer struct {
 	Used  bool `json:"used,omitempty"`
 }
 
-// waits reports whether a plan that was told so may still be applied.
+// waits reports whether a plan that was shown so may still be applied.
 func (a answer) waits() bool { return a.Planned && !a.Used }
 
 // shows reports whether the takeover of what owner owns was shown.
@@ -186,7 +186,7 @@ func (r *Runner) approved(j job, use string) (before answer, byReader, known boo
 
 // noteUse notes of the answer with which a create began that it is used: it
 // refuses nothing any more. That is certain only if whoever made the component
-// made the plans that were told so.
+// made the plans that were shown so.
 func (r *Runner) noteUse(j job) {
 	if !j.creates() {
 		return

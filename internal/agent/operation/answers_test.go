@@ -43,7 +43,7 @@ func TestAnApprovedPlanKeepsItsImpact(t *testing.T) {
 	}
 }
 
-// Another plan that found another drift is told what that costs, and takes
+// Another plan that found another drift is shown what that costs, and takes
 // nothing from the one that is approved; nor does a reader's.
 func TestAnAnswerIsOfOnePlan(t *testing.T) {
 	m := start(t, t.TempDir())

@@ -102,7 +102,7 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			return 0, err
 		}
 		if intact {
-			if err := r.hand(record, j.Write.Owner, j.Actor); err != nil {
+			if err := r.transfer(record, j.Write.Owner, j.Actor); err != nil {
 				return 0, err
 			}
 			r.log.event(j.Operation, api.PhaseCommit, "nothing to do: everything is as it was applied")

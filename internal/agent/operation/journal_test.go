@@ -161,7 +161,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			op := test.op
-			judge(&op, test.record, nil)
+			decide(&op, test.record, nil)
 			if op.State != test.want {
 				t.Errorf("it ended as %s, want %s", op.State, test.want)
 			}

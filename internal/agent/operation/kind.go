@@ -26,7 +26,7 @@ type Spec interface {
 type Kind interface {
 	// Kind returns which kind it is.
 	Kind() api.Kind
-	// Validate decodes a spec strictly and judges what holds on any machine.
+	// Validate decodes a spec strictly and checks what holds on any machine.
 	// Its error is an [api.Problem] that points at each offender.
 	Validate(raw json.RawMessage) (Spec, error)
 	// Render turns a valid spec into files and units that can stand beside what

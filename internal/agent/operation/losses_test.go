@@ -33,6 +33,6 @@ func TestLostLinesAreAConditionOfAnyKind(t *testing.T) {
 	}
 	m.lost[state.Units[0].Name] = logs.Loss{Lines: 178000, Last: time.Now()}
 	if said := read(); !strings.HasPrefix(said, "LogsDropped: 178000 lines of "+state.Units[0].Name) {
-		t.Errorf("of a loss is told %q", said)
+		t.Errorf("of a loss it says %q", said)
 	}
 }

@@ -115,7 +115,7 @@ func (m *machine) await(t *testing.T, id string) api.Operation {
 	}
 }
 
-// do applies a spec to the end; refused is told as the operation's problem.
+// do applies a spec to the end; refused is reported as the operation's problem.
 func (m *machine) do(t *testing.T, r operation.Request) api.Operation {
 	t.Helper()
 	op, err := m.Apply(t.Context(), r)

@@ -110,7 +110,7 @@ func TestARollbackGoesBackAndForth(t *testing.T) {
 	if op := m.ordered(t, m.Rollback); op.Generation != 4 || m.text(t) != "two" {
 		t.Errorf("the second one ended as %+v, with %q", op, m.text(t))
 	}
-	// Terraform, whose last read was before all that, is told who was here.
+	// Terraform, whose last read was before all that, learns who was here.
 	wantProblem(t, m.do(t, request("edge", 2, spec(80, "three"))), api.ProblemGeneration, "root (rollback)")
 	m.must(t, request("edge", 4, spec(80, "three")))
 }

@@ -39,9 +39,9 @@ func (r *Runner) ownership(record *Record, owner, actor string) api.Ownership {
 	return api.Ownership{Owner: owner, Actor: actor, Time: r.Clock().UTC()}
 }
 
-// hand records another owner of a component, and nothing else of it. The
+// transfer records another owner of a component, and nothing else of it. The
 // caller has the component's turn.
-func (r *Runner) hand(record *Record, owner, actor string) error {
+func (r *Runner) transfer(record *Record, owner, actor string) error {
 	after := r.ownership(record, owner, actor)
 	if after == record.Ownership {
 		return nil
@@ -81,7 +81,7 @@ func (r *Runner) Own(ctx context.Context, id api.ID, claiming api.Claiming, acto
 	if !j.mayWrite(record.Ownership.Owner) {
 		return api.Ownership{}, owned(id, record)
 	}
-	if err := r.hand(record, claiming.Owner, actor); err != nil {
+	if err := r.transfer(record, claiming.Owner, actor); err != nil {
 		return api.Ownership{}, err
 	}
 	return record.Ownership, nil

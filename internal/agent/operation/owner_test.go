@@ -136,7 +136,7 @@ func TestOwnershipIsHandedOverWithNothingElse(t *testing.T) {
 		return err
 	}
 	if err := own("b", ""); !api.IsProblem(err, api.ProblemOwned) {
-		t.Errorf("what belongs to another was handed over: %v", err)
+		t.Errorf("what belongs to another was passed on: %v", err)
 	}
 	if err := own("b", "a"); err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestReadsKeepNoNames(t *testing.T) {
 }
 
 // TestADestroyEndsTheConditionOfADamagedRecord damages a record, has an apply
-// replace it and a destroy remove it: nothing is left to be told of.
+// replace it and a destroy remove it: nothing is left to be reported.
 func TestADestroyEndsTheConditionOfADamagedRecord(t *testing.T) {
 	m := start(t, t.TempDir())
 	dir := filepath.Join(m.root, stateDir)

@@ -70,7 +70,7 @@ func TestOnlyWhatIsGoneIsPurgedAndWithConsent(t *testing.T) {
 	m.await(t, op.ID)
 	m.remove(t, deletion("edge", 1))
 	got, err := m.Purge(t.Context(), id("edge"), "edge")
-	for api.IsProblem(err, api.ProblemExists) && t.Context().Err() == nil { // the end of an operation is told before its turn ends
+	for api.IsProblem(err, api.ProblemExists) && t.Context().Err() == nil { // the end of an operation is reported before its turn ends
 		time.Sleep(time.Millisecond)
 		got, err = m.Purge(t.Context(), id("edge"), "edge")
 	}

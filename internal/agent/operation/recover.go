@@ -38,7 +38,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		if damage := r.Engine.Unsure(op.Component); damage != "" && failure == nil {
 			failure = fmt.Errorf("its undo journal was damaged (%s)", damage)
 		}
-		r.log.end(op.ID, func(o *api.Operation) { judge(o, record, failure) })
+		r.log.end(op.ID, func(o *api.Operation) { decide(o, record, failure) })
 		if op.Verb == api.VerbDelete && record == nil {
 			r.forgetAnswers(op.Component)
 		}
@@ -46,7 +46,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 	r.collect()
 	r.noteReserve(r.reserve.Keep())
 	r.running.Go(r.keepReserve)
-	failures = append(failures, r.attendAll()) //nolint:contextcheck // it lasts as long as the agent
+	failures = append(failures, r.superviseAll()) //nolint:contextcheck // it lasts as long as the agent
 	return errors.Join(failures...)
 }
 
@@ -61,9 +61,9 @@ func (r *Runner) clearChecks() error {
 	return errors.Join(failures...)
 }
 
-// judge decides how an operation ended that nobody saw the end of. The record
+// decide decides how an operation ended that nobody saw the end of. The record
 // knows: it changes as the last thing before the commit.
-func judge(op *api.Operation, record *Record, undo error) {
+func decide(op *api.Operation, record *Record, undo error) {
 	if op.State == api.OperationRunning && isLast(*op, record) {
 		op.State = api.OperationApplied
 		if record != nil {

@@ -40,7 +40,7 @@ func made(t *testing.T, m *machine) {
 }
 
 // TestWhoseReplacementItIs: the dry run that begins an apply does not tell whose it
-// is. What a plan was told of a create, and may still be applied, decides.
+// is. What a plan was informed of a create, and may still be applied, decides.
 func TestWhoseReplacementItIs(t *testing.T) {
 	const a, b = "a's run", "b's run"
 	adminA, readerA := operation.Asker{Actor: a}, operation.Asker{Actor: a, Reader: true}
@@ -56,7 +56,7 @@ func TestWhoseReplacementItIs(t *testing.T) {
 		"b plans a create, a plans, creates and replaces":        {steps: []step{creates(b, false), creates(a, false), creates(a, true), made, replaces(adminA)}, want: "Another state was faster"},
 		"a plans, b plans, a creates and replaces":               {steps: []step{creates(a, false), creates(b, false), creates(a, true), made, replaces(adminA)}, want: "Another state was faster"},
 		"a plans, creates and replaces":                          {steps: []step{creates(a, false), creates(a, true), made, replaces(adminA)}, replaced: true},
-		"a plans twice, creates and replaces: it is told":        {steps: []step{creates(a, false), creates(a, false), creates(a, true), made, replaces(adminA)}},
+		"a plans twice, creates and replaces: it is informed":    {steps: []step{creates(a, false), creates(a, false), creates(a, true), made, replaces(adminA)}},
 		"a replaces what no plan knew":                           {steps: []step{creates(a, true), made, replaces(adminA)}, replaced: true},
 		"a reader's plan creates, and a reader says it replaces": {steps: []step{readerCreates, made, replaces(readerA)}, want: "Another state was faster"},
 		"a reader says that it replaces":                         {steps: []step{made, replaces(readerA)}, want: "A reader cannot approve"},

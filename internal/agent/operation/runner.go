@@ -78,8 +78,8 @@ type Runner struct {
 	mu sync.Mutex
 	// components holds what is going on with each component.
 	components map[api.ID]*component
-	// attended are the components that are looked after.
-	attended map[api.ID]*attendance
+	// supervised are the components that are looked after.
+	supervised map[api.ID]*supervision
 }
 
 // component is what goes on with one component.
@@ -118,7 +118,7 @@ func New(c Config) (*Runner, error) {
 		store:      store{root: c.Engine.Root, dir: c.Dir},
 		reserve:    host.NewReserve(filepath.Join(c.Engine.Root, c.Dir, reserveFile)),
 		components: map[api.ID]*component{},
-		attended:   map[api.ID]*attendance{},
+		supervised: map[api.ID]*supervision{},
 		answered:   answers{dir: filepath.Join(c.Runtime, answersDir)},
 		readers:    answers{dir: filepath.Join(c.Runtime, readersDir)},
 	}
@@ -388,7 +388,7 @@ func (r *Runner) run(j job, c *component) {
 		err = conclude(err, context.Cause(ctx), restored(j.ID, r.store.read(j.ID)))
 	}
 	cancel()
-	r.attend(j.ID)
+	r.supervise(j.ID)
 	// What is over for whoever asks is over for whoever is next, in this order.
 	r.advance(c)
 	r.end(j, generation, err, r.Clock().Sub(started))
@@ -463,7 +463,7 @@ func conclude(err, over error, back string) error {
 		outcome = back
 	}
 	end := &api.Problem{Detail: err.Error()}
-	if typed { // what a kind told about the cause stays
+	if typed { // what a kind reported about the cause stays
 		end.Violations, end.Log = problem.Violations, problem.Log
 	}
 	switch {

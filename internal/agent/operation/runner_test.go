@@ -321,7 +321,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestAMissingArtifactIsToldBeforeAnythingIsTouched(t *testing.T) {
+func TestAMissingArtifactIsReportedBeforeAnythingIsTouched(t *testing.T) {
 	m := start(t, t.TempDir())
 	s := spec(80, "one")
 	s.SHA256 = strings.Repeat("0", 64)

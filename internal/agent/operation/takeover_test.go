@@ -161,17 +161,17 @@ func TestAReaderApprovesNoTakeover(t *testing.T) {
 	wantProblem(t, api.Operation{Problem: api.AsProblem(err)}, api.ProblemOwned, "role reader", "as an administrator")
 }
 
-// TestAnApplyThatIsTheFirstToAsk: where no plan could ask, the apply is told that
+// TestAnApplyThatIsTheFirstToAsk: where no plan could ask, the apply learns that
 // nobody has approved its answer, however often it is tried: it decides.
 func TestAnApplyThatIsTheFirstToAsk(t *testing.T) {
 	m := start(t, t.TempDir())
 	if p := m.plans(t, admin, true); !p.Forgotten || p.Adopts != nil {
-		t.Errorf("of nothing it is told %+v", p)
+		t.Errorf("of nothing it learns %+v", p)
 	}
 	m.must(t, by(request("edge", 0, spec(80, "one")), "a", ""))
 	for range 2 { // the state was lost since
 		if p := m.plans(t, admin, true); !p.Forgotten || p.Adopts == nil {
-			t.Errorf("of a component it is told %+v", p)
+			t.Errorf("of a component it learns %+v", p)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func accepted(op api.Operation, err error) (answer, error) {
 }
 
 // write reads the body of a PUT or a dry run. What stands in the spec is
-// judged by its kind.
+// checked by its kind.
 func (c *call) write() (api.Write, error) {
 	var w api.Write
 	if err := c.decode(&w); err != nil {

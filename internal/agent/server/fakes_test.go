@@ -57,7 +57,7 @@ func (f fakeIdentity) StoreLeaf(string, api.ServiceLeaf) (api.ServiceLeaf, error
 	return api.ServiceLeaf{}, nil
 }
 
-// fakeRunner notes what it is asked for, and answers as it is told.
+// fakeRunner notes what it is asked for, and answers as it is set up to.
 type fakeRunner struct {
 	requests []operation.Request
 	state    api.OperationState
@@ -126,20 +126,20 @@ func (f *fakeRunner) Events(ctx context.Context, _ string, after int64, wait tim
 	return f.events(ctx, after, wait)
 }
 
-// fakeReplications notes who asks for what, and answers as it is told.
+// fakeReplications notes who asks for what, and answers as it is set up to.
 type fakeReplications struct {
 	asked []string
-	// told is what came with the last call.
-	told    any
+	// config is what came with the last call.
+	config  any
 	running bool
 	err     error
 	wait    func(ctx context.Context) error
 	copied  func(ctx context.Context, to io.Writer) error
 }
 
-func (f *fakeReplications) note(what, name string, by api.DBCaller, told any) error {
+func (f *fakeReplications) note(what, name string, by api.DBCaller, config any) error {
 	f.asked = append(f.asked, fmt.Sprintf("%s %s by %s %s", what, name, by.Node, by.Key))
-	f.told = told
+	f.config = config
 	return f.err
 }
 
@@ -163,8 +163,8 @@ func (f *fakeReplications) Record(_ context.Context, name string, by api.DBCalle
 	return replication.Record{Epoch: 7, Primary: "web1"}, f.note("record", name, by, nil)
 }
 
-func (f *fakeReplications) Tell(_ context.Context, name string, by api.DBCaller, told api.DBTold) error {
-	return f.note("tell", name, by, told)
+func (f *fakeReplications) UpdateConfig(_ context.Context, name string, by api.DBCaller, config api.DBConfig) error {
+	return f.note("tell", name, by, config)
 }
 
 func (f *fakeReplications) Order(ctx context.Context, name string, by api.DBCaller, order replication.Order, wait time.Duration) (bool, error) {

@@ -21,7 +21,7 @@ func (s *Server) handler(who func(*http.Request) (Caller, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, c := s.Now(), &call{Request: r}
 		found, err := s.gate(c, w, who)
-		busy := api.IsProblem(err, api.ProblemBusy) // nothing was judged, and a flood must not fill the audit log
+		busy := api.IsProblem(err, api.ProblemBusy) // nothing was checked, and a flood must not fill the audit log
 		denied := err != nil && !busy
 		var a answer
 		if err == nil {
@@ -143,7 +143,7 @@ func isProblem(err error) bool {
 	return ok
 }
 
-// send writes an answer. A caller that has gone cannot be told of anything.
+// send writes an answer. A caller that has gone cannot be determined of anything.
 func send(w http.ResponseWriter, a answer) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(transfer)) // a writer of tests has none
 	header := w.Header()

@@ -59,7 +59,7 @@ func TestReadersRunOneAtATimeAndABoundedNumberWaits(t *testing.T) {
 	leave()
 }
 
-func TestReaderIsToldAfterAWhile(t *testing.T) {
+func TestReaderIsReportedAfterAWhile(t *testing.T) {
 	q := newQueue("reads", 1, 1, time.Millisecond)
 	leave, err := q.enter(t.Context())
 	if err != nil {

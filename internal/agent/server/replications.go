@@ -15,7 +15,7 @@ import (
 )
 
 // Replications are the machine's parts of replications. Which machines a
-// replication has, and which of them are members, is told by an administrator
+// replication has, and which of them are members, is set by an administrator
 // alone, in Enlist; every other call is refused to a machine that is not one of
 // them, and to a witness all but View and Record. Errors that the caller can act
 // on are problems.
@@ -31,7 +31,7 @@ type Replications interface {
 	View(ctx context.Context, name string, by api.DBCaller) (replication.NodeView, error)
 	Record(ctx context.Context, name string, by api.DBCaller) (replication.Record, error)
 	// Tell keeps what the replication is to be.
-	Tell(ctx context.Context, name string, by api.DBCaller, told api.DBTold) error
+	UpdateConfig(ctx context.Context, name string, by api.DBCaller, config api.DBConfig) error
 	// Order starts the order or joins it, waits at most wait; done tells whether
 	// it has ended. A ctx that ends ends the wait, not the order.
 	Order(ctx context.Context, name string, by api.DBCaller, order replication.Order, wait time.Duration) (done bool, err error)
@@ -85,16 +85,16 @@ func (s *Server) applied(c *call) (answer, error) {
 	return ok(api.DBApplied{Applied: applied}), err
 }
 
-func (s *Server) tell(c *call) (answer, error) {
+func (s *Server) updateConfig(c *call) (answer, error) {
 	name, err := c.replication()
 	if err != nil {
 		return answer{}, err
 	}
-	var told api.DBTold
-	if err := c.decode(&told); err != nil {
+	var config api.DBConfig
+	if err := c.decode(&config); err != nil {
 		return answer{}, err
 	}
-	return done(s.Replications.Tell(c.Context(), name, c.caller.Machine, told))
+	return done(s.Replications.UpdateConfig(c.Context(), name, c.caller.Machine, config))
 }
 
 func (s *Server) view(c *call) (answer, error) {

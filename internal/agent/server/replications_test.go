@@ -34,14 +34,14 @@ func followOrder() replication.Order {
 	}
 }
 
-func toldOfNotes() api.DBTold {
+func configOfNotes() api.DBConfig {
 	spec := api.DefaultDBReplication()
 	spec.Primary = "web2"
 	spec.Members["web2"] = api.DBMember{
 		DBPeer: api.DBPeer{Address: "10.0.0.2:9443", Key: "sha256:22", Incarnation: 1},
 		Server: "notes", ServerID: 2, Host: "10.0.0.2", Port: 3306,
 	}
-	return api.DBTold{Spec: spec, Replication: "hunter2", Users: map[string]api.Secret{"notes": "hunter3"}}
+	return api.DBConfig{Spec: spec, Replication: "hunter2", Users: map[string]api.Secret{"notes": "hunter3"}}
 }
 
 func TestReplicationCallsReachTheParts(t *testing.T) {
@@ -50,14 +50,14 @@ func TestReplicationCallsReachTheParts(t *testing.T) {
 		role               api.Role
 		method, path, body string
 		asked              string
-		told               any
+		config             any
 		answer, operation  string
 		unaudited          bool
 	}{
 		"membership": {api.RoleAdmin, "PUT", notes + "/membership", string(api.Encode(membership)), "enlist notes by terraform@ci ", membership, "", "", false},
 		"leave":      {api.RoleAdmin, "DELETE", notes + "/membership", "", "leave notes by  ", nil, "", "", false},
 		"component":  {api.RoleNode, "GET", notes + "/component", "", "applied notes by web2 sha256:22", nil, `{"applied":true}`, "", true},
-		"tell":       {api.RoleNode, "PUT", notes, string(api.Encode(toldOfNotes())), "tell notes by web2 sha256:22", toldOfNotes(), "", "", false},
+		"tell":       {api.RoleNode, "PUT", notes, string(api.Encode(configOfNotes())), "tell notes by web2 sha256:22", configOfNotes(), "", "", false},
 		"view":       {api.RoleNode, "GET", notes + "/view", "", "view notes by web2 sha256:22", nil, `{"version":"11.8"}`, "", true},
 		"record":     {api.RoleNode, "GET", notes + "/record", "", "record notes by web2 sha256:22", nil, `{"epoch":7,"primary":"web1"}`, "", true},
 		"order":      {api.RoleNode, "POST", notes + "/orders", string(api.Encode(followOrder())), "order for 20s notes by web2 sha256:22", followOrder(), "", "op1", false},
@@ -72,8 +72,8 @@ func TestReplicationCallsReachTheParts(t *testing.T) {
 			if answer.Code != http.StatusOK || answer.Body.String() != test.answer {
 				t.Fatalf("%d %s, want %s", answer.Code, answer.Body, test.answer)
 			}
-			if len(b.parts.asked) != 1 || b.parts.asked[0] != test.asked || !reflect.DeepEqual(b.parts.told, test.told) {
-				t.Errorf("asked %q with %+v\nwant %q with %+v", b.parts.asked, b.parts.told, test.asked, test.told)
+			if len(b.parts.asked) != 1 || b.parts.asked[0] != test.asked || !reflect.DeepEqual(b.parts.config, test.config) {
+				t.Errorf("asked %q with %+v\nwant %q with %+v", b.parts.asked, b.parts.config, test.asked, test.config)
 			}
 			entries := b.entries()
 			if test.unaudited {
@@ -92,8 +92,8 @@ func TestReplicationRefusals(t *testing.T) {
 		"a name that is none":         {"GET", "/v1/replications/Notes/view", "", "the replication's name"},
 		"a name that is too long":     {"GET", "/v1/replications/" + strings.Repeat("n", 99) + "/record", "", "the replication's name"},
 		"a copy of a bad name":        {"GET", "/v1/replications/a_b/copy", "", "the replication's name"},
-		"told nothing":                {"PUT", notes, "", "the body is missing"},
-		"told what is unknown":        {"PUT", notes, `{"epoch":1}`, "/epoch: is unknown"},
+		"given nothing":               {"PUT", notes, "", "the body is missing"},
+		"given what is unknown":       {"PUT", notes, `{"epoch":1}`, "/epoch: is unknown"},
 		"an order without an id":      {"POST", notes + "/orders", `{"step":"s","action":{"verb":"fence"}}`, "no operation or no step"},
 		"an order without a step":     {"POST", notes + "/orders", `{"operation":"o","action":{"verb":"fence"}}`, "no operation or no step"},
 		"an order to do nothing":      {"POST", notes + "/orders", `{"operation":"o","step":"s","action":{}}`, "/action/verb: is missing"},
@@ -114,7 +114,7 @@ func TestReplicationRefusals(t *testing.T) {
 	}
 }
 
-func TestMembershipIsToldStrictly(t *testing.T) {
+func TestMembershipIsReportedStrictly(t *testing.T) {
 	b := newBench(t, true)
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"adr":"10.0.0.2"}}}`), api.ProblemInvalid, "/peers/web2/adr: is unknown")
 	wantProblem(t, b.change("PUT", notes+"/membership", `{"peers":{"web2":{"address":"10.0.0.2","key":"","incarnation":1}}}`), api.ProblemInvalid, "/peers/web2/address")
@@ -135,7 +135,7 @@ func TestStrangersAreRefusedByThePartsAndAudited(t *testing.T) {
 		b.parts.err = &api.Problem{Type: api.ProblemForbidden, Title: "web2 takes no part in notes"}
 		method, path, _ := strings.Cut(request, " ")
 		body := map[string]string{
-			notes: string(api.Encode(toldOfNotes())), notes + "/orders": string(api.Encode(followOrder())), notes + "/lock": `{"operation":"o"}`,
+			notes: string(api.Encode(configOfNotes())), notes + "/orders": string(api.Encode(followOrder())), notes + "/lock": `{"operation":"o"}`,
 		}[path]
 		wantProblem(t, b.change(method, path, body), api.ProblemForbidden, "takes no part")
 		if entries := b.refused(); len(entries) != 1 || entries[0].Problem != api.ProblemForbidden || entries[0].Actor != "web2" {

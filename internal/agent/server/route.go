@@ -72,7 +72,7 @@ func routes() []route {
 		{"PUT", "/v1/replications/{name}/membership", admin, false, true, body, (*Server).enlist},
 		{"DELETE", "/v1/replications/{name}/membership", admins, false, true, none, (*Server).leave},
 		{"GET", "/v1/replications/{name}/component", nodes, false, false, none, (*Server).applied},
-		{"PUT", "/v1/replications/{name}", nodes, false, true, body, (*Server).tell},
+		{"PUT", "/v1/replications/{name}", nodes, false, true, body, (*Server).updateConfig},
 		{"GET", "/v1/replications/{name}/view", nodes, false, false, none, (*Server).view},
 		{"GET", "/v1/replications/{name}/record", nodes, false, false, none, (*Server).ballot},
 		{"POST", "/v1/replications/{name}/orders", nodes, false, true, body, (*Server).order},

@@ -99,7 +99,7 @@ func Read(path string) ([]byte, error) {
 	return content, nil
 }
 
-// plain leaves out the path, which the error's reader is told already.
+// plain leaves out the path, which the error's reader has already.
 func plain(err error) error {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("it cannot be read: %w", at.Err)

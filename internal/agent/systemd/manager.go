@@ -87,7 +87,7 @@ func New() *Manager { return &Manager{} }
 type connection struct {
 	*unit.Conn
 	// lost is closed when the connection is gone, so that nobody waits for
-	// the result of a job that will never be told.
+	// the result of a job that will never be known.
 	lost <-chan struct{}
 }
 
@@ -225,13 +225,13 @@ func (m *Manager) job(ctx context.Context, verb, name string, enqueue enqueue) e
 		case <-conn.lost:
 			return errLost
 		case word := <-result:
-			return m.judge(ctx, verb, name, word)
+			return m.resultOf(ctx, verb, name, word)
 		}
 	})
 }
 
-// judge turns a job's result into an error, with the unit's own result.
-func (m *Manager) judge(ctx context.Context, verb, name, result string) error {
+// resultOf turns a job's result into an error, with the unit's own result.
+func (m *Manager) resultOf(ctx context.Context, verb, name, result string) error {
 	if result == "done" {
 		return nil
 	}

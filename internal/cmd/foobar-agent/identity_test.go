@@ -160,7 +160,7 @@ func TestRefusedResetIsAudited(t *testing.T) {
 }
 
 // A machine without a console, such as a container, announces the reset in its
-// journal. Where that fails too, root is told.
+// journal. Where that fails too, root is informed.
 func TestResetIsAnnouncedWithoutAConsole(t *testing.T) {
 	for name, fault := range map[string]error{"in the journal": nil, "nowhere": errors.New("no journal")} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func (a *idleAnswers) start(ctx context.Context, failure error, log hclog.Logger
 	answer := func(serve func() error) {
 		a.ended.Go(func() {
 			if err := serve(); err != nil {
-				log.Error("nobody can be told why the agent serves nothing", "error", err)
+				log.Error("nobody can be seen why the agent serves nothing", "error", err)
 			}
 		})
 	}

@@ -50,15 +50,15 @@ func TestPurgeShowsFirstAndDeletesByName(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, shown)
 		}
 	}
-	if told := run("app-server/shop", "shop"); !strings.Contains(told, "deleted now") || strings.Contains(told, "-consent") {
-		t.Errorf("it tells\n%s", told)
+	if shown := run("app-server/shop", "shop"); !strings.Contains(shown, "deleted now") || strings.Contains(shown, "-consent") {
+		t.Errorf("it tells\n%s", shown)
 	}
 	left = api.Leftovers{}
-	if told := run("app-server/shop", ""); told != "Nothing is left of app-server/shop.\n" {
-		t.Errorf("of nothing it tells %q", told)
+	if shown := run("app-server/shop", ""); shown != "Nothing is left of app-server/shop.\n" {
+		t.Errorf("of nothing it tells %q", shown)
 	}
-	if told := run("shop", ""); !strings.Contains(told, "app-server/shop") {
-		t.Errorf("of no component it tells %q", told)
+	if shown := run("shop", ""); !strings.Contains(shown, "app-server/shop") {
+		t.Errorf("of no component it tells %q", shown)
 	}
 	const path = "/v1/leftovers/app-server/shop"
 	if want := []string{"GET " + path + " ", "GET /v1/health ", "DELETE " + path + "?consent=shop web1", "GET " + path + " "}; !slices.Equal(asked, want) {

@@ -49,7 +49,7 @@ func serve(ctx context.Context, args []string) error {
 	log := hclog.New(&hclog.LoggerOptions{Name: "agent", JSONFormat: true, Level: hclog.LevelFromString(os.Getenv("FOOBAR_LOG")), Output: os.Stderr})
 	id, err := awaitIdentity(ctx, log)
 	if err != nil {
-		return nil //nolint:nilerr // told to stop before there was anything to serve
+		return nil //nolint:nilerr // asked to stop before there was anything to serve
 	}
 	return runAgent(ctx, id, log)
 }
@@ -138,7 +138,7 @@ func runAgent(ctx context.Context, id *identity.Identity, log hclog.Logger) erro
 func notify(log hclog.Logger, states ...string) {
 	for _, state := range states {
 		if _, err := daemon.SdNotify(false, state); err != nil {
-			log.Warn("systemd could not be told of the agent's state", "state", state, "error", err)
+			log.Warn("systemd could not be notified of the agent's state", "state", state, "error", err)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (s *stack) fullDisks() {
 		p.empty()
 		p.warns("DiskFull on machine web2", "To make room")
 		s.lab.Exec("web2", "sh", "-ec", `rm "$0/filled"; `+fault.before+`; umount -l "$0"; `+fault.after, fault.dir)
-		s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status >/run/told && ! grep -q DiskFull /run/told; do sleep 0.1; done")
+		s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status >/run/shown && ! grep -q DiskFull /run/shown; do sleep 0.1; done")
 	}
 }
 
@@ -33,5 +33,5 @@ func (s *stack) fullRuntime() {
 		dd if=/dev/zero of=/run/foobar-filled/x bs=64k status=none || true`)
 	s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status | grep 'DiskFull.*/run (.*/run/foobar-filled, with' | grep -qv 'larger disk'; do sleep 0.1; done")
 	s.lab.Exec("web2", "sh", "-ec", "rm -r /run/foobar-filled; mount -o remount,size=20% /run")
-	s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status >/run/told && ! grep -q DiskFull /run/told; do sleep 0.1; done")
+	s.lab.Exec("web2", "timeout", "30", "sh", "-c", "until foobar-agent status >/run/shown && ! grep -q DiskFull /run/shown; do sleep 0.1; done")
 }

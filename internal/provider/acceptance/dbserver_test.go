@@ -204,7 +204,7 @@ func TestPlanWarnsOfARestartAndAsksTheEngine(t *testing.T) {
 	if why := d.refused("plan"); !strings.Contains(why, `collation_server`) {
 		t.Errorf("the error does not name the setting: %s", why)
 	}
-	// All of it is told at once, with what this version of the engine allows.
+	// All of it is reported at once, with what this version of the engine allows.
 	d.configure(`max_connections `, "collation_server = \"utf8mb4_klingon_ci\"\n    group_concat_max_len = \"3\"\n    max_allowed_packet = \"1025\"\n"+
 		"    transaction_isolation = \"NEVER\"\n    max_connections ")
 	why := d.refused("plan")

@@ -59,15 +59,15 @@ func (c *cluster) repairs(d drift) {
 	}
 }
 
-// forgets has machines lose what they were told, and sees one apply tell them.
+// forgets has machines lose their configuration, and sees one apply tell them.
 func (c *cluster) forgets() {
-	const told, restart = parts + "told.json", "; systemctl restart foobar-agent"
+	const shown, restart = parts + "config.json", "; systemctl restart foobar-agent"
 	copies := c.copied("web2")
 	for _, f := range []struct{ machine, how, place string }{
-		{"web2", "echo x > " + told + restart, "web2/Told"},
-		{"lb1", "rm " + told + restart, "lb1/Told"},
+		{"web2", "echo x > " + shown + restart, "web2/Configuration"},
+		{"lb1", "rm " + shown + restart, "lb1/Configuration"},
 		{"web2", "foobar-agent replication leave notes", "web2/Membership"},
-		{"web2", "echo x > " + told + restart + "; until foobar-agent replication leave notes; do sleep 0.2; done", "web2/Membership"},
+		{"web2", "echo x > " + shown + restart + "; until foobar-agent replication leave notes; do sleep 0.2; done", "web2/Membership"},
 	} {
 		c.lab.Exec(f.machine, "sh", "-c", f.how)
 		if strings.HasSuffix(f.place, "Membership") && c.sql("web2", "SELECT COUNT(*) FROM information_schema.processlist WHERE command = \"Slave_IO\"") != "0" {
@@ -111,7 +111,7 @@ func (c *cluster) reseeds(token string, again func()) {
 	c.apply()
 }
 
-// errant sees a write of the replica's own told, left alone, and discarded by consent.
+// errant sees a write of the replica's own reported, left alone, and discarded by consent.
 func (c *cluster) errant() {
 	write := func() {
 		c.sql("web2", "INSERT INTO notes.acknowledged VALUES ('errant', 1)")

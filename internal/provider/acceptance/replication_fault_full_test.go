@@ -107,7 +107,7 @@ func TestFault23PasswordOfReplicasChangedOnThePrimaryOnly(t *testing.T) {
 // have one clock.)
 func TestFault36ClocksOutOfStep(t *testing.T) {
 	c := formed(t)
-	for skew, judge := range map[string]func(p plan, lag any) bool{
+	for skew, decide := range map[string]func(p plan, lag any) bool{
 		"+ INTERVAL 60 SECOND": func(p plan, lag any) bool { return lag == nil && p.condition("ClockSkewed") != "" },
 		"- INTERVAL 60 SECOND": func(_ plan, lag any) bool { ms, ok := lag.(float64); return ok && ms >= 60_000 },
 	} {
@@ -119,7 +119,7 @@ func TestFault36ClocksOutOfStep(t *testing.T) {
 			p := c.plan()
 			p.empty()
 			lag, err := tfjsonpath.Traverse(p.status(), member("web2", "lag_milliseconds"))
-			if err != nil || !judge(p, lag) {
+			if err != nil || !decide(p, lag) {
 				c.t.Errorf("with a clock %s the lag is %v: %v", skew, lag, err)
 			}
 			c.lab.Exec("web1", "systemctl", "stop", "skew")

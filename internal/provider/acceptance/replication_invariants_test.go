@@ -64,11 +64,11 @@ func (c *cluster) invariants() {
 // passwords returns the hunt for those of the app and of the replicas.
 func (c *cluster) passwords() *hunt {
 	c.t.Helper()
-	var told api.DBTold
-	c.json("web1", "told.json", &told)
+	var shown api.DBConfig
+	c.json("web1", "config.json", &shown)
 	h := &hunt{forms: map[string][]string{}}
 	h.add("the app's password", []byte(c.password))
-	h.add("the replicas' password", []byte(told.Replication.Reveal()))
+	h.add("the replicas' password", []byte(shown.Replication.Reveal()))
 	return h
 }
 
@@ -96,12 +96,12 @@ func (c *cluster) secrets() {
 // agreed returns what all machines of the replication have recorded.
 func (c *cluster) agreed() replication.Record {
 	c.t.Helper()
-	var told struct {
+	var shown struct {
 		Spec api.DBReplication `json:"spec"`
 	}
-	c.json("web1", "told.json", &told) // a destroy ends the membership, and leaves this
+	c.json("web1", "config.json", &shown) // a destroy ends the membership, and leaves this
 	first := c.record("web1")
-	for machine := range told.Spec.Peers() {
+	for machine := range shown.Spec.Peers() {
 		if record := c.record(machine); !record.Equal(first) {
 			c.t.Errorf("web1 has recorded %+v, %s %+v", first, machine, record)
 		}

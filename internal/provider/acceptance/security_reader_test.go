@@ -107,12 +107,12 @@ func TestAReaderCannotSpendTheMachineNorReadItsFiles(t *testing.T) {
 		s.plan().empty() // an admin's goes on beside them
 		errs, busy := <-ended, 0
 		for _, err := range errs {
-			told := fmt.Sprint(err)
+			shown := fmt.Sprint(err)
 			switch {
 			case api.IsProblem(err, api.ProblemBusy):
 				busy++
-			case strings.Contains(told, "root:"), refused != api.IsProblem(err, api.ProblemInvalid), !refused && err != nil:
-				t.Errorf("%s ended with %s", format, told)
+			case strings.Contains(shown, "root:"), refused != api.IsProblem(err, api.ProblemInvalid), !refused && err != nil:
+				t.Errorf("%s ended with %s", format, shown)
 			}
 		}
 		all, atOnce := checkers()

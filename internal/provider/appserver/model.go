@@ -57,8 +57,8 @@ type healthCheck struct {
 	MinHealthyTime *string `tfsdk:"min_healthy_time"`
 }
 
-// spec returns what the agent is to be told. The error is an [api.Problem]
-// that points at each value that cannot be told at all.
+// spec returns what the agent is to be given. The error is an [api.Problem]
+// that points at each value that cannot be sent at all.
 func (s settings) spec() (api.AppServer, error) {
 	defaults := api.DefaultAppServer()
 	durations := &tfutil.Durations{}

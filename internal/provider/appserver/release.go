@@ -184,7 +184,7 @@ func freshMachine(ctx context.Context, req resource.ModifyPlanRequest, diags *di
 	return !planned.Same(before)
 }
 
-// guess is used in place of resolve where a configuration is judged by itself:
+// guess is used in place of resolve where a configuration is checked by itself:
 // a checksum that is left out will be that of the file.
 func guess(config *model) {
 	if tfutil.Or(config.SecretsWOVersion, 0) < 1 && len(config.SecretsWO) > 0 {

@@ -117,7 +117,7 @@ func TestLifeOfAnAppServer(t *testing.T) {
 				statecheck.ExpectKnownValue(address, tfjsonpath.New("generation"), knownvalue.Int64Exact(2)),
 			},
 		},
-		testresource.TestStep{ // the machine has it: the file need not be at hand
+		testresource.TestStep{ // the machine has it: the file need not be there
 			Config:           configuration(second, `source = "`+second+`"`, `sha256 = "`+secondSum+`"`, `source = "SOURCE"`, `sha256 = "`+secondSum+`"`),
 			ConfigPlanChecks: emptyPlan(),
 		},

@@ -84,7 +84,7 @@ func attributes() map[string]schema.Attribute {
 		"strategy": tfutil.TextAttribute("How a release takes the place of the one before it; another command, environment, secret or limit is a release too. "+
 			"`blue_green`: it starts beside the old one, which serves until the new one is healthy; no request is lost, and the machine needs memory for both. "+
 			"`restart`: the old one is stopped first, and nothing answers until the new one is up.", string(defaults.Strategy)),
-		"drain_timeout": tfutil.DurationAttribute("How long requests and streams that the old release has in hand may go on once the traffic goes to the new one. Then it is stopped. "+
+		"drain_timeout": tfutil.DurationAttribute("How long requests and streams that the old release has in flight may go on once the traffic goes to the new one. Then it is stopped. "+
 			"The apply waits as long as there are such, within its own `timeouts`.", defaults.DrainTimeout, api.AppStartBounds()),
 		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after it got SIGTERM. Then it is killed.", defaults.StopTimeout, api.AppStartBounds()),
 		"restart_trigger": schema.StringAttribute{

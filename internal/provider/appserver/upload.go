@@ -59,9 +59,9 @@ func placed(err error) error {
 	if !ok || len(problem.Violations) > 0 {
 		return err
 	}
-	told := *problem
-	told.Detail, told.Violations = "", api.Violations{{Pointer: sourcePointer, Detail: problem.Detail}}
-	return &told
+	shown := *problem
+	shown.Detail, shown.Violations = "", api.Violations{{Pointer: sourcePointer, Detail: problem.Detail}}
+	return &shown
 }
 
 // rehash reads a file whatever is known of it.

@@ -1,4 +1,4 @@
-// Package bootstrap is the resource foobar_bootstrap: what a machine is told
+// Package bootstrap is the resource foobar_bootstrap: what a machine is given
 // before it exists. It is derived from the seed once per incarnation and then
 // kept, so that a plan needs no seed; no machine is ever called.
 package bootstrap
@@ -100,7 +100,7 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 }
 
 // ModifyPlan implements [resource.ResourceWithModifyPlan]: the CA certificate
-// follows from the configuration alone, so that an app which is told of it
+// follows from the configuration alone, so that an app which is informed of it
 // shows in its own plan what will change.
 func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
@@ -165,7 +165,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	}
 }
 
-// Delete implements [resource.Resource]: nobody has to be told.
+// Delete implements [resource.Resource]: nobody has to be notified.
 func (r *Resource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {}
 
 // ImportState implements [resource.ResourceWithImportState]. The id is

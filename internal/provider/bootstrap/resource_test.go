@@ -148,7 +148,7 @@ func TestWrongValues(t *testing.T) {
 	}
 }
 
-func TestAuthorityEndsWhenItIsTold(t *testing.T) {
+func TestAuthorityEndsWhenItIsReported(t *testing.T) {
 	c := credentials(t)
 	c.CAEnd = time.Date(2040, time.January, 1, 0, 0, 0, 0, time.UTC)
 	testresource.UnitTest(t, testresource.TestCase{

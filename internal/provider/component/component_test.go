@@ -159,14 +159,14 @@ func TestShortTimeoutsDoNotBecomeNone(t *testing.T) {
 }
 
 func TestForeseenImpactIsTheLeast(t *testing.T) {
-	for name, c := range map[string]struct{ told, foreseen, want api.Impact }{
-		"nothing foreseen":       {api.ImpactReload, "", api.ImpactReload},
-		"less foreseen":          {api.ImpactRestart, api.ImpactRuntime, api.ImpactRestart},
-		"more foreseen":          {api.ImpactNone, api.ImpactRuntime, api.ImpactRuntime},
-		"told by a newer agent":  {"switchover", api.ImpactRestart, "switchover"},
-		"told and foreseen none": {api.ImpactNone, api.ImpactNone, api.ImpactNone},
+	for name, c := range map[string]struct{ shown, foreseen, want api.Impact }{
+		"nothing foreseen":           {api.ImpactReload, "", api.ImpactReload},
+		"less foreseen":              {api.ImpactRestart, api.ImpactRuntime, api.ImpactRestart},
+		"more foreseen":              {api.ImpactNone, api.ImpactRuntime, api.ImpactRuntime},
+		"reported by a newer agent":  {"switchover", api.ImpactRestart, "switchover"},
+		"reported and foreseen none": {api.ImpactNone, api.ImpactNone, api.ImpactNone},
 	} {
-		if got := costlier(c.told, c.foreseen); got != c.want {
+		if got := costlier(c.shown, c.foreseen); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

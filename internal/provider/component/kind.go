@@ -15,7 +15,7 @@
 //     state. Only the first refresh after an import changes the owner outside of
 //     an apply.
 //   - The plan with which an apply begins has the values of the approved one, or
-//     an error of its own. Terraform hands it nothing of that plan, so what has
+//     an error of its own. Terraform gives it nothing of that plan, so what has
 //     to be the same is remembered by the agent (package operation), or constant.
 //   - Of a replacement, only the second half has the private state of the first
 //     and no state; Terraform drops its warnings, and the apply knows of neither.
@@ -80,7 +80,7 @@ type Kind[M any, S Spec] struct {
 	MachineAt func(ctx context.Context, config tfsdk.Config) (path.Path, diag.Diagnostics)
 	// Shared returns the model's embedded part.
 	Shared func(model *M) *Model
-	// Spec returns what the agent is to be told. It is given models in which
+	// Spec returns what the agent is to be given. It is given models in which
 	// all attributes of the kind are known. An [api.Problem] is shown on the
 	// attributes that it points at.
 	Spec func(model M) (S, error)
@@ -94,14 +94,14 @@ type Kind[M any, S Spec] struct {
 	Status func(status json.RawMessage, model *M) error
 	Moving []string
 	Steady []string
-	// Resolve, if there is one, judges while planning what is on this side,
+	// Resolve, if there is one, checks while planning what is on this side,
 	// and plans what follows from it: the checksum of a file, for instance.
 	// Any value may be unknown; the deployment's name is empty then.
 	Resolve func(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics
 	// Check, if there is one, returns what is wrong with a configuration and
 	// does not show in its spec, at places of the spec.
 	Check func(config M) api.Violations
-	// Guess, if there is one, sets in a configuration that is judged by itself
+	// Guess, if there is one, sets in a configuration that is checked by itself
 	// what only Resolve will plan to something that is valid.
 	Guess func(config *M)
 	// Foresee, if there is one, tells what can be said without the machine of a

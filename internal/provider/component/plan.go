@@ -62,7 +62,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	r.warnOfLoss(ctx, req, resp)
 	r.identify(ctx, resp, instance)
 	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
-		r.judge(ctx, req, resp, change >= changeRemote)
+		r.checkPlan(ctx, req, resp, change >= changeRemote)
 	}
 	if change == changeCreate && !applies(req) && !resp.Diagnostics.HasError() {
 		r.come(ctx, resp, instance)
@@ -226,7 +226,7 @@ func (r *Resource[M, S]) isSteady(plan, state tftypes.Value) bool {
 	return len(before) > 0
 }
 
-// specKnown reports whether all that the machine will be told is known; of
+// specKnown reports whether all that the machine will be given is known; of
 // the machine itself it is enough that there is one.
 func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 	for name, value := range attributesOf(plan) {
@@ -239,9 +239,9 @@ func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 	return true
 }
 
-// judge looks for what is wrong with a known plan: by the rules of the spec,
+// checkPlan looks for what is wrong with a known plan: by the rules of the spec,
 // among the components of this plan, and on the machine.
-func (r *Resource[M, S]) judge(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes bool) {
+func (r *Resource[M, S]) checkPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes bool) {
 	var model M
 	resp.Diagnostics.Append(resp.Plan.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
@@ -399,36 +399,36 @@ func (r *Resource[M, S]) lacks(ctx context.Context, from tfsdk.Config, spec S, d
 // yielded rewords a machine's refusal of ports for those whose holder gives
 // them up in this plan: nothing says that it will be first to be applied. Of
 // the two halves of a replacement, create_before_destroy has the new one first,
-// and no provider is told of it.
+// and no provider is informed of it.
 func (r *Resource[M, S]) yielded(machine string, claims []api.Claim, err error) error {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if !ok || problem.Type != api.ProblemClaimed {
 		return err
 	}
-	told := *problem
-	told.Violations = slices.Clone(problem.Violations)
-	for i, v := range told.Violations {
+	shown := *problem
+	shown.Violations = slices.Clone(problem.Violations)
+	for i, v := range shown.Violations {
 		switch {
 		case r.data.Walk.Leaves(machine, v.Holder):
-			told.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and this plan destroys it. Terraform may create the new one before that, which would fail. "+
+			shown.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and this plan destroys it. Terraform may create the new one before that, which would fail. "+
 				"Take two steps: first an apply that removes the old one or gives the new one another port, then the rest", v.Holder, machine)
 		case r.data.Claims.Yields(machine, v.Holder, claims):
-			told.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and gives it up in this plan. Terraform may apply that later. Take two steps: first change the port of %[1]s, in a separate apply", v.Holder, machine)
+			shown.Violations[i].Detail = fmt.Sprintf("%s on machine %q holds the port, and gives it up in this plan. Terraform may apply that later. Take two steps: first change the port of %[1]s, in a separate apply", v.Holder, machine)
 		case v.Holder != "":
-			told.Violations[i].Detail += fmt.Sprintf(". If this configuration removes or renames %s, apply that first, by itself", v.Holder)
+			shown.Violations[i].Detail += fmt.Sprintf(". If this configuration removes or renames %s, apply that first, by itself", v.Holder)
 		}
 	}
-	return &told
+	return &shown
 }
 
 // costlier returns the impact that costs more. One that only a newer agent
 // knows costs the most.
-func costlier(told, foreseen api.Impact) api.Impact {
+func costlier(shown, foreseen api.Impact) api.Impact {
 	ranks := api.Impacts()
-	if rank := slices.Index(ranks, told); rank >= 0 && rank < slices.Index(ranks, foreseen) {
+	if rank := slices.Index(ranks, shown); rank >= 0 && rank < slices.Index(ranks, foreseen) {
 		return foreseen
 	}
-	return told
+	return shown
 }
 
 // applies reports whether the plan is the one that begins an apply. Terraform

@@ -23,7 +23,7 @@ resource "foobar_machine" "lb1" {
 
 // A rebuilt VM is an error once, on the number to raise, and none of its
 // resources warns about it once that is raised.
-func TestRebuiltMachineIsToldOnceAndNotAfterTheRaise(t *testing.T) {
+func TestRebuiltMachineIsReportedOnceAndNotAfterTheRaise(t *testing.T) {
 	machines := providertest.New("lb1")
 	s := newState(t, machines, onMachine("1"))
 	s.does(apply)

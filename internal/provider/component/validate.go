@@ -10,11 +10,11 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-// ValidateConfig implements [resource.ResourceWithValidateConfig]: it judges a
+// ValidateConfig implements [resource.ResourceWithValidateConfig]: it checks a
 // configuration by the rules of the spec, as far as its values are known.
 func (r *Resource[M, S]) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	paths := r.paths(ctx)
-	found, err := tfutil.Judge(ctx, req.Config, paths, func(config tfsdk.Config) api.Violations {
+	found, err := tfutil.Violations(ctx, req.Config, paths, func(config tfsdk.Config) api.Violations {
 		var model M
 		if diags := r.given(ctx, config, &model); diags.HasError() {
 			return nil // something required is null, which the schema's own validation shows

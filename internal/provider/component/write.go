@@ -33,8 +33,8 @@ type write[M any, S Spec] struct {
 	unsettled bool
 }
 
-// errTold ends a write of which diagnostics tell already what is wrong.
-var errTold = errors.New("the machines could not be prepared")
+// errReported ends a write of which diagnostics tell already what is wrong.
+var errReported = errors.New("the machines could not be prepared")
 
 // do carries out the write and completes the model.
 func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
@@ -51,7 +51,7 @@ func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 	}
 	if err != nil {
 		shared.settle()
-		if !errors.Is(err, errTold) {
+		if !errors.Is(err, errReported) {
 			call.WriteFailed(err, diags)
 		}
 	}
@@ -89,10 +89,10 @@ func (w *write[M, S]) apply(ctx context.Context, shared *Model, diags *diag.Diag
 		return api.Operation{}, err
 	}
 	if r.kind.Prepare != nil {
-		told, err := r.kind.Prepare(ctx, r.data, *w.model, w.config)
-		diags.Append(told...)
-		if err == nil && told.HasError() {
-			err = errTold
+		shown, err := r.kind.Prepare(ctx, r.data, *w.model, w.config)
+		diags.Append(shown...)
+		if err == nil && shown.HasError() {
+			err = errReported
 		}
 		if err != nil {
 			return api.Operation{}, err

@@ -65,8 +65,8 @@ func checkPassword(v *api.Violations, at api.Pointer, u user) {
 	}
 }
 
-// guess sets in a configuration that is judged by itself what follows from
-// what is not known yet, and what [check] has judged already.
+// guess sets in a configuration that is checked by itself what follows from
+// what is not known yet, and what [check] has checked already.
 func guess(config *model) {
 	config.Members, config.Users = maps.Clone(config.Members), maps.Clone(config.Users)
 	for i, name := range slices.Sorted(maps.Keys(config.Members)) {

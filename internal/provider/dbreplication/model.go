@@ -75,8 +75,8 @@ type drop struct {
 	Token     string   `tfsdk:"token"`
 }
 
-// spec returns what the agent is to be told. The error is an [api.Problem]
-// that points at each value that cannot be told at all.
+// spec returns what the agent is to be given. The error is an [api.Problem]
+// that points at each value that cannot be sent at all.
 func (s settings) spec() (api.DBReplication, error) {
 	durations := &tfutil.Durations{}
 	spec := api.DefaultDBReplication()

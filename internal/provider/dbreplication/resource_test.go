@@ -169,7 +169,7 @@ func TestLifeOfAReplication(t *testing.T) {
 				plancheck.ExpectUnknownValue(address, at("current_primary")),
 				plancheck.ExpectUnknownValue(address, at("epoch")),
 				plancheck.ExpectUnknownValue(address, at("roles")),
-				nobodyTold{machines},
+				nobodyConfigured{machines},
 			}},
 			ConfigStateChecks: []statecheck.StateCheck{
 				expect(at("machine").AtMapKey("key"), knownvalue.StringRegexp(regexp.MustCompile(`^sha256:`))),
@@ -184,7 +184,7 @@ func TestLifeOfAReplication(t *testing.T) {
 				expect(at("users").AtMapKey("notes").AtMapKey("password_wo"), knownvalue.Null()),
 				expect(at("users").AtMapKey("notes").AtMapKey("require_tls"), knownvalue.Bool(true)),
 			},
-			Check: func(*terraform.State) error { return errors.Join(told(t, machines), secret(web1, "hunter2")) },
+			Check: func(*terraform.State) error { return errors.Join(shown(t, machines), secret(web1, "hunter2")) },
 		},
 		testresource.TestStep{ // the same said otherwise is no change
 			Config: configuration(`"10.0.0.2"`, `"10.0.0.2:9443"`, `"10.0.0.1"`, `"10.0.0.1:9443"`, `["SELECT", "INSERT"]`, `["INSERT", "SELECT"]`,
@@ -248,8 +248,8 @@ func TestLifeOfAReplication(t *testing.T) {
 	}
 }
 
-// told checks what every machine was told.
-func told(t *testing.T, machines providertest.Machines) error {
+// shown checks what every machine was given.
+func shown(t *testing.T, machines providertest.Machines) error {
 	t.Helper()
 	want := api.DBMembership{Peers: map[string]api.DBPeer{
 		"web1": {Address: "10.0.0.1:9443"}, "web2": {Address: "10.0.0.2:9443"}, "lb1": {Address: "10.0.0.10:9443"},
@@ -274,14 +274,14 @@ func secret(m *providertest.Machine, want string) error {
 	return nil
 }
 
-// nobodyTold is a plan check that the plan has told no machine anything.
-type nobodyTold struct{ machines providertest.Machines }
+// nobodyConfigured is a plan check that the plan has configured no machine.
+type nobodyConfigured struct{ machines providertest.Machines }
 
 // CheckPlan implements [plancheck.PlanCheck].
-func (n nobodyTold) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
+func (n nobodyConfigured) CheckPlan(_ context.Context, _ plancheck.CheckPlanRequest, resp *plancheck.CheckPlanResponse) {
 	for name, m := range n.machines {
 		if got, ok := m.Enlisted("notes"); ok {
-			resp.Error = fmt.Errorf("the plan has told %s of %v", name, got)
+			resp.Error = fmt.Errorf("the plan has sent %s %v", name, got)
 		}
 	}
 }
@@ -328,7 +328,7 @@ func TestServersAndMachinesAreGivenAsTheyAre(t *testing.T) {
 				return nil
 			},
 		},
-		testresource.TestStep{ // of a rebuilt primary nothing is known: whether that may be is the agent's to judge
+		testresource.TestStep{ // of a rebuilt primary nothing is known: whether that may be is the agent's to decide
 			PreConfig:         func() { machines["web1"].Rebuild(2) },
 			Config:            stack(`web2 = 1`, `web2 = 2`, `web1 = 1`, `web1 = 2`),
 			ConfigPlanChecks:  updated(),

@@ -118,7 +118,7 @@ func loosely(text string) string {
 	return strings.Join(words, `[\s│]+`)
 }
 
-// What can be known of a stack that is not there yet is judged at once, though
+// What can be known of a stack that is not there yet is checked at once, though
 // no machine's key is known.
 func TestWrongValuesAreFoundBeforeTheMachinesAreMet(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -10,7 +10,7 @@ import (
 )
 
 // guide is the page that lists the settings. It is made of the table that
-// judges them, so that it cannot tell anything else; `make golden generate` renews it.
+// checks them, so that it cannot tell anything else; `make golden generate` renews it.
 const guide = "../../../../templates/guides/database-settings.md" // from testdata
 
 func TestGuideListsTheSettings(t *testing.T) {

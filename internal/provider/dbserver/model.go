@@ -16,7 +16,7 @@ type settings struct {
 	Settings        map[string]string `tfsdk:"settings"`
 }
 
-// spec returns what the agent is to be told, in the one spelling that stands
+// spec returns what the agent is to be given, in the one spelling that stands
 // for all: what means the same is the same spec.
 func (s settings) spec() api.DBServer {
 	defaults := api.DefaultDBServer()

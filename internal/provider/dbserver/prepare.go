@@ -46,7 +46,7 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 	return diags
 }
 
-// guess stands in for resolve where a configuration is judged by itself.
+// guess stands in for resolve where a configuration is checked by itself.
 func guess(config *model) {
 	if config.ServerID == nil {
 		config.ServerID = new(uint32(1))

@@ -99,10 +99,10 @@ func TestLifeOfADatabaseServer(t *testing.T) {
 				var spec api.DBServer
 				web1.Spec(t, notes(), &spec)
 				if got := spec.AllowedClients; !reflect.DeepEqual(got, []string{"10.0.0.2/32", "192.0.2.0/24"}) {
-					t.Errorf("the agent was told of the clients %v", got)
+					t.Errorf("the agent was given the clients %v", got)
 				}
 				if got := spec.Settings["innodb_buffer_pool_size"]; got != "134217728" {
-					t.Errorf("the agent was told of a buffer pool of %s", got)
+					t.Errorf("the agent was given a buffer pool of %s", got)
 				}
 				return nil
 			},

@@ -61,8 +61,8 @@ type server struct {
 	AgentCheckPort *int   `tfsdk:"agent_check_port"`
 }
 
-// spec returns what the agent is to be told. The error is an [api.Problem]
-// that points at each value that cannot be told at all.
+// spec returns what the agent is to be given. The error is an [api.Problem]
+// that points at each value that cannot be sent at all.
 func (s settings) spec() (api.LoadBalancer, error) {
 	defaults := api.DefaultLoadBalancer()
 	durations := &tfutil.Durations{}

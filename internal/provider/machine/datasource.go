@@ -96,7 +96,7 @@ func (d *DataSource) Read(ctx context.Context, req datasource.ReadRequest, resp 
 	}
 }
 
-// ask returns what the machine tells, and when it told that by the clock here.
+// ask returns what the machine tells, and when it reported that by the clock here.
 func (d *DataSource) ask(ctx context.Context, machine tfutil.Machine) (api.Info, time.Time, error) {
 	agent, err := d.data.Agents.Agent(machine)
 	if err != nil {
@@ -110,7 +110,7 @@ func (d *DataSource) ask(ctx context.Context, machine tfutil.Machine) (api.Info,
 	return info, before.Add(d.data.Now().Sub(before) / 2), err
 }
 
-// show sets what the machine told, at the given time by the clock here.
+// show sets what the machine reported, at the given time by the clock here.
 func (m *dataModel) show(info api.Info, at time.Time) {
 	m.Healthy = types.BoolValue(healthy(info.Conditions))
 	m.Conditions = tfutil.Conditions(info.Conditions, tfutil.Paths{})

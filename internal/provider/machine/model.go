@@ -71,7 +71,7 @@ func (m *model) showDrift(cas []api.TrustedCA, own []string) {
 // noDrift is the drift of a machine that trusts just what it should.
 func noDrift() types.Map { return types.MapValueMust(types.StringType, map[string]attr.Value{}) }
 
-// keepFacts takes over what the same VM has told before.
+// keepFacts takes over what the same VM has reported before.
 func (m *model) keepFacts(before model) {
 	m.Key = before.Key
 	m.AgentVersion = before.AgentVersion
@@ -79,7 +79,7 @@ func (m *model) keepFacts(before model) {
 	m.CertificateExpires = before.CertificateExpires
 }
 
-// forgetFacts gives up what another VM has told.
+// forgetFacts gives up what another VM has reported.
 func (m *model) forgetFacts() {
 	m.Key = types.StringUnknown()
 	m.AgentVersion = types.StringUnknown()

@@ -78,7 +78,7 @@ func (m *Machine) Refuse(refuse func(id api.ID, write api.Write) error) {
 }
 
 // Impact makes every change cost this from now on; an approved plan keeps what
-// it was told.
+// it was informed.
 func (m *Machine) Impact(impact api.Impact) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,7 +170,7 @@ func (m *Machine) Shows(id api.ID, status any) {
 	}
 }
 
-// Forgotten returns the machines that the last deletion was told to forget.
+// Forgotten returns the machines that the last deletion had to forget.
 func (m *Machine) Forgotten() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -268,7 +268,7 @@ func (m *Machine) Get(_ context.Context, id api.ID) (api.Component, error) {
 	return answer, nil
 }
 
-// check judges a write as an agent does, by the order of its rules.
+// check checks a write as an agent does, by the order of its rules.
 func (m *Machine) check(id api.ID, base int64, write api.Write) error {
 	if m.failure != nil {
 		return m.failure

@@ -17,7 +17,7 @@ import (
 )
 
 // The attributes of a component's spec carry no validators of what the spec's
-// own Validate judges: [Judge] shows that on the same attributes, and once.
+// own Validate checks: [Violations] shows that on the same attributes, and once.
 
 // TextAttribute returns an optional text that is fallback where the
 // configuration names none.

@@ -19,7 +19,7 @@ type Call struct {
 	Place   path.Path
 	// Paths leads from the problems that it answers to attributes.
 	Paths Paths
-	// Seen is when it last told of what was asked for, zero if that is not
+	// Seen is when it last reported of what was asked for, zero if that is not
 	// known; Now is the time.
 	Seen, Now time.Time
 	// Forget are the machines that the provider lists in forget_unreachable.
@@ -132,11 +132,11 @@ func (c Call) Refusal(err error) Refusal {
 func (c Call) explain(err error, diags *diag.Diagnostics) {
 	problem, ok := errors.AsType[*api.Problem](err)
 	if ok && problem.Type == api.ProblemExists && c.Import != "" {
-		told := *problem
-		told.Detail = joined(problem.Detail,
+		shown := *problem
+		shown.Detail = joined(problem.Detail,
 			"If another resource of this configuration has been this component until now, first apply the removal or the new name of that one by itself. If only the address of the resource changed, write moved { from = <old address>, to = <new address> }.",
 			"Otherwise import the component, and look at the plan:\n  "+c.Import)
-		err = &told
+		err = &shown
 	}
 	Explain(err, c.Paths, diags)
 }

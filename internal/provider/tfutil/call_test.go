@@ -18,9 +18,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
-// What a user is told about each failure, at a read, a plan, a write, a
+// What a user is shown about each failure, at a read, a plan, a write, a
 // delete and a look, stands in a golden file, to be read as a user would.
-func TestWhatAUserIsTold(t *testing.T) {
+func TestWhatAUserIsReported(t *testing.T) {
 	now := time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
 	call := tfutil.Call{
 		Machine: tfutil.Machine{Name: types.StringValue("web2"), Address: types.StringValue("10.0.0.2")},

@@ -88,7 +88,7 @@ func TestAComponentThatChangesHandsIsFoundInAnyOrder(t *testing.T) {
 		t.Error("created, then destroyed: not found")
 	}
 	if !other.Leave("web1", www, "a") || !other.Come("web2", www, "a") || !other.Come("web1", www, "a") {
-		t.Error("one resource, or another machine, is taken for a change of hands")
+		t.Error("one resource, or another machine, is taken for a change of owner")
 	}
 	if !first.Leaves("web1", www.String()) || first.Leaves("web2", www.String()) || first.Leaves("web1", "app-server/www") {
 		t.Error("what leaves is not known")

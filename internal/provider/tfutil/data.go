@@ -13,7 +13,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/pki"
 )
 
-// Data is what the provider hands to everything in it, once per run: it knows
+// Data is what the provider gives to everything in it, once per run: it knows
 // the credentials, and keeps what the resources of one plan have to know of
 // one another.
 type Data struct {
@@ -81,7 +81,7 @@ type Agent interface {
 	Leave(ctx context.Context, replication string) error
 }
 
-// DataFrom returns the provider's data as the framework hands it over; nil as
+// DataFrom returns the provider's data as the framework passes it on; nil as
 // long as the provider is not configured, which is so while validating.
 func DataFrom(provided any, diags *diag.Diagnostics) *Data {
 	if provided == nil {

@@ -14,10 +14,10 @@ import (
 // Terraform lets them through: numbers that are not whole, as every number of
 // this provider is, and nulls among the elements of a list, a set or a map. The
 // framework would fail to convert them, say that this "is always an error in
-// the provider", and judge nothing else of the attribute.
+// the provider", and check nothing else of the attribute.
 //
 // It returns an error for each, and the configuration with unknown values in
-// their places, so that everything else is judged in the same run. An element
+// their places, so that everything else is checked in the same run. An element
 // that is an unknown object gets unknown attributes, see [unknown].
 func fit(config tftypes.Value) (tftypes.Value, []*tfprotov6.Diagnostic) {
 	f := &fitter{}

@@ -12,7 +12,7 @@ import (
 // What a read leaves in a resource's private state. It is no secret, and no
 // place for one.
 const (
-	seenKey       = "seen"       // when the machine last told of the resource
+	seenKey       = "seen"       // when the machine last reported of the resource
 	refusedKey    = "refused"    // why nothing can be planned, until a read finds otherwise
 	unrecordedKey = "unrecorded" // whether the machine shows another spec than was applied
 	sourceKey     = "source"     // which file the last write named, where one was
@@ -28,7 +28,7 @@ type PrivateWriter interface {
 	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
 }
 
-// SetSeen notes when the machine told of a resource, or took a write of it:
+// SetSeen notes when the machine reported of a resource, or took a write of it:
 // whatever refused a plan before is over, and what it shows is what was applied.
 func SetSeen(ctx context.Context, to PrivateWriter, at time.Time) diag.Diagnostics {
 	diags := set(ctx, to, seenKey, at.UTC().Truncate(time.Second))
@@ -37,7 +37,7 @@ func SetSeen(ctx context.Context, to PrivateWriter, at time.Time) diag.Diagnosti
 	return diags
 }
 
-// Seen returns when the machine last told of a resource; zero if that is not known.
+// Seen returns when the machine last reported of a resource; zero if that is not known.
 func Seen(ctx context.Context, from PrivateReader) time.Time {
 	return get[time.Time](ctx, from, seenKey)
 }

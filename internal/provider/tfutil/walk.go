@@ -214,7 +214,7 @@ func (w *Walk) IsSilent(machine string) bool {
 }
 
 // Adopt notes from whom a create takes a component over, as the plan with which
-// its apply begins found: the framework hands a create nothing of its plan.
+// its apply begins found: the framework gives a create nothing of its plan.
 func (w *Walk) Adopt(machine string, id api.ID, from string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

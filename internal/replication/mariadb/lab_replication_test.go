@@ -250,7 +250,7 @@ func TestReplication(t *testing.T) {
 	must(t, a.App(ctx, "app", "app", row))
 	c.checksums(t)
 
-	// An errant write is told, and nothing is repaired in silence (17).
+	// An errant write is reported, and nothing is repaired in silence (17).
 	must(t, b.Exec(ctx, "INSERT INTO shop.notes (id, body) VALUES (99999999, 'errant')"))
 	if verbs, err := c.apply(t, replication.Goal{}); err != nil || len(verbs) > 0 {
 		t.Fatalf("an errant write led to %v, %v", verbs, err)

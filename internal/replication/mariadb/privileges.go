@@ -92,7 +92,7 @@ func (a account) with(row map[string]string) account {
 	return a
 }
 
-// grantOption is the right to hand on what one has, which no app has.
+// grantOption is the right to pass on what one has, which no app has.
 const grantOption = "GRANT OPTION"
 
 // wordsOf returns the privileges of a row. USAGE is none.
@@ -135,7 +135,7 @@ func union(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// backticks quotes a name that the server itself has told.
+// backticks quotes a name that the server itself has reported.
 func backticks(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
 // place is something that privileges are on, as SQL and in words.

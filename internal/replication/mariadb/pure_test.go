@@ -135,7 +135,7 @@ func certificate(node string) replication.Certificate {
 	}
 }
 
-// TestRequirement: the server has to show again what it was told, or every plan
+// TestRequirement: the server has to show again its configuration, or every plan
 // would have a difference.
 func TestRequirement(t *testing.T) {
 	const subject, issuer = "/OU=db-server.main/CN=web2.shop.internal", "/CN=foobar CA of shop"

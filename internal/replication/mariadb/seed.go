@@ -26,7 +26,7 @@ import (
 //
 //	mark                  DataDir.seeding exists: the old data may go, nothing is proven of what comes
 //	staged                DataDir.seed holds the copy, prepared and synced; its seedFile is written last
-//	placed                DataDir holds the copy, with seedFile; the server has not told that it runs on it
+//	placed                DataDir holds the copy, with seedFile; the server has not reported that it runs on it
 //	(no mark)             the server runs on the copy, at its position
 //
 // DataDir is only ever replaced by a rename, so half a copy never serves.
@@ -367,7 +367,7 @@ func backup(ctx context.Context, as foreign.Account, out io.Writer, args ...stri
 		return fmt.Errorf("find out how many files may be open: %w", err)
 	}
 	// It starts with the soft limit, mostly 1024, and raises it by itself only if
-	// it is told to. What is above the hard limit it does not get at all.
+	// it is set to. What is above the hard limit it does not get at all.
 	files := "--open-files-limit=" + strconv.FormatUint(min(limit.Max, mostFiles), 10)
 	return tool(ctx, as, nil, out, "mariadb-backup", append([]string{"--no-defaults", files}, args...)...)
 }
@@ -392,7 +392,7 @@ type counter struct {
 	from io.Reader
 	tell func(int64)
 
-	total, told int64
+	total, shown int64
 }
 
 // tellEvery is how many bytes go between two calls of a progress function.
@@ -401,8 +401,8 @@ const tellEvery = 8 << 20
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	c.total += int64(n)
-	if c.tell != nil && (c.total-c.told >= tellEvery || err != nil && c.total > c.told) {
-		c.told = c.total
+	if c.tell != nil && (c.total-c.shown >= tellEvery || err != nil && c.total > c.shown) {
+		c.shown = c.total
 		c.tell(c.total)
 	}
 	return n, err

@@ -35,15 +35,15 @@ store = open_store(os.environ, SERVER)
 
 async def prepare() -> None:
     """See that there is a place for notes. The database may come long after the app."""
-    told = ""
+    shown = ""
     while True:
         try:
             await run_in_threadpool(store.prepare)
             return
         except Unavailable as error:
-            if told != str(error.__cause__):
-                told = str(error.__cause__)
-                log.warning("%s: %s", error, told)
+            if shown != str(error.__cause__):
+                shown = str(error.__cause__)
+                log.warning("%s: %s", error, shown)
         await asyncio.sleep(1)
 
 
@@ -73,7 +73,7 @@ async def unavailable(_: Request, error: Unavailable) -> JSONResponse:
 
 @app.get("/")
 async def index(request: Request) -> dict:
-    """Tell which server and release answer, and what the app was told of the request."""
+    """Tell which server and release answer, and what the app was given of the request."""
     return {
         "app": "notes",
         "version": VERSION,

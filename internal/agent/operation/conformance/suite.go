@@ -55,7 +55,7 @@ type Suite struct {
 	// was killed is not undone: what differs then is drift, and the next apply
 	// repairs it.
 	Forward bool
-	// Serves judges from outside whether the component does what a spec says.
+	// Serves checks from outside whether the component does what a spec says.
 	Serves func(ctx context.Context, spec json.RawMessage) error
 
 	// The machine: nil and empty mean the real one that the test runs on.

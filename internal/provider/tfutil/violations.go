@@ -13,14 +13,14 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Judge returns what is wrong with a configuration of which some values may
+// Violations returns what is wrong with a configuration of which some values may
 // still be unknown, and only what stays wrong whatever those turn out to be.
 //
 // It puts two different guesses in the place of each unknown value and has
-// both judged: what is found just once, or touches an unknown value, comes
-// from the guess. Where even the keys of a map are unknown nothing is judged,
+// both checked: what is found just once, or touches an unknown value, comes
+// from the guess. Where even the keys of a map are unknown nothing is checked,
 // since other values may refer to them.
-func Judge(ctx context.Context, config tfsdk.Config, paths Paths, judge func(tfsdk.Config) api.Violations) (api.Violations, error) {
+func Violations(ctx context.Context, config tfsdk.Config, paths Paths, check func(tfsdk.Config) api.Violations) (api.Violations, error) {
 	var found [2]api.Violations
 	var unknown [][]string
 	for round := range found {
@@ -33,7 +33,7 @@ func Judge(ctx context.Context, config tfsdk.Config, paths Paths, judge func(tfs
 			return nil, nil
 		}
 		unknown = g.unknown
-		found[round] = judge(tfsdk.Config{Schema: config.Schema, Raw: known})
+		found[round] = check(tfsdk.Config{Schema: config.Schema, Raw: known})
 	}
 	return slices.DeleteFunc(found[0], func(v api.Violation) bool {
 		steps := paths.rename(v.Pointer.Steps())

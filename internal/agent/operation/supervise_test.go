@@ -16,24 +16,24 @@ import (
 
 type kind = operation.Kind
 
-// nurse notes which components it attends, and with what.
+// nurse notes which components it supervises, and with what.
 type nurse struct {
 	kind
-	attended chan operation.Attended
-	ended    chan error
+	supervised chan operation.Supervised
+	ended      chan error
 }
 
-func (n nurse) Attend(ctx context.Context, c operation.Attended) {
-	n.attended <- c
+func (n nurse) Supervise(ctx context.Context, c operation.Supervised) {
+	n.supervised <- c
 	<-ctx.Done()
 	n.ended <- context.Cause(ctx)
 }
 
 func newNurse(k operation.Kind) nurse {
-	return nurse{k, make(chan operation.Attended, 9), make(chan error, 9)}
+	return nurse{k, make(chan operation.Supervised, 9), make(chan error, 9)}
 }
 
-func textOf(t *testing.T, c operation.Attended) string {
+func textOf(t *testing.T, c operation.Supervised) string {
 	t.Helper()
 	select {
 	case v := <-c.Applied:
@@ -50,44 +50,44 @@ func TestComponentsAreAttendedFromCreationToRemoval(t *testing.T) {
 	n := newNurse(m.kind)
 	m.again(t, n)
 	m.must(t, request("edge", 0, spec(80, "one")))
-	c := <-n.attended
+	c := <-n.supervised
 	if got := textOf(t, c); c.Name != "edge" || got != "one" {
-		t.Errorf("%s is attended with %q", c.Name, got)
+		t.Errorf("%s is supervised with %q", c.Name, got)
 	}
 	m.must(t, request("edge", 1, spec(80, "two")))
 	if got := textOf(t, c); got != "two" {
-		t.Errorf("after the second operation it is attended with %q", got)
+		t.Errorf("after the second operation it is supervised with %q", got)
 	}
 	m.do(t, request("edge", 2, spec(80, operationtest.Refused)))
 	if got := textOf(t, c); got != "two" {
-		t.Errorf("after one that failed it is attended with %q", got)
+		t.Errorf("after one that failed it is supervised with %q", got)
 	}
 
 	m.again(t, n) // the agent restarts
 	if err := <-n.ended; errors.Is(err, operation.ErrRemoved) {
-		t.Error("the end of the agent is told as a removal")
+		t.Error("the end of the agent is reported as a removal")
 	}
-	c = <-n.attended
+	c = <-n.supervised
 	if got := textOf(t, c); got != "two" {
-		t.Errorf("after a restart of the agent it is attended with %q", got)
+		t.Errorf("after a restart of the agent it is supervised with %q", got)
 	}
 	m.remove(t, deletion("edge", 2))
 	select {
 	case err := <-n.ended:
 		if !errors.Is(err, operation.ErrRemoved) {
-			t.Errorf("the removal is told as %v", err)
+			t.Errorf("the removal is reported as %v", err)
 		}
 	default:
-		t.Error("the removal did not wait for whoever attends it")
+		t.Error("the removal did not wait for whoever supervises it")
 	}
-	if len(n.attended) > 0 {
-		t.Error("a removed component is attended")
+	if len(n.supervised) > 0 {
+		t.Error("a removed component is supervised")
 	}
 }
 
-// between tries again, as whoever attends does: an operation that has ended for who
+// between tries again, as whoever supervises does: an operation that has ended for who
 // asked for it may have its turn for a moment longer.
-func between(ctx context.Context, c operation.Attended, do func(context.Context) error) error {
+func between(ctx context.Context, c operation.Supervised, do func(context.Context) error) error {
 	for {
 		if ran, err := c.Between(ctx, do); ran || err != nil {
 			return err
@@ -101,7 +101,7 @@ func TestWhoAttendsWaitsForNoOperation(t *testing.T) {
 	n := newNurse(m.kind)
 	m.again(t, n)
 	m.must(t, request("edge", 0, spec(80, "one")))
-	c := <-n.attended
+	c := <-n.supervised
 
 	inside, leave := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -13,9 +13,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// judged is a small model with every sort of reference: two ports that must
+// checked is a small model with every sort of reference: two ports that must
 // differ, a name that must be a key, and a wait that must be within bounds.
-type judged struct {
+type checked struct {
 	Port  *int            `tfsdk:"port"`
 	Other *int            `tfsdk:"other"`
 	Use   *string         `tfsdk:"use"`
@@ -24,7 +24,7 @@ type judged struct {
 	Nets  []string        `tfsdk:"nets"`
 }
 
-func (j judged) violations() api.Violations {
+func (j checked) violations() api.Violations {
 	var v api.Violations
 	if Or(j.Port, 1) == Or(j.Other, 2) {
 		v.Add("/other", "%d is the other port too", Or(j.Other, 2))
@@ -81,7 +81,7 @@ func TestJudgeFindsOnlyWhatNoUnknownValueCanMend(t *testing.T) {
 		"unknown element in a set": {map[string]tftypes.Value{"parts": part, "nets": tftypes.NewValue(set, []tftypes.Value{tftypes.NewValue(tftypes.String, tftypes.UnknownValue)})}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := judge(t, c.values)
+			got := violationsOf(t, c.values)
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("found %v, not %v", got, c.want)
 			}
@@ -89,12 +89,12 @@ func TestJudgeFindsOnlyWhatNoUnknownValueCanMend(t *testing.T) {
 	}
 }
 
-func judge(t *testing.T, values map[string]tftypes.Value) []api.Pointer {
+func violationsOf(t *testing.T, values map[string]tftypes.Value) []api.Pointer {
 	t.Helper()
 	s := judgedSchema()
 	paths := Paths{Type: s.Type(), Renamed: map[api.Pointer]api.Pointer{"/delay": "/wait"}}
-	found, err := Judge(t.Context(), configOf(t.Context(), s, values), paths, func(config tfsdk.Config) api.Violations {
-		var j judged
+	found, err := Violations(t.Context(), configOf(t.Context(), s, values), paths, func(config tfsdk.Config) api.Violations {
+		var j checked
 		if diags := config.Get(t.Context(), &j); diags.HasError() {
 			t.Fatal(diags)
 		}

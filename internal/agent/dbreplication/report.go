@@ -8,9 +8,9 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/replication"
 )
 
-// judge tells of findings in the words of the agent's API: what an apply
+// report returns findings in the words of the agent's API: what an apply
 // repairs is drift, all else a condition.
-func judge(spec api.DBReplication, findings []replication.Finding) (map[string]api.Drift, []api.Condition) {
+func report(spec api.DBReplication, findings []replication.Finding) (map[string]api.Drift, []api.Condition) {
 	drift := map[string]api.Drift{}
 	var conditions []api.Condition
 	for _, f := range findings {
@@ -131,7 +131,7 @@ func wordsOf(reason replication.Reason) (title, why string) {
 		return "Two members have one server id", "has the server id of another member"
 	case replication.RefusedUnobservable:
 		return "A machine does not answer", "does not answer"
-	case replication.RefusedUntold:
+	case replication.RefusedUnconfigured:
 		return "A machine is not ready", "is not ready yet: it has no configuration of the replication"
 	case replication.RefusedNoMajority:
 		return "Too few machines answer", "does not answer"

@@ -19,7 +19,7 @@ func forgets(r *rack, spec api.DBReplication) map[string]struct {
 	machine string
 	happens func() error
 } {
-	file := func(machine string) string { return filepath.Join(r.root, machine, "state", "notes", toldFile) }
+	file := func(machine string) string { return filepath.Join(r.root, machine, "state", "notes", configFile) }
 	return map[string]struct {
 		machine string
 		happens func() error
@@ -46,9 +46,9 @@ func forgets(r *rack, spec api.DBReplication) map[string]struct {
 	}
 }
 
-// TestUntoldMachineIsDrift: an apply that finds no drift has nothing to do, and
+// TestUnconfiguredMachineIsDrift: an apply that finds no drift has nothing to do, and
 // would not tell the machine again.
-func TestUntoldMachineIsDrift(t *testing.T) {
+func TestUnconfiguredMachineIsDrift(t *testing.T) {
 	r := newRack(t, "web1", "web2", "lb1")
 	spec := r.spec("web2")
 	r.must(nil, &spec)
@@ -59,10 +59,10 @@ func TestUntoldMachineIsDrift(t *testing.T) {
 			}
 			drift, conditions, _ := r.observe(spec)
 			if test.machine == "web1" {
-				if drift[driftTold].Detail == "" {
+				if drift[driftConfig].Detail == "" {
 					t.Errorf("the drift is %v", drift)
 				}
-			} else if got := drift[test.machine+"/"+driftTold]; got.Detail == "" || !slices.Contains(got.Pointers, placeOf(spec, replication.NodeID(test.machine))) {
+			} else if got := drift[test.machine+"/"+driftConfig]; got.Detail == "" || !slices.Contains(got.Pointers, placeOf(spec, replication.NodeID(test.machine))) {
 				t.Errorf("the drift is %v", drift)
 			}
 			if len(conditions) > 0 {
@@ -77,7 +77,7 @@ func TestUntoldMachineIsDrift(t *testing.T) {
 }
 
 // TestReplicationWithAnUntoldMachineEnds, and no database goes on following.
-func TestReplicationWithAnUntoldMachineEnds(t *testing.T) {
+func TestReplicationWithAnUnconfiguredMachineEnds(t *testing.T) {
 	for _, name := range []string{
 		"the file of a replica is damaged", "a replica has left, and was enlisted again", "the file of a witness is lost", "the file of the coordinator is lost",
 	} {
@@ -115,7 +115,7 @@ func TestRefusedDestroySendsNothing(t *testing.T) {
 			if err := forgets(r, spec)[name].happens(); err != nil {
 				t.Fatal(err)
 			}
-			before, known := r.machines["web1"].node.Told("notes")
+			before, known := r.machines["web1"].node.Config("notes")
 			r.cut("web3", true)
 			r.asked("PUT")
 			_, err := r.apply(t.Context(), &spec, nil)
@@ -123,12 +123,12 @@ func TestRefusedDestroySendsNothing(t *testing.T) {
 			if sent := r.asked("PUT"); len(sent) > 0 {
 				t.Errorf("a destroy that is refused has called %v", sent)
 			}
-			if after, knows := r.machines["web1"].node.Told("notes"); knows != known || !maps.Equal(after.Users, before.Users) {
+			if after, knows := r.machines["web1"].node.Config("notes"); knows != known || !maps.Equal(after.Users, before.Users) {
 				t.Errorf("the coordinator's configuration is another one: %t, with %d passwords, not %t with %d", knows, len(after.Users), known, len(before.Users))
 			}
 			r.cut("web3", false)
 			r.must(&spec, &spec)
-			if after, _ := r.machines["web1"].node.Told("notes"); len(after.Users) != len(spec.Users) {
+			if after, _ := r.machines["web1"].node.Config("notes"); len(after.Users) != len(spec.Users) {
 				t.Errorf("after the next apply the coordinator has %d passwords of %d", len(after.Users), len(spec.Users))
 			}
 		})
@@ -146,9 +146,9 @@ func TestDestroyIsForced(t *testing.T) {
 		},
 		"it is not in the last one": func(t *testing.T, r *rack, spec api.DBReplication) {
 			one := r.spec()
-			told, _ := r.machines["web1"].node.Told("notes")
-			told.Spec = one
-			if err := r.machines["web1"].node.Hear(t.Context(), "notes", told); err != nil {
+			config, _ := r.machines["web1"].node.Config("notes")
+			config.Spec = one
+			if err := r.machines["web1"].node.SetConfig(t.Context(), "notes", config); err != nil {
 				t.Fatal(err)
 			}
 			if err := forgets(r, spec)["the file of a replica is damaged"].happens(); err != nil {
@@ -177,7 +177,7 @@ func TestDestroyIsForced(t *testing.T) {
 // deaf is the coordinator's machine where its server takes part in something else.
 type deaf struct{ Parts }
 
-func (deaf) Hear(context.Context, string, api.DBTold) error {
+func (deaf) SetConfig(context.Context, string, api.DBConfig) error {
 	return &api.Problem{Type: api.ProblemInvalid, Title: "Its server takes part in another replication"}
 }
 
@@ -210,7 +210,7 @@ func TestMachineThatRefusesDoesAnswer(t *testing.T) {
 	two, three := r.spec("web2"), r.spec("web2", "web3")
 	r.must(nil, &two)
 	_, err := replication.Plan(r.look(three), replication.Goal{})
-	if !replication.IsRefused(err, replication.RefusedUntold) {
+	if !replication.IsRefused(err, replication.RefusedUnconfigured) {
 		t.Errorf("a new member that is not enlisted: %v", err)
 	}
 	if err := r.machines["web2"].node.Leave(t.Context(), "notes"); err != nil {

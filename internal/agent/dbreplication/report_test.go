@@ -26,12 +26,12 @@ func TestJudgement(t *testing.T) {
 	var b strings.Builder
 	for _, path := range paths {
 		fmt.Fprintf(&b, "== %s\n", strings.TrimSuffix(filepath.Base(path), ".json"))
-		judged(t, &b, path)
+		rendered(t, &b, path)
 	}
 	golden.Compare(t, "judgement.golden", b.String())
 }
 
-func judged(t *testing.T, b *strings.Builder, path string) {
+func rendered(t *testing.T, b *strings.Builder, path string) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -67,7 +67,7 @@ func judged(t *testing.T, b *strings.Builder, path string) {
 	for _, id := range s.Desired.Witnesses {
 		spec.Witnesses[string(id)] = api.DBPeer{}
 	}
-	drift, conditions := judge(spec, replication.Analyze(s))
+	drift, conditions := report(spec, replication.Analyze(s))
 	for _, key := range slices.Sorted(maps.Keys(drift)) {
 		fmt.Fprintf(b, "drift %s %v: %s\n", key, drift[key].Pointers, drift[key].Detail)
 	}

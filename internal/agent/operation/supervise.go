@@ -10,48 +10,48 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// Attendant is a [Kind] that looks after its components while the agent runs.
-type Attendant interface {
-	// Attend looks after one component, in a goroutine of its own, until ctx ends. The
+// Supervisor is a [Kind] that looks after its components while the agent runs.
+type Supervisor interface {
+	// Supervise looks after one component, in a goroutine of its own, until ctx ends. The
 	// cause is [ErrRemoved] where the component is being removed; the removal waits for
-	// Attend to return.
-	Attend(ctx context.Context, c Attended)
+	// Supervise to return.
+	Supervise(ctx context.Context, c Supervised)
 }
 
-// ErrRemoved is why a component is attended no more.
+// ErrRemoved is why a component is supervised no more.
 var ErrRemoved = errors.New("the component is being removed")
 
-// Attended is a component that is looked after.
-type Attended struct {
+// Supervised is a component that is looked after.
+type Supervised struct {
 	Name string
 	// Applied gets what is applied: at once, and after each operation.
 	Applied <-chan converge.Version
 	// Between has do run while no operation is at work on the component; one that
 	// comes meanwhile waits. Where one is at work or waits, do is not called and ran
-	// is false: whoever attends tries again later.
+	// is false: whoever supervises tries again later.
 	Between func(ctx context.Context, do func(ctx context.Context) error) (ran bool, err error)
 	Log     hclog.Logger
 }
 
-// attendance is one call of Attend.
-type attendance struct {
+// supervision is one call of Supervise.
+type supervision struct {
 	applied chan converge.Version
 	cancel  context.CancelCauseFunc
 	ended   chan struct{}
 }
 
-// attendAll begins to look after all components.
-func (r *Runner) attendAll() error {
+// superviseAll begins to look after all components.
+func (r *Runner) superviseAll() error {
 	records, err := r.store.list()
 	for _, record := range records {
-		r.attend(record.ID)
+		r.supervise(record.ID)
 	}
 	return err
 }
 
-// attend has a component looked after as it is recorded now.
-func (r *Runner) attend(id api.ID) {
-	attendant, ok := r.kinds[id.Kind].(Attendant)
+// supervise has a component looked after as it is recorded now.
+func (r *Runner) supervise(id api.ID) {
+	supervisor, ok := r.kinds[id.Kind].(Supervisor)
 	if !ok || r.Ctx.Err() != nil {
 		return
 	}
@@ -65,15 +65,15 @@ func (r *Runner) attend(id api.ID) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.attended[id]
+	a := r.supervised[id]
 	if a == nil {
 		ctx, cancel := context.WithCancelCause(r.Ctx)
-		a = &attendance{applied: make(chan converge.Version, 1), cancel: cancel, ended: make(chan struct{})}
-		r.attended[id] = a
-		c := Attended{Name: id.Name, Applied: a.applied, Between: r.between(id), Log: r.Logger.With("kind", id.Kind, "name", id.Name)}
+		a = &supervision{applied: make(chan converge.Version, 1), cancel: cancel, ended: make(chan struct{})}
+		r.supervised[id] = a
+		c := Supervised{Name: id.Name, Applied: a.applied, Between: r.between(id), Log: r.Logger.With("kind", id.Kind, "name", id.Name)}
 		r.running.Go(func() {
 			defer close(a.ended)
-			attendant.Attend(ctx, c)
+			supervisor.Supervise(ctx, c)
 		})
 	}
 	select { // of two that were not seen yet, the newer counts
@@ -86,8 +86,8 @@ func (r *Runner) attend(id api.ID) {
 // leaveAlone ends that a component is looked after, and returns once it has.
 func (r *Runner) leaveAlone(id api.ID) {
 	r.mu.Lock()
-	a := r.attended[id]
-	delete(r.attended, id)
+	a := r.supervised[id]
+	delete(r.supervised, id)
 	r.mu.Unlock()
 	if a != nil {
 		a.cancel(ErrRemoved)
@@ -95,7 +95,7 @@ func (r *Runner) leaveAlone(id api.ID) {
 	}
 }
 
-// between returns [Attended.Between] of a component. What is done there is no drift,
+// between returns [Supervised.Between] of a component. What is done there is no drift,
 // so readers see the component as one that an operation is at work on.
 func (r *Runner) between(id api.ID) func(ctx context.Context, do func(ctx context.Context) error) (bool, error) {
 	return func(ctx context.Context, do func(ctx context.Context) error) (bool, error) {
