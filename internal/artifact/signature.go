@@ -151,6 +151,9 @@ func verifies(key minisign.PublicKey, message []byte, signature [ed25519.Signatu
 // Digest is what a signature signs of a file: its BLAKE2b-512.
 type Digest []byte
 
+// DigestSize is the length of a [Digest] in bytes.
+const DigestSize = blake2b.Size
+
 // NewHash returns a hash whose sum is a [Digest].
 func NewHash() hash.Hash {
 	h, err := blake2b.New512(nil)

@@ -23,7 +23,7 @@ func Files() []statefile.Kind {
 	return []statefile.Kind{
 		{
 			Pattern: "blobs/*" + manifestSuffix, Holds: "the list of what an artifact holds",
-			Check: statefile.JSON(func(string, unpacked) error { return nil }), Severity: api.SeverityWarning,
+			Check: statefile.JSON(func(path string, u unpacked) error { return u.check(path) }), Severity: api.SeverityWarning,
 			Then:    "The app's release cannot be compared with it, which is drift. terraform apply unpacks the artifact again.",
 			Renewed: true, Leftovers: []string{"blobs/.new-*"},
 		},
@@ -92,7 +92,7 @@ func (s *Store) Digest(ctx context.Context, sum string) (artifact.Digest, error)
 	if !api.IsProblem(err, api.ProblemBlobMissing) {
 		return digest, err
 	}
-	if kept, kerr := s.unpacked(sum); kerr == nil && len(kept.Digest) > 0 {
+	if kept, kerr := s.unpacked(sum); kerr == nil {
 		return kept.Digest, nil
 	}
 	return nil, err

@@ -310,6 +310,14 @@ type unpacked struct {
 	Manifest Manifest        `json:"manifest"`
 }
 
+// check holds what was read against what every list has.
+func (u unpacked) check(path string) error {
+	if len(u.Digest) != artifact.DigestSize {
+		return fmt.Errorf("%s holds no digest of an artifact", path)
+	}
+	return nil
+}
+
 // Manifest returns what the blob holds that was unpacked before. It is an
 // error that is [fs.ErrNotExist] if it never was, and a [statefile.Damaged] if
 // its list is damaged.
@@ -323,7 +331,8 @@ func (s *Store) Manifest(sum string) (Manifest, error) {
 
 func (s *Store) unpacked(sum string) (unpacked, error) {
 	var u unpacked
-	found, err := statefile.ReadJSON(s.path(sum)+manifestSuffix, &u, nil)
+	path := s.path(sum) + manifestSuffix
+	found, err := statefile.ReadJSON(path, &u, func() error { return u.check(path) })
 	if err == nil && !found {
 		err = fs.ErrNotExist
 	}
