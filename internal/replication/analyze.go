@@ -207,7 +207,7 @@ func (v sight) obstacle(m, primary member) string {
 	return ""
 }
 
-// each makes a match function of a judgement about single members: "" is well.
+// each makes a match function of a check of single members: "" is well.
 func each(members func(sight) []member, decide func(member) string) func(sight) []hit {
 	return func(v sight) []hit {
 		var hits []hit

@@ -83,8 +83,8 @@ func (l *Local) Observe(ctx context.Context) (NodeView, error) {
 	return view, l.judgeLag(ctx, &view.EngineView, view.Taken)
 }
 
-// Measure notes since when the lag has been above its limit. Whoever looks is
-// reported that; it is right as long as this is called all the time.
+// Measure notes since when the lag has been above its limit. Whoever looks
+// learns that; it is right as long as this is called all the time.
 func (l *Local) Measure(ctx context.Context) error {
 	if l.Engine == nil {
 		return nil

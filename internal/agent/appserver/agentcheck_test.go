@@ -22,7 +22,7 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of TCP
 }
 
-// hear asks on a port, having said something first.
+// ask asks on a port, having said something first.
 func ask(t *testing.T, port int, first string) string {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)

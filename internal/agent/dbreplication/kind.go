@@ -26,7 +26,7 @@ type Parts interface {
 	AwaitReconciled(ctx context.Context, name string)
 	// Enlisted returns who may talk about a replication here, if anybody may.
 	Enlisted(name string) (api.DBMembership, bool)
-	// Hear keeps what the replication is to be, as the coordinator tells it.
+	// SetConfig keeps what the replication is to be, as the coordinator tells it.
 	SetConfig(ctx context.Context, name string, config api.DBConfig) error
 	// Config returns what was set last.
 	Config(name string) (api.DBConfig, bool)

@@ -154,7 +154,7 @@ func (n *Node) keeps(p *part) bool {
 	return p.kept
 }
 
-// handsFor returns what whoever changes a server holds, which is in as many
+// serverLockFor returns what whoever changes a server holds, which is in as many
 // parts as it has been in replications.
 func (n *Node) serverLockFor(server string) chan struct{} {
 	n.mu.Lock()
@@ -256,7 +256,7 @@ func (n *Node) Record(ctx context.Context, name string, by api.DBCaller) (replic
 	return p.store.Record(ctx)
 }
 
-// Tell keeps what the coordinator tells.
+// UpdateConfig keeps what the coordinator sends.
 func (n *Node) UpdateConfig(ctx context.Context, name string, by api.DBCaller, config api.DBConfig) error {
 	p, err := n.admitMember(name, by)
 	if err != nil {
@@ -350,7 +350,7 @@ func (n *Node) Config(name string) (api.DBConfig, bool) {
 	return *p.config(), true
 }
 
-// Hear keeps what the coordinator, which is this machine, tells.
+// SetConfig keeps what the coordinator, which is this machine, has decided.
 func (n *Node) SetConfig(ctx context.Context, name string, config api.DBConfig) error {
 	p := n.part(name)
 	if p == nil {

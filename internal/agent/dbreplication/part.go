@@ -121,7 +121,7 @@ func (p *part) enlist(by string, m api.DBMembership) error {
 	return nil
 }
 
-// hear keeps what the coordinator tells, and lets the members be found.
+// setConfig keeps what the coordinator tells, and lets the members be found.
 func (p *part) setConfig(ctx context.Context, config api.DBConfig) error {
 	if err := p.checkConfig(config); err != nil {
 		return err

@@ -88,7 +88,7 @@ func (r *remote) Record(ctx context.Context) (replication.Record, error) {
 	return record, err
 }
 
-// Tell tells the machine what the replication is to be.
+// UpdateConfig tells the machine what the replication is to be.
 func (r *remote) UpdateConfig(ctx context.Context, config api.DBConfig) error {
 	return r.call(ctx, http.MethodPut, "", config, nil)
 }

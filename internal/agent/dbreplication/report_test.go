@@ -28,7 +28,7 @@ func TestJudgement(t *testing.T) {
 		fmt.Fprintf(&b, "== %s\n", strings.TrimSuffix(filepath.Base(path), ".json"))
 		rendered(t, &b, path)
 	}
-	golden.Compare(t, "judgement.golden", b.String())
+	golden.Compare(t, "report.golden", b.String())
 }
 
 func rendered(t *testing.T, b *strings.Builder, path string) {

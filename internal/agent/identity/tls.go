@@ -11,7 +11,7 @@ import (
 )
 
 // TLSConfig returns how the agent serves: TLS 1.3 alone, without session
-// tickets (a resumed session would skip the judgement of the client), to
+// tickets (a resumed session would skip the check of the client), to
 // clients with a certificate of an accepted CA alone. It follows the identity:
 // each connection is checked by what holds when it begins.
 func (id *Identity) TLSConfig() *tls.Config {

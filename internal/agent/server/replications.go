@@ -30,7 +30,7 @@ type Replications interface {
 	// database.
 	View(ctx context.Context, name string, by api.DBCaller) (replication.NodeView, error)
 	Record(ctx context.Context, name string, by api.DBCaller) (replication.Record, error)
-	// Tell keeps what the replication is to be.
+	// UpdateConfig keeps what the replication is to be.
 	UpdateConfig(ctx context.Context, name string, by api.DBCaller, config api.DBConfig) error
 	// Order starts the order or joins it, waits at most wait; done tells whether
 	// it has ended. A ctx that ends ends the wait, not the order.
