@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // load is an app on a machine that uses a database until it is stopped.
@@ -22,6 +23,8 @@ type outcome struct {
 	accepted []int
 	// refused counts errors of the server by number; 0 is nobody answered.
 	refused map[int]int
+	// took is how long each of the accepted ones was under way.
+	took []time.Duration
 }
 
 // Errors that tell what a load met.
@@ -48,13 +51,16 @@ func (l *load) soFar() outcome {
 	l.t.Helper()
 	o := outcome{refused: map[int]int{}}
 	for line := range strings.Lines(l.lab.Exec(l.from, "cat", l.log())) {
-		kind, text, _ := strings.Cut(strings.TrimSpace(line), " ")
-		number, err := strconv.Atoi(text)
+		var kind string
+		var number int
+		var took float64 // milliseconds
+		_, err := fmt.Sscanf(line, "%s %d %f\n", &kind, &number, &took)
 		switch {
 		case err != nil:
 			continue // it is being written
 		case kind == "ok":
 			o.accepted = append(o.accepted, number)
+			o.took = append(o.took, time.Duration(took*float64(time.Millisecond)))
 		default:
 			o.refused[number]++
 		}

@@ -1,8 +1,9 @@
 """Writes to, or reads from, a database as an app does, until it is stopped.
 
 load.py write|read HOST NAME: one line for each attempt goes to standard output,
-"ok N" or "no ERRNO"; ERRNO is 0 where nobody answered. N is what was written,
-a number that is written once, or what was read. The password is in the
+"ok N MS" or "no ERRNO MS", with how many milliseconds it took; ERRNO is 0 where
+nobody answered. N is what was written, a number that is written once, or what was
+read. The password is in the
 environment; the certificate of HOST is checked.
 """
 
@@ -34,17 +35,22 @@ def read(cursor, _):
     return cursor.fetchone()[0]
 
 
+def tell(outcome, number, began):
+    print(outcome, number, round((time.monotonic() - began) * 1000, 3), flush=True)
+
+
 def main():
     attempt = {"write": write, "read": read}[MODE]
     connection = None
     for number in range(1, sys.maxsize):
+        began = time.monotonic()
         try:
             connection = connection or connect()
             with connection.cursor() as cursor:
-                print("ok", attempt(cursor, number), flush=True)
+                tell("ok", attempt(cursor, number), began)
         except Exception as problem:
             known = isinstance(problem, pymysql.Error) and problem.args and problem.args[0]
-            print("no", known if isinstance(known, int) else 0, flush=True)
+            tell("no", known if isinstance(known, int) else 0, began)
             if connection:
                 try:
                     connection.close()
