@@ -4,7 +4,7 @@ package loadbalancer_test
 
 import (
 	"bufio"
-	"fmt"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -13,13 +13,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/loadtest"
 )
 
 // The variables of the process that [appMain] is.
@@ -285,96 +285,23 @@ func overApps(limit int, agents bool, hosts ...*appHost) api.LoadBalancer {
 	return spec
 }
 
-// sent is a request with what its client got: 0 for no whole answer.
-type sent struct {
-	id, method string
-	status     int
-	took       time.Duration
-	ended      time.Time
-	by         string // what the answer says of who made it: nginx, or "" for HAProxy
-	fault      error
+// load has clients send requests until its result is called, which returns what
+// they got.
+func load(clients int, pause time.Duration) (end func() []loadtest.Sent) {
+	ctx, cancel := context.WithCancel(context.Background())
+	results := make(chan []loadtest.Sent, 1)
+	go func() { results <- loadtest.Load{Address: front, Clients: clients, Pause: pause}.Run(ctx) }()
+	return func() []loadtest.Sent { cancel(); return <-results }
 }
 
-// client sends requests over connections of its own and never sends one twice,
-// as [http.Client] does with requests that it takes for safe.
-type client struct {
-	close bool
-	conn  net.Conn
-	read  *bufio.Reader
-}
-
-func (c *client) send(method, path, id string, body []byte, headers ...string) (s sent) {
-	s = sent{id: id, method: method}
-	begin := time.Now()
-	defer func() { s.ended = time.Now(); s.took = s.ended.Sub(begin) }()
-	if c.conn == nil {
-		if c.conn, s.fault = net.DialTimeout("tcp", front, 5*time.Second); s.fault != nil {
-			return s
-		}
-		c.read = bufio.NewReader(c.conn)
-	}
-	_ = c.conn.SetDeadline(time.Now().Add(20 * time.Second))
-	request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: test\r\nId: %s\r\n", method, path, id)
-	for i := 0; i+1 < len(headers); i += 2 {
-		request += headers[i] + ": " + headers[i+1] + "\r\n"
-	}
-	if c.close {
-		request += "Connection: close\r\n"
-	}
-	if method != http.MethodPost {
-		body = nil
-	} else {
-		request += fmt.Sprintf("Content-Length: %d\r\n", len(body))
-	}
-	if _, s.fault = c.conn.Write(append([]byte(request+"\r\n"), body...)); s.fault == nil {
-		var response *http.Response
-		if response, s.fault = http.ReadResponse(c.read, nil); s.fault == nil {
-			if _, s.fault = io.Copy(io.Discard, response.Body); s.fault == nil {
-				s.status, s.by = response.StatusCode, response.Header.Get("Server")
-			}
-			_ = response.Body.Close()
-			if response.Close {
-				c.drop()
-			}
+// count compares what clients got with what the apps noted, which they do as they
+// begin to work on a request.
+func count(results []loadtest.Sent, hosts ...*appHost) loadtest.Account {
+	seen := map[string]int{}
+	for _, h := range hosts {
+		for id, times := range h.seen() {
+			seen[id] += times
 		}
 	}
-	if s.fault != nil || c.close {
-		c.drop()
-	}
-	return s
-}
-
-func (c *client) drop() {
-	if c.conn != nil {
-		_ = c.conn.Close()
-		c.conn = nil
-	}
-}
-
-// load sends requests from many clients until stop is closed: GET and POST, on
-// connections that are kept and on fresh ones.
-func load(clients int, pause time.Duration, stop <-chan struct{}) (results func() []sent) {
-	var mu sync.Mutex
-	var all []sent
-	var running sync.WaitGroup
-	for i := range clients {
-		running.Go(func() {
-			c := &client{close: i%4 >= 2}
-			defer c.drop()
-			method := []string{http.MethodGet, http.MethodPost}[i%2]
-			body := make([]byte, (i%5)*2500) // up to 10 kB
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(pause):
-				}
-				s := c.send(method, "/", fmt.Sprintf("%s-%d-%d", method, i, n), body)
-				mu.Lock()
-				all = append(all, s)
-				mu.Unlock()
-			}
-		})
-	}
-	return func() []sent { running.Wait(); return all }
+	return loadtest.Count(results, loadtest.Apps{Began: seen, Done: seen})
 }

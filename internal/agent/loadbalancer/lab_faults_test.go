@@ -14,46 +14,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/loadtest"
 )
-
-// tally compares what clients got with what the apps saw.
-type tally struct {
-	requests, failed map[string]int // by method
-	// unseen are failed POSTs that no app had in flight: none began to work on it,
-	// and no nginx had handed it over. twice are those that more than one had.
-	unseen, twice []sent
-	longest       time.Duration
-}
-
-func count(results []sent, hosts ...*appHost) tally {
-	c := tally{requests: map[string]int{}, failed: map[string]int{}}
-	seen := map[string]int{}
-	for _, h := range hosts {
-		for id, times := range h.seen() {
-			seen[id] += times
-		}
-	}
-	for _, s := range results {
-		c.requests[s.method]++
-		c.longest = max(c.longest, s.took)
-		if s.status != http.StatusOK {
-			c.failed[s.method]++
-			passed := s.status == http.StatusBadGateway && strings.HasPrefix(s.by, "nginx")
-			if s.method == http.MethodPost && seen[s.id] == 0 && !passed {
-				c.unseen = append(c.unseen, s)
-			}
-		}
-		if s.method == http.MethodPost && seen[s.id] > 1 {
-			c.twice = append(c.twice, s)
-		}
-	}
-	return c
-}
 
 // TestLabADeadAppCostsOnlyWhatItHadInHand kills apps under load, one of two at
 // a time: no GET fails, a POST only if the dead app was working on it, and no
@@ -67,8 +33,7 @@ func TestLabADeadAppCostsOnlyWhatItHadInHand(t *testing.T) {
 			// More workers than clients: an app has in flight all that it was given.
 			hosts := []*appHost{newAppHost(t, "web1", 64, 20*time.Millisecond), newAppHost(t, "web2", 64, 20*time.Millisecond)}
 			s.apply(overApps(128, test.agents, hosts...))
-			stop := make(chan struct{})
-			results := load(24, 40*time.Millisecond, stop)
+			end := load(24, 40*time.Millisecond)
 			const kills = 6
 			for i := range kills {
 				time.Sleep(time.Second)
@@ -83,17 +48,16 @@ func TestLabADeadAppCostsOnlyWhatItHadInHand(t *testing.T) {
 				}
 			}
 			time.Sleep(time.Second)
-			close(stop)
-			got := count(results(), hosts...)
-			t.Logf("%d kills: of %v failed %v, of those %d that no app had; longest %s", kills, got.requests, got.failed, len(got.unseen), got.longest)
-			if got.failed[http.MethodGet] > 0 || len(got.twice) > 0 {
-				t.Errorf("%d GETs failed, POSTs that reached two apps: %+v", got.failed[http.MethodGet], got.twice)
+			got := count(end(), hosts...)
+			t.Logf("%d kills: %s", kills, got)
+			if got.Failed[http.MethodGet] > 0 || len(got.Twice) > 0 {
+				t.Errorf("%d GETs failed, POSTs that reached two apps: %+v", got.Failed[http.MethodGet], got.Twice)
 			}
-			if allowed := 1 + got.requests[http.MethodPost]/3000; len(got.unseen) > allowed && !test.nginx { // what nginx had in flight is lost with it
-				t.Errorf("POSTs failed that no app had in flight: %+v", got.unseen)
+			if allowed := 1 + got.Sent[http.MethodPost]/3000; len(got.Unseen) > allowed && !test.nginx { // what nginx had in flight is lost with it
+				t.Errorf("POSTs failed that no app had in flight: %+v", got.Unseen)
 			}
-			if got.failed[http.MethodPost] > 12*kills { // the clients that post
-				t.Errorf("%d POSTs failed", got.failed[http.MethodPost])
+			if got.Failed[http.MethodPost] > 12*kills { // the clients that post
+				t.Errorf("%d POSTs failed", got.Failed[http.MethodPost])
 			}
 		})
 	}
@@ -111,9 +75,9 @@ func TestLabNoAppIsLeft(t *testing.T) {
 		_, status := s.get()
 		return status.Backends["web"].Servers["web1"].State == "down" && status.Backends["web"].Servers["web2"].State == "down"
 	})
-	c := &client{}
+	c := &loadtest.Client{Address: front}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		if got := c.send(method, "/", "x", nil); got.status < 500 || got.fault != nil {
+		if got := c.Send(t.Context(), method, "/", "x", nil); got.Status < 500 || got.Fault != "" {
 			t.Errorf("a %s with no app left got %+v", method, got)
 		}
 	}
@@ -124,11 +88,11 @@ func TestLabAnAnswerOfTheAppIsFinal(t *testing.T) {
 	s := newStand(t)
 	hosts := []*appHost{newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)}
 	s.apply(overApps(16, false, hosts...))
-	c := &client{}
-	var all []sent
+	c := &loadtest.Client{Address: front}
+	var all []loadtest.Sent
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for _, status := range []int{500, 502, 503, 504} {
-			all = append(all, c.send(method, "/", method+strconv.Itoa(status), nil, "Answer", strconv.Itoa(status)))
+			all = append(all, c.Send(t.Context(), method, "/", method+strconv.Itoa(status), nil, "Answer", strconv.Itoa(status)))
 		}
 	}
 	for _, h := range hosts {
@@ -139,11 +103,11 @@ func TestLabAnAnswerOfTheAppIsFinal(t *testing.T) {
 		}
 	}
 	for _, a := range all {
-		if !strings.HasSuffix(a.id, strconv.Itoa(a.status)) {
-			t.Errorf("%s was answered with %d", a.id, a.status)
+		if !strings.HasSuffix(a.ID, strconv.Itoa(a.Status)) {
+			t.Errorf("%s was answered with %d", a.ID, a.Status)
 		}
 	}
-	if got := count(all, hosts...); len(got.unseen)+len(got.twice) > 0 {
+	if got := count(all, hosts...); len(got.Unseen)+len(got.Twice) > 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -161,37 +125,20 @@ func TestLabOverload(t *testing.T) {
 			s := newStand(t)
 			hosts := []*appHost{newAppHost(t, "web1", workers, takes), newAppHost(t, "web2", workers, takes)}
 			s.apply(overApps(4*workers, true, hosts...)) // see [api.Server.Shares]
-			results := make(chan sent, int(4*capacity*during.Seconds()))
-			var running sync.WaitGroup
-			ticker := time.NewTicker(time.Duration(float64(time.Second) / (3 * capacity)))
-			defer ticker.Stop()
-			begin, n := time.Now(), 0
-			for ; time.Since(begin) < during; n++ {
-				<-ticker.C
-				running.Go(func() {
-					c := &client{close: true}
-					results <- c.send(methods[n%len(methods)], "/", strconv.Itoa(n), nil)
-				})
-			}
-			running.Wait()
-			close(results)
+			ctx, cancel := context.WithTimeout(t.Context(), during)
+			defer cancel()
+			begin := time.Now()
+			all := loadtest.Load{Address: front, Methods: methods, Rate: 3 * capacity}.Run(ctx)
 			served := map[string]int{}
-			var all []sent
-			for r := range results {
-				all = append(all, r)
-				if at := r.ended.Sub(begin); r.status == http.StatusOK && at >= warmUp && at < during {
-					served[r.method]++
+			for _, r := range all {
+				if at := r.Ended.Sub(begin); r.Status == http.StatusOK && at >= warmUp && at < during {
+					served[r.Method]++
 				}
 			}
 			total := served[http.MethodGet] + served[http.MethodPost]
 			share := float64(total) / (during - warmUp).Seconds() / capacity
-			took := make([]time.Duration, 0, len(all))
-			for _, r := range all {
-				took = append(took, r.took)
-			}
-			slices.Sort(took)
-			t.Logf("offered %.0f/s to a capacity of %.0f/s: served %.2f of it (%v), p50 %s", float64(n)/during.Seconds(), capacity, share, served, took[len(took)/2])
-			offered := float64(n) / during.Seconds()
+			offered := float64(len(all)) / during.Seconds()
+			t.Logf("offered %.0f/s to a capacity of %.0f/s: served %.2f of it (%v), p50 %s", offered, capacity, share, served, count(all, hosts...).Median)
 			switch {
 			case offered < 2.5*capacity: // other rooms of the tests need the processors, too
 				t.Logf("this machine could not offer three times the capacity")
@@ -247,8 +194,8 @@ func TestLabAgentCheck(t *testing.T) {
 	web1, web2 := newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)
 	spec := overApps(16, true, web1, web2)
 	s.apply(spec)
-	c := &client{}
-	defer c.drop()
+	c := &loadtest.Client{Address: front}
+	defer c.Drop()
 	serial := 0
 	// gets tells whether web1 gets requests of both sorts.
 	gets := func() (get, post bool) {
@@ -256,7 +203,7 @@ func TestLabAgentCheck(t *testing.T) {
 		for range 6 {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
 				serial++
-				if got := c.send(method, "/", method+strconv.Itoa(serial), nil); got.status != http.StatusOK {
+				if got := c.Send(t.Context(), method, "/", method+strconv.Itoa(serial), nil); got.Status != http.StatusOK {
 					t.Errorf("a %s got %+v", method, got)
 				}
 			}
@@ -346,8 +293,7 @@ func TestLabAllChecksFail(t *testing.T) {
 	hosts := []*appHost{newAppHost(t, "web1", 64, 0), newAppHost(t, "web2", 64, 0)}
 	spec := overApps(128, false, hosts...)
 	s.apply(spec)
-	stop := make(chan struct{})
-	results := load(8, 20*time.Millisecond, stop)
+	end := load(8, 20*time.Millisecond)
 	spec.Backends["web"].HealthCheck.Status = 418 // which nobody answers
 	s.apply(spec)
 	s.until("the backend is down", func() bool {
@@ -359,10 +305,9 @@ func TestLabAllChecksFail(t *testing.T) {
 	time.Sleep(time.Second)
 	hosts[0].kill()
 	time.Sleep(2 * time.Second)
-	close(stop)
-	got := count(results(), hosts...)
-	t.Logf("of %v failed %v", got.requests, got.failed)
-	if got.failed[http.MethodGet]+len(got.unseen)+len(got.twice) > 0 {
+	got := count(end(), hosts...)
+	t.Logf("%s", got)
+	if got.Failed[http.MethodGet]+len(got.Unseen)+len(got.Twice) > 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -374,11 +319,11 @@ func TestLabLogOfARetry(t *testing.T) {
 	web1, web2 := newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)
 	s.apply(overApps(16, false, web1, web2))
 	web1.kill()
-	c := &client{}
-	defer c.drop()
+	c := &loadtest.Client{Address: front}
+	defer c.Drop()
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for i := range 4 {
-			if got := c.send(method, "/retried?token=hidden", fmt.Sprint(method, i), []byte("x")); got.status != http.StatusOK {
+			if got := c.Send(t.Context(), method, "/retried?token=hidden", fmt.Sprint(method, i), []byte("x")); got.Status != http.StatusOK {
 				t.Errorf("a %s got %+v", method, got)
 			}
 		}
