@@ -24,8 +24,8 @@ type Account struct {
 	Twice []Sent
 	// Failures are the requests that failed.
 	Failures []Sent
-	// Unseen are failed POSTs that no app had in hand: none began to work on it, and
-	// no nginx had handed it over.
+	// Unseen are failed POSTs that no app had in flight: none began to work on it, and
+	// no nginx had passed it on.
 	Unseen []Sent
 	// Longest is the longest time that a client waited, Median that of the middle, and
 	// all but one in a hundred waited for P99 at most.
@@ -42,8 +42,8 @@ func Count(all []Sent, apps Apps) Account {
 		if s.Status != http.StatusOK {
 			a.Failed[s.Method]++
 			a.Failures = append(a.Failures, s)
-			handed := s.Status == http.StatusBadGateway && strings.HasPrefix(s.By, "nginx")
-			if s.Method == http.MethodPost && apps.Began[s.ID] == 0 && !handed {
+			passed := s.Status == http.StatusBadGateway && strings.HasPrefix(s.By, "nginx")
+			if s.Method == http.MethodPost && apps.Began[s.ID] == 0 && !passed {
 				a.Unseen = append(a.Unseen, s)
 			}
 		} else if apps.Done[s.ID] == 0 {

@@ -75,10 +75,10 @@ func TestCount(t *testing.T) {
 	}
 	a := loadtest.Count([]loadtest.Sent{
 		post("good", 200, ""), post("lost", 200, ""), post("twice", 200, ""),
-		post("in hand", 502, "nginx"), post("handed over", 502, "nginx"), post("begun", 0, ""), post("unseen", 503, ""), post("refused", 425, "nginx"),
+		post("in flight", 502, "nginx"), post("passed on", 502, "nginx"), post("begun", 0, ""), post("unseen", 503, ""), post("refused", 425, "nginx"),
 		{ID: "read", Method: http.MethodGet, Status: 200}, {ID: "unread", Method: http.MethodGet},
 	}, loadtest.Apps{
-		Began: map[string]int{"good": 1, "twice": 2, "in hand": 1, "begun": 1, "read": 2},
+		Began: map[string]int{"good": 1, "twice": 2, "in flight": 1, "begun": 1, "read": 2},
 		Done:  map[string]int{"good": 1, "twice": 2, "read": 2},
 	})
 	ids := func(all []loadtest.Sent) string {
@@ -92,7 +92,7 @@ func TestCount(t *testing.T) {
 		"lost":     {ids(a.Lost), "lost"},
 		"twice":    {ids(a.Twice), "twice"},
 		"unseen":   {ids(a.Unseen), "unseen, refused"},
-		"failures": {ids(a.Failures), "in hand, handed over, begun, unseen, refused, unread"},
+		"failures": {ids(a.Failures), "in flight, passed on, begun, unseen, refused, unread"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %s; want %s", what, c.got, c.want)

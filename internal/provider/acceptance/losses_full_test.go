@@ -94,7 +94,7 @@ func watched(ctx context.Context, address string, do func()) span {
 }
 
 // TestKillsUnderLoad kills an app, its nginx and its machine, again and again: what
-// fails then is what the dead had in hand, and no POST is sent to two.
+// fails then is what the dead had in flight, and no POST is sent to two.
 func TestKillsUnderLoad(t *testing.T) {
 	l := newReleaseStack(t)
 	l.pack("first")
@@ -155,7 +155,7 @@ func TestKillsUnderLoad(t *testing.T) {
 				t.Errorf("GETs failed: %+v, kills %v", gets, spans)
 			}
 			if allowed := 1 + a.Sent[http.MethodPost]/3000; len(posts) > allowed {
-				t.Errorf("%d POSTs failed that nobody had in hand: %+v, kills %v", len(posts), posts, spans)
+				t.Errorf("%d POSTs failed that nobody had in flight: %+v, kills %v", len(posts), posts, spans)
 			}
 			if len(a.Lost)+len(a.Twice) > 0 {
 				t.Errorf("lost %+v, twice %+v", a.Lost, a.Twice)
