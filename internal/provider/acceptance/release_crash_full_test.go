@@ -190,9 +190,9 @@ func newStruck(t *testing.T) *releaseStack {
 	return l
 }
 
-// TestReleaseBrokenOffAtEachStep kills the agent, and takes the power from the
-// machine, before each step of a release: one release serves then, and a second
-// apply brings the new one.
+// TestReleaseBrokenOffAtEachStep kills Terraform, and then the agent or the machine
+// as a loss of power does, before each step of a release: one release serves then,
+// and a second apply brings the new one.
 func TestReleaseBrokenOffAtEachStep(t *testing.T) {
 	for what, strike := range strikes() {
 		t.Run(what, func(t *testing.T) {
@@ -212,10 +212,10 @@ func TestReleaseBrokenOffAtEachStep(t *testing.T) {
 				l.waitAt(i + 1)
 				a := l.begin(l.lab)
 				step := l.reached(a)
+				a.kill(false) // it would ask again, and what serves is to be seen before that
 				strike(l)
-				err := a.wait()
 				now := l.oneRelease()
-				t.Logf("%s ended before %q: release %q serves; the apply said %.200v", what, step, now, err)
+				t.Logf("%s ended before %q: release %q serves", what, step, now)
 				if now == release {
 					kept++
 				}
