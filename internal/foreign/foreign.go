@@ -196,27 +196,47 @@ func Dial(ctx context.Context, path string) (net.Conn, error) {
 	failed := func(err error) error {
 		return &net.OpError{Op: "dial", Net: "unix", Addr: &net.UnixAddr{Name: path, Net: "unix"}, Err: err}
 	}
-	d, err := open(filepath.Dir(path))
+	socket, _, err := openSocket(path)
 	if err != nil {
 		return nil, failed(err)
 	}
-	defer d.Close()                                                                                         //nolint:errcheck // it was only read
-	fd, err := unix.Openat(int(d.Fd()), filepath.Base(path), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0) //nolint:gosec // a descriptor is small
-	if err != nil {
-		return nil, failed(err)
-	}
-	defer unix.Close(fd) //nolint:errcheck // it was only a name
-	var s unix.Stat_t
-	if err := unix.Fstat(fd, &s); err != nil {
-		return nil, failed(err)
-	}
-	if s.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return nil, failed(errors.New("it is no socket"))
-	}
+	defer socket.Close() //nolint:errcheck // it was only a name
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", fd))
+	conn, err := dialer.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d", socket.Fd()))
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = failed(op.Err)
 	}
 	return conn, err
+}
+
+// Socket returns the inode and the device of the Unix socket that [Dial] connects to.
+// The error is an [fs.ErrNotExist] if there is no file at path.
+func Socket(path string) (inode, device uint64, err error) {
+	socket, s, err := openSocket(path)
+	if err != nil {
+		return 0, 0, &fs.PathError{Op: "look at", Path: path, Err: err}
+	}
+	return s.Ino, s.Dev, socket.Close()
+}
+
+// openSocket opens the name of a socket, without a link in its place.
+func openSocket(path string) (*os.File, unix.Stat_t, error) {
+	var s unix.Stat_t
+	d, err := open(filepath.Dir(path))
+	if err != nil {
+		return nil, s, err
+	}
+	defer d.Close()                                                                                         //nolint:errcheck // it was only read
+	fd, err := unix.Openat(int(d.Fd()), filepath.Base(path), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0) //nolint:gosec // a descriptor is small
+	if err != nil {
+		return nil, s, err
+	}
+	socket := os.NewFile(uintptr(fd), path) //nolint:gosec // as above
+	if err = unix.Fstat(fd, &s); err == nil && s.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		err = errors.New("it is no socket")
+	}
+	if err != nil {
+		return nil, s, errors.Join(err, socket.Close())
+	}
+	return socket, s, nil
 }

@@ -168,6 +168,29 @@ func TestDial(t *testing.T) {
 	}
 }
 
+// Whose socket is looked at must not be the choice of the account that has the directory.
+func TestSocket(t *testing.T) {
+	dir, _ := stand(t)
+	outside := filepath.Join(t.TempDir(), "root.sock")
+	for _, path := range []string{outside, filepath.Join(dir, "app.sock")} {
+		listener, err := net.Listen("unix", path)
+		must(t, err)
+		defer listener.Close() //nolint:errcheck // a test's
+	}
+	must(t, os.Symlink(outside, filepath.Join(dir, "link.sock")))
+	must(t, os.Symlink("circle.sock", filepath.Join(dir, "circle.sock")))
+	var want syscall.Stat_t
+	must(t, syscall.Stat(filepath.Join(dir, "app.sock"), &want))
+	if inode, device, err := Socket(filepath.Join(dir, "app.sock")); err != nil || inode != want.Ino || device != want.Dev {
+		t.Errorf("it is %d of %d, %v", inode, device, err)
+	}
+	for name, missing := range map[string]bool{"missing": true, "../missing/app.sock": true, "link.sock": false, "circle.sock": false, "file": false, "pipe": false} {
+		if _, _, err := Socket(filepath.Join(dir, name)); err == nil || errors.Is(err, fs.ErrNotExist) != missing {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A program learns nothing of what the agent was started with.
 func TestCommandHasAnEnvironmentOfItsOwn(t *testing.T) {
 	for _, name := range []string{"FOOBAR_LOG", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "LD_PRELOAD", "HOME"} {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/unixdiag"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -43,17 +43,22 @@ func (r rollout) drain(ctx context.Context) error {
 		left := end.Sub(clock.Now()) - time.Duration(before.StopTimeout) - stopSlack
 		timeout = max(0, min(timeout, api.Duration(left.Round(time.Millisecond))))
 	}
-	deadline, idle, shown := clock.Now().Add(time.Duration(timeout)), 0, false
+	deadline, idle, shown, unknown := clock.Now().Add(time.Duration(timeout)), 0, false, false
 	for {
 		open, err := r.connections(r.layout.socket(before, left))
-		if err != nil {
-			return err
-		}
-		if open > 0 {
+		switch {
+		case err == nil && open == 0:
+			idle++
+		default:
 			idle = 0
-		} else if idle++; idle >= drainLooks {
+		}
+		if idle >= drainLooks {
 			r.progress(api.PhaseSwitch, "the release in slot %s has no request left", left)
 			return nil
+		}
+		if err != nil && !unknown {
+			r.progress(api.PhaseSwitch, "the requests of the release in slot %s cannot be counted (%v): it gets all of its drain_timeout, %s", left, err, timeout)
+			unknown = true
 		}
 		if !clock.Now().Before(deadline) {
 			r.progress(api.PhaseSwitch, "after %s the release in slot %s still has %d open; they end with it", timeout, left, open)
@@ -73,7 +78,7 @@ func (r rollout) drain(ctx context.Context) error {
 // ended has none: systemd removes its socket with it.
 func (r rollout) connections(socket string) (int, error) {
 	open, err := r.kind.connections(r.kind.machine.path(socket))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, unixdiag.ErrNoSocket) {
 		return 0, nil
 	}
 	return open, err

@@ -35,8 +35,9 @@ type fake struct {
 	startError error
 	// statusError is what systemd answers to a question.
 	statusError error
-	// open are the connections to each socket.
-	open map[string]int
+	// open are the connections to each socket, openError is why they cannot be counted.
+	open      map[string]int
+	openError error
 }
 
 const (
@@ -64,7 +65,7 @@ func (f *fake) kind() *Kind {
 }
 
 func (f *fake) connections(socket string) (int, error) {
-	return f.open[strings.TrimPrefix(socket, f.root)], nil
+	return f.open[strings.TrimPrefix(socket, f.root)], f.openError
 }
 
 func (f *fake) write(path, content string, mode os.FileMode) {

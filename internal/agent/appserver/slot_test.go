@@ -7,11 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/unixdiag"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -116,18 +118,23 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 		name   string
 		change converge.Change
 		// open is what is open at first, and until when.
-		open  map[string]int
-		until time.Duration
-		took  time.Duration
-		says  string
+		open      map[string]int
+		openError error
+		until     time.Duration
+		took      time.Duration
+		says      string
 	}{
-		{"no request", change(from, to), nil, 0, drainPause, "has no request left"},
-		{"requests that end", change(from, to), map[string]int{old: 2}, 5 * time.Second, 5*time.Second + drainPause, "waiting for 2 requests of slot blue"},
-		{"a stream that does not", change(from, to), map[string]int{old: 1}, time.Hour, 30 * time.Second, "still has 1 open"},
-		{"those of the new release", change(from, to), map[string]int{other: 1}, time.Hour, drainPause, "has no request left"},
-		{"an app on a port", change(ports, toPorts), map[string]int{shim: 1}, time.Second, time.Second + drainPause, "waiting for 1"},
-		{"the same slot", change(from, from), map[string]int{old: 1}, time.Hour, 0, ""},
-		{"the way back", undo, map[string]int{other: 1}, time.Second, time.Second + drainPause, "waiting for 1 request of slot green"},
+		{"no request", change(from, to), nil, nil, 0, drainPause, "has no request left"},
+		{"requests that end", change(from, to), map[string]int{old: 2}, nil, 5 * time.Second, 5*time.Second + drainPause, "waiting for 2 requests of slot blue"},
+		{"a stream that does not", change(from, to), map[string]int{old: 1}, nil, time.Hour, 30 * time.Second, "still has 1 open"},
+		{"those of the new release", change(from, to), map[string]int{other: 1}, nil, time.Hour, drainPause, "has no request left"},
+		{"an app on a port", change(ports, toPorts), map[string]int{shim: 1}, nil, time.Second, time.Second + drainPause, "waiting for 1"},
+		{"an app that has ended", change(from, to), nil, unixdiag.ErrNoSocket, time.Hour, drainPause, "has no request left"},
+		{"a kernel that does not count", change(from, to), nil, syscall.ENOENT, time.Hour, 30 * time.Second, "cannot be counted (no such file or directory): it gets all of its drain_timeout, 30s"},
+		{"a link in the socket's place", change(from, to), nil, syscall.ELOOP, time.Hour, 30 * time.Second, "cannot be counted"},
+		{"what cannot be counted at first", change(from, to), nil, syscall.ELOOP, 5 * time.Second, 5*time.Second + drainPause, "has no request left"},
+		{"the same slot", change(from, from), map[string]int{old: 1}, nil, time.Hour, 0, ""},
+		{"the way back", undo, map[string]int{other: 1}, nil, time.Second, time.Second + drainPause, "waiting for 1 request of slot green"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, *c.change.To)
@@ -139,10 +146,10 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := f.clock.Now()
-			f.open = c.open
+			f.open, f.openError = c.open, c.openError
 			f.clock.onSleep = func() {
 				if f.clock.Now().Sub(began) >= c.until {
-					f.open = nil
+					f.open, f.openError = nil, nil
 				}
 			}
 			if err := r.drain(t.Context()); err != nil {

@@ -9,23 +9,31 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
 )
+
+// ErrNoSocket tells that there is no file at the path of a socket, and so no way to
+// connect. Any other error tells that the connections could not be counted.
+var ErrNoSocket = errors.New("there is no such socket")
 
 // Connections counts the connections to the listener on the Unix socket at path, also
 // those that wait to be accepted. A connection that the client has closed does not
-// count, and neither does one that this process has made itself.
+// count, and neither does one that this process has made itself. The socket may be in
+// another account's directory: a link in its place is an error.
 //
-// The error is an [io/fs.ErrNotExist] if there is no such file. The kernel shows the
+// The error is an [ErrNoSocket] if there is no such file. The kernel shows the
 // sockets of this process's network namespace alone.
-func Connections(path string) (int, error) { return connections(path, ownSockets) }
+func Connections(path string) (int, error) { return connections(path, list, ownSockets) }
 
-func connections(path string, own func() (map[inode]bool, error)) (int, error) {
+func connections(path string, list func() ([]socket, error), own func() (map[inode]bool, error)) (int, error) {
 	count, err := func() (int, error) {
 		bound, err := fileAt(path)
 		if err != nil {
@@ -79,17 +87,13 @@ func count(sockets []socket, bound file, own map[inode]bool) int {
 
 // fileAt returns the file that a client reaches under a path.
 func fileAt(path string) (file, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return file{}, err
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return file{}, fmt.Errorf("the status of the file is a %T", info.Sys())
+	ino, device, err := foreign.Socket(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{}, ErrNoSocket
 	}
 	// The kernel cuts the inode's number to 32 bits (net/unix/diag.c), and packs
 	// the device's as MKDEV of linux/kdev_t.h does.
-	return file{uint32(stat.Ino), unix.Major(stat.Dev)<<20 | unix.Minor(stat.Dev)}, nil //nolint:gosec // cut on purpose
+	return file{uint32(ino), unix.Major(device)<<20 | unix.Minor(device)}, err //nolint:gosec // cut on purpose
 }
 
 // ownSockets returns the inodes of the sockets that this process has open.

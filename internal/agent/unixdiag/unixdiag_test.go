@@ -61,7 +61,7 @@ func (s server) close(c net.Conn) {
 // want compares the count of all connections, though this process has made them.
 func (s server) want(want int, what string) {
 	s.Helper()
-	got, err := connections(s.path, func() (map[inode]bool, error) { return nil, nil })
+	got, err := connections(s.path, list, func() (map[inode]bool, error) { return nil, nil })
 	if err != nil || got != want {
 		s.Errorf("%s: %d connections, %v; want %d", what, got, err, want)
 	}
@@ -83,13 +83,6 @@ func TestConnectionsOfASocketWhateverItIsCalled(t *testing.T) {
 				t.Fatal(err)
 			}
 			return filepath.Join(dir, "app.sock"), filepath.Join(link, "app.sock")
-		},
-		"asked for through a link": func(t *testing.T, dir string) (string, string) {
-			link := filepath.Join(t.TempDir(), "current.sock")
-			if err := os.Symlink(filepath.Join(dir, "app.sock"), link); err != nil {
-				t.Fatal(err)
-			}
-			return link, filepath.Join(dir, "app.sock")
 		},
 		"renamed since": func(t *testing.T, dir string) (string, string) {
 			t.Chdir(dir)
@@ -161,9 +154,44 @@ func TestConnectionsOfALongQueue(t *testing.T) {
 	s.want(many, "a long queue")
 }
 
-func TestConnectionsOfNoSocket(t *testing.T) {
-	if n, err := Connections(filepath.Join(t.TempDir(), "app.sock")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%d, %v", n, err)
+// Only a socket that is not there is one that nobody is connected to. What cannot be
+// counted may have connections, whatever the reason: the kernel that has no such module
+// answers as for a missing file.
+func TestNoSocketIsNoneAndWhatCannotBeCountedIsUnknown(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.sock")
+	listen(t, path, path)
+	for link, target := range map[string]string{"circle.sock": "circle.sock", "link.sock": "app.sock", "dangling.sock": "missing"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noModule := func() ([]socket, error) {
+		_, _, err := parse(bytesOf(t, framed(ofError, "feffffff")))
+		return nil, err
+	}
+	noProcess := func() (map[inode]bool, error) { return nil, fs.ErrNotExist }
+	for name, c := range map[string]struct {
+		path string
+		list func() ([]socket, error)
+		own  func() (map[inode]bool, error)
+		none bool
+	}{
+		"no file":                      {filepath.Join(dir, "missing"), list, ownSockets, true},
+		"no directory":                 {filepath.Join(dir, "missing", "app.sock"), list, ownSockets, true},
+		"a kernel without the module":  {path, noModule, ownSockets, false},
+		"no list of the own sockets":   {path, list, noProcess, false},
+		"a link to itself":             {filepath.Join(dir, "circle.sock"), list, ownSockets, false},
+		"a link to another's socket":   {filepath.Join(dir, "link.sock"), list, ownSockets, false},
+		"a link to nothing":            {filepath.Join(dir, "dangling.sock"), list, ownSockets, false},
+		"a file in the socket's place": {filepath.Join(dir, "file"), list, ownSockets, false},
+	} {
+		if n, err := connections(c.path, c.list, c.own); err == nil || errors.Is(err, ErrNoSocket) != c.none {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
 	}
 }
 
@@ -226,7 +254,7 @@ func TestParse(t *testing.T) {
 	}{
 		"a part":                 {framed(ofSocket, connection) + framed(ofSocket, listener), 2, false, nil},
 		"the last part":          {framed(ofSocket, connection) + framed(ofDone, "00000000"), 1, true, nil},
-		"the kernel cannot":      {framed(ofError, "feffffff"), 0, false, syscall.ENOENT},
+		"no module for it":       {framed(ofError, "feffffff"), 0, false, syscall.ENOENT},
 		"the kernel broke off":   {framed(ofDone, "a6ffffff"), 0, false, syscall.EMSGSIZE},
 		"a socket in half":       {framed(ofSocket, connection[:8]), 0, false, errShort},
 		"half a message":         {framed(ofSocket, connection)[:60], 0, false, syscall.EINVAL},
