@@ -31,6 +31,8 @@ type fake struct {
 	inForce string
 	// answer is the app's to a health check.
 	answer func() (Answer, error)
+	// asked is what it was asked for last, and where.
+	asked string
 	// startError is what systemd answers to a start of the app.
 	startError error
 	// statusError is what systemd answers to a question.
@@ -186,10 +188,11 @@ func (f *fake) Lines(_ context.Context, unit string, lines int) ([]api.LogLine, 
 	return of[max(0, len(of)-lines):], nil
 }
 
-func (f *fake) Get(_ context.Context, endpoint Endpoint, _ string) (Answer, error) {
+func (f *fake) Get(_ context.Context, endpoint Endpoint, path string) (Answer, error) {
 	if strings.HasSuffix(endpoint.Address, "admin.sock") {
 		return Answer{Status: 200, Body: f.inForce}, nil
 	}
+	f.asked = path + " on " + endpoint.Address
 	return f.answer()
 }
 

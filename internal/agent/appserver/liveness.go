@@ -51,7 +51,8 @@ type watcher struct {
 	log     hclog.Logger
 
 	spec api.AppServer
-	// secrets are those that were applied with it.
+	// home is the slot whose app was started with the spec, secrets are those that it got.
+	home    string
 	secrets map[string]api.Secret
 	// slot and pid are the process that is watched, since when; 0 if there is none.
 	slot  string
@@ -152,7 +153,7 @@ func newWatcher(k *Kind, c operation.Supervised) *watcher {
 // take goes by what was applied from now on.
 func (w *watcher) take(v converge.Version, now time.Time) {
 	if s, err := specOf(v.Spec); err == nil {
-		w.secrets = v.Secrets
+		w.home, w.secrets = liveSlot(w.layout, v.State), v.Secrets
 		w.follow(s, now)
 	}
 }
@@ -181,7 +182,7 @@ func (w *watcher) step(ctx context.Context, now time.Time) time.Duration {
 		return idleInterval
 	}
 	w.look(ctx, now) // what it cannot see is as before
-	if w.pid != 0 && !w.probing && !now.Before(w.due) {
+	if w.pid != 0 && w.knows() && !w.probing && !now.Before(w.due) {
 		w.ask(ctx, late)
 	}
 	w.decide()
@@ -199,13 +200,17 @@ func (w *watcher) pause(now time.Time) time.Duration {
 	switch {
 	case w.spec.AgentCheckPort != 0:
 		return vitalInterval
-	case w.pid == 0 || w.pulse.hung(w.spec.Liveness):
+	case w.pid == 0 || !w.knows() || w.pulse.hung(w.spec.Liveness):
 		return retryInterval
 	case w.probing:
 		return idleInterval // its answer wakes the watcher
 	}
 	return max(w.due.Sub(now), 0)
 }
+
+// knows reports whether the app that has the traffic was started with the spec. From a
+// release's switch to its commit it was not.
+func (w *watcher) knows() bool { return w.slot == w.home }
 
 // look finds the process of the slot that has the traffic, and reports whether it could.
 // systemd is asked only where the one that was seen last is gone.
@@ -342,7 +347,7 @@ func (w *watcher) hangsOn(ctx context.Context) bool {
 	default:
 	}
 	slot, pid, l := w.slot, w.pid, w.spec.Liveness
-	if !w.pulse.hung(l) || !w.look(ctx, now) || w.slot != slot || w.pid != pid {
+	if !w.pulse.hung(l) || !w.look(ctx, now) || !w.knows() || w.slot != slot || w.pid != pid {
 		return false
 	}
 	check := api.AppHealthCheck{Path: l.Path, Timeout: l.Timeout}

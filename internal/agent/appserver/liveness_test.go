@@ -56,7 +56,7 @@ func (w *ward) again(s api.AppServer) {
 		return true, do(ctx)
 	}})
 	k.watchers.set("notes", w.watcher)
-	w.follow(s, w.clock.now)
+	w.take(converge.Version{Spec: s, State: w.place.State}, w.clock.now)
 }
 
 // pass lets time go by, in steps of a second.
@@ -222,6 +222,49 @@ func TestTheWatcherLooksAgainInItsTurn(t *testing.T) {
 				t.Errorf("%d restarts are counted", restarts)
 			}
 		})
+	}
+}
+
+// TestAnAppIsAskedWhatItWasStartedWith: during a release the link leads to the new app
+// before its version is the applied one, and an operator can turn it.
+func TestAnAppIsAskedWhatItWasStartedWith(t *testing.T) {
+	s := edited(specs()["port"], func(s *api.AppServer) { s.Liveness, s.AppPorts = watchedSpec().Liveness, []int{8001, 8002} })
+	w := newWard(t, s)
+	next := edited(s, func(s *api.AppServer) {
+		l := *s.Liveness
+		l.Path = "/alive"
+		s.Liveness, s.AppPorts = &l, []int{9001, 9002}
+	})
+	to := renderBeside(t, "notes", next, converge.InPlace{State: w.place.State, Spec: s})
+	w.answer = func() (Answer, error) { // as the release that runs in the slot
+		return Answer{Status: map[string]int{"/live on 127.0.0.1:8001": 200, "/alive on 127.0.0.1:9002": 200}[w.asked]}, nil
+	}
+	steps := []struct {
+		what  string
+		do    func()
+		asked string
+	}{
+		{"before", func() {}, "/live on 127.0.0.1:8001"},
+		{"switched", func() { w.start(fakeGreen); w.lead(slotGreen) }, ""},
+		{"committed", func() { w.take(to, w.clock.now) }, "/alive on 127.0.0.1:9002"},
+		{"turned by an operator", func() { w.lead(slotBlue) }, ""},
+	}
+	for _, step := range steps {
+		step.do()
+		w.asked = ""
+		w.pass(time.Minute)
+		if w.asked != step.asked || w.say() != api.AgentCheckUp || w.condition() != "" || w.restarts() > 0 {
+			t.Errorf("%s: asked for %q, it is %q, %s, %d restarts", step.what, w.asked, w.say(), w.condition(), w.restarts())
+		}
+		if pause := w.pause(w.clock.now); pause <= 0 || pause > time.Duration(w.spec.Liveness.Interval) {
+			t.Errorf("%s: it waits %s", step.what, pause)
+		}
+	}
+	w.again(s) // another life of the agent, whose record is of the slot that has no traffic
+	w.lead(slotGreen)
+	w.pass(time.Minute)
+	if w.say() != "" {
+		t.Errorf("of an app that nothing is known of it says %q", w.say())
 	}
 }
 

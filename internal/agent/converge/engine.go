@@ -113,9 +113,12 @@ type Transaction struct {
 	Books []Book
 	// Note comes back from [Engine.Recover] if the transaction is interrupted.
 	// It must hold no secret.
-	Note     json.RawMessage
-	Follow   Follow
-	Progress Progress
+	Note   json.RawMessage
+	Follow Follow
+	// Committed, if set, is called once the transaction is committed, before what it
+	// replaced is ended, which takes time.
+	Committed func()
+	Progress  Progress
 }
 
 // Book is a root-only file that is written, or with nil Content removed, as
@@ -206,6 +209,9 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if err := e.carryOut(ctx, t, p, j); err != nil && !e.isCommitted(t.Component) {
 		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
 		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Follow)}
+	}
+	if t.Committed != nil {
+		t.Committed()
 	}
 	return e.finish(ctx, j, t.Follow)
 }

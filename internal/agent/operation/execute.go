@@ -143,6 +143,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		Component: j.ID,
 		From:      from.applied,
 		Beside:    from.beside,
+		Committed: func() { r.supervise(j.ID) },
 		Progress:  r.progress(j.Operation),
 	}
 	var after *converge.Version

@@ -358,3 +358,55 @@ func TestWhatServesIsKnownFromTheDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestTheNewVersionIsSupervisedFromItsCommit, however long the old one drains: what looks
+// after the component must not ask the new version what the old one was asked. A change
+// that is undone leaves the old one supervised.
+func TestTheNewVersionIsSupervisedFromItsCommit(t *testing.T) {
+	m := start(t, t.TempDir())
+	drains, leave := make(chan struct{}), make(chan struct{})
+	n := newNurse(m.kind)
+	m.again(t, supervisedOverlap{overlapping{m.kind, m.kind, func(ctx context.Context, _ converge.Change) error {
+		drains <- struct{}{}
+		select {
+		case <-leave:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}}, n})
+	m.must(t, request("edge", 0, spec(80, "one")))
+	c := <-n.supervised
+	if got := textOf(t, c); got != "one" {
+		t.Fatalf("at first it is supervised with %q", got)
+	}
+	op, err := m.Apply(t.Context(), request("edge", 1, spec(80, "two")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-drains
+	if got := textOf(t, c); got != "two" {
+		t.Errorf("while the old version drains it is supervised with %q", got)
+	}
+	leave <- struct{}{}
+	m.await(t, op.ID)
+	if op, err = m.Apply(t.Context(), request("edge", 2, spec(80, systemdtest.Broken))); err != nil {
+		t.Fatal(err)
+	}
+	<-drains // of what failed
+	leave <- struct{}{}
+	m.await(t, op.ID)
+	if got := textOf(t, c); got != "two" {
+		t.Errorf("after an undone change it is supervised with %q", got)
+	}
+}
+
+// supervisedOverlap has its components supervised.
+type supervisedOverlap struct {
+	overlapping
+	nurse nurse
+}
+
+func (s supervisedOverlap) Supervise(ctx context.Context, c operation.Supervised) {
+	s.nurse.Supervise(ctx, c)
+}

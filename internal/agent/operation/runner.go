@@ -386,9 +386,9 @@ func (r *Runner) run(j job, c *component) {
 	}
 	if err != nil {
 		err = conclude(err, context.Cause(ctx), restored(j.ID, r.store.read(j.ID)))
+		r.supervise(j.ID) // as before: a deletion had ended it
 	}
 	cancel()
-	r.supervise(j.ID)
 	// What is over for whoever asks is over for whoever is next, in this order.
 	r.advance(c)
 	r.end(j, generation, err, r.Clock().Sub(started))

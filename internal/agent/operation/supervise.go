@@ -24,7 +24,8 @@ var ErrRemoved = errors.New("the component is being removed")
 // Supervised is a component that is looked after.
 type Supervised struct {
 	Name string
-	// Applied gets what is applied: at once, and after each operation.
+	// Applied gets what is applied: at once, and with the commit of each operation, while
+	// the version before it may still drain.
 	Applied <-chan converge.Version
 	// Between has do run while no operation is at work on the component; one that
 	// comes meanwhile waits. Where one is at work or waits, do is not called and ran
