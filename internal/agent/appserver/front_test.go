@@ -3,6 +3,7 @@ package appserver
 import (
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,41 @@ func TestStaticDirectoriesOfASiteAreARelease(t *testing.T) {
 		to := renderBeside(t, "notes", withStatic(c.site, c.static), converge.InPlace{State: from.State, Spec: from.Spec})
 		if got := liveSlot(layout{"notes"}, to.State); got != c.want {
 			t.Errorf("%s goes into slot %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// What nginx decides by a map is decided here by the same lines: a request that may have
+// a body goes to who has the traffic when it is complete.
+func TestOnlyRequestsWithoutABodyKeepTheirSlot(t *testing.T) {
+	text := newText()
+	l := layout{"notes"}
+	staticMaps(text, l, withStatic(false, map[string]string{"/a/": "one"}))
+	found := regexp.MustCompile(`map "(\S+)" \$app_slot \{\n\s+default (\S+);\n\s+(\S+) (\S+);\n`).FindStringSubmatch(string(text.Content()))
+	if found == nil {
+		t.Fatalf("no map of the slots in\n%s", text.Content())
+	}
+	for _, c := range []struct {
+		name, reads, length, encoding string
+		want                          string
+	}{
+		{"GET", "1", "", "", servedSlot},
+		{"GET with a body", "1", "1", "", l.current()},
+		{"GET in chunks", "1", "", "chunked", l.current()},
+		{"POST without a body", "", "0", "", l.current()},
+		{"POST of one byte", "", "1", "", l.current()},
+		{"POST of eleven", "", "11", "", l.current()},
+		{"POST in chunks", "", "", "chunked", l.current()},
+		{"POST of an encoding that nobody knows", "", "", "1", l.current()},
+		{"POST without a length", "", "", "", l.current()},
+	} {
+		key := strings.NewReplacer("$reads", c.reads, "$content_length", c.length, "$http_transfer_encoding", c.encoding).Replace(found[1])
+		got := found[2]
+		if key == found[3] {
+			got = found[4]
+		}
+		if got != c.want {
+			t.Errorf("%s goes to %s, want %s", c.name, got, c.want)
 		}
 	}
 }

@@ -43,9 +43,9 @@ func staticMaps(t *converge.Text, l layout, s api.AppServer) {
 	t.Own("    }", "")
 	if !s.StaticSite() {
 		t.Own("    # A request with a body may be long in coming, and goes to who has the traffic then.",
-			`    map "$reads$content_length$http_transfer_encoding" $app_slot {`,
+			`    map "$reads:$content_length:$http_transfer_encoding" $app_slot {`,
 			"        default "+l.current()+";",
-			"        1 "+servedSlot+";",
+			"        1:: "+servedSlot+";",
 			"    }",
 			"")
 	}
