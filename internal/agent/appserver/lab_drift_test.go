@@ -74,7 +74,7 @@ func TestDriftNamesItsCause(t *testing.T) {
 	sh("systemctl stop " + s.live("cause"))
 	expect(s.live("cause"), "is stopped", api.ImpactRestart)
 
-	// What amends the units of this app server alone is drift, wherever systemd reads it.
+	// What amends the units of this app server is drift, wherever systemd reads it.
 	sh("systemctl set-property --runtime " + s.live("cause") + " CPUWeight=77")
 	expect(s.live("cause"), "is changed by /run/systemd/system.control/"+s.live("cause")+".d/50-CPUWeight.conf", api.ImpactRelease)
 	sh("systemctl set-property " + nginx + " TasksMax=77")

@@ -43,11 +43,14 @@ type layout struct{ name string }
 // user is the account that runs the app, and its group.
 func (l layout) user() string { return "app-" + l.name }
 
-func (l layout) unitPrefix() string { return "foobar-app-" + l.name }
+// kindPrefix begins the names of the units of all app servers.
+const kindPrefix = "foobar-app-"
+
+func (l layout) unitPrefix() string { return kindPrefix + l.name }
 
 // unit is one of the app server's units.
 func (l layout) unit(name string) converge.Unit {
-	return converge.Unit{Name: name, Prefix: l.unitPrefix() + "-"}
+	return converge.Unit{Name: name, Prefix: kindPrefix}
 }
 
 func (l layout) appUnit(slot string) string { return l.unitPrefix() + "@" + slot + ".service" }

@@ -59,7 +59,11 @@ func (e *Engine) Drift(ctx context.Context, applied Applied) (map[string]api.Dri
 		if err != nil {
 			return nil, err
 		}
-		note(u.Name, describeUnit(status, unowned(status.DropIns, u, state)))
+		var dropIns []string
+		for _, dropIn := range unowned(status.DropIns, u, state) {
+			dropIns = append(dropIns, u.describe(dropIn))
+		}
+		note(u.Name, describeUnit(status, dropIns))
 	}
 	return found, nil
 }

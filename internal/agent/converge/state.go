@@ -110,8 +110,10 @@ type Link struct {
 // set-property) is a drift.
 type Unit struct {
 	Name string `json:"name"`
-	// Prefix begins, up to a dash, the names of units of this component alone. What
-	// amends all units that begin so (systemd.unit(5)) is then a drift too; "" for none.
+	// Prefix begins, up to a dash, the names of all units of the component's kind, ""
+	// for none. What amends units of a longer beginning of the name (systemd.unit(5))
+	// is then a drift too, of each component that it amends: that of "shop" also amends
+	// the units of "shop-api".
 	Prefix string `json:"prefix,omitempty"`
 }
 
