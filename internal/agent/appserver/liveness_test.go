@@ -56,8 +56,12 @@ func (w *ward) again(s api.AppServer) {
 		return true, do(ctx)
 	}})
 	k.watchers.set("notes", w.watcher)
-	w.take(converge.Version{Spec: s, State: w.place.State}, w.clock.now)
+	w.apply(s)
+	w.take(<-w.applied, w.clock.now)
 }
+
+// apply applies a spec in the slot that has the traffic.
+func (w *ward) apply(s api.AppServer) { w.applied <- converge.Version{Spec: s, State: w.place.State} }
 
 // pass lets time go by, in steps of a second.
 func (w *ward) pass(d time.Duration) {
@@ -198,14 +202,14 @@ func TestTheWatcherLooksAgainInItsTurn(t *testing.T) {
 			}
 		}, nil},
 		"it is not to be asked any more": {func(w *ward) {
-			w.applied <- converge.Version{Spec: edited(s, func(s *api.AppServer) { s.Liveness = nil })}
+			w.apply(edited(s, func(s *api.AppServer) { s.Liveness = nil }))
 		}, nil},
 		"it may fail more often": {func(w *ward) {
 			l := *s.Liveness
 			l.Failures = 10
-			w.applied <- converge.Version{Spec: edited(s, func(s *api.AppServer) { s.Liveness = &l })}
+			w.apply(edited(s, func(s *api.AppServer) { s.Liveness = &l }))
 		}, nil},
-		"it was applied as it is": {func(w *ward) { w.applied <- converge.Version{Spec: s} }, []string{"restart " + fakeApp}},
+		"it was applied as it is": {func(w *ward) { w.apply(s) }, []string{"restart " + fakeApp}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWard(t, s)

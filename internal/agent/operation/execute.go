@@ -143,7 +143,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		Component: j.ID,
 		From:      from.applied,
 		Beside:    from.beside,
-		Committed: func() { r.supervise(j.ID) },
+		Committed: func() { r.supervise(j.ID) }, //nolint:contextcheck // it lasts as long as the agent
 		Progress:  r.progress(j.Operation),
 	}
 	var after *converge.Version
