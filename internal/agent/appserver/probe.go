@@ -26,7 +26,11 @@ type Answer struct {
 	Body string
 }
 
-const maxProbeBody = 256
+const (
+	maxProbeBody = 256
+	// maxProbeHeader bounds the header of an answer, in bytes. nginx takes 16 kB.
+	maxProbeHeader = 64 << 10
+)
 
 // httpProber asks over a new connection each time, as nginx does.
 type httpProber struct{}
@@ -39,7 +43,8 @@ func (httpProber) Get(ctx context.Context, endpoint Endpoint, path string) (Answ
 	}
 	request.Header.Set("User-Agent", "foobar-agent")
 	transport := &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: maxProbeHeader,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if endpoint.Network == "unix" { // in a directory of the app's or nginx's account
 				return foreign.Dial(ctx, endpoint.Address)
@@ -83,8 +88,12 @@ func siteEndpoint(s api.AppServer) Endpoint {
 	return Endpoint{Network: "tcp", Address: netip.AddrPortFrom(address, uint16(s.Port)).String()} //nolint:gosec // a valid port fits
 }
 
-// noAnswer begins what is said of an app that gave no answer at all.
-const noAnswer = "did not answer"
+const (
+	// noAnswer begins what is said of an app that gave no answer at all.
+	noAnswer = "did not answer"
+	// maxSaid bounds what is quoted then, in bytes.
+	maxSaid = 300
+)
 
 // check asks an endpoint for the app's health and says what it got. An error may
 // quote what the app sent, which show makes fit to be seen.
@@ -96,7 +105,7 @@ func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoin
 	case err != nil && ctx.Err() != nil:
 		return fmt.Sprintf(noAnswer+" within %s", h.Timeout), false
 	case err != nil:
-		return noAnswer + ": " + show(err.Error()), false
+		return noAnswer + ": " + api.Short(show(err.Error()), maxSaid), false
 	case answer.Status != http.StatusOK:
 		return fmt.Sprintf("answered %d instead of 200", answer.Status), false
 	}

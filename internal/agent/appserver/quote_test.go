@@ -125,3 +125,25 @@ func TestRedactor(t *testing.T) {
 		t.Errorf("without secrets: %s", got)
 	}
 }
+
+// TestSecretsAreFoundInTheFormsOfOthers: as what wrote the line escapes them.
+func TestSecretsAreFoundInTheFormsOfOthers(t *testing.T) {
+	for secret, forms := range map[string][]string{
+		`p"w&x`: {
+			`p"w&x`, `p\"w&x`, `p\"w\u0026x`, `p%22w%26x`, `p%22w&x`, `p&#34;w&amp;x`, `p&quot;w&amp;x`,
+		},
+		`müller`:   {`müller`, `m\u00fcller`, `m\u00FCller`, `m\xfcller`, `m\xc3\xbcller`, `m%C3%BCller`, `m%c3%bcller`},
+		`key😀9`:    {`key😀9`, `key\ud83d\ude009`, `key\uD83D\uDE009`, `key\U0001f6009`, `key\xf0\x9f\x98\x809`, `key%F0%9F%98%809`},
+		"one\ntwo": {`"one\ntwo"`, `'one\ntwo'`, `one%0Atwo`, "one", "two"},
+		`a\b/c d`:  {`a\b/c d`, `a\\b/c d`, `a\\b\/c d`, `a%5Cb%2Fc+d`, `a%5Cb%2Fc%20d`, `a%5Cb/c%20d`},
+	} {
+		redact := redactor([]string{secret})
+		for _, form := range forms {
+			got := redact.Replace("<" + form + ">")
+			left := strings.Trim(strings.ReplaceAll(got, redacted, ""), `<>"'`)
+			if left != "" && left != `\n` && left != "%0A" {
+				t.Errorf("%q as %s became %s", secret, form, got)
+			}
+		}
+	}
+}

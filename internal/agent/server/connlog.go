@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // Anybody who reaches the port can make the agent write a log line: by a
@@ -43,6 +45,6 @@ func (l *connLog) closed(address string) {
 
 func (l *connLog) info(message, detail string) {
 	if l.pass(struct{}{}) {
-		l.log.Info(message, "detail", short(detail, maxDetail))
+		l.log.Info(message, "detail", api.Short(detail, maxDetail))
 	}
 }

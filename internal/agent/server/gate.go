@@ -117,7 +117,7 @@ func (s *Server) survive(c *call, err *error) {
 	if p == nil {
 		return
 	}
-	s.Log.Error("a handler panicked", "method", short(c.Method, maxText), "path", short(c.URL.Path, maxText), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	s.Log.Error("a handler panicked", "method", api.Short(c.Method, maxText), "path", api.Short(c.URL.Path, maxText), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 	*err = &api.Problem{Type: api.ProblemInternal, Title: "The agent failed", Detail: "a fault of the agent; its log on the machine has the details"}
 }
 

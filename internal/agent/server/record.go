@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,15 +46,15 @@ const (
 // audited is still answered: a full disk must not keep an administrator from
 // making room on it. The log tells of it.
 func (s *Server) record(c *call, a answer, began time.Time, as weight) {
-	by := refuser{actor: short(c.caller.Actor, maxText), role: api.Role(short(string(c.caller.Role), maxText)), address: sourceOf(address(c.RemoteAddr))}
+	by := refuser{actor: api.Short(c.caller.Actor, maxText), role: api.Role(api.Short(string(c.caller.Role), maxText)), address: sourceOf(address(c.RemoteAddr))}
 	if as == refusal && !s.refusals.pass(by) {
 		return
 	}
 	problem, _ := a.body.(*api.Problem)
 	entry := api.AuditEntry{
 		Time: s.Now().UTC(), Actor: by.actor, Role: by.role, Peer: c.RemoteAddr,
-		Method: short(c.Method, maxText), Path: short(c.URL.Path, maxText), Status: a.status, Operation: short(a.operation, maxText),
-		Detail: short(c.detail, maxDetail),
+		Method: api.Short(c.Method, maxText), Path: api.Short(c.URL.Path, maxText), Status: a.status, Operation: api.Short(a.operation, maxText),
+		Detail: api.Short(c.detail, maxDetail),
 	}
 	level := hclog.Debug
 	if as != harmless {
@@ -73,7 +72,7 @@ func (s *Server) record(c *call, a answer, began time.Time, as weight) {
 	}
 	if problem != nil {
 		entry.Problem = problem.Type
-		fields = append(fields, "problem", problem.Type, "detail", short(problem.Error(), maxDetail))
+		fields = append(fields, "problem", problem.Type, "detail", api.Short(problem.Error(), maxDetail))
 	}
 	s.Log.Log(level, "call", fields...)
 	switch as {
@@ -99,14 +98,6 @@ func (s *Server) audit(to Audit, entry api.AuditEntry) {
 	if err := to.Append(entry); err != nil {
 		s.Log.Error("a call could not be audited", "error", err)
 	}
-}
-
-// short returns a text whole, or its first bytes and how many it had.
-func short(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(text[:most], ""), len(text))
 }
 
 // address is a client's address as a request has it.

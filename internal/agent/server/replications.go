@@ -65,7 +65,7 @@ func (s *Server) enlist(c *call) (answer, error) {
 		return answer{}, err
 	}
 	c.detail = aboutMembership(membership)
-	return done(s.Replications.Enlist(c.Context(), name, short(c.caller.Actor, maxText), membership))
+	return done(s.Replications.Enlist(c.Context(), name, api.Short(c.caller.Actor, maxText), membership))
 }
 
 func (s *Server) leave(c *call) (answer, error) {

@@ -39,7 +39,7 @@ func (s *Server) stream(w http.ResponseWriter, c *call, a answer, began time.Tim
 		s.record(c, problem, began, weigh(route{}, refuses(err)))
 		send(w, problem)
 	default:
-		s.Log.Error("an answer broke off", "method", c.Method, "path", short(c.URL.Path, maxText), "actor", short(c.caller.Actor, maxText), "peer", c.RemoteAddr, "error", err)
+		s.Log.Error("an answer broke off", "method", c.Method, "path", api.Short(c.URL.Path, maxText), "actor", api.Short(c.caller.Actor, maxText), "peer", c.RemoteAddr, "error", err)
 		panic(http.ErrAbortHandler) // the way to tell net/http
 	}
 }
