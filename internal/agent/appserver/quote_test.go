@@ -135,7 +135,8 @@ func TestSecretsAreFoundInTheFormsOfOthers(t *testing.T) {
 		`müller`:   {`müller`, `m\u00fcller`, `m\u00FCller`, `m\xfcller`, `m\xc3\xbcller`, `m%C3%BCller`, `m%c3%bcller`},
 		`key😀9`:    {`key😀9`, `key\ud83d\ude009`, `key\uD83D\uDE009`, `key\U0001f6009`, `key\xf0\x9f\x98\x809`, `key%F0%9F%98%809`},
 		"one\ntwo": {`"one\ntwo"`, `'one\ntwo'`, `one%0Atwo`, "one", "two"},
-		`a\b/c d`:  {`a\b/c d`, `a\\b/c d`, `a\\b\/c d`, `a%5Cb%2Fc+d`, `a%5Cb%2Fc%20d`, `a%5Cb/c%20d`},
+		`a\b/c d`:  {`a\b/c d`, `a\\b/c d`, `a\\b\/c d`, `a%5Cb%2Fc+d`, `a%5Cb%2Fc%20d`, `a%5Cb/c%20d`, `a%5cb/c%20d`},
+		`it's(1)`:  {`it%27s%281%29`, `it's(1)`, `it&#39;s(1)`, `it&#x27;s(1)`},
 	} {
 		redact := redactor([]string{secret})
 		for _, form := range forms {
