@@ -20,20 +20,17 @@ func liveSlot(l layout, state converge.State) string {
 }
 
 // Sides are the two slots, for [operation.Switcher].
-func (*Kind) Sides(name string) []converge.State {
+func (*Kind) Sides(name string) converge.Sides {
 	l := layout{name: name}
-	var sides []converge.State
+	sides := converge.Sides{Trees: l.releases()}
 	for _, slot := range slots() {
 		file := func(path string) converge.File { return converge.File{Path: path, Owner: rootUser, Group: rootUser} }
 		secrets := file(l.secrets(slot))
 		secrets.Secret = true
-		sides = append(sides, converge.State{
+		sides.Each = append(sides.Each, converge.State{
+			Dirs:  []converge.Dir{{Path: l.slot(slot)}},
 			Files: []converge.File{file(l.appUnitFile(slot)), file(l.environment(slot)), secrets},
-			Links: []converge.Link{
-				{Path: l.slotRelease(slot)},
-				{Path: slotSocket(l.slot(slot))},
-				{Path: l.current(), Target: l.within(l.slot(slot)), Switch: true},
-			},
+			Links: []converge.Link{{Path: l.current(), Target: l.within(l.slot(slot)), Switch: true}},
 			Units: []converge.Unit{l.unit(l.appUnit(slot))},
 		})
 	}

@@ -115,6 +115,20 @@ func (d disk) setAttributes(p string, s standing) error {
 	return nil
 }
 
+// ours lists a directory that nobody but the agent's own account can write to, nil for
+// any other: in one of somebody else's nothing is to be removed.
+func (d disk) ours(p string) ([]fs.DirEntry, error) {
+	at, err := d.look(p)
+	if err != nil || at.Sort != aDir || at.UID != os.Getuid() || at.Mode&0o022 != 0 {
+		return nil, err
+	}
+	entries, err := os.ReadDir(d.path(p))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look into %s: %w", p, err)
+	}
+	return entries, nil
+}
+
 // empty reports whether a directory holds nothing.
 func (d disk) empty(p string) (bool, error) {
 	entries, err := os.ReadDir(d.path(p))

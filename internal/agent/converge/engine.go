@@ -357,7 +357,7 @@ func (e *Engine) swapSteps(p *plan) []step {
 			add("link "+l.Path, func(context.Context) error { return e.disk().link(l.Path, l.Target) })
 		}
 	}
-	for _, path := range p.dropIns {
+	for _, path := range slices.Concat(p.dropIns, p.unrecorded) {
 		add("remove "+path, func(context.Context) error { return e.disk().remove(path) })
 	}
 	if len(p.enable) > 0 {

@@ -115,6 +115,7 @@ func (p *plan) touched(books []Book, deletes bool) []string {
 		paths = append(paths, l.Path)
 	}
 	paths = append(paths, p.dropIns...)
+	paths = append(paths, p.unrecorded...)
 	if deletes {
 		paths = append(paths, p.gone...)
 	}

@@ -29,9 +29,10 @@ type plan struct {
 	// corrected in place.
 	fixed []File
 	links []Link
-	// dropIns are unit files that others laid over ours; gone are paths that
-	// are wanted no more. Both are removed.
-	dropIns, gone []string
+	// dropIns are unit files that others laid over ours; unrecorded are links that no
+	// version is known to have, which go before traffic can get to where they are; gone
+	// are paths that are wanted no more. All are removed.
+	dropIns, unrecorded, gone []string
 	// units are all that are wanted, retired those wanted no more.
 	units, retired []string
 	// enable holds the units that do not start at boot as they should. Reload
@@ -83,7 +84,10 @@ func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State, beside 
 		func() error { return e.planFiles(p, wanted.Files) },
 		func() error { return e.planLinks(p, wanted.Links) },
 		func() error { return e.planDirs(p, wanted) },
-		func() error { return e.planGone(p, before.And(beside).paths(), wanted.paths()) },
+		func() error { return e.planUnrecorded(p, without(State{Links: beside.Links}.paths(), wanted.paths())) },
+		func() error {
+			return e.planGone(p, before.And(beside).paths(), append(wanted.paths(), p.unrecorded...))
+		},
 		func() error { return e.planUnits(ctx, p, wanted) },
 	} {
 		if err := plan(); err != nil {
@@ -94,12 +98,15 @@ func (e *Engine) makePlan(ctx context.Context, from *Applied, to *State, beside 
 	if to != nil { // else all of it goes before the commit
 		p.finish.Drain, p.finish.Units, p.finish.Paths = from != nil, p.retired, p.gone
 	}
-	_, gone := retire(from, to)
-	for _, t := range gone {
-		p.finish.Trees = append(p.finish.Trees, t.Path)
-		p.paths[t.Path] = api.ChangeDelete
+	kept, gone := retire(from, to)
+	for _, t := range union(gone, beside.Trees, func(t Tree) string { return t.Path }) {
+		same := func(o Tree) bool { return o.Path == t.Path }
+		if !slices.ContainsFunc(kept, same) && !slices.ContainsFunc(wanted.Trees, same) {
+			p.finish.Trees = append(p.finish.Trees, t.Path)
+			p.paths[t.Path] = api.ChangeDelete
+		}
 	}
-	for _, d := range before.Dirs {
+	for _, d := range before.And(beside).Dirs {
 		if !slices.ContainsFunc(wanted.Dirs, func(w Dir) bool { return w.Path == d.Path }) {
 			p.finish.Dirs = append(p.finish.Dirs, d.Path)
 		}
@@ -279,6 +286,20 @@ func (e *Engine) planDirs(p *plan, wanted State) error {
 	}
 	// Outer ones first: a path sorts after the directory that it is in.
 	slices.SortFunc(p.dirs, func(a, b placed[Dir]) int { return strings.Compare(a.what.Path, b.what.Path) })
+	return nil
+}
+
+func (e *Engine) planUnrecorded(p *plan, links []string) error {
+	for _, path := range links {
+		found, err := e.disk().look(path)
+		if err != nil {
+			return err
+		}
+		if found.Sort == aLink {
+			p.unrecorded = append(p.unrecorded, path)
+			p.paths[path] = api.ChangeDelete
+		}
+	}
 	return nil
 }
 

@@ -3,18 +3,32 @@ package converge
 import (
 	"context"
 	"os"
+	"path"
 	"slices"
+	"strings"
 )
 
-// Standing compares the state that was applied with the sides that traffic can be
-// switched between, as a kind lists them (paths, units, and every target that a link
-// can have). Serving is the state that traffic really goes to, by the links on the
-// disk: a change whose record was lost may have switched them. Beside is what stands
-// of the other sides and nobody has recorded.
+// Sides is what the versions of a component can consist of.
+type Sides struct {
+	// Each is what one of the sides has that traffic can be switched between: the paths
+	// and units that are the side's alone, and each target that a link which moves
+	// traffic can have. All links and directories in its directories are the side's.
+	// Contents do not matter.
+	Each []State
+	// Trees is the directory in which all trees of all versions are, and nothing else;
+	// "" for a component without trees.
+	Trees string
+}
+
+// Standing compares the state that was applied with the sides of a component, as its
+// kind lists them. Serving is the state that traffic really goes to, by the links on
+// the disk: a change whose record was lost may have switched them. Beside is what else
+// stands of the sides and nobody has recorded, with all trees.
 //
 // The last link of a side completes the switch. If it leads to none of them, somebody
 // has changed it, and what was applied counts.
-func (e *Engine) Standing(ctx context.Context, applied State, sides []State) (serving, beside State, err error) {
+func (e *Engine) Standing(ctx context.Context, applied State, all Sides) (serving, beside State, err error) {
+	sides := all.Each
 	found := make([]State, len(sides))
 	recorded, live := -1, -1
 	for i, side := range sides {
@@ -39,17 +53,16 @@ func (e *Engine) Standing(ctx context.Context, applied State, sides []State) (se
 	}
 	if live != recorded {
 		if recorded >= 0 {
-			serving = serving.without(sides[recorded])
+			serving = serving.without(sides[recorded]).outside(sides[recorded].Dirs)
 		}
 		serving = serving.And(found[live])
 		serving.Links = e.switched(serving.Links, sides[live])
 	}
 	for i := range sides {
-		if i != live {
-			beside = beside.And(found[i])
-		}
+		beside = beside.And(found[i])
 	}
-	return serving, beside.without(serving), nil
+	beside.Trees, err = e.foundTrees(all.Trees)
+	return serving, beside.without(serving), err
 }
 
 // lastSwitch returns the path of the last link that moves traffic.
@@ -73,6 +86,17 @@ func (s State) without(other State) State {
 	s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return slices.Contains(other.paths(), f.Path) })
 	s.Links = slices.DeleteFunc(slices.Clone(s.Links), func(l Link) bool { return !l.Switch && slices.Contains(other.paths(), l.Path) })
 	s.Units = slices.DeleteFunc(slices.Clone(s.Units), func(u Unit) bool { return slices.Contains(other.units(), u.Name) })
+	return s
+}
+
+// outside returns the state without the links and directories in some directories.
+// Links that move traffic stay.
+func (s State) outside(dirs []Dir) State {
+	inside := func(path string) bool {
+		return slices.ContainsFunc(dirs, func(d Dir) bool { return path == d.Path || strings.HasPrefix(path, d.Path+"/") })
+	}
+	s.Links = slices.DeleteFunc(slices.Clone(s.Links), func(l Link) bool { return !l.Switch && inside(l.Path) })
+	s.Dirs = slices.DeleteFunc(slices.Clone(s.Dirs), func(d Dir) bool { return inside(d.Path) })
 	return s
 }
 
@@ -104,6 +128,11 @@ func (e *Engine) found(ctx context.Context, side State) (State, error) {
 			all.Links = append(all.Links, l)
 		}
 	}
+	for _, d := range side.Dirs {
+		if err := e.foundIn(d.Path, &all); err != nil {
+			return all, err
+		}
+	}
 	for _, u := range side.Units {
 		status, err := e.Units.Status(ctx, u.Name)
 		if err != nil {
@@ -111,6 +140,49 @@ func (e *Engine) found(ctx context.Context, side State) (State, error) {
 		}
 		if !status.Missing() {
 			all.Units = append(all.Units, u)
+		}
+	}
+	return all, nil
+}
+
+// foundIn adds a directory to what was found, with the links and directories in it.
+func (e *Engine) foundIn(dir string, all *State) error {
+	entries, err := e.disk().ours(dir)
+	if err != nil || entries == nil {
+		return err
+	}
+	all.Dirs = append(all.Dirs, Dir{Path: dir})
+	for _, entry := range entries {
+		at := path.Join(dir, entry.Name())
+		found, err := e.disk().look(at)
+		switch {
+		case err != nil:
+		case found.Sort == aLink:
+			all.Links = append(all.Links, Link{Path: at, Target: found.Target})
+		case found.Sort == aDir:
+			err = e.foundIn(at, all)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foundTrees returns the trees in their directory, and what a change that was broken
+// off has left of some.
+func (e *Engine) foundTrees(dir string) ([]Tree, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	entries, err := e.disk().ours(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []Tree
+	for _, entry := range entries {
+		if entry.IsDir() {
+			all = append(all, Tree{Path: path.Join(dir, entry.Name())})
 		}
 	}
 	return all, nil

@@ -56,10 +56,8 @@ type Kind interface {
 // traffic is switched, by the links that its state marks so. No method fails because
 // the old version is not healthy.
 type Switcher interface {
-	// Sides returns what the versions of a component can consist of, one state for
-	// each side that traffic can be switched to: the paths and units that are the
-	// side's alone, and each target that a link can have. Contents do not matter.
-	Sides(name string) []converge.State
+	// Sides returns what the versions of a component can consist of.
+	Sides(name string) converge.Sides
 	// ObserveDuring is [Kind.Observe] while a change has not ended: up to its commit
 	// its To stands beside what was applied, afterwards its From does. Of a spec that
 	// is not understood, either is nil.

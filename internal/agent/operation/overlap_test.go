@@ -66,7 +66,7 @@ func (k overlapping) ObserveDuring(ctx context.Context, name string, applied con
 
 const trafficLink = "/etc/foobar/test/current"
 
-func (overlapping) Sides(string) []converge.State {
+func (overlapping) Sides(string) converge.Sides {
 	var sides []converge.State
 	for _, text := range []string{"one", "two", "three", systemdtest.Broken} {
 		unit := unitOf(text)
@@ -76,7 +76,7 @@ func (overlapping) Sides(string) []converge.State {
 			Units: []converge.Unit{{Name: unit}},
 		})
 	}
-	return sides
+	return converge.Sides{Each: sides}
 }
 
 func (overlapping) Switched(context.Context, converge.Change, converge.Progress) error { return nil }
