@@ -14,8 +14,8 @@ import (
 	"sync"
 )
 
-// faultDir is where a test says which fault it wants, and is told of steps. It is
-// gone after a boot.
+// faultDir is where a test says which fault it wants, and where the agent lists its
+// steps. It is gone after a boot.
 const faultDir = "/run/foobar-faults"
 
 // fault returns the seam for the tests that kill the agent or its machine at a step:

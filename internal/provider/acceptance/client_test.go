@@ -22,7 +22,7 @@ const clientEnv = "FOOBAR_TEST_CLIENT"
 // clientTime bounds the task of a test that is no more.
 const clientTime = 90 * time.Minute
 
-// task is what clients do until they are told to end. One of its parts is set.
+// task is what clients do until their input ends. One of its parts is set.
 type task struct {
 	Load    *loadtest.Load
 	Streams *loadtest.Streams

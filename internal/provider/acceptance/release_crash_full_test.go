@@ -32,7 +32,7 @@ func strikes() map[string]func(*releaseStack) {
 	}
 }
 
-// stopsAtSteps gives the machine an agent that can be told to wait at a step, see
+// stopsAtSteps gives the machine an agent that a test can have wait at a step, see
 // fault_tagged.go of foobar-agent.
 func (l *releaseStack) stopsAtSteps() {
 	l.t.Helper()
