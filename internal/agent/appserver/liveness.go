@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -215,7 +216,7 @@ func (w *watcher) knows() bool { return w.slot == w.home }
 // look finds the process of the slot that has the traffic, and reports whether it could.
 // systemd is asked only where the one that was seen last is gone.
 func (w *watcher) look(ctx context.Context, now time.Time) bool {
-	slot := w.kind.liveSlot(w.layout)
+	slot := w.kind.serving(w.layout, w.home)
 	gone := !w.kind.machine.runs(w.pid)
 	if slot == w.slot && !gone {
 		return true
@@ -376,14 +377,14 @@ func (w *watcher) keep() error {
 	return os.Rename(path+".new", path)
 }
 
-// liveSlot returns the slot that has the traffic: that which the link of the live
-// release leads to.
-func (k *Kind) liveSlot(l layout) string {
+// serving returns the slot that has the traffic: the one that the link of the live
+// release leads to. Where it leads to none, what is recorded counts.
+func (k *Kind) serving(l layout, recorded string) string {
 	target, err := os.Readlink(k.machine.path(l.current()))
-	if slot := filepath.Base(target); err == nil && slot == slotGreen {
-		return slotGreen
+	if slot := filepath.Base(target); err == nil && slices.Contains(slots(), slot) {
+		return slot
 	}
-	return slotBlue
+	return recorded
 }
 
 // runs reports whether there is a process.
@@ -409,8 +410,8 @@ func (k *Kind) lifeOf(name string) (restarts int, found []api.Condition) {
 	case l != nil && p.hung(l):
 		found = append(found, api.Condition{
 			Type: "AppHung", Severity: api.SeverityError, Pointer: "/liveness",
-			Message: fmt.Sprintf("The app of %s hangs: asked for %s %s in a row, it %s. The agent restarts it, at %s at the earliest.",
-				name, l.Path, times(p.Failures), strings.TrimSuffix(p.Said, "."), clockTime(p.next())),
+			Message: fmt.Sprintf("The app of %s hangs: asked for %s %s in a row, it %s. The agent restarts it %s",
+				name, l.Path, times(p.Failures), strings.TrimSuffix(p.Said, "."), p.plan(k.clock.Now())),
 		})
 	case l != nil && p.Restarts > 0 && k.clock.Now().Sub(p.Last) < shownFor:
 		found = append(found, api.Condition{

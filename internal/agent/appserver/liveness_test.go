@@ -358,3 +358,16 @@ func TestASiteOfFilesHasNobodyToWatch(t *testing.T) {
 		t.Errorf("it says %q, and %q was done", w.say(), w.calls)
 	}
 }
+
+func TestWhenAHungAppIsRestarted(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for want, p := range map[string]pulse{
+		"as soon as no operation is at work on it.":         {},
+		"as soon as no operation is at work on it, again.":  {InRow: 1, Last: now.Add(-time.Hour)},
+		"again at 1970-01-01 00:17:00 UTC at the earliest.": {InRow: 1, Last: now.Add(-10 * time.Second)},
+	} {
+		if got := p.plan(now); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+}

@@ -39,7 +39,14 @@ func (k *Kind) observe(ctx context.Context, name string, applied converge.Versio
 		return operation.Observation{}, err
 	}
 	l := layout{name: name}
-	live := liveSlot(l, applied.State)
+	recorded := liveSlot(l, applied.State)
+	live := k.serving(l, recorded)
+	runs := s // what is best known of the app that has the traffic
+	if open != nil && open.To != nil && live != recorded && live == liveSlot(l, open.To.State) {
+		if runs, err = specOf(open.To.Spec); err != nil {
+			return operation.Observation{}, err
+		}
+	}
 	app, nginx, err := k.statuses(ctx, l, s, live)
 	if err != nil {
 		return operation.Observation{}, err
@@ -48,10 +55,13 @@ func (k *Kind) observe(ctx context.Context, name string, applied converge.Versio
 	if err != nil {
 		return operation.Observation{}, err
 	}
-	status := k.status(ctx, l, live, s, app, applied.Secrets)
-	slots := slotStates{layout: l, live: live, open: open, spec: s, app: app, beside: beside}
+	status := k.status(ctx, l, live, runs, app, applied.Secrets)
+	slots := slotStates{layout: l, live: live, open: open, spec: runs, app: app, beside: beside}
 	status.Slots = slots.explain(status.Release)
-	drift := k.drift(ctx, l, applied, app, nginx)
+	drift := k.drift(ctx, l, live, applied, app, nginx)
+	if live != recorded {
+		drift[l.current()] = api.Drift{Detail: fmt.Sprintf("the traffic goes to slot %s, and slot %s is recorded: a release was switched and its record lost, or somebody changed the link", live, recorded)}
+	}
 	if slots.left() {
 		drift[l.appUnit(other(live))] = api.Drift{Detail: "it runs, and no traffic goes to it"}
 	}
@@ -93,10 +103,10 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 
 // drift finds what runs unlike what is on disk; what is on disk, and whether
 // the units run at all, is compared elsewhere.
-func (k *Kind) drift(ctx context.Context, l layout, applied converge.Version, app, nginx systemd.Status) map[string]api.Drift {
+func (k *Kind) drift(ctx context.Context, l layout, live string, applied converge.Version, app, nginx systemd.Status) map[string]api.Drift {
 	drift := map[string]api.Drift{}
 	if other, _ := k.runsOther(l, applied, app.MainPID); app.Active() && other != "" {
-		drift[l.appUnit(liveSlot(l, applied.State))] = api.Drift{Detail: other}
+		drift[l.appUnit(live)] = api.Drift{Detail: other}
 	}
 	if nginx.Active() && k.revisionInForce(ctx, l) != recordedRevision(l, applied.State) {
 		drift[l.nginxUnit()] = api.Drift{Detail: "it runs another configuration than the applied one"}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -220,5 +221,43 @@ func TestTheLogOfAFailureIsThatOfOneStart(t *testing.T) {
 		if got := startSince(began)(test.lines, unit); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
+	}
+}
+
+// TestWhatServesIsShownFromTheDisk where the record says otherwise, as after a damaged
+// journal: who stops what is left must not stop what serves.
+func TestWhatServesIsShownFromTheDisk(t *testing.T) {
+	s := specs()["socket"]
+	blue := render(t, "notes", s)
+	l := layout{"notes"}
+	f := newFake(t, blue)
+	f.put(renderBeside(t, "notes", s, converge.InPlace{State: blue.State, Touched: blue.State.Everything()}))
+	f.start(fakeGreen)
+	w := &ward{fake: f}
+	w.lead(slotGreen)
+	seen, err := f.kind().Observe(t.Context(), "notes", blue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, _ := seen.Status.(api.AppServerStatus)
+	if status.Slot != slotGreen || status.PID != fakeGreenPID || !strings.Contains(f.asked, "green") ||
+		status.Slots[slotGreen].State != api.SlotLive || status.Slots[slotBlue].State != api.SlotLeft {
+		t.Errorf("asked %s; status %s", f.asked, api.Encode(status))
+	}
+	if why := seen.Drift[l.current()].Detail; !strings.Contains(why, "slot green") || !strings.Contains(why, "slot blue") {
+		t.Errorf("drift %v", seen.Drift)
+	}
+	if _, found := seen.Drift[fakeApp]; !found {
+		t.Errorf("what is left is no drift: %v", seen.Drift)
+	}
+
+	green := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.HealthCheck.Path = "/next" }), converge.InPlace{State: blue.State, Touched: blue.State.Everything()})
+	seen, err = f.kind().ObserveDuring(t.Context(), "notes", blue, converge.Change{Name: "notes", From: &blue, To: &green})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, _ = seen.Status.(api.AppServerStatus)
+	if status.Slots[slotGreen].State != api.SlotLive || status.Slots[slotBlue].State != api.SlotDraining || !strings.HasPrefix(f.asked, "/next on ") {
+		t.Errorf("between switch and record: asked %s; status %s", f.asked, api.Encode(status))
 	}
 }

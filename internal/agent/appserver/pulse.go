@@ -69,3 +69,14 @@ func (p *pulse) restarted(now time.Time) {
 	p.InRow++
 	p.Last = now
 }
+
+// plan says when the agent restarts an app that hangs.
+func (p *pulse) plan(now time.Time) string {
+	switch {
+	case p.InRow == 0:
+		return "as soon as no operation is at work on it."
+	case !now.Before(p.next()):
+		return "as soon as no operation is at work on it, again."
+	}
+	return "again at " + clockTime(p.next()) + " at the earliest."
+}
