@@ -197,18 +197,6 @@ func (k *Kind) Switched(ctx context.Context, change converge.Change, progress co
 	return r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...)
 }
 
-// Drained waits until the slot that the traffic has left has no request in flight.
-func (k *Kind) Drained(ctx context.Context, change converge.Change, progress converge.Progress) error {
-	if change.To == nil {
-		return nil
-	}
-	r, err := k.rollout(change, progress)
-	if err != nil {
-		return err
-	}
-	return r.drain(ctx)
-}
-
 // rollout is one Apply, or what follows its switch.
 type rollout struct {
 	kind     *Kind

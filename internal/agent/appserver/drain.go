@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/unixdiag"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -15,78 +16,113 @@ const (
 	drainPause = 100 * time.Millisecond
 	// drainLooks in a row have to see none.
 	drainLooks = 2
-	// undoDrain bounds the draining of a release that failed.
+	// undoDrain bounds the draining of a release that failed. The agent may have to do
+	// that before it answers anybody, when it starts.
 	undoDrain = api.Duration(time.Minute)
-	// stopSlack is what the stop of an app may take beyond the time that it has.
-	stopSlack = 15 * time.Second
 )
 
-// drain waits until the slot that the traffic has left has no connection any
+// Drained waits until the slot that the traffic has left has no connection any
 // more, for the drain timeout at most: what is left then, such as a stream, ends
 // with the app. nginx makes a connection for each request, so a connection is a
-// request in flight.
-func (r rollout) drain(ctx context.Context) error {
-	left := liveSlot(r.layout, r.change.Before())
-	if left == "" || left == r.slot {
+// request in flight. Only the end of ctx is an error: what cannot be counted may be
+// there until the time is over, and is stopped like the rest.
+func (k *Kind) Drained(ctx context.Context, change converge.Change, since time.Time, progress converge.Progress) error {
+	l := layout{name: change.Name}
+	slot := liveSlot(l, change.Before())
+	if slot == "" || change.To != nil && slot == liveSlot(l, change.To.State) {
 		return nil
 	}
-	before, err := specOf(r.change.From.Spec)
-	if err != nil {
-		return err
-	}
-	timeout := before.DrainTimeout
-	if r.change.Undo {
-		timeout = min(timeout, undoDrain)
-	}
-	clock := r.kind.clock
-	if end, ok := ctx.Deadline(); ok { // a release that serves is not taken back because the old one is slow to leave
-		left := end.Sub(clock.Now()) - time.Duration(before.StopTimeout) - stopSlack
-		timeout = max(0, min(timeout, api.Duration(left.Round(time.Millisecond))))
-	}
-	deadline, idle, shown, unknown := clock.Now().Add(time.Duration(timeout)), 0, false, false
-	for {
-		open, err := r.connections(r.layout.socket(before, left))
-		switch {
-		case err == nil && open == 0:
-			idle++
-		default:
-			idle = 0
-		}
-		if idle >= drainLooks {
-			r.progress(api.PhaseSwitch, "the release in slot %s has no request left", left)
-			return nil
-		}
-		if err != nil && !unknown {
-			r.progress(api.PhaseSwitch, "the requests of the release in slot %s cannot be counted (%v): it gets all of its drain_timeout, %s", left, err, timeout)
-			unknown = true
-		}
-		if !clock.Now().Before(deadline) {
-			r.progress(api.PhaseSwitch, "after %s the release in slot %s still has %d open; they end with it", timeout, left, open)
-			return nil
-		}
-		if open > 0 && !shown {
-			r.progress(api.PhaseSwitch, "the traffic goes to slot %s; waiting for %s of slot %s, at most %s", r.slot, requests(open), left, timeout)
-			shown = true
-		}
-		if err := clock.Sleep(ctx, drainPause); err != nil {
-			return err
-		}
-	}
+	return drain{
+		clock: k.clock, slot: slot, timeout: drainTimeout(change), since: since,
+		count:    func() (int, error) { return k.openOf(l, slot, change.Before()) },
+		progress: progress,
+	}.wait(ctx)
 }
 
-// connections counts what the traffic still has open in a slot. An app that has
-// ended has none: systemd removes its socket with it.
-func (r rollout) connections(socket string) (int, error) {
-	open, err := r.kind.connections(r.kind.machine.path(socket))
+// drainTimeout is that of the version which the traffic has left; where this version of
+// the agent does not understand its spec, that of the other one.
+func drainTimeout(change converge.Change) time.Duration {
+	timeout := api.DefaultAppServer().DrainTimeout
+	for _, v := range []*converge.Version{change.To, change.From} {
+		if v == nil {
+			continue
+		}
+		if s, err := specOf(v.Spec); err == nil {
+			timeout = s.DrainTimeout
+		}
+	}
+	if change.Undo {
+		timeout = min(timeout, undoDrain)
+	}
+	return time.Duration(timeout)
+}
+
+// errNoTarget is why the requests of a slot without a socket cannot be counted.
+var errNoTarget = errors.New("its link to a socket is not recorded")
+
+// openOf counts what the traffic still has open in a slot, where the slot's own link
+// says that it goes. An app that has ended has none: systemd removes its socket with it.
+func (k *Kind) openOf(l layout, slot string, state converge.State) (int, error) {
+	socket := state.Link(slotSocket(l.slot(slot)))
+	if socket == "" {
+		return 0, errNoTarget
+	}
+	open, err := k.connections(k.machine.path(socket))
 	if errors.Is(err, unixdiag.ErrNoSocket) {
 		return 0, nil
 	}
 	return open, err
 }
 
-func requests(n int) string {
-	if n == 1 {
-		return "1 request"
+// drain is the wait for the end of the requests in a slot.
+type drain struct {
+	clock   Clock
+	slot    string
+	timeout time.Duration
+	// since is when it began, maybe in an earlier life of the agent.
+	since time.Time
+	// count returns how many are in flight.
+	count    func() (int, error)
+	progress converge.Progress
+}
+
+// remaining is what is left of the timeout, whatever was done to the clock since.
+func (d drain) remaining() time.Duration {
+	return d.timeout - max(0, min(d.timeout, d.clock.Now().Sub(d.since)))
+}
+
+func (d drain) wait(ctx context.Context) error {
+	deadline, idle, told := d.clock.Now().Add(d.remaining()), 0, map[bool]bool{}
+	for {
+		open, err := d.count()
+		if idle++; open > 0 || err != nil {
+			idle = 0
+		}
+		what, over := d.requests(open, err), !d.clock.Now().Before(deadline)
+		switch {
+		case idle >= drainLooks || over && idle > 0:
+			d.progress(api.PhaseSwitch, "the release in slot %s has no request left", d.slot)
+			return nil
+		case over:
+			d.progress(api.PhaseSwitch, "after %s of draining, the app is stopped with %s", d.timeout, what)
+			return nil
+		case idle == 0 && !told[err == nil]:
+			d.progress(api.PhaseSwitch, "the traffic goes to slot %s; waiting for %s, at most %s", other(d.slot), what, api.Duration(d.remaining()))
+			told[err == nil] = true
+		}
+		if err := d.clock.Sleep(ctx, drainPause); err != nil {
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
 	}
-	return fmt.Sprintf("%d requests", n)
+}
+
+// requests says what is in flight.
+func (d drain) requests(open int, err error) string {
+	switch {
+	case err != nil:
+		return fmt.Sprintf("the requests of slot %s, which cannot be counted (%v)", d.slot, err)
+	case open == 1:
+		return fmt.Sprintf("1 request of slot %s", d.slot)
+	}
+	return fmt.Sprintf("%d requests of slot %s", open, d.slot)
 }

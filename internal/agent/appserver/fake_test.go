@@ -171,7 +171,7 @@ func (f *fake) carryOut(c converge.Change) {
 	if err := k.Switched(f.Context(), c, silent); err != nil {
 		f.Fatal(err)
 	}
-	if err := k.Drained(f.Context(), c, silent); err != nil {
+	if err := k.Drained(f.Context(), c, f.clock.Now(), silent); err != nil {
 		f.Fatal(err)
 	}
 }

@@ -1,19 +1,16 @@
 package appserver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
-	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/unixdiag"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -101,65 +98,6 @@ func TestANewReleaseHasToStayHealthy(t *testing.T) {
 			}
 			if fails := err != nil; fails != (c.fails != "") || fails && !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("error %v, want %q", err, c.fails)
-			}
-		})
-	}
-}
-
-func TestTheOldReleaseIsDrained(t *testing.T) {
-	from := render(t, "notes", specs()["socket"])
-	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
-	ports := render(t, "notes", specs()["port"])
-	toPorts := renderBeside(t, "notes", edited(specs()["port"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: ports.State, Spec: ports.Spec})
-	undo := change(to, from)
-	undo.Undo = true
-	const old, shim, other = "/run/foobar-app-notes-blue/app.sock", "/run/foobar-app-notes-nginx/blue.sock", "/run/foobar-app-notes-green/app.sock"
-	for _, c := range []struct {
-		name   string
-		change converge.Change
-		// open is what is open at first, and until when.
-		open      map[string]int
-		openError error
-		until     time.Duration
-		took      time.Duration
-		says      string
-	}{
-		{"no request", change(from, to), nil, nil, 0, drainPause, "has no request left"},
-		{"requests that end", change(from, to), map[string]int{old: 2}, nil, 5 * time.Second, 5*time.Second + drainPause, "waiting for 2 requests of slot blue"},
-		{"a stream that does not", change(from, to), map[string]int{old: 1}, nil, time.Hour, 30 * time.Second, "still has 1 open"},
-		{"those of the new release", change(from, to), map[string]int{other: 1}, nil, time.Hour, drainPause, "has no request left"},
-		{"an app on a port", change(ports, toPorts), map[string]int{shim: 1}, nil, time.Second, time.Second + drainPause, "waiting for 1"},
-		{"an app that has ended", change(from, to), nil, unixdiag.ErrNoSocket, time.Hour, drainPause, "has no request left"},
-		{"a kernel that does not count", change(from, to), nil, syscall.ENOENT, time.Hour, 30 * time.Second, "cannot be counted (no such file or directory): it gets all of its drain_timeout, 30s"},
-		{"a link in the socket's place", change(from, to), nil, syscall.ELOOP, time.Hour, 30 * time.Second, "cannot be counted"},
-		{"what cannot be counted at first", change(from, to), nil, syscall.ELOOP, 5 * time.Second, 5*time.Second + drainPause, "has no request left"},
-		{"the same slot", change(from, from), map[string]int{old: 1}, nil, time.Hour, 0, ""},
-		{"the way back", undo, map[string]int{other: 1}, nil, time.Second, time.Second + drainPause, "waiting for 1 request of slot green"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			f := newFake(t, *c.change.To)
-			f.answer = func() (Answer, error) { return Answer{Status: 200}, nil }
-			var said strings.Builder
-			k := f.kind()
-			r, err := k.rollout(c.change, func(_ api.Phase, format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) })
-			if err != nil {
-				t.Fatal(err)
-			}
-			began := f.clock.Now()
-			f.open, f.openError = c.open, c.openError
-			f.clock.onSleep = func() {
-				if f.clock.Now().Sub(began) >= c.until {
-					f.open, f.openError = nil, nil
-				}
-			}
-			if err := r.drain(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if took := f.clock.Now().Sub(began); took != c.took {
-				t.Errorf("it took %s, want %s", took, c.took)
-			}
-			if !strings.Contains(said.String(), c.says) {
-				t.Errorf("it says %q, not %q", said.String(), c.says)
 			}
 		})
 	}
@@ -280,28 +218,5 @@ func TestAnAppDoesNotBecomeASiteOfFiles(t *testing.T) {
 		if !ok || problem.Violations[0].Pointer != "/command" {
 			t.Errorf("error %v", err)
 		}
-	}
-}
-
-// A healthy release is not undone because the operation's time ends in the drain.
-func TestADrainLeavesTimeToStop(t *testing.T) {
-	from := render(t, "notes", specs()["socket"]) // which has 25 s to stop
-	to := renderBeside(t, "notes", edited(specs()["socket"], func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
-	f := newFake(t, to)
-	f.open = map[string]int{"/run/foobar-app-notes-blue/app.sock": 1}
-	f.clock.now = time.Now()
-	ctx, cancel := context.WithDeadline(t.Context(), f.clock.now.Add(50*time.Second))
-	defer cancel()
-	k := f.kind()
-	r, err := k.rollout(change(from, to), silent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	began := f.clock.now
-	if err := r.drain(ctx); err != nil {
-		t.Error(err)
-	}
-	if took := f.clock.now.Sub(began); took < 9*time.Second || took > 11*time.Second {
-		t.Errorf("it drained for %s, and leaves not 40 s", took)
 	}
 }

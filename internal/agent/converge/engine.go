@@ -51,8 +51,11 @@ type Engine struct {
 	Units    Units
 	Accounts Accounts
 	Trees    Trees
-	// UndoTimeout bounds each step of the way back; zero means [DefaultUndoTimeout].
+	// UndoTimeout bounds each step of the way back, and what ends a unit beyond the
+	// unit's own stop timeout; zero means [DefaultUndoTimeout].
 	UndoTimeout time.Duration
+	// Clock tells the time; nil means [time.Now].
+	Clock func() time.Time
 	// Hook, if set, is called before each step with its name. It is the seam
 	// for faults: an error fails the step, and a hook that ends the process or
 	// its goroutine does so between two steps.
@@ -77,10 +80,11 @@ type Follow struct {
 	// verifies that what is in place serves through them. Nil for an engine that
 	// has no such links.
 	Switched Call
-	// Drained returns when nothing needs what served before, which is stopped then.
-	// On the way here it is called after the commit, and possibly by a later life of
-	// the agent. Nil as Switched.
-	Drained Call
+	// Drained returns when nothing needs what served before, which is stopped then, and
+	// bounds itself. On the way here it is called after the commit, and possibly again by
+	// a later life of the agent; since is when it was called first. With undo it is what
+	// was new that is stopped then. Nil as Switched.
+	Drained func(ctx context.Context, since time.Time, undo bool) error
 }
 
 // Call is one call of a running engine. Paths is what is done to each file,
@@ -210,6 +214,7 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 		t.Progress(api.PhaseRollback, "go back to what stood before: %v", err)
 		return &UndoneError{Cause: err, Undo: e.undo(ctx, j, t.Follow)}
 	}
+	j.Committed = true
 	if t.Committed != nil {
 		t.Committed()
 	}
@@ -400,24 +405,42 @@ func (e *Engine) retireSteps(units, paths []string) []step {
 		steps = append(steps, step{"remove " + path, func(context.Context) error { return e.disk().remove(path) }})
 	}
 	if len(units) > 0 || slices.ContainsFunc(paths, isUnitFile) {
-		steps = append(steps, step{"reload units again", e.Units.DaemonReload})
+		steps = append(steps, step{"reload units again", func(ctx context.Context) error { return e.within(ctx, 0, e.Units.DaemonReload) }})
 	}
 	return steps
 }
 
-// retireUnit stops and disables a unit, and leaves no trace of a failure.
+// retireUnit stops and disables a unit, and leaves no trace of a failure. It takes as
+// long as the unit may take to end. One that does not end is disabled all the same.
 func (e *Engine) retireUnit(ctx context.Context, unit string) error {
-	status, err := e.Units.Status(ctx, unit)
+	var status systemd.Status
+	err := e.within(ctx, 0, func(ctx context.Context) (err error) {
+		status, err = e.Units.Status(ctx, unit)
+		return err
+	})
 	if err == nil && !status.Missing() {
-		err = e.Units.Stop(ctx, unit)
+		err = e.within(ctx, status.StopTimeout, func(ctx context.Context) error { return e.Units.Stop(ctx, unit) })
 	}
-	if err == nil {
-		err = errors.Join(e.Units.ResetFailed(ctx, unit), e.Units.Disable(ctx, unit))
+	if ctx.Err() == nil { // else all of it is done again
+		err = errors.Join(err, e.within(ctx, 0, func(ctx context.Context) error {
+			return errors.Join(e.Units.ResetFailed(ctx, unit), e.Units.Disable(ctx, unit))
+		}))
 	}
 	if err != nil {
 		return &UnitError{unit, err}
 	}
 	return nil
+}
+
+// within bounds a call that takes a time of its own by that and the undo timeout.
+func (e *Engine) within(ctx context.Context, own time.Duration, call func(ctx context.Context) error) error {
+	timeout := e.UndoTimeout
+	if timeout == 0 {
+		timeout = DefaultUndoTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, own+timeout)
+	defer cancel()
+	return call(ctx)
 }
 
 // commitSteps change the books and then declare the transaction done.
@@ -449,7 +472,7 @@ func (e *Engine) writeBook(b Book) error {
 }
 
 // finish ends what a committed transaction has replaced, once nothing needs it,
-// and removes it. A failure changes nothing of the outcome: the journal stays, and
+// and removes it. Each of its steps bounds itself. A failure changes nothing of the outcome: the journal stays, and
 // all of it is done again.
 func (e *Engine) finish(ctx context.Context, j *journal, follow Follow) error {
 	if err := e.run(ctx, e.finishSteps(j, follow)); err != nil {
@@ -465,7 +488,7 @@ func (e *Engine) finishSteps(j *journal, follow Follow) []step {
 		add("make sure", func(context.Context) error { return e.makeSure(j.Component) })
 	}
 	if j.Finish.Drain && follow.Drained != nil {
-		add("drain", func(ctx context.Context) error { return follow.Drained(ctx, j.Paths, false) })
+		add("drain", func(ctx context.Context) error { return e.drain(ctx, j, follow, false) })
 	}
 	steps = append(steps, e.retireSteps(j.Finish.Units, j.Finish.Paths)...)
 	for _, s := range j.Saved {
@@ -481,4 +504,22 @@ func (e *Engine) finishSteps(j *journal, follow Follow) []step {
 	}
 	add("close", func(context.Context) error { return e.closeJournal(j.Component) })
 	return steps
+}
+
+// drain waits until nothing needs what the traffic has left. The journal holds when that
+// began, so that a later life of the agent goes on with it and does not begin again. Where
+// the disk is too full for that, it does: what was replaced has to end all the same.
+func (e *Engine) drain(ctx context.Context, j *journal, follow Follow, undo bool) error {
+	if j.Draining.IsZero() {
+		j.Draining = e.now()
+		_ = e.writeJournal(j)
+	}
+	return follow.Drained(ctx, j.Draining, undo)
+}
+
+func (e *Engine) now() time.Time {
+	if e.Clock == nil {
+		return time.Now()
+	}
+	return e.Clock()
 }

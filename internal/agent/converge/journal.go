@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -32,6 +33,8 @@ type journal struct {
 	// that is in use. Units tells that systemd hears of the transaction.
 	Begun bool `json:"begun,omitempty"`
 	Units bool `json:"units,omitempty"`
+	// Draining is when the traffic had left what it left, and that began to drain.
+	Draining time.Time `json:"draining,omitzero"`
 	// Paths is what the transaction did, by path.
 	Paths  map[string]api.ChangeAction `json:"paths,omitempty"`
 	Finish finish                      `json:"finish"`

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd/systemdtest"
@@ -84,7 +85,7 @@ func (m *machine) slots(from *converge.Applied, to *converge.State) converge.Fol
 			_, err := m.answer(ctx)
 			return err
 		},
-		Drained: func(_ context.Context, _ map[string]api.ChangeAction, undo bool) error {
+		Drained: func(_ context.Context, _ time.Time, undo bool) error {
 			left := target(!undo)
 			if left == nil {
 				return nil

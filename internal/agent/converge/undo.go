@@ -115,7 +115,7 @@ func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 		w.call(ctx, "activate", follow.Activate)
 		w.switchBack(ctx)
 		w.call(ctx, "switched", follow.Switched)
-		w.call(ctx, "drain", follow.Drained)
+		w.drain(ctx, follow)
 		w.retire(ctx)
 		w.restore(ctx, func(s saved) bool { return !j.serves(s) && !switches(s) })
 	}
@@ -145,22 +145,23 @@ type wayBack struct {
 	// restored tells that all paths came back; lost, that those which did not are
 	// only such whose copies are damaged.
 	restored, lost bool
-	failures       []error
+	// running are the units that should have ended.
+	running  []string
+	failures []error
 }
 
 // try takes one step, with a deadline of its own: the context of what failed may
 // well be over, and what one step takes too long for must not keep the next
 // from being tried.
 func (w *wayBack) try(ctx context.Context, name string, run func(ctx context.Context) error) bool {
-	timeout := w.engine.UndoTimeout
-	if timeout == 0 {
-		timeout = DefaultUndoTimeout
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
+	return w.tryBounded(ctx, name, func(ctx context.Context) error { return w.engine.within(ctx, 0, run) })
+}
+
+// tryBounded is try for a step that bounds itself.
+func (w *wayBack) tryBounded(ctx context.Context, name string, run func(ctx context.Context) error) bool {
 	err := w.engine.hook("undo: " + name)
 	if err == nil {
-		err = run(ctx)
+		err = run(context.WithoutCancel(ctx))
 	}
 	w.failures = append(w.failures, err)
 	return err == nil
@@ -172,10 +173,25 @@ func (w *wayBack) call(ctx context.Context, name string, call Call) {
 	}
 }
 
+func (w *wayBack) drain(ctx context.Context, follow Follow) {
+	if follow.Drained != nil {
+		w.tryBounded(ctx, "drain", func(ctx context.Context) error { return w.engine.drain(ctx, w.journal, follow, true) })
+	}
+}
+
 func (w *wayBack) retire(ctx context.Context) {
 	for _, unit := range slices.Backward(without(w.journal.UnitsAfter, w.journal.UnitsBefore)) {
-		w.try(ctx, "retire "+unit, func(ctx context.Context) error { return w.engine.retireUnit(ctx, unit) })
+		if !w.tryBounded(ctx, "retire "+unit, func(ctx context.Context) error { return w.engine.retireUnit(ctx, unit) }) {
+			w.running = append(w.running, unit)
+		}
 	}
+}
+
+// defines reports whether a path was made for a unit that should have ended and may
+// still run. It stays, and with it the journal: without its file, nobody would know of
+// the unit any more.
+func (w *wayBack) defines(s saved) bool {
+	return s.Sort == nothing && slices.ContainsFunc(w.running, func(unit string) bool { return concernsUnit(s.Path, unit) })
 }
 
 // restore brings back the paths that are chosen and tells systemd, under the
@@ -199,6 +215,10 @@ func (w *wayBack) switchBack(ctx context.Context) { w.paths(ctx, switches) }
 func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
 	for _, s := range slices.Backward(w.journal.Saved) {
 		if !chosen(s) {
+			continue
+		}
+		if w.defines(s) {
+			w.restored, w.lost = false, false
 			continue
 		}
 		var err error

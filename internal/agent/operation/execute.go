@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -76,9 +77,6 @@ func sameSpec(kind Kind, spec Spec, recorded json.RawMessage) bool {
 // execute does what a job asks for and returns the component's generation
 // after it.
 func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
-	if err := r.completeLast(ctx, j.ID); err != nil {
-		return 0, err
-	}
 	record := r.record(j)
 	j, err := r.aim(j, record)
 	if err != nil {
@@ -156,19 +154,19 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 	if err != nil {
 		return err
 	}
-	change := converge.Change{Name: j.ID.Name, From: from.version, To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
+	change := converge.Change{Name: j.ID.Name, From: from.stands(), To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
 	t.Note = api.Encode(noteOf(j.Operation, change))
 	t.Follow = follow(j.kind, j.ID, record != nil, change, t.Progress)
-	activate := t.Follow.Activate
+	activate, impacts := t.Follow.Activate, understood(change)
 	t.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-		if change.Paths = paths; !undo {
-			r.log.update(j.Operation, func(op *api.Operation) { op.Impact = j.kind.Impact(change) })
+		if impacts.Paths = paths; !undo {
+			r.log.update(j.Operation, func(op *api.Operation) { op.Impact = j.kind.Impact(impacts) })
 		}
 		return activate(ctx, paths, undo)
 	}
 	err = r.Engine.Apply(ctx, t)
 	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {
-		r.noteUnfinished(j.ID, j.Operation, unfinished)
+		r.noteUnfinished(j.ID, j.Operation, unfinished, r.goesOn(ctx))
 		err = nil
 	}
 	if err != nil {
@@ -218,15 +216,20 @@ func (r *Runner) edited(applied *converge.Applied, unsure bool) (map[string]bool
 }
 
 // follow returns what has a kind follow a change or its undoing. Existed tells that
-// the component was there before the change.
+// the component was there before the change. A version whose spec is not understood has
+// its state alone, which is enough to drain it.
 func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress converge.Progress) converge.Follow {
+	directed := func(undo bool) converge.Change {
+		c := change
+		if c.Undo = undo; undo {
+			c.From, c.To = change.To, change.From
+		}
+		return c
+	}
 	call := func(of func(context.Context, converge.Change, converge.Progress) error, unknown error) converge.Call {
 		return func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
-			c := change
-			c.Paths, c.Undo = paths, undo
-			if undo {
-				c.From, c.To = change.To, change.From
-			}
+			c := understood(directed(undo))
+			c.Paths = paths
 			if undo && existed && c.To == nil { // to the kind it would look like a deletion
 				return unknown
 			}
@@ -236,7 +239,10 @@ func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress
 	f := converge.Follow{Activate: call(kind.Apply,
 		fmt.Errorf("the spec that %s had before is not understood by this version of the agent; its files are back, apply it again", id))}
 	if switcher, ok := kind.(Switcher); ok {
-		f.Switched, f.Drained = call(switcher.Switched, nil), call(switcher.Drained, nil)
+		f.Switched = call(switcher.Switched, nil)
+		f.Drained = func(ctx context.Context, since time.Time, undo bool) error {
+			return switcher.Drained(ctx, directed(undo), since, progress)
+		}
 	}
 	return f
 }

@@ -6,6 +6,7 @@ package operation
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -66,12 +67,12 @@ type Switcher interface {
 	// version serves through them. With change.Undo it is the old one that the
 	// traffic is switched back to.
 	Switched(ctx context.Context, change converge.Change, progress converge.Progress) error
-	// Drained returns when nothing needs the version that the traffic has left,
+	// Drained returns when nothing needs the version that the traffic has left, change.From,
 	// which is stopped then: the old one once the change is committed, with
-	// change.Undo the one that failed. It is called again by the next life of the
-	// agent if this one ends meanwhile, and bounds itself by the deadline of ctx: the
-	// stop needs some of that time.
-	Drained(ctx context.Context, change converge.Change, progress converge.Progress) error
+	// change.Undo the one that failed. Of a spec that is not understood, the version is
+	// its state alone. It is called again if ctx or the agent ends meanwhile; since is when
+	// it was called first, and its own bound counts from then.
+	Drained(ctx context.Context, change converge.Change, since time.Time, progress converge.Progress) error
 }
 
 // Previewer is a [Kind] that can tell before an apply what it would do beyond

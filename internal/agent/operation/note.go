@@ -11,8 +11,7 @@ import (
 // It holds no secret.
 type note struct {
 	Operation string `json:"operation"`
-	// Before and After are what was in place and what was to be, nil for nothing, and
-	// Before also if its spec is not understood.
+	// Before and After are what was in place and what was to be, nil for nothing.
 	Before *noted `json:"before,omitempty"`
 	After  *noted `json:"after,omitempty"`
 	// Edited are the files that were not as they had been applied.
@@ -21,7 +20,8 @@ type note struct {
 
 // noted is a version as a note holds it.
 type noted struct {
-	Spec  json.RawMessage `json:"spec"`
+	// Spec is nil if this version of the agent did not understand it.
+	Spec  json.RawMessage `json:"spec,omitempty"`
 	State converge.State  `json:"state"`
 }
 
@@ -30,7 +30,11 @@ func noteOf(operation string, change converge.Change) note {
 		if v == nil {
 			return nil
 		}
-		return &noted{Spec: api.Encode(v.Spec), State: v.State.WithoutSecrets()}
+		n := &noted{State: v.State.WithoutSecrets()}
+		if v.Spec != nil {
+			n.Spec = api.Encode(v.Spec)
+		}
+		return n
 	}
 	return note{Operation: operation, Before: of(change.From), After: of(change.To), Edited: change.Edited}
 }
@@ -45,19 +49,31 @@ func readNote(i converge.Interrupted) note {
 	return n
 }
 
-// change returns the change that a note tells of.
+// change returns the change that a note tells of. A version whose spec is not understood
+// has its state alone.
 func (n note) change(kind Kind, name string) converge.Change {
 	return converge.Change{Name: name, From: n.Before.version(kind), To: n.After.version(kind), Edited: n.Edited}
 }
 
-// version is nil for a spec that this version of the agent does not understand.
 func (n *noted) version(kind Kind) *converge.Version {
 	if n == nil {
 		return nil
 	}
-	spec, err := kind.Validate(n.Spec)
-	if err != nil {
-		return nil
+	v := &converge.Version{State: n.State}
+	if spec, err := kind.Validate(n.Spec); err == nil && n.Spec != nil {
+		v.Spec = spec
 	}
-	return &converge.Version{Spec: spec, State: n.State}
+	return v
+}
+
+// understood returns a change without the versions whose spec is not understood.
+func understood(change converge.Change) converge.Change {
+	only := func(v *converge.Version) *converge.Version {
+		if v == nil || v.Spec == nil {
+			return nil
+		}
+		return v
+	}
+	change.From, change.To = only(change.From), only(change.To)
+	return change
 }

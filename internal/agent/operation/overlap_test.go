@@ -81,7 +81,7 @@ func (overlapping) Sides(string) converge.Sides {
 
 func (overlapping) Switched(context.Context, converge.Change, converge.Progress) error { return nil }
 
-func (k overlapping) Drained(ctx context.Context, change converge.Change, _ converge.Progress) error {
+func (k overlapping) Drained(ctx context.Context, change converge.Change, _ time.Time, _ converge.Progress) error {
 	if k.drain == nil {
 		return nil
 	}
@@ -160,6 +160,12 @@ func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
 				t.Errorf("generation %d, and at last %q", op.Generation, last.Message)
 			}
 			c := m.eventually(t, "ChangeUnfinished", fails)
+			if events, err = m.Events(t.Context(), op.ID, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+			if last := events[len(events)-1].Message; fails != strings.Contains(last, "tries again before the next change, and when it starts") || strings.Contains(last, "at once") {
+				t.Errorf("of what it tried it says %q", last)
+			}
 			if c.Generation != 2 || len(c.Drift) > 0 {
 				t.Errorf("the component is %+v", c)
 			}
@@ -182,6 +188,63 @@ func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestADrainOutlivesItsOperation in the background, with the time that it needs: from when
+// it began, and of the next change none. The version that it drains is known by its state,
+// also where the agent does not understand its spec any more.
+func TestADrainOutlivesItsOperation(t *testing.T) {
+	m := start(t, t.TempDir())
+	since := make(chan time.Time, 9)
+	m.again(t, timed{overlapping{m.kind, m.kind, nil}, func(ctx context.Context, change converge.Change, began time.Time) error {
+		if change.From.Spec != nil || change.From.State.Link(trafficLink) != unitOf("one") {
+			return nil
+		}
+		since <- began
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Until(began.Add(3 * time.Second))):
+			return nil
+		}
+	}})
+	m.must(t, request("edge", 0, spec(80, "one")))
+	path := filepath.Join(m.root, stateDir, "components/load-balancer/edge.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), `"port"`, `"newer":1,"port"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, third := request("edge", 1, spec(80, "two")), request("edge", 2, spec(80, "three"))
+	second.Write.TimeoutSeconds, third.Write.TimeoutSeconds = 1, 1
+	op := m.must(t, second)
+	events, err := m.Events(t.Context(), op.ID, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := events[len(events)-1].Message; !strings.Contains(last, "goes on with that in the background") || strings.Contains(last, "tries again") {
+		t.Errorf("at last it says %q", last)
+	}
+	m.must(t, third)
+	first := <-since
+	if again := <-since; !again.Equal(first) || time.Since(first) < 3*time.Second {
+		t.Errorf("it drained from %s, then from %s", first, again)
+	}
+	if got := m.runningUnits(t); !slices.Equal(got, []string{unitOf("three")}) {
+		t.Errorf("%q run", got)
+	}
+}
+
+// timed is an overlapping kind that is told when a drain began.
+type timed struct {
+	overlapping
+	drain func(ctx context.Context, change converge.Change, since time.Time) error
+}
+
+func (k timed) Drained(ctx context.Context, change converge.Change, since time.Time, _ converge.Progress) error {
+	return k.drain(ctx, change, since)
 }
 
 // TestTheNextLifeOfTheAgentEndsTheOld in the background, while readers see the

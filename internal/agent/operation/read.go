@@ -132,7 +132,7 @@ func (r *Runner) observe(ctx context.Context, kind Kind, id api.ID, applied conv
 	if switcher, ok := kind.(Switcher); ok {
 		if open, found := r.Engine.Open(id); found {
 			observe = func(ctx context.Context, name string, applied converge.Version) (Observation, error) {
-				return switcher.ObserveDuring(ctx, name, applied, readNote(open).change(kind, name))
+				return switcher.ObserveDuring(ctx, name, applied, understood(readNote(open).change(kind, name)))
 			}
 		}
 	}

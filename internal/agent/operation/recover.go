@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -95,23 +96,38 @@ func (r *Runner) finish(id api.ID) {
 	}
 	r.running.Go(func() {
 		defer leave()
-		ctx, cancel := context.WithTimeoutCause(r.Ctx, DefaultTimeout, timedOut(DefaultTimeout))
-		defer cancel()
-		if err := r.Engine.Complete(ctx, id, r.followInterrupted); err != nil && r.Ctx.Err() == nil {
-			r.noteUnfinished(id, readNote(open).Operation, err)
+		if err := r.Engine.Complete(r.Ctx, id, r.followInterrupted); err != nil && r.Ctx.Err() == nil {
+			r.noteUnfinished(id, readNote(open).Operation, err, "The agent tries again before the next change, and when it starts")
 		}
 	})
 }
 
-// noteUnfinished tells what of a committed operation could not be finished.
-func (r *Runner) noteUnfinished(id api.ID, operation string, err error) {
+// noteUnfinished tells what of a committed operation is not finished, and what the agent
+// does about that.
+func (r *Runner) noteUnfinished(id api.ID, operation string, err error, next string) {
 	r.Logger.Warn("what an operation has replaced is not ended yet", "op", operation, "kind", id.Kind, "name", id.Name, "error", err)
-	r.progress(operation)(api.PhaseCommit, "the change is in force. What it replaced is not ended yet: %v. The agent tries again at once, before the next change, and when it starts", err)
+	r.progress(operation)(api.PhaseCommit, "the change is in force. What it replaced is not ended yet: %v. %s", err, next)
+}
+
+// goesOn says what becomes of an operation that is not finished when its context is over.
+func (r *Runner) goesOn(ctx context.Context) string {
+	switch {
+	case r.Ctx.Err() != nil:
+		return "The agent goes on with that when it starts"
+	case ctx.Err() != nil:
+		return "The agent goes on with that in the background, and the next change waits for it"
+	}
+	return "The agent tries again at once"
 }
 
 // completeLast ends the last transaction of a component, should it still be open. What
-// cannot be ended must not be forgotten, so no other one begins.
-func (r *Runner) completeLast(ctx context.Context, id api.ID) error {
+// cannot be ended must not be forgotten, so no other one begins. It takes the time that
+// it needs, and none of the operation that waits for it.
+func (r *Runner) completeLast(j job) error {
+	ctx, id := r.Ctx, j.ID
+	if _, found := r.Engine.Open(id); found {
+		r.log.event(j.Operation, api.PhaseQueue, "wait for what the last change of %s has left to end", id)
+	}
 	err := r.Engine.Complete(ctx, id, r.followInterrupted)
 	unfinished, ok := errors.AsType[*converge.UnfinishedError](err)
 	if !ok {
@@ -137,10 +153,11 @@ func (r *Runner) completeLast(ctx context.Context, id api.ID) error {
 func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
 	kind := r.kinds[i.Component.Kind]
 	if kind == nil {
-		unknown := func(context.Context, map[string]api.ChangeAction, bool) error {
-			return fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
+		unknown := fmt.Errorf("this agent knows no kind %q", i.Component.Kind)
+		return converge.Follow{
+			Activate: func(context.Context, map[string]api.ChangeAction, bool) error { return unknown },
+			Drained:  func(context.Context, time.Time, bool) error { return unknown },
 		}
-		return converge.Follow{Activate: unknown, Drained: unknown}
 	}
 	n := readNote(i)
 	change := n.change(kind, i.Component.Name)

@@ -30,6 +30,14 @@ type basis struct {
 	beside converge.State
 }
 
+// stands returns what a change begins with: its state alone, if its spec is not understood.
+func (b basis) stands() *converge.Version {
+	if b.version == nil && b.applied != nil {
+		return &converge.Version{State: b.applied.State}
+	}
+	return b.version
+}
+
 // prepare does all that can be done before anything is touched: claims,
 // secrets, rendering, the engine's own check.
 func (r *Runner) prepare(ctx context.Context, j job, record *Record) (basis, *target, error) {

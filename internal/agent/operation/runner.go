@@ -375,26 +375,36 @@ func (r *Runner) run(j job, c *component) {
 	}
 	r.advance(c)
 	started := r.Clock()
-	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
-	if j.verb == api.VerbDelete {
-		r.leaveAlone(j.ID)
-	}
-	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
-	generation, err := r.execute(ctx, j)
+	generation, over, err := r.carryOut(j)
 	if host.IsFull(err) { // its problem says what to do, and not what failed
 		r.Logger.Error("a disk is full", "op", j.Operation, "error", err)
 	}
 	if err != nil {
-		err = conclude(err, context.Cause(ctx), restored(j.ID, r.store.read(j.ID)))
+		err = conclude(err, over, restored(j.ID, r.store.read(j.ID)))
 		r.supervise(j.ID) // as before: a deletion had ended it
 	}
-	cancel()
 	// What is over for whoever asks is over for whoever is next, in this order.
 	r.advance(c)
 	r.end(j, generation, err, r.Clock().Sub(started))
 	<-c.turn
 	r.leave(c)
 	r.finish(j.ID) // what its time was too short for
+}
+
+// carryOut ends what the last change has left, and then does what a job asks for, in the
+// time that it has. Over is why that ended early, nil if it did not.
+func (r *Runner) carryOut(j job) (generation int64, over, err error) {
+	if err := r.completeLast(j); err != nil {
+		return 0, context.Cause(r.Ctx), err
+	}
+	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
+	if j.verb == api.VerbDelete {
+		r.leaveAlone(j.ID)
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Ctx, j.timeout(), timedOut(j.timeout()))
+	defer cancel()
+	generation, err = r.execute(ctx, j)
+	return generation, context.Cause(ctx), err
 }
 
 func (r *Runner) advance(c *component) {

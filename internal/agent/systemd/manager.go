@@ -45,7 +45,14 @@ type Status struct {
 	NeedDaemonReload bool
 	// DropIns are the paths of the files that amend the unit's own.
 	DropIns []string
+	// StopTimeout is how long systemd lets the unit end by itself before it kills it,
+	// [MaxStopTimeout] at most; 0 for what is no service.
+	StopTimeout time.Duration
 }
+
+// MaxStopTimeout is the longest stop of a unit that somebody waits for: systemd may be
+// told to wait for ever.
+const MaxStopTimeout = 24 * time.Hour
 
 // Missing reports whether there is no such unit: systemd has no file of it, and
 // nothing of it runs.
@@ -296,6 +303,7 @@ func status(properties map[string]any) Status {
 	dropIns, _ := properties["DropInPaths"].([]string)
 	invocation, _ := properties["InvocationID"].([]byte)
 	reload, _ := properties["NeedDaemonReload"].(bool)
+	stop, _ := properties["TimeoutStopUSec"].(uint64)
 	return Status{
 		LoadState:     text("LoadState"),
 		ActiveState:   text("ActiveState"),
@@ -308,6 +316,7 @@ func status(properties map[string]any) Status {
 		DropIns:       dropIns,
 
 		NeedDaemonReload: reload,
+		StopTimeout:      time.Duration(min(stop, uint64(MaxStopTimeout.Microseconds()))) * time.Microsecond, //nolint:gosec // it is small
 	}
 }
 

@@ -2,9 +2,11 @@ package systemd
 
 import (
 	"context"
+	"math"
 	"reflect"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -13,17 +15,20 @@ func TestStatusOfProperties(t *testing.T) {
 	got := status(map[string]any{
 		"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled",
 		"MainPID": uint32(42), "NRestarts": uint32(3), "Result": "success", "DropInPaths": []string{"/etc/x.conf"},
-		"Id": "x.service", "InvocationID": []byte{0xab, 0x01},
+		"Id": "x.service", "TimeoutStopUSec": uint64(90_000_000), "InvocationID": []byte{0xab, 0x01},
 	})
 	want := Status{
 		LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled",
-		MainPID: 42, NRestarts: 3, InvocationID: "ab01", Result: "success", DropIns: []string{"/etc/x.conf"},
+		MainPID: 42, NRestarts: 3, InvocationID: "ab01", Result: "success", DropIns: []string{"/etc/x.conf"}, StopTimeout: 90 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the status is %+v, want %+v", got, want)
 	}
-	if got := status(map[string]any{"LoadState": "not-found"}); got.MainPID != 0 || got.Active() {
+	if got := status(map[string]any{"LoadState": "not-found"}); got.MainPID != 0 || got.Active() || got.StopTimeout != 0 {
 		t.Errorf("the status of nothing is %+v", got)
+	}
+	if got := status(map[string]any{"TimeoutStopUSec": uint64(math.MaxUint64)}); got.StopTimeout != MaxStopTimeout {
+		t.Errorf("for ever is %s", got.StopTimeout)
 	}
 }
 
