@@ -85,7 +85,8 @@ func attributes() map[string]schema.Attribute {
 			"`blue_green`: it starts beside the old one, which serves until the new one is healthy; no request is lost, and the machine needs memory for both. "+
 			"`restart`: the old one is stopped first, and nothing answers until the new one is up.", string(defaults.Strategy)),
 		"drain_timeout": tfutil.DurationAttribute("How long requests and streams that the old release has in flight may go on once the traffic goes to the new one. Then it is stopped. "+
-			"The apply waits as long as there are such, within its own `timeouts`.", defaults.DrainTimeout, api.AppStartBounds()),
+			"The apply waits as long as there are such, within its own `timeouts`. Where those end first, the apply has succeeded, the old release goes on to drain for the rest of this time, and the next change of the app server waits for that. "+
+			"A release that fails after requests reached it drains for a minute at most.", defaults.DrainTimeout, api.AppStartBounds()),
 		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after it got SIGTERM. Then it is killed.", defaults.StopTimeout, api.AppStartBounds()),
 		"restart_trigger": schema.StringAttribute{
 			MarkdownDescription: fmt.Sprintf("Any text, at most %d bytes, such as the checksum of a file that the app reads at its start: another one is a release. Default: none.", api.MaxTrigger),
