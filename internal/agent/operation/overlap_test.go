@@ -473,3 +473,34 @@ type supervisedOverlap struct {
 func (s supervisedOverlap) Supervise(ctx context.Context, c operation.Supervised) {
 	s.nurse.Supervise(ctx, c)
 }
+
+// TestTheNextLifeKnowsWhoseSecretsItHas: the values that are kept are of one version.
+func TestTheNextLifeKnowsWhoseSecretsItHas(t *testing.T) {
+	m := start(t, t.TempDir())
+	drains := make(chan converge.Change, 9)
+	secret := func(base, version int64, text, value string) operation.Request {
+		s := spec(80, text)
+		s.SecretsVersion = version
+		r := request("edge", base, s)
+		r.Write.Secrets = map[string]api.Secret{"TOKEN": api.Secret(value)}
+		return r
+	}
+	m.overlaps(t, func(ctx context.Context, change converge.Change) error {
+		drains <- change
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	m.must(t, secret(0, 1, "one", "hunter2"))
+	if _, err := m.Apply(t.Context(), secret(1, 2, "two", "swordfish")); err != nil {
+		t.Fatal(err)
+	}
+	<-drains
+	m.overlaps(t, func(_ context.Context, change converge.Change) error {
+		drains <- change
+		return nil
+	})
+	change := <-drains
+	if len(change.From.Secrets) != 0 || change.To.Secrets["TOKEN"].Reveal() != "swordfish" {
+		t.Errorf("the old version has %d secrets, the new one %d", len(change.From.Secrets), len(change.To.Secrets))
+	}
+}

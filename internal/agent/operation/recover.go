@@ -161,9 +161,9 @@ func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
 	}
 	n := readNote(i)
 	change := n.change(kind, i.Component.Name)
-	if held, _ := r.store.secrets(i.Component); change.From != nil { // damaged ones are not known
-		change.From.Secrets = held.Values
-	}
+	held, _ := r.store.secrets(i.Component) // damaged ones are not known
+	held.give(change.From)
+	held.give(change.To)
 	return follow(kind, i.Component, i.Existed, change, r.progress(n.Operation))
 }
 

@@ -45,6 +45,14 @@ type secrets struct {
 	Values  map[string]api.Secret `json:"values"`
 }
 
+// give has a version know the values, if they are its own.
+func (s secrets) give(v *converge.Version) {
+	if v == nil || s.Version == 0 || rawSecretsVersion(api.Encode(v.Spec)) != s.Version {
+		return
+	}
+	v.Secrets = s.Values
+}
+
 // store reads what transactions have written. Writing is theirs alone, so that
 // a record changes with the files that it tells of, or not at all.
 type store struct{ root, dir string }
