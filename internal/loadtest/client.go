@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,8 @@ type Sent struct {
 	Began, Ended time.Time
 	// By is what the answer says of who made it: nginx, or "" for HAProxy.
 	By string
+	// Text is the answer's, of a client with Texts.
+	Text string `json:",omitempty"`
 	// Fault is why there was no whole answer.
 	Fault string
 }
@@ -44,6 +47,8 @@ type Client struct {
 	Address string
 	// Close has it make a connection for each request.
 	Close bool
+	// Texts has it keep what the answers say.
+	Texts bool
 
 	conn net.Conn
 	read *bufio.Reader
@@ -57,7 +62,7 @@ func (c *Client) Send(ctx context.Context, method, path, id string, body []byte,
 	if err != nil {
 		s.Fault = err.Error()
 	} else {
-		s.Status, s.By = got.status, got.by
+		s.Status, s.By, s.Text = got.status, got.by, got.text
 	}
 	if err != nil || c.Close || got.last {
 		c.Drop()
@@ -68,9 +73,9 @@ func (c *Client) Send(ctx context.Context, method, path, id string, body []byte,
 
 // answer is what counts of an answer. The last one ends its connection.
 type answer struct {
-	status int
-	by     string
-	last   bool
+	status   int
+	by, text string
+	last     bool
 }
 
 // exchange returns an answer that has arrived as a whole.
@@ -101,8 +106,13 @@ func (c *Client) exchange(ctx context.Context, method, path, id string, body []b
 		return answer{}, err
 	}
 	defer response.Body.Close() //nolint:errcheck // it has been read, or the connection is dropped
-	_, err = io.Copy(io.Discard, response.Body)
-	return answer{response.StatusCode, response.Header.Get("Server"), response.Close}, err
+	var text strings.Builder
+	into := io.Discard
+	if c.Texts {
+		into = &text
+	}
+	_, err = io.Copy(into, response.Body)
+	return answer{response.StatusCode, response.Header.Get("Server"), text.String(), response.Close}, err
 }
 
 func (c *Client) connect(ctx context.Context) error {

@@ -17,8 +17,10 @@ type Load struct {
 	// Methods are what they send; nil is GET and POST.
 	Methods []string
 	// Clients is how many there are: as many with each method, and as many on a
-	// connection that is kept as on a fresh one for each request.
+	// connection that is kept as on a fresh one for each request. With Fresh, none
+	// keeps its connection.
 	Clients int
+	Fresh   bool
 	// Pause is how long each waits before its next request.
 	Pause time.Duration
 	// Rate, in requests a second, has each request come from a client of its own
@@ -39,7 +41,7 @@ func (l Load) Run(ctx context.Context) []Sent {
 	var all results
 	for i := range l.Clients {
 		all.running.Go(func() {
-			c := &Client{Address: l.Address, Close: i%4 >= 2}
+			c := &Client{Address: l.Address, Close: l.Fresh || i%4 >= 2}
 			defer c.Drop()
 			for n := 0; pass(ctx, l.Pause); n++ {
 				all.add(l.send(context.WithoutCancel(ctx), c, i, fmt.Sprintf("%d-%d", i, n)))

@@ -69,6 +69,33 @@ func TestALoadIsCountedOnBothSides(t *testing.T) {
 	}
 }
 
+func TestFreshClientsKeepNoConnection(t *testing.T) {
+	s := &server{apps: loadtest.Apps{Began: map[string]int{}, Done: map[string]int{}}, connections: map[string]bool{}}
+	web := httptest.NewServer(s)
+	defer web.Close()
+	load := loadtest.Load{Address: strings.TrimPrefix(web.URL, "http://"), Name: "fresh", Clients: 8, Fresh: true, Pause: time.Millisecond}
+	sent := load.Run(until(t, func() bool { return s.requests() >= 40 }))
+	if len(sent) < 40 || len(s.connections) != len(sent) {
+		t.Errorf("%d requests came over %d connections", len(sent), len(s.connections))
+	}
+}
+
+func TestAClientKeepsTextsWhereItIsToldTo(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	}))
+	defer web.Close()
+	for _, texts := range []bool{true, false} {
+		c := &loadtest.Client{Address: strings.TrimPrefix(web.URL, "http://"), Texts: texts}
+		for _, text := range []string{"one", "two"} {
+			if s := c.Send(t.Context(), http.MethodPost, "/", "id", []byte(text)); s.Status != http.StatusOK || s.Text != map[bool]string{true: text}[texts] {
+				t.Errorf("%t: %+v", texts, s)
+			}
+		}
+		c.Drop()
+	}
+}
+
 func TestCount(t *testing.T) {
 	post := func(id string, status int, by string) loadtest.Sent {
 		return loadtest.Sent{ID: id, Method: http.MethodPost, Status: status, By: by}

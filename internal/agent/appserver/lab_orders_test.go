@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/loadtest"
 )
 
 // order carries out an order of an operator, which has to work.
@@ -28,7 +29,8 @@ func (s *stand) order(name string, start func(context.Context, api.ID, string) (
 // TestOrdersUnderLoad rolls back and forth, restarts and drains while requests come
 // in, and none fails.
 func TestOrdersUnderLoad(t *testing.T) {
-	const url, notes = "http://127.0.0.1:8081/", "/var/lib/foobar-app/shop/ids"
+	const address = "127.0.0.1:8081"
+	const url = "http://" + address + "/"
 	s := newStand(t)
 	spec := s.spec(s.countedRelease("one", ""), 8081)
 	spec.HealthCheck.MinHealthyTime = api.Duration(time.Second)
@@ -43,32 +45,31 @@ func TestOrdersUnderLoad(t *testing.T) {
 		return response.status
 	}
 
-	l := startLoad(url, 2)
-	t.Cleanup(l.cancel)
-	if err := s.runner.Drain(t.Context(), app("shop"), true, "root"); err != nil {
-		t.Fatal(err)
-	}
-	s.order("shop", s.runner.Rollback)
-	s.serves("one", url)
-	slot := s.live("shop")
-	s.order("shop", s.runner.Restart)
-	s.serves("one", url)
-	if after := s.live("shop"); after == slot {
-		t.Errorf("the restart stayed in slot %s", after)
-	}
-	s.order("shop", s.runner.Rollback)
-	s.serves("two", url)
-	c, _ := s.get("shop")
-	if got := checked(); got != http.StatusNotFound || len(c.Conditions) != 1 || !strings.Contains(c.Conditions[0].Message, "by root") || len(c.Drift) > 0 {
-		t.Errorf("while it is drained, checks are answered with %d, and it is %+v %v", got, c.Conditions, c.Drift)
-	}
-	if err := s.runner.Drain(t.Context(), app("shop"), false, "root"); err != nil {
-		t.Fatal(err)
-	}
-	if c, _ := s.get("shop"); checked() != http.StatusOK || len(c.Conditions) > 0 {
-		t.Errorf("after the drain it is %+v", c.Conditions)
-	}
-	l.stop(t, notes)
+	s.nothingLost(loadtest.Load{Address: address, Name: "orders"}, func() {
+		if err := s.runner.Drain(t.Context(), app("shop"), true, "root"); err != nil {
+			t.Fatal(err)
+		}
+		s.order("shop", s.runner.Rollback)
+		s.serves("one", url)
+		slot := s.live("shop")
+		s.order("shop", s.runner.Restart)
+		s.serves("one", url)
+		if after := s.live("shop"); after == slot {
+			t.Errorf("the restart stayed in slot %s", after)
+		}
+		s.order("shop", s.runner.Rollback)
+		s.serves("two", url)
+		c, _ := s.get("shop")
+		if got := checked(); got != http.StatusNotFound || len(c.Conditions) != 1 || !strings.Contains(c.Conditions[0].Message, "by root") || len(c.Drift) > 0 {
+			t.Errorf("while it is drained, checks are answered with %d, and it is %+v %v", got, c.Conditions, c.Drift)
+		}
+		if err := s.runner.Drain(t.Context(), app("shop"), false, "root"); err != nil {
+			t.Fatal(err)
+		}
+		if c, _ := s.get("shop"); checked() != http.StatusOK || len(c.Conditions) > 0 {
+			t.Errorf("after the drain it is %+v", c.Conditions)
+		}
+	})
 }
 
 // TestARestartInPlace gives the app another process though nothing differs.

@@ -4,14 +4,14 @@ package acceptance
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/loadtest"
 )
 
 // ledger is where an example app keeps the lines that are sent to it, and shows them.
@@ -28,11 +28,11 @@ type ask struct {
 
 // clients ask an app until they are stopped.
 type clients struct {
-	t      *testing.T
-	url    string
-	asks   []ask
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	t       *testing.T
+	address string
+	asks    []ask
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
 
 	mu     sync.Mutex
 	failed []string
@@ -44,18 +44,18 @@ type clients struct {
 
 // startClients has four clients send each request, two of them over a new
 // connection each time: some 200 requests a second, for two minutes at most.
-func startClients(t *testing.T, url string, asks []ask) *clients {
+func startClients(t *testing.T, address string, asks []ask) *clients {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
-	c := &clients{t: t, url: url, asks: asks, cancel: cancel, answers: map[int]int{}, acknowledged: map[string]bool{}}
+	c := &clients{t: t, address: address, asks: asks, cancel: cancel, answers: map[int]int{}, acknowledged: map[string]bool{}}
 	t.Cleanup(c.end)
 	for _, a := range asks {
 		for client := range 4 {
-			transport := &http.Transport{DisableKeepAlives: client%2 == 0}
+			sender := c.sender(client%2 == 0)
 			c.done.Go(func() {
-				defer transport.CloseIdleConnections()
+				defer sender.Drop()
 				for n := 0; ctx.Err() == nil; n++ {
-					c.ask(context.WithoutCancel(ctx), transport, a, fmt.Sprintf("%s: line %d of client %d", t.Name(), n, client))
+					c.ask(context.WithoutCancel(ctx), sender, a, fmt.Sprintf("%s: line %d of client %d", t.Name(), n, client))
 					time.Sleep(20 * time.Millisecond) // the pace, not a wait
 				}
 			})
@@ -70,13 +70,19 @@ func (c *clients) end() {
 	c.done.Wait()
 }
 
+// sender returns a client, which sends nothing twice.
+func (c *clients) sender(fresh bool) *loadtest.Client {
+	return &loadtest.Client{Address: c.address, Close: fresh, Texts: true}
+}
+
 // ask sends a request, which is finished whatever ends, and counts its outcome.
-func (c *clients) ask(ctx context.Context, transport *http.Transport, a ask, line string) {
-	release, err := c.send(ctx, transport, a, line)
+func (c *clients) ask(ctx context.Context, sender *loadtest.Client, a ask, line string) {
+	got := sender.Send(ctx, a.method, a.path, line, []byte(line))
+	release := a.releaseOf(got)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		c.failed = append(c.failed, fmt.Sprintf("%s %s: %v", a.method, a.path, err))
+	if release == 0 {
+		c.failed = append(c.failed, fmt.Sprintf("%+v", got))
 		return
 	}
 	c.answers[release]++
@@ -85,43 +91,14 @@ func (c *clients) ask(ctx context.Context, transport *http.Transport, a ask, lin
 	}
 }
 
-// send returns the release that gave a good answer.
-func (c *clients) send(ctx context.Context, transport *http.Transport, a ask, line string) (release int, _ error) {
-	var body io.Reader
-	if a.method == http.MethodPost {
-		body = strings.NewReader(line)
-	}
-	text, err := c.request(ctx, transport, a.method, a.path, body, a.status)
-	if err != nil {
-		return 0, err
-	}
+// releaseOf returns the release that gave a good answer, 0 for no good one.
+func (a ask) releaseOf(got loadtest.Sent) int {
 	for _, release := range []int{1, 2} {
-		if text == fmt.Sprintf(a.answer, release) {
-			return release, nil
+		if got.Status == a.status && got.Text == fmt.Sprintf(a.answer, release) {
+			return release
 		}
 	}
-	return 0, fmt.Errorf("the answer is %q", text)
-}
-
-// request returns the text of an answer that has to have a status.
-func (c *clients) request(ctx context.Context, transport *http.Transport, method, path string, body io.Reader, status int) (text string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
-	if err != nil {
-		return "", err
-	}
-	request.GetBody = nil // the transport does not send a POST twice by itself
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	content, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != status {
-		err = fmt.Errorf("%s: %s", response.Status, content)
-	}
-	return string(content), err
+	return 0
 }
 
 // stop ends the load. It fails the test if a request failed, if a release gave no
@@ -159,11 +136,11 @@ func (c *clients) kept() map[string]int {
 		if a.path != ledger {
 			continue
 		}
-		text, err := c.request(c.t.Context(), &http.Transport{DisableKeepAlives: true}, http.MethodGet, ledger, nil, http.StatusOK)
-		if err != nil {
-			c.t.Fatal(err)
+		got := c.sender(true).Send(c.t.Context(), http.MethodGet, ledger, "", nil)
+		if got.Status != http.StatusOK {
+			c.t.Fatalf("the ledger: %+v", got)
 		}
-		for line := range strings.Lines(text) {
+		for line := range strings.Lines(got.Text) {
 			kept[strings.TrimSuffix(line, "\n")]++
 		}
 	}

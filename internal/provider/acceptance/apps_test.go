@@ -44,7 +44,7 @@ func TestEachSortOfAppIsReleasedUnderLoad(t *testing.T) {
 		t.Run(app.stack, func(t *testing.T) {
 			w := app.workspace(t, lab)
 			app.release(w, 1)
-			c := startClients(t, "http://10.0.0.1", app.asks)
+			c := startClients(t, "10.0.0.1:80", app.asks)
 			app.release(w, 2)
 			app.release(w, 1)
 			c.stop()

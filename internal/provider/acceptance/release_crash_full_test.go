@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -191,8 +192,9 @@ func newStruck(t *testing.T) *releaseStack {
 }
 
 // TestReleaseBrokenOffAtEachStep kills Terraform, and then the agent or the machine
-// as a loss of power does, before each step of a release: one release serves then,
-// and a second apply brings the new one.
+// as a loss of power does, before each step of a release: up to the commit the one
+// before serves then, afterwards the new one, and a second apply brings the new one. The
+// clients lose nothing with the agent, and with the machine what was in flight to it.
 func TestReleaseBrokenOffAtEachStep(t *testing.T) {
 	for what, strike := range strikes() {
 		t.Run(what, func(t *testing.T) {
@@ -205,21 +207,40 @@ func TestReleaseBrokenOffAtEachStep(t *testing.T) {
 			if len(steps) < 10 {
 				t.Fatal("a release has more steps")
 			}
-			kept := 0
+			load, spans := l.start(steady()), []span(nil)
+			kept, before := 0, "second"
 			for i := range steps {
 				release := fmt.Sprintf("broken off at %d", i+1)
 				l.pack(release)
 				l.waitAt(i + 1)
 				a := l.begin(l.lab)
 				step := l.reached(a)
-				a.kill(false) // it would ask again, and what serves is to be seen before that
-				strike(l)
-				now := l.oneRelease()
-				t.Logf("%s ended before %q: release %q serves", what, step, now)
-				if now == release {
+				serves := before
+				if step != "commit" && slices.Contains(l.steps(), "commit") {
+					serves = release
 					kept++
 				}
+				a.kill(false) // it would ask again, and what serves is to be seen before that
+				spans = append(spans, watched(t.Context(), "10.0.0.1:80", func() { strike(l) }))
+				now := l.oneRelease()
+				t.Logf("%s ended before %q: release %q serves", what, step, now)
+				if now != serves {
+					t.Errorf("%s ended before %q, and release %q serves, not %q", what, step, now, serves)
+				}
 				l.finish(release)
+				before = release
+			}
+			if kept == 0 || kept == len(steps) {
+				t.Errorf("%d of %d steps are after the commit", kept, len(steps))
+			}
+			users := load.account("what users lost")
+			for _, s := range users.Failures {
+				if what != "the machine" || !slices.ContainsFunc(spans, func(k span) bool { return s.InFlight(k.from, k.to) }) {
+					t.Errorf("a request failed that was not in flight to what ended: %+v", s)
+				}
+			}
+			if len(users.Lost)+len(users.Twice) > 0 {
+				t.Errorf("lost %+v, twice %+v", users.Lost, users.Twice)
 			}
 			t.Logf("%d of %d releases broken off had been committed", kept, len(steps))
 			l.settled()

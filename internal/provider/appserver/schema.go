@@ -38,6 +38,7 @@ func attributes() map[string]schema.Attribute {
 		"app_ports": schema.ListAttribute{
 			MarkdownDescription: fmt.Sprintf("For an app that cannot listen on a Unix socket: two loopback TCP ports, one for the old and one for the new release, "+
 				"each %s. The app reads its own in `$PORT`. %s With `strategy = \"restart\"` one is enough. "+
+				"A change reloads nginx, which closes idle connections then: see the guide *Apps*. "+
 				"Default: none, the app listens on the Unix socket in `$SOCKET`, which is faster.", api.AppPortBounds(), tfutil.ListenText()),
 			ElementType: types.Int64Type,
 			Optional:    true,
