@@ -21,6 +21,10 @@ const (
 	// Linux allows 4,095 (PATH_MAX), of which the directory of the release
 	// needs some.
 	MaxPath = 3840
+	// MaxDepth bounds how many parts a path has: whoever looks at a file that is
+	// thousands of directories deep looks at each of them. The deepest node_modules
+	// have some 40.
+	MaxDepth = 128
 	// MaxNames bounds all paths and targets together, in bytes: on average 160
 	// for each of the entries that are allowed.
 	MaxNames = 32 << 20

@@ -64,7 +64,11 @@ func cleanName(name string) (string, error) {
 	case slices.Contains(strings.Split(name, "/"), ".."):
 		return "", refuse(name, `has ".." in its name; every entry must be inside the top directory of the release`)
 	}
-	return path.Clean(name), nil
+	clean := path.Clean(name)
+	if depth := strings.Count(clean, "/") + 1; depth > MaxDepth {
+		return "", refuse(name, "is %d directories deep; at most %d parts are allowed in a path; move it up", depth-1, MaxDepth)
+	}
+	return clean, nil
 }
 
 // textProblem says why a text cannot be the path of an entry or the target of

@@ -56,6 +56,8 @@ func names() []Case {
 		{"name that is not UTF-8", Pack(Raw("caf\xe9")), "is not UTF-8"},
 		{"name of 256 bytes", Pack(File(strings.Repeat("n", 256), "x")), "part of 256 bytes"},
 		{"path too long", Pack(File(strings.Repeat(strings.Repeat("d", 99)+"/", 40)+"f", "x")), "at most 3840 are allowed"},
+		{"as deep as is allowed", Pack(File(strings.Repeat("d/", 127)+"f", "x")), ""},
+		{"too deep", Pack(File(strings.Repeat("d/", 128)+"f", "x")), "at most 128 parts are allowed"},
 		{"file twice", Pack(File("a", "x"), File("./a", "y")), "twice"},
 		{"directory twice", Pack(Dir("a/"), Dir("a/")), "twice"},
 		{"link over a file", Pack(File("a", "x"), Link("a", "b")), "twice"},
