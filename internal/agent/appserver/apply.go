@@ -27,6 +27,13 @@ const (
 	// undoPatience bounds the wait for an app that runs as before again: less
 	// than [converge.DefaultUndoTimeout].
 	undoPatience = api.Duration(time.Minute)
+	// appFailures in a row end the patience with an app that was healthy already. A full
+	// queue of connections is one.
+	appFailures = 3
+	// switchedTimeout bounds the wait for the app once it has the traffic, beside the
+	// timeout of the check that is under way; switchedPause is the longest pause in it.
+	switchedTimeout = api.Duration(5 * time.Second)
+	switchedPause   = api.Duration(500 * time.Millisecond)
 	// lastWords bounds the reading of a log after the operation's time is up.
 	lastWords = 5 * time.Second
 )
@@ -180,7 +187,8 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 }
 
 // Switched sees that nginx reaches the app in the slot that the traffic goes to
-// now.
+// now. The app has passed the gate, so one good answer shows that, and bad ones end
+// it soon: users get them too.
 func (k *Kind) Switched(ctx context.Context, change converge.Change, progress converge.Progress) error {
 	if change.To == nil {
 		return nil
@@ -194,7 +202,13 @@ func (k *Kind) Switched(ctx context.Context, change converge.Change, progress co
 	}
 	site := siteEndpoint(r.spec)
 	r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)
-	return r.pass(ctx, site, "through nginx on "+site.Address, 0, r.running()...)
+	check := r.spec.HealthCheck
+	check.Successes, check.Interval = 1, min(check.Interval, switchedPause)
+	check.StartTimeout = min(check.StartTimeout, switchedTimeout)
+	return r.pass(ctx, asking{
+		endpoint: site, where: "through nginx on " + site.Address, nginx: true,
+		check: check, failures: appFailures, ends: appPatience, units: r.running(),
+	})
 }
 
 // rollout is one Apply, or what follows its switch.
@@ -242,12 +256,41 @@ func (r rollout) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hold, err := r.hold(ctx)
+	if err != nil {
+		return err
+	}
+	var healthy time.Time
 	if reason != "" {
 		if err := r.startApp(ctx, reason); err != nil {
 			return err
 		}
+		healthy = r.kind.clock.Now()
 	}
-	return r.followNginx(ctx)
+	if err := r.followNginx(ctx); err != nil {
+		return err
+	}
+	return r.askThroughNginx(ctx, hold, healthy)
+}
+
+// askThroughNginx sees that nginx reaches the app in its slot, before the traffic goes
+// there: the agent is root, which opens any socket. All the time of hold the app has to
+// stay healthy, since it was that. An app that was has no time to become healthy again.
+func (r rollout) askThroughNginx(ctx context.Context, hold api.Duration, since time.Time) error {
+	if hold > 0 {
+		r.progress(api.PhaseVerify, "asking the app through nginx for %s in which it has to stay healthy, while the release before it serves", hold)
+	} else {
+		r.progress(api.PhaseVerify, "asking the app through nginx, in slot %s", r.slot)
+	}
+	a := asking{
+		endpoint: Endpoint{Network: "unix", Address: r.layout.adminSocket()}, path: adminSlotPath(r.slot),
+		where: "through nginx in slot " + r.slot, nginx: true,
+		check: r.spec.HealthCheck, hold: hold, since: since, ends: appPatience, units: r.running(),
+	}
+	if !since.IsZero() {
+		a.failures, a.ends = appFailures, 1
+	}
+	return r.pass(ctx, a)
 }
 
 // runStatic has nginx show the files of the slot, to the agent first.
@@ -256,7 +299,10 @@ func (r rollout) runStatic(ctx context.Context) error {
 		return err
 	}
 	endpoint := appEndpoint(r.layout, r.spec, r.slot)
-	return r.pass(ctx, endpoint, "in slot "+r.slot, 0, r.layout.nginxUnit())
+	return r.pass(ctx, asking{
+		endpoint: endpoint, where: "in slot " + r.slot,
+		check: r.spec.HealthCheck, ends: appPatience, units: r.running(),
+	})
 }
 
 // running returns the units that serve.
@@ -297,21 +343,22 @@ func (r rollout) startApp(ctx context.Context, reason string) error {
 	if err := r.kind.machine.checkProgram(r.spec.Command[0], r.release()); err != nil {
 		return err
 	}
-	hold, err := r.hold(ctx)
-	if err != nil {
-		return err
-	}
 	r.progress(api.PhaseActivate, "starting the app in slot %s: %s", r.slot, reason)
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
 		return r.failed(ctx, "The app did not start", err, r.appUnit())
 	}
-	endpoint := appEndpoint(r.layout, r.spec, r.slot)
 	r.progress(api.PhaseVerify, "waiting for %d good answers in a row from the app, at most %s",
 		r.spec.HealthCheck.Successes, r.spec.HealthCheck.StartTimeout)
-	if hold > 0 {
-		r.progress(api.PhaseVerify, "then for %s in which it has to stay healthy, while the release before it serves", hold)
-	}
-	return r.pass(ctx, endpoint, "on "+endpoint.Address, hold, r.appUnit())
+	return r.askApp(ctx, r.spec.HealthCheck)
+}
+
+// askApp waits for the health of the app itself.
+func (r rollout) askApp(ctx context.Context, check api.AppHealthCheck) error {
+	endpoint := appEndpoint(r.layout, r.spec, r.slot)
+	return r.pass(ctx, asking{
+		endpoint: endpoint, where: "on " + endpoint.Address,
+		check: check, ends: appPatience, units: []string{r.appUnit()},
+	})
 }
 
 // hold returns how long the app has to stay healthy before the traffic goes to
@@ -328,29 +375,56 @@ func (r rollout) hold(ctx context.Context) (api.Duration, error) {
 	return r.spec.HealthCheck.MinHealthyTime, nil
 }
 
+// asking is one wait at the gate.
+type asking struct {
+	endpoint Endpoint
+	// path is what the endpoint is asked for, "" for that of the health check.
+	path string
+	// where is said of the endpoint; nginx tells that nginx passes the question on.
+	where string
+	nginx bool
+	check api.AppHealthCheck
+	// hold and since are those of the gate.
+	hold  api.Duration
+	since time.Time
+	// failures is that of the gate; ends is how often one of the units may end by itself.
+	failures, ends int
+	units          []string
+}
+
 // pass waits at the gate until the app answers at the endpoint, and has done so
 // for the time of hold.
-func (r rollout) pass(ctx context.Context, endpoint Endpoint, where string, hold api.Duration, units ...string) error {
-	h := r.spec.HealthCheck
-	alive, err := r.kind.watch(ctx, appPatience, units...)
+func (r rollout) pass(ctx context.Context, a asking) error {
+	asked := a.check
+	if a.path != "" {
+		asked.Path = a.path
+	}
+	alive, err := r.kind.watch(ctx, a.ends, a.units...)
 	if err != nil {
 		return err
 	}
 	err = gate{
 		clock: r.kind.clock,
 		ask: func(ctx context.Context) (string, bool) {
-			return r.kind.check(ctx, h, endpoint, r.kind.show(r.layout, r.secrets()...))
+			return r.kind.check(ctx, asked, a.endpoint, r.kind.show(r.layout, r.secrets()...))
 		},
-		alive: alive,
-		hold:  time.Duration(hold),
+		alive:    alive,
+		failures: a.failures,
+		hold:     time.Duration(a.hold),
+		since:    a.since,
 		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
-			return r.kind.watch(ctx, 1, units...)
+			return r.kind.watch(ctx, 1, a.units...)
 		},
-	}.wait(ctx, h)
+	}.wait(ctx, a.check)
 	if err == nil {
 		return nil
 	}
-	detail := fmt.Errorf("release %s, asked for %s %s: %w", path.Base(r.release()), h.Path, where, err)
+	detail := fmt.Errorf("release %s, asked for %s %s: %w", path.Base(r.release()), a.check.Path, a.where, err)
+	if a.nginx && !r.layout.shims(r.spec) {
+		if closed := r.kind.machine.closedToGroup(r.layout.appSocket(r.slot)); closed != "" {
+			detail = fmt.Errorf("%w; nginx, which is in the group %s, cannot open the app's socket: %s", detail, r.layout.user(), closed)
+		}
+	}
 	if r.spec.StaticSite() {
 		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
 	}
@@ -417,9 +491,9 @@ func (r rollout) undo(ctx context.Context) error {
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
 		return r.failed(ctx, "The previous release did not start", err, r.appUnit())
 	}
-	r.spec.HealthCheck.StartTimeout = min(r.spec.HealthCheck.StartTimeout, undoPatience)
-	endpoint := appEndpoint(r.layout, r.spec, r.slot)
-	if err := r.pass(ctx, endpoint, "on "+endpoint.Address, 0, r.appUnit()); err != nil {
+	check := r.spec.HealthCheck
+	check.StartTimeout = min(check.StartTimeout, undoPatience)
+	if err := r.askApp(ctx, check); err != nil {
 		r.progress(api.PhaseRollback, "the app runs as before and is not healthy: %v", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package appserver
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -438,5 +439,78 @@ func TestAnOrderedRestart(t *testing.T) {
 		if !slices.Equal(f.calls, []string{want.call}) {
 			t.Errorf("%s: %q", strategy, f.calls)
 		}
+	}
+}
+
+// The agent is root and opens any socket. What nginx cannot open fails before the
+// traffic goes there, and soon: the app has been healthy.
+func TestAReleaseThatNginxCannotReachFailsBeforeTheSwitch(t *testing.T) {
+	const dir, socket = "/run/foobar-app-notes-green/", "/run/foobar-app-notes-green/app.sock"
+	from := render(t, "notes", specs()["socket"])
+	s := edited(specs()["socket"], func(s *api.AppServer) { s.Environment = map[string]string{"A": "c"} })
+	to := renderBeside(t, "notes", s, converge.InPlace{State: from.State, Spec: from.Spec})
+	for _, c := range []struct {
+		name            string
+		dirMode, mode   os.FileMode
+		contains, lacks string
+	}{
+		{"for the mode of the socket", 0o750, 0o700, "the mode of " + socket + " is 0700; make it writable for the group (umask 007)", "directory"},
+		{"for the mode of its directory", 0o700, 0o770, "the mode of " + strings.TrimSuffix(dir, "/") + " is 0700; leave the mode", "umask"},
+		{"for another reason", 0o750, 0o770, "answered 502 instead of 200", "cannot open"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, from)
+			f.put(to)
+			f.write(socket, "", c.mode)
+			if err := os.Chmod(f.root+socket, c.mode); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(f.root+dir, c.dirMode); err != nil { //nolint:gosec // as an app has it
+				t.Fatal(err)
+			}
+			f.through = func() (Answer, error) { return Answer{Status: 502}, nil }
+			began := f.clock.Now()
+			problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(from, to), silent))
+			if !ok || !strings.Contains(problem.Detail, c.contains) || strings.Contains(problem.Detail, c.lacks) {
+				t.Errorf("problem %v", problem)
+			}
+			if f.asked != "/slot/green/app" {
+				t.Errorf("nginx was asked for %s", f.asked)
+			}
+			if took := f.clock.Now().Sub(began); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// An app that has the traffic has no second start_timeout.
+func TestAfterTheSwitchBadAnswersEndItSoon(t *testing.T) {
+	v := render(t, "notes", edited(specs()["socket"], func(s *api.AppServer) {
+		s.HealthCheck.StartTimeout, s.HealthCheck.Interval = api.Duration(time.Hour), api.Duration(time.Minute)
+	}))
+	for name, answers := range map[string]func(n int) bool{
+		"never a good one":     func(int) bool { return false },
+		"only ever a slow one": func(int) bool { return false },
+		"two bad ones":         func(n int) bool { return n > 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, asked := newFake(t, v), 0
+			f.answer = func() (Answer, error) {
+				asked++
+				if name == "only ever a slow one" {
+					f.clock.now = f.clock.now.Add(2 * time.Second)
+				}
+				return Answer{Status: map[bool]int{true: 200, false: 502}[answers(asked)]}, nil
+			}
+			began := f.clock.Now()
+			err := f.kind().Switched(t.Context(), change(v, v), silent)
+			if (err == nil) != (name == "two bad ones") {
+				t.Errorf("error %v", err)
+			}
+			if took := f.clock.Now().Sub(began); took > 7*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
 	}
 }

@@ -31,6 +31,8 @@ type fake struct {
 	inForce string
 	// answer is the app's to a health check.
 	answer func() (Answer, error)
+	// through is what nginx answers to a health check of a slot; answer, if nil.
+	through func() (Answer, error)
 	// asked is what it was asked for last, and where.
 	asked string
 	// startError is what systemd answers to a start of the app.
@@ -190,6 +192,13 @@ func (f *fake) Lines(_ context.Context, unit string, lines int) ([]api.LogLine, 
 
 func (f *fake) Get(_ context.Context, endpoint Endpoint, path string) (Answer, error) {
 	if strings.HasSuffix(endpoint.Address, "admin.sock") {
+		if strings.HasPrefix(path, "/slot/") {
+			f.asked = path
+			if f.through != nil {
+				return f.through()
+			}
+			return f.answer()
+		}
 		return Answer{Status: 200, Body: f.inForce}, nil
 	}
 	f.asked = path + " on " + endpoint.Address

@@ -26,9 +26,14 @@ type gate struct {
 	ask func(ctx context.Context) (said string, healthy bool)
 	// alive returns why there is nothing to wait for any more.
 	alive func(ctx context.Context) error
-	// hold is how long the app has to stay healthy. Steady begins that time: it
-	// returns what tells whether the app has ended since. Both are left out together.
+	// failures is how many bad answers in a row end the waiting, 0 for as many as there
+	// is time for.
+	failures int
+	// hold is how long the app has to stay healthy, from since on if that is set. Steady
+	// begins that time: it returns what tells whether the app has ended since. Both are
+	// left out together.
 	hold   time.Duration
+	since  time.Time
 	steady func(ctx context.Context) (alive func(ctx context.Context) error, err error)
 }
 
@@ -50,7 +55,7 @@ func (u *unhealthy) Error() string {
 // end of the context is the context's error.
 func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 	deadline := g.clock.Now().Add(time.Duration(h.StartTimeout))
-	inRow, last := 0, ""
+	inRow, failed, last := 0, 0, ""
 	var healthy time.Time // since when it is
 	for {
 		said, good := g.ask(ctx)
@@ -69,9 +74,16 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 				}
 				return &unhealthy{Reason: err.Error(), Said: last}
 			}
+			if failed++; failed == g.failures {
+				return &unhealthy{Reason: fmt.Sprintf("%d answers in a row were bad", failed), Said: last}
+			}
 		case healthy.IsZero():
+			failed = 0
 			if inRow++; inRow >= h.Successes {
-				if healthy = now; g.hold > 0 {
+				if healthy = now; !g.since.IsZero() {
+					healthy = g.since
+				}
+				if g.hold > 0 {
 					var err error
 					if g.alive, err = g.steady(ctx); err != nil {
 						return err

@@ -36,8 +36,10 @@ func TestGate(t *testing.T) {
 		answers string
 		// diesAt is the try at which the app is found dead, 0 for never.
 		diesAt int
-		err    string
-		tries  int
+		// failures is how many bad answers in a row are too many, 0 for none.
+		failures int
+		err      string
+		tries    int
 	}{
 		{name: "three good answers pass", answers: "y", tries: 3},
 		{name: "a bad one starts the count anew", answers: "yynyyy", tries: 6},
@@ -45,11 +47,13 @@ func TestGate(t *testing.T) {
 		{name: "too late", answers: "nnnnnnnnnyyy", err: "3 good answers in a row were not reached within 10s; last it answered 500", tries: 11},
 		{name: "good and bad in turn never pass", answers: "ynynynynynynynyn", err: "were not reached", tries: 11},
 		{name: "a dead app is not waited for", answers: "n", diesAt: 2, err: "it is dead; last it answered 500", tries: 2},
+		{name: "bad ones in a row are enough", answers: "ynnn", failures: 3, err: "3 answers in a row were bad; last it answered 500", tries: 4},
+		{name: "bad ones one by one are not", answers: "nnynnyyy", failures: 3, tries: 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tries := 0
 			err := gate{
-				clock: &fakeClock{now: time.Unix(1000, 0)},
+				clock: &fakeClock{now: time.Unix(1000, 0)}, failures: c.failures,
 				ask: func(context.Context) (string, bool) {
 					answer := c.answers[min(tries, len(c.answers)-1)]
 					tries++

@@ -47,6 +47,25 @@ func (m machine) revision(pid int) string {
 	return ""
 }
 
+// closedToGroup says why the group of an app cannot connect to its socket, "" if it can
+// or if that cannot be determined. Of what may be a link nothing is followed.
+func (m machine) closedToGroup(socket string) string {
+	for _, part := range []struct {
+		path   string
+		needed fs.FileMode
+		remedy string
+	}{
+		{filepath.Dir(socket), 0o010, "leave the mode of that directory as systemd sets it (0750)"},
+		{socket, 0o020, "make it writable for the group (umask 007)"},
+	} {
+		info, err := os.Lstat(m.path(part.path))
+		if err == nil && info.Mode().Perm()&part.needed == 0 {
+			return fmt.Sprintf("the mode of %s is %04o; %s", part.path, info.Mode().Perm(), part.remedy)
+		}
+	}
+	return ""
+}
+
 // secrets returns the values that an app server's slot was given.
 func (m machine) secrets(l layout, slot string) (map[string]string, error) {
 	content, err := os.ReadFile(m.path(l.secrets(slot)))

@@ -20,6 +20,9 @@ const spoolDir = "/var/tmp/"
 // socket alone: the path of the check itself may be one of a static file.
 const adminAppPath = "/app"
 
+// adminSlotPath is where it does that for the app of one slot, whoever has the traffic.
+func adminSlotPath(slot string) string { return "/slot/" + slot + adminAppPath }
+
 // revisionMark stands for the revision while it is not known yet.
 const revisionMark = "REVISION"
 
@@ -97,12 +100,20 @@ func admin(t *converge.Text, l layout, s api.AppServer, f front, revision string
 		"        }")
 	if !s.StaticSite() {
 		proxyHeaders(t, s, f, "127.0.0.1")
-		t.Own("        location = "+adminAppPath+" {", "            proxy_method GET;")
-		t.From("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
-		t.From("/health_check/path", "            proxy_pass http://%s:%s;", upstream(l.current()), s.HealthCheck.Path)
-		t.Own("        }")
+		askApp(t, s, adminAppPath, l.current())
+		for _, slot := range slots() {
+			askApp(t, s, adminSlotPath(slot), l.slot(slot))
+		}
 	}
 	t.Own("    }")
+}
+
+// askApp passes the health check on to the app of a slot.
+func askApp(t *converge.Text, s api.AppServer, path, slot string) {
+	t.Own("        location = "+path+" {", "            proxy_method GET;")
+	t.From("/health_check/timeout", "            proxy_read_timeout %dms;", s.HealthCheck.Timeout.Milliseconds())
+	t.From("/health_check/path", "            proxy_pass http://%s:%s;", upstream(slot), s.HealthCheck.Path)
+	t.Own("        }")
 }
 
 var revisionPattern = regexp.MustCompile(`(?m)^ +return 200 "([0-9a-f]{16})";$`)

@@ -73,9 +73,9 @@ func TestANewReleaseHasToStayHealthy(t *testing.T) {
 	}{
 		{name: "a good one", sick: time.Hour, took: 12 * time.Second, change: change(from, to)},
 		{name: "one that dies soon", sick: 9 * time.Second, took: 9 * time.Second, change: change(from, to), fails: "healthy for 7s and did not stay so for 10s"},
-		{name: "nothing serves as yet", sick: time.Hour, took: 2 * time.Second, change: converge.Change{Name: "notes", To: &to}},
+		{name: "nothing serves as yet", sick: time.Hour, took: 4 * time.Second, change: converge.Change{Name: "notes", To: &to}},
 		{
-			name: "the one before it is down", sick: time.Hour, took: 2 * time.Second, change: change(from, to),
+			name: "the one before it is down", sick: time.Hour, took: 4 * time.Second, change: change(from, to),
 			upset: func(f *fake) { f.units[fakeApp] = systemd.Status{ActiveState: "failed"} },
 		},
 	} {
