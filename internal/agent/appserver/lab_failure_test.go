@@ -17,6 +17,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/loadtest"
 )
 
 // serves fails unless the named release answers on a port.
@@ -304,26 +305,21 @@ func TestAReleaseStaysThoughTheOldOneDoesNotStop(t *testing.T) {
 // The agent, which is root, opens any socket; nginx is in the app's group. A release that
 // closes its socket to that is refused before the traffic goes there.
 func TestAReleaseWhoseSocketNginxCannotOpenSeesNoRequest(t *testing.T) {
-	const url = "http://127.0.0.1:8081/"
+	const address = "127.0.0.1:8081"
 	s := newStand(t)
 	spec := s.spec(s.countedRelease("good", ""), 8081)
 	s.apply("shop", spec, nil)
-	l := startLoad(url, 2)
-	for code, part := range map[string]string{
-		"import os\nos.umask(0o177)\n":                                        "umask 007",
-		"import os\nos.chmod(os.path.dirname(os.environ['SOCKET']), 0o700)\n": "0750",
-	} {
-		bad := spec
-		bad.Release.SHA256 = s.countedRelease("closed", code)
-		if problem := s.refused("shop", bad); !strings.Contains(problem.Detail, part) {
-			t.Errorf("problem: %v", problem)
+	s.nothingLost(loadtest.Load{Address: address, Name: "closed sockets"}, func() {
+		for code, part := range map[string]string{
+			"import os\nos.umask(0o177)\n":                                        "umask 007",
+			"import os\nos.chmod(os.path.dirname(os.environ['SOCKET']), 0o700)\n": "0750",
+		} {
+			bad := spec
+			bad.Release.SHA256 = s.countedRelease("closed", code)
+			if problem := s.refused("shop", bad); !strings.Contains(problem.Detail, part) {
+				t.Errorf("problem: %v", problem)
+			}
+			s.serves("good", "http://"+address+"/")
 		}
-		s.serves("good", url)
-	}
-	s.eventually("there was enough load", func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return len(l.answered) > 200
 	})
-	l.stop(t, "/var/lib/foobar-app/shop/ids")
 }
