@@ -20,6 +20,5 @@ output "shop" {
   value = {
     release = data.foobar_app_server.shop.release
     healthy = data.foobar_app_server.shop.healthy
-    log     = data.foobar_app_server.shop.log
   }
 }

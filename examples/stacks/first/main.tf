@@ -33,6 +33,9 @@ resource "foobar_app_server" "notes" {
   command      = ["python3", "-m", "uvicorn", "main:app", "--uds", "$SOCKET"]
   health_check = { path = "/healthz" }
   port         = 8080
+
+  # lb1: only a load balancer that is listed here is told that the app is down, and sends its requests to another server.
+  trusted_proxies = ["${foobar_machine.lb1.address}/32"]
 }
 
 # HAProxy on lb1, in front of it. It refers to the app, so that Terraform makes it when the app answers.

@@ -25,6 +25,6 @@ func (hasArtifact) ValidateObject(_ context.Context, req validator.ObjectRequest
 	given := req.ConfigValue.Attributes()
 	if source, sum := given["source"], given["sha256"]; source.IsNull() && sum.IsNull() {
 		tfutil.Error(&resp.Diagnostics, req.Path, "The release is missing",
-			"The release has neither source nor sha256. Give source, the path of its artifact; or sha256, if the machine has the artifact already.")
+			"The release has neither source nor sha256. Give source, the path of its artifact; or sha256, if the machine has the artifact already; and check the spelling of its attributes: Terraform drops those that it does not know.")
 	}
 }

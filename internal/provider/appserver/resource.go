@@ -2,6 +2,8 @@
 package appserver
 
 import (
+	"net/netip"
+
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -56,6 +58,7 @@ func kind() component.Kind[model, api.AppServer] {
 		Prepare:     upload,
 		Lacks:       func(config model, spec api.AppServer) error { return lacks(config, spec.Release.SHA256) },
 		Keep:        keep,
+		Beside:      open,
 	}
 }
 
@@ -66,6 +69,20 @@ func secretSets(config model) tfutil.SecretSets {
 		values[api.Pointer("/secrets").At(name)] = secret
 	}
 	return tfutil.SecretSets{"/secrets_version": {Version: tfutil.Or(config.SecretsWOVersion, 0), Values: values}}
+}
+
+// open notes where load balancers reach the app server, and which of them it trusts.
+func open(walk *tfutil.Walk, machine tfutil.Machine, spec api.AppServer) []api.Condition {
+	at := machine.IP()
+	if own, err := netip.ParseAddr(spec.Address); err == nil && !own.IsUnspecified() {
+		at = own.Unmap()
+	}
+	if at.IsValid() {
+		walk.Open(netip.AddrPortFrom(at, uint16(spec.Port)), tfutil.Front{ //nolint:gosec // a port, as the spec is valid
+			Machine: machine.Name.ValueString(), Trusted: spec.TrustedProxies,
+		})
+	}
+	return nil
 }
 
 // check returns what is wrong with a configuration and shows at another place

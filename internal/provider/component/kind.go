@@ -136,6 +136,10 @@ type Kind[M any, S Spec] struct {
 	// Keep, if there is one, notes in the private state, after a write, what
 	// the next plan has to know of the configuration.
 	Keep func(ctx context.Context, config M, to tfutil.PrivateWriter) diag.Diagnostics
+	// Beside, if there is one, notes in a plan what the resources of other kinds
+	// have to know of this one, and returns what is wrong between it and those that
+	// were planned before it, at places of the spec.
+	Beside func(walk *tfutil.Walk, machine tfutil.Machine, spec S) []api.Condition
 	// Others, if there is one, names the other machines that have a part in
 	// the component: a destroy may forget those that are gone for good.
 	Others func(model M) []string

@@ -259,6 +259,7 @@ func (r *Resource[M, S]) checkPlan(ctx context.Context, req resource.ModifyPlanR
 	shared := r.kind.Shared(&model)
 	if !shared.Machine.Name.IsUnknown() {
 		r.claim(shared, spec.Claims(), paths, &resp.Diagnostics)
+		r.beside(req, shared, spec, paths, &resp.Diagnostics)
 	}
 	if changes && !resp.Diagnostics.HasError() {
 		foreseen := r.foresee(ctx, req.State, shared, spec, &resp.Diagnostics)
@@ -294,6 +295,18 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 		tfutil.Error(diags, at, "Port claimed twice",
 			"%s is claimed on machine %q by %s too, as %s. Give one of them another port or address.",
 			conflict.Claim, machine, conflict.Holder, conflict.Held)
+	}
+}
+
+// beside warns of what is wrong between the component and others of this plan. An
+// apply does not repeat it.
+func (r *Resource[M, S]) beside(req resource.ModifyPlanRequest, shared *Model, spec S, paths tfutil.Paths, diags *diag.Diagnostics) {
+	if r.kind.Beside == nil {
+		return
+	}
+	found := r.kind.Beside(&r.data.Walk, shared.Machine, spec)
+	if !applies(req) {
+		tfutil.Warn(found, paths, shared.Machine, diags)
 	}
 }
 

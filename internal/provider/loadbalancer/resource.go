@@ -3,11 +3,15 @@ package loadbalancer
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/component"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
 const (
@@ -52,7 +56,40 @@ func kind() component.Kind[model, api.LoadBalancer] {
 		Shared:      func(m *model) *component.Model { return &m.Model },
 		Spec:        func(m model) (api.LoadBalancer, error) { return m.spec() },
 		Show:        func(spec api.LoadBalancer, m *model) { m.settings = newSettings(spec) },
+		Beside:      untrusting,
 	}
+}
+
+// untrusting returns the servers whose app server does not list the load balancer: of
+// an app that is down it answers an error, where a trusted load balancer would learn
+// that another server may get the request.
+func untrusting(walk *tfutil.Walk, machine tfutil.Machine, spec api.LoadBalancer) []api.Condition {
+	var found []api.Condition
+	from := machine.IP()
+	lists := "the address that this load balancer reaches it from"
+	if from.IsValid() {
+		lists = from.String()
+	}
+	for _, pool := range slices.Sorted(maps.Keys(spec.Backends)) {
+		servers := spec.Backends[pool].Servers
+		for _, name := range slices.Sorted(maps.Keys(servers)) {
+			ip, err := netip.ParseAddr(servers[name].Address)
+			if err != nil {
+				continue
+			}
+			at := netip.AddrPortFrom(ip.Unmap(), uint16(servers[name].Port)) //nolint:gosec // a port, as the spec is valid
+			front, known := walk.FrontAt(at)
+			if !known || front.Trusts(from, at.Addr()) {
+				continue
+			}
+			found = append(found, api.Condition{
+				Type: "NotTrusted", Severity: api.SeverityWarning, Pointer: api.Pointer("/backends").At(pool, "servers", name),
+				Message: fmt.Sprintf("The app server on machine %s, port %d, does not list %s in trusted_proxies: while its app is down, the requests that this server gets fail with 502, where another server could answer them. Add it there.",
+					front.Machine, at.Port(), lists),
+			})
+		}
+	}
+	return found
 }
 
 // renamed is where the attributes are called otherwise than in the spec:

@@ -2,6 +2,7 @@ package tfutil
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -21,6 +22,7 @@ type Walk struct {
 	taking   map[claimant]string
 	turns    map[claimant]*turn
 	enrolled map[string]bool
+	fronts   map[netip.AddrPort]Front
 }
 
 // turn is a component's on this walk. Its slot is held by the create or the
