@@ -260,7 +260,7 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 		AppliedAt: r.Clock().UTC(), Actor: j.Actor, Operation: j.Operation, Run: j.run, SecretsVersion: to.secrets.Version,
 		Ownership: r.ownership(record, j.Write.Owner, j.Actor),
 	}
-	updated.Earlier = j.earlier(record, spec)
+	updated.Earlier, updated.RolledBack = j.earlier(record, spec), j.rolledBack(record, updated.AppliedAt)
 	var from *converge.Applied
 	if record != nil {
 		from = &record.Applied

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -36,6 +37,14 @@ type Earlier struct {
 	// Generation, AppliedAt and Actor are those of its last apply.
 	Generation int64     `json:"generation"`
 	AppliedAt  time.Time `json:"applied_at"`
+	Actor      string    `json:"actor"`
+}
+
+// RolledBack is a rollback that an operator has ordered and no apply has followed.
+type RolledBack struct {
+	// Generation is the one that was left: that of the configuration.
+	Generation int64     `json:"generation"`
+	At         time.Time `json:"at"`
 	Actor      string    `json:"actor"`
 }
 
@@ -169,6 +178,32 @@ func (j job) earlier(record *Record, spec json.RawMessage) *Earlier {
 		return record.Earlier
 	}
 	return &Earlier{Spec: record.Spec, Generation: record.Generation, AppliedAt: record.AppliedAt, Actor: record.Actor}
+}
+
+// rolledBack returns what a record is to keep of a rollback, at a time. A restart
+// leaves it, a second rollback goes forth again, and an apply ends it.
+func (j job) rolledBack(record *Record, now time.Time) *RolledBack {
+	switch {
+	case record == nil || record.lost != nil:
+		return nil
+	case j.order == orderRestart:
+		return record.RolledBack
+	case j.order == orderRollback && record.RolledBack == nil:
+		return &RolledBack{Generation: record.Generation, At: now.UTC(), Actor: strings.TrimSuffix(j.Actor, fmt.Sprintf(" (%s)", orderRollback))}
+	}
+	return nil
+}
+
+// conditions warns of an apply that would bring back what an operator has left.
+func (b *RolledBack) conditions(id api.ID) []api.Condition {
+	if b == nil {
+		return nil
+	}
+	return []api.Condition{{
+		Type: "RolledBack", Severity: api.SeverityWarning,
+		Message: fmt.Sprintf("%s was rolled back from generation %d at %s by %s. Where the configuration is still that of generation %[2]d, an apply brings it back, its release included: change the configuration first. This warning ends with the next apply that changes %[1]s.",
+			id, b.Generation, b.At.UTC().Format("2006-01-02 15:04:05 UTC"), b.Actor),
+	}}
 }
 
 func rawSecretsVersion(spec json.RawMessage) int64 {

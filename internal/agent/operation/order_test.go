@@ -115,6 +115,50 @@ func TestARollbackGoesBackAndForth(t *testing.T) {
 	m.must(t, request("edge", 4, spec(80, "three")))
 }
 
+// The plan after a rollback looks like any update: only a warning says that it brings
+// back what somebody has left.
+func TestARollbackIsWarnedOfUntilItIsOver(t *testing.T) {
+	for name, test := range map[string]struct {
+		then  []string
+		warns bool
+	}{
+		"at once":                      {nil, true},
+		"after a restart":              {[]string{"restart", "restart"}, true},
+		"after it went forth again":    {[]string{"rollback"}, false},
+		"after it went back once more": {[]string{"rollback", "rollback"}, true},
+		"after an apply":               {[]string{"apply"}, false},
+		"after an apply and a restart": {[]string{"apply", "restart"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := operable(t)
+			m.must(t, request("edge", 0, spec(80, "one")))
+			m.must(t, request("edge", 1, spec(81, "two")))
+			for _, verb := range append([]string{"rollback"}, test.then...) {
+				switch verb {
+				case "rollback":
+					m.ordered(t, m.Rollback)
+				case "restart":
+					m.ordered(t, m.Restart)
+				case "apply":
+					m.must(t, request("edge", m.get(t, "edge").Generation, spec(82, "three")))
+				}
+			}
+			var said string
+			for _, c := range m.get(t, "edge").Conditions {
+				if c.Type == "RolledBack" {
+					said = c.Message
+				}
+			}
+			if test.warns != strings.Contains(said, "was rolled back from generation") || test.warns != strings.Contains(said, "by root.") {
+				t.Errorf("it says %q", said)
+			}
+			if name == "after a restart" && !strings.Contains(said, "generation 2 at") {
+				t.Errorf("after a restart it says %q", said)
+			}
+		})
+	}
+}
+
 func TestARollbackThatFailsLeavesWhatIs(t *testing.T) {
 	m := operable(t)
 	m.must(t, request("edge", 0, spec(80, "one")))

@@ -200,7 +200,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	for _, key := range slices.Sorted(maps.Keys(observation.Drift)) {
 		seen.drift[key] = merge(seen.drift[key], observation.Drift[key])
 	}
-	seen.conditions = slices.Concat(observation.Conditions, r.losses(ctx, record), r.unfinished(record.ID))
+	seen.conditions = slices.Concat(observation.Conditions, r.losses(ctx, record), r.unfinished(record.ID), record.RolledBack.conditions(record.ID))
 	if observation.Status != nil {
 		seen.status = api.Encode(observation.Status)
 	}

@@ -33,6 +33,9 @@ type Record struct {
 	SecretsVersion int64 `json:"secrets_version"`
 	// Earlier is the spec before this one, nil if there was none.
 	Earlier *Earlier `json:"earlier,omitempty"`
+	// RolledBack tells that the spec is not what was applied last, but what an operator
+	// has gone back to; nil otherwise.
+	RolledBack *RolledBack `json:"rolled_back,omitempty"`
 
 	// lost is why the record cannot be read, nil if it can. Nothing but the
 	// component's id is known then.

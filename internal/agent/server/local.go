@@ -86,5 +86,13 @@ func (s *Server) localCaller(r *http.Request) (Caller, error) {
 	if !ok || int64(id) != int64(os.Geteuid()) {
 		return Caller{}, forbidden("the local socket is for root alone")
 	}
-	return Caller{Actor: fmt.Sprintf("uid %d on the machine", id), Role: roleLocal}, nil
+	return Caller{Actor: LocalActor(id), Role: roleLocal}, nil
+}
+
+// LocalActor names who acts on the machine itself.
+func LocalActor(uid uint32) string {
+	if uid == 0 {
+		return "root on the machine"
+	}
+	return fmt.Sprintf("uid %d on the machine", uid)
 }

@@ -48,7 +48,7 @@ func order(ctx context.Context, agent local, verb, component string, out io.Writ
 		if err := agent.call(ctx, http.MethodPost, path, machine.Node, &op); err != nil {
 			return err
 		}
-		return follow(ctx, agent, op, out)
+		return follow(ctx, agent, verb, op, out)
 	}
 	if err := agent.call(ctx, http.MethodPost, path, machine.Node, nil); err != nil {
 		return err
@@ -58,7 +58,7 @@ func order(ctx context.Context, agent local, verb, component string, out io.Writ
 }
 
 // follow shows an operation until it has ended. It fails as the operation does.
-func follow(ctx context.Context, agent local, op api.Operation, out io.Writer) error {
+func follow(ctx context.Context, agent local, verb string, op api.Operation, out io.Writer) error {
 	err := showEvents(ctx, agent, op.ID, out)
 	if err == nil {
 		err = agent.get(ctx, "/v1/operations/"+op.ID, &op)
@@ -71,7 +71,11 @@ func follow(ctx context.Context, agent local, op api.Operation, out io.Writer) e
 	case op.Problem != nil:
 		return failure(op.Problem)
 	}
-	_, err = fmt.Fprintf(out, "%s is of generation %d now. The next terraform plan reads that, and shows what differs from the configuration.\n", op.Component, op.Generation)
+	next := "The next terraform plan reads that."
+	if verb == "rollback" {
+		next = "The next terraform plan reads that, warns of it, and shows what differs from the configuration."
+	}
+	_, err = fmt.Fprintf(out, "%s is of generation %d now. %s\n", op.Component, op.Generation, next)
 	return err
 }
 

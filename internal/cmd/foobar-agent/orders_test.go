@@ -59,8 +59,8 @@ func TestOrdersOnTheMachine(t *testing.T) {
 	if by := m.Drained("shop"); by != "" {
 		t.Errorf("it is drained by %q still", by)
 	}
-	says("restart", shop, false, "validate start generation 2", "activate start foobar-app-shop", "is of generation 3 now")
-	says("rollback", shop, false, "validate go back to generation 1", "is of generation 4 now")
+	says("restart", shop, false, "validate start generation 2", "activate start foobar-app-shop", "is of generation 3 now. The next terraform plan reads that.\n")
+	says("rollback", shop, false, "validate go back to generation 1", "is of generation 4 now", "shows what differs")
 	if s, err := readStatus(t.Context(), agent); err != nil || !strings.Contains(s.String(), "on the machine (rollback)") || !strings.Contains(string(s.Components[0].Spec), `"A":"one"`) {
 		t.Errorf("the status is %v, %v", s, err)
 	}
@@ -98,7 +98,7 @@ func TestAnInterruptedOrderSaysThatItGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	op := api.Operation{ID: "1", Component: api.ID{Kind: api.KindAppServer, Name: "shop"}}
-	if err := follow(ctx, newLocal("/nowhere"), op, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "goes on without you") {
+	if err := follow(ctx, newLocal("/nowhere"), "restart", op, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "goes on without you") {
 		t.Errorf("it says %v", err)
 	}
 }
