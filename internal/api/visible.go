@@ -52,3 +52,11 @@ func shownAs(r rune) string {
 	}
 	return fmt.Sprintf(`\U%08x`, r)
 }
+
+// Count returns a number with its noun, such as "1 line" or "2 lines".
+func Count[N int | int64](n N, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

@@ -65,12 +65,18 @@ func (k *Kind) observe(ctx context.Context, name string, applied converge.Versio
 	if slots.left() {
 		drift[l.appUnit(other(live))] = api.Drift{Detail: "it runs, and no traffic goes to it"}
 	}
+	var restarting []string
+	loop := k.restartLoop(l, app, status)
+	if loop != nil {
+		restarting = []string{l.appUnit(live)}
+	}
 	restarts, life := k.lifeOf(name)
 	status.LivenessRestarts = restarts
 	return operation.Observation{
 		Spec:       s,
 		Drift:      drift,
-		Conditions: append(k.conditions(l, app, status), life...),
+		Restarting: restarting,
+		Conditions: slices.Concat(loop, k.conditions(l, app, status), life),
 		Status:     status,
 	}, nil
 }
@@ -114,18 +120,33 @@ func (k *Kind) drift(ctx context.Context, l layout, live string, applied converg
 	return drift
 }
 
+// loopPause is how long an app has to run before its restarts are behind it: more than
+// systemd's longest pause between two of them.
+const loopPause = 5 * time.Minute
+
+// restartLoop reports an app that ends again and again, also while it waits for its
+// next start, and while it answers before it ends once more; nil if it does not.
+func (k *Kind) restartLoop(l layout, app systemd.Status, status api.AppServerStatus) []api.Condition {
+	if app.NRestarts < appPatience || k.clock.Now().Sub(app.MainStarted) >= loopPause {
+		return nil
+	}
+	severity, now := api.SeverityError, "It does not answer now."
+	if status.Healthy {
+		severity, now = api.SeverityWarning, "It answers now."
+	}
+	return []api.Condition{{
+		Type: "RestartLoop", Severity: severity,
+		Message: fmt.Sprintf("The app of %s ended %s and was started again each time, last at %s. %s No apply of the same release mends that. Its log says why it ends: foobar-agent logs %s. This ends once the app has run for %d minutes.",
+			l.name, times(app.NRestarts), clockTime(app.MainStarted), now, l.component(), int(loopPause.Minutes())),
+	}}
+}
+
 func (k *Kind) conditions(l layout, app systemd.Status, status api.AppServerStatus) []api.Condition {
 	var found []api.Condition
-	if app.NRestarts >= appPatience && !status.Healthy { // a healthy one has it behind it
-		found = append(found, api.Condition{
-			Type: "RestartLoop", Severity: api.SeverityWarning,
-			Message: fmt.Sprintf("The app of %s ended %d times since it was started, and was restarted. Its log says why.", l.name, app.NRestarts),
-		})
-	}
 	if app.Active() && !status.Healthy {
 		found = append(found, api.Condition{
 			Type: "AppUnhealthy", Severity: api.SeverityError, Pointer: "/health_check",
-			Message: fmt.Sprintf("The app of %s runs but fails its health check: %s.", l.name, status.Health),
+			Message: fmt.Sprintf("The app of %s runs but fails its health check: %s. Its log may say why: foobar-agent logs %s", l.name, strings.TrimSuffix(status.Health, "."), l.component()),
 		})
 	}
 	return append(found, k.drained(l)...)

@@ -45,11 +45,29 @@ func TestObserve(t *testing.T) {
 			upset: func(f *fake) {
 				f.answer = func() (Answer, error) { return Answer{}, errors.New("connection refused") }
 				status := f.units[fakeApp]
-				status.NRestarts = 7
+				status.NRestarts, status.MainStarted = 7, f.clock.Now().Add(-time.Minute)
 				f.units[fakeApp] = status
 			},
 			status:     api.AppServerStatus{Release: spec.Release.SHA256, Health: "did not answer: connection refused", PID: fakePID, Restarts: 7},
 			conditions: []string{"RestartLoop", "AppUnhealthy"},
+		},
+		{
+			name: "the app answers between two of many ends",
+			upset: func(f *fake) {
+				status := f.units[fakeApp]
+				status.NRestarts, status.MainStarted = 7, f.clock.Now().Add(-time.Second)
+				f.units[fakeApp] = status
+			},
+			status:     api.AppServerStatus{Release: spec.Release.SHA256, Healthy: true, Health: "answered 200", PID: fakePID, Restarts: 7},
+			conditions: []string{"RestartLoop"},
+		},
+		{
+			name: "the app waits for its next start after many ends",
+			upset: func(f *fake) {
+				f.units[fakeApp] = systemd.Status{ActiveState: "activating", SubState: "auto-restart", NRestarts: 7, MainStarted: f.clock.Now().Add(-20 * time.Second)}
+			},
+			status:     api.AppServerStatus{Health: "does not run", Restarts: 7},
+			conditions: []string{"RestartLoop"},
 		},
 		{
 			name: "the app was restarted long ago",
@@ -120,6 +138,33 @@ func TestObserve(t *testing.T) {
 			}
 			if string(api.Encode(seen.Spec)) != string(api.Encode(spec)) {
 				t.Errorf("observed %s", api.Encode(seen.Spec))
+			}
+		})
+	}
+}
+
+// What an app in a loop is called does not depend on the moment at which it is looked at.
+func TestARestartLoopIsNoDriftAndNamesTheLog(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	for name, test := range map[string]struct {
+		state    string
+		severity api.Severity
+	}{
+		"it answers":       {"active", api.SeverityWarning},
+		"it is down again": {"activating", api.SeverityError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, v)
+			status := f.units[fakeApp]
+			status.ActiveState, status.NRestarts, status.MainStarted = test.state, 13, f.clock.Now().Add(-time.Second)
+			f.units[fakeApp] = status
+			seen, err := f.kind().Observe(t.Context(), "notes", v)
+			if err != nil || len(seen.Conditions) != 1 {
+				t.Fatalf("%+v, %v", seen.Conditions, err)
+			}
+			c := seen.Conditions[0]
+			if c.Type != "RestartLoop" || c.Severity != test.severity || !strings.Contains(c.Message, "foobar-agent logs app-server/notes") || !slices.Equal(seen.Restarting, []string{fakeApp}) {
+				t.Errorf("%+v, restarting %q", c, seen.Restarting)
 			}
 		})
 	}

@@ -236,6 +236,10 @@ func (e *Engine) compareLink(l Link) (string, error) {
 	return "", nil
 }
 
+// Activating is the drift of a unit that starts, or waits for its next start, and has
+// nothing else wrong with it.
+const Activating = "is activating"
+
 // describeUnit says what is wrong with a unit, or nothing.
 func describeUnit(s systemd.Status, dropIns []string) string {
 	var parts []string
@@ -254,6 +258,8 @@ func describeUnit(s systemd.Status, dropIns []string) string {
 		parts = append(parts, "has failed: "+s.Result)
 	case s.ActiveState == "inactive":
 		parts = append(parts, "is stopped")
+	case s.ActiveState == "activating":
+		parts = append(parts, Activating)
 	default:
 		parts = append(parts, "is "+s.ActiveState)
 	}

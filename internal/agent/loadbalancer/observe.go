@@ -170,7 +170,7 @@ func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition
 	if info.DroppedLogs > 0 {
 		all = append(all, api.Condition{
 			Type: "LogsDropped", Severity: api.SeverityInfo,
-			Message: fmt.Sprintf("HAProxy left out %d lines of the access log since its worker started, as the journal could not take them at once.", info.DroppedLogs),
+			Message: fmt.Sprintf("HAProxy left out %s of the access log since its worker started, as the journal could not take them at once. This note ends with the next reload.", api.Count(info.DroppedLogs, "line")),
 		})
 	}
 	return all

@@ -92,6 +92,9 @@ type Observation struct {
 	// Drift tells of what differs but maps to no value of the spec, by unit
 	// or file, beyond the files and units that converge compares by itself.
 	Drift map[string]api.Drift
+	// Restarting are the units whose restarts a condition reports: that they wait for
+	// their next start is no drift, as no apply would repair it.
+	Restarting []string
 	// Conditions are what an apply does not repair.
 	Conditions []api.Condition
 	// Status is the kind's status type of package api.

@@ -197,6 +197,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	if observation.Spec != nil {
 		seen.observed = api.Encode(observation.Spec)
 	}
+	leaveOut(seen.drift, observation.Restarting)
 	for _, key := range slices.Sorted(maps.Keys(observation.Drift)) {
 		seen.drift[key] = merge(seen.drift[key], observation.Drift[key])
 	}
@@ -205,6 +206,16 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 		seen.status = api.Encode(observation.Status)
 	}
 	return seen, nil
+}
+
+// leaveOut takes units that wait for their next start out of drift, and no unit with
+// which something else is wrong.
+func leaveOut(drift map[string]api.Drift, restarting []string) {
+	for _, unit := range restarting {
+		if drift[unit].Detail == converge.Activating {
+			delete(drift, unit)
+		}
+	}
 }
 
 // merge joins what the disk and what the engine shows of one file or unit.

@@ -36,6 +36,8 @@ type Status struct {
 	// restarts since the unit was started. Both are 0 for what is no service.
 	MainPID   int
 	NRestarts int
+	// MainStarted is when the last process of the service began, zero if none did.
+	MainStarted time.Time
 	// InvocationID is another one whenever the unit was started anew, "" for
 	// what has not been started.
 	InvocationID string
@@ -304,6 +306,10 @@ func status(properties map[string]any) Status {
 	invocation, _ := properties["InvocationID"].([]byte)
 	reload, _ := properties["NeedDaemonReload"].(bool)
 	stop, _ := properties["TimeoutStopUSec"].(uint64)
+	var began time.Time
+	if micros, _ := properties["ExecMainStartTimestamp"].(uint64); micros != 0 {
+		began = time.UnixMicro(int64(micros)) //nolint:gosec // a time of the machine's clock
+	}
 	return Status{
 		LoadState:     text("LoadState"),
 		ActiveState:   text("ActiveState"),
@@ -311,6 +317,7 @@ func status(properties map[string]any) Status {
 		UnitFileState: text("UnitFileState"),
 		MainPID:       number("MainPID"),
 		NRestarts:     number("NRestarts"),
+		MainStarted:   began,
 		InvocationID:  hex.EncodeToString(invocation),
 		Result:        text("Result"),
 		DropIns:       dropIns,

@@ -15,16 +15,16 @@ func TestStatusOfProperties(t *testing.T) {
 	got := status(map[string]any{
 		"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled",
 		"MainPID": uint32(42), "NRestarts": uint32(3), "Result": "success", "DropInPaths": []string{"/etc/x.conf"},
-		"Id": "x.service", "TimeoutStopUSec": uint64(90_000_000), "InvocationID": []byte{0xab, 0x01},
+		"Id": "x.service", "TimeoutStopUSec": uint64(90_000_000), "InvocationID": []byte{0xab, 0x01}, "ExecMainStartTimestamp": uint64(1_700_000_000_000_001),
 	})
 	want := Status{
 		LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled",
-		MainPID: 42, NRestarts: 3, InvocationID: "ab01", Result: "success", DropIns: []string{"/etc/x.conf"}, StopTimeout: 90 * time.Second,
+		MainPID: 42, NRestarts: 3, InvocationID: "ab01", Result: "success", DropIns: []string{"/etc/x.conf"}, StopTimeout: 90 * time.Second, MainStarted: time.UnixMicro(1_700_000_000_000_001),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the status is %+v, want %+v", got, want)
 	}
-	if got := status(map[string]any{"LoadState": "not-found"}); got.MainPID != 0 || got.Active() || got.StopTimeout != 0 {
+	if got := status(map[string]any{"LoadState": "not-found"}); got.MainPID != 0 || got.Active() || got.StopTimeout != 0 || !got.MainStarted.IsZero() {
 		t.Errorf("the status of nothing is %+v", got)
 	}
 	if got := status(map[string]any{"TimeoutStopUSec": uint64(math.MaxUint64)}); got.StopTimeout != MaxStopTimeout {
