@@ -33,8 +33,8 @@ func (r *Runner) losses(ctx context.Context, record *Record) []api.Condition {
 		if loss.Lines > 0 {
 			found = append(found, api.Condition{
 				Type: "LogsDropped", Severity: api.SeverityWarning,
-				Message: fmt.Sprintf("Missing from the log of %s: %s, the last of them before %s: it wrote more at once than journald takes. This warning ends %s after the last loss, or when newer lines have driven out what journald says of it.",
-					unit.Name, api.Count(loss.Lines, "line"), loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), lossAge),
+				Message: fmt.Sprintf("%s of %s did not reach its log, the last before %s: it wrote more at once than journald takes. This warning ends %s after the last loss, or when newer lines have driven out what journald says of it.",
+					api.Count(loss.Lines, "line"), unit.Name, loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), lossAge),
 			})
 		}
 	}

@@ -156,9 +156,23 @@ func state(c api.Component) string {
 	return strings.Join(words, ", ")
 }
 
-// details lists what is not as it should be with a component.
+// running tells which release an app server runs, and in which slot; nothing of
+// another component, or where no release runs.
+func running(c api.Component) string {
+	var status api.AppServerStatus
+	if c.Kind != api.KindAppServer || json.Unmarshal(c.Status, &status) != nil || status.Release == "" {
+		return ""
+	}
+	return fmt.Sprintf("release %.12s in slot %s", status.Release, status.Slot)
+}
+
+// details lists what an app server runs, and what is not as it should be with a
+// component.
 func details(b *strings.Builder, c api.Component) {
 	var text strings.Builder
+	if runs := running(c); runs != "" {
+		fmt.Fprintf(&text, "  %-8s %s\n", "runs", api.Visible(runs))
+	}
 	for _, path := range slices.Sorted(maps.Keys(c.Drift)) {
 		fmt.Fprintf(&text, "  drift    %s: %s\n", api.Visible(path), api.Visible(c.Drift[path].Detail))
 	}

@@ -33,6 +33,26 @@ func component(kind api.Kind, name string) api.Component {
 	}
 }
 
+func TestStatusShowsWhichReleaseRuns(t *testing.T) {
+	runs := func(kind api.Kind, status api.AppServerStatus) string {
+		s := enrolledMachine()
+		c := component(kind, "shop")
+		c.Status = api.Encode(status)
+		s.Components = []api.Component{c}
+		return s.String()
+	}
+	const want = "\napp-server/shop\n  runs     release 0123456789ab in slot green\n"
+	if said := runs(api.KindAppServer, api.AppServerStatus{Release: "0123456789abcdef", Slot: "green"}); !strings.HasSuffix(said, want) {
+		t.Errorf("it says %s", said)
+	}
+	if said := runs(api.KindAppServer, api.AppServerStatus{Slot: "blue"}); strings.Contains(said, "runs ") {
+		t.Errorf("of an app that does not run it says %s", said)
+	}
+	if said := runs(api.KindLoadBalancer, api.AppServerStatus{Release: "0123456789abcdef", Slot: "green"}); strings.Contains(said, "runs ") {
+		t.Errorf("of a load balancer it says %s", said)
+	}
+}
+
 func TestStatusText(t *testing.T) {
 	unenrolled := machineStatus{Machine: api.Info{Health: api.Health{Node: "web1", Incarnation: 1}}}
 	unwell := enrolledMachine()
