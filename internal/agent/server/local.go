@@ -86,11 +86,11 @@ func (s *Server) localCaller(r *http.Request) (Caller, error) {
 	if !ok || int64(id) != int64(os.Geteuid()) {
 		return Caller{}, forbidden("the local socket is for root alone")
 	}
-	return Caller{Actor: LocalActor(id), Role: roleLocal}, nil
+	return Caller{Actor: LocalActor(int(id)), Role: roleLocal}, nil
 }
 
 // LocalActor names who acts on the machine itself.
-func LocalActor(uid uint32) string {
+func LocalActor(uid int) string {
 	if uid == 0 {
 		return "root on the machine"
 	}

@@ -98,7 +98,7 @@ func (r reset) audit(b api.Bootstrap, before []string, problem api.ProblemType) 
 		known = strings.Join(before, ", ")
 	}
 	return errors.Join(log.Append(api.AuditEntry{
-		Time: r.now().UTC(), Actor: server.LocalActor(uint32(os.Geteuid())), Role: "local",
+		Time: r.now().UTC(), Actor: server.LocalActor(os.Geteuid()), Role: "local",
 		Method: "RUN", Path: "foobar-agent identity reset", Status: status, Problem: problem,
 		Detail: fmt.Sprintf("to be incarnation %d and to trust %s; trusted before %s", b.Incarnation, strings.Join(identity.PinsOf(b), ", "), known),
 	}), log.Close())
