@@ -428,7 +428,36 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 	if r.spec.StaticSite() {
 		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
 	}
+	if u, ok := errors.AsType[*unhealthy](err); ok && !a.nginx {
+		detail = fmt.Errorf("%w%s", detail, r.elsewhere(ctx, u.Said))
+	}
 	return r.failed(ctx, "The app did not become healthy", detail, r.appUnit())
+}
+
+// elsewhere says how an app comes to listen where it should, if said is that nothing
+// does, and where it listens instead.
+func (r rollout) elsewhere(ctx context.Context, said string) string {
+	advice := ""
+	switch {
+	case strings.HasPrefix(said, noSocket):
+		advice = ". The app has to make it at $SOCKET. If it listens on a port, set app_ports and have it listen on $PORT"
+	case strings.HasPrefix(said, noListener):
+		advice = ". The app has to listen on $PORT of 127.0.0.1"
+	default:
+		return ""
+	}
+	status, err := r.kind.systemd.Status(ctx, r.appUnit())
+	if err != nil || status.MainPID == 0 {
+		return advice
+	}
+	var found []string
+	for _, address := range r.kind.machine.listensOn(status.MainPID) {
+		found = append(found, address.String())
+	}
+	if len(found) > 0 {
+		advice += "; it listens on " + strings.Join(found, " and ") + " now"
+	}
+	return advice
 }
 
 // followNginx has nginx run the configuration that is in place.

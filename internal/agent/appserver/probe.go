@@ -2,12 +2,15 @@ package appserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/foreign"
@@ -91,6 +94,9 @@ func siteEndpoint(s api.AppServer) Endpoint {
 const (
 	// noAnswer begins what is said of an app that gave no answer at all.
 	noAnswer = "did not answer"
+	// noSocket and noListener begin what is said where nothing listens at all.
+	noSocket   = noAnswer + ": there is no socket at "
+	noListener = noAnswer + ": nothing listens on "
 	// maxSaid bounds what is quoted then, in bytes.
 	maxSaid = 300
 )
@@ -104,6 +110,10 @@ func (k *Kind) check(ctx context.Context, h api.AppHealthCheck, endpoint Endpoin
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Sprintf(noAnswer+" within %s", h.Timeout), false
+	case endpoint.Network == "unix" && errors.Is(err, fs.ErrNotExist):
+		return noSocket + endpoint.Address, false
+	case endpoint.Network == "tcp" && errors.Is(err, syscall.ECONNREFUSED):
+		return noListener + endpoint.Address, false
 	case err != nil:
 		return noAnswer + ": " + api.Short(show(err.Error()), maxSaid), false
 	case answer.Status != http.StatusOK:
