@@ -380,7 +380,7 @@ func (r *Runner) run(j job, c *component) {
 		r.Logger.Error("a disk is full", "op", j.Operation, "error", err)
 	}
 	if err != nil {
-		err = conclude(err, over, restored(j.ID, r.store.read(j.ID)))
+		err = conclude(err, over, restored(j.ID, r.store.read(j.ID), logged(err)))
 		r.supervise(j.ID) // as before: a deletion had ended it
 	}
 	// What is over for whoever asks is over for whoever is next, in this order.
@@ -445,9 +445,16 @@ func (t timedOut) Error() string {
 	return fmt.Sprintf("the operation did not end within its timeout of %s", time.Duration(t))
 }
 
+// logged reports whether what an operation started has written something.
+func logged(err error) bool {
+	problem, ok := errors.AsType[*api.Problem](err)
+	return ok && len(problem.Log) > 0
+}
+
 // restored says what a machine has of a component after a change of it was
-// undone, which is what is recorded, and where its log is.
-func restored(id api.ID, record *Record) string {
+// undone, which is what is recorded, and where its log is: of a new one that
+// wrote nothing there is none.
+func restored(id api.ID, record *Record, logged bool) string {
 	now := "files and units are as before"
 	switch {
 	case record == nil:
@@ -455,7 +462,11 @@ func restored(id api.ID, record *Record) string {
 	case record.lost == nil:
 		now = fmt.Sprintf("generation %d, applied by %s, runs again", record.Generation, record.by())
 	}
-	return fmt.Sprintf("the change was undone: %s. On the machine, \"foobar-agent logs %s\" shows the log", now, id)
+	undone := "the change was undone: " + now
+	if record == nil && !logged {
+		return undone
+	}
+	return fmt.Sprintf("%s. On the machine, \"foobar-agent logs %s\" shows the log", undone, id)
 }
 
 // conclude turns the error of an operation into the problem that it ended with.
