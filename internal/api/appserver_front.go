@@ -109,7 +109,7 @@ func ReservedResponseHeaders() []string {
 // validateStaticSite returns what an app server without a command must not have.
 func (s AppServer) validateStaticSite(v *Violations) {
 	if _, whole := s.Static["/"]; !whole {
-		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"]. A site of files alone needs static = { "/" = { directory = "." } }`)
+		v.Add("/command", `no command is given; name the app's program and its arguments, such as ["./bin/app", "--verbose"]. A site of files alone has no command, and needs a directory for "/": static = { "/" = { directory = "." } }`)
 		return
 	}
 	if len(s.AppPorts) > 0 {

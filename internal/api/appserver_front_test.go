@@ -107,7 +107,7 @@ func TestInvalidFrontsAreReportedWhereAndWhy(t *testing.T) {
 				}
 			}, "/static", "at most 32",
 		},
-		{func(s *api.AppServer) { s.Command = nil; static("/assets/", "a")(s) }, "/command", "is empty"},
+		{func(s *api.AppServer) { s.Command = nil; static("/assets/", "a")(s) }, "/command", `no command is given; name the app's program`},
 		{site(func(s *api.AppServer) { s.Liveness = new(api.DefaultAppLiveness()) }), "/liveness", "there is none"},
 		{site(func(s *api.AppServer) { s.AgentCheckPort, s.TrustedProxies = 8081, []string{"10.0.0.10/32"} }), "/agent_check_port", "there is none"},
 		{site(func(s *api.AppServer) { s.AppPorts = []int{8000, 8001} }), "/app_ports", "there is none"},

@@ -312,6 +312,10 @@ func environmentProblem(name, value string) string {
 	switch {
 	case !environmentNamePattern.MatchString(name) || len(name) > MaxEnvironmentName:
 		return say("%q is not the name of a variable: %s; at most %d characters", name, EnvironmentNameRule, MaxEnvironmentName)
+	case name == "PORT":
+		return "PORT is set by foobar, to the one of app_ports that the app is to listen on; set app_ports and remove PORT"
+	case name == "SOCKET":
+		return "SOCKET is set by foobar, to the path at which the app has to make its Unix socket; remove SOCKET, or set app_ports for an app that listens on a port"
 	case slices.Contains(ReservedEnvironment(), name) || strings.HasPrefix(name, "FOOBAR_"):
 		return fmt.Sprintf("%s is set by foobar or systemd; choose another name", name)
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):

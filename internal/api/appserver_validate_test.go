@@ -67,7 +67,7 @@ func TestInvalidAppServersAreReportedWhereAndWhy(t *testing.T) {
 			s.Release.Signature, s.Release.PublicKeys = strings.Repeat("s", 16<<10+1), []string{"RW"}
 		}, "/release/signature", "at most 16384"},
 		{func(s *api.AppServer) { s.Release.MaxBytes = 0 }, "/release/max_bytes", "0 is out of bounds"},
-		{func(s *api.AppServer) { s.Command = nil }, "/command", "is empty"},
+		{func(s *api.AppServer) { s.Command = nil }, "/command", "no command is given"},
 		{func(s *api.AppServer) { s.Command = []string{""} }, "/command/0", "is empty"},
 		{func(s *api.AppServer) { s.Command = []string{"./run me"} }, "/command/0", "No shell runs"},
 		{func(s *api.AppServer) { s.Command = []string{"-x"} }, "/command/0", "cannot name a program"},
@@ -130,7 +130,7 @@ func TestInvalidAppServersAreReportedWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.1"} }, "/trusted_proxies/0", "10.0.0.1/32"},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.0/24", "10.0.0.1/24"} }, "/trusted_proxies/1", `write "10.0.0.0/24"`},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"::/0", "::/0"} }, "/trusted_proxies/1", "listed twice"},
-		{func(s *api.AppServer) { s.Environment = map[string]string{"SOCKET": ""} }, "/environment/SOCKET", "choose another name"},
+		{func(s *api.AppServer) { s.Environment = map[string]string{"SOCKET": ""} }, "/environment/SOCKET", "remove SOCKET"},
 		{func(s *api.AppServer) { s.Environment = map[string]string{"FOOBAR_X": ""} }, "/environment/FOOBAR_X", "choose another name"},
 		{func(s *api.AppServer) { s.Environment = map[string]string{"A/B": ""} }, "/environment/A~1B", "is not the name of a variable"},
 		{func(s *api.AppServer) { s.Environment = map[string]string{"": ""} }, "/environment/", "is not the name of a variable"},

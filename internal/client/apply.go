@@ -60,7 +60,7 @@ func (m *Machine) change(ctx context.Context, verb api.Verb, c Change, progress 
 			continue
 		}
 		if err != nil {
-			return op, fmt.Errorf("watch %s of %s, which goes on on machine %s: %w", verb, c.ID, m.target.Name, err)
+			return op, &GoesOnError{Verb: verb, ID: c.ID, Machine: m.target.Name, Err: err}
 		}
 		if op.State == api.OperationFailed {
 			return op, failure(op)
@@ -233,3 +233,20 @@ func (m *Machine) events(ctx context.Context, id string, after int64, wait time.
 	}, &out)
 	return out.Events, err
 }
+
+// GoesOnError is returned where the client stops to watch an operation that the
+// machine's agent carries on with.
+type GoesOnError struct {
+	Verb    api.Verb
+	ID      api.ID
+	Machine string
+	// Err is why it stops.
+	Err error
+}
+
+func (e *GoesOnError) Error() string {
+	return fmt.Sprintf("watch %s of %s, which goes on on machine %s: %v", e.Verb, e.ID, e.Machine, e.Err)
+}
+
+// Unwrap returns why the client stops.
+func (e *GoesOnError) Unwrap() error { return e.Err }

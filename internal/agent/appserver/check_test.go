@@ -102,6 +102,12 @@ func TestCheckProgram(t *testing.T) {
 	f.write(release+"/bin/venv", "#!/home/me/venv/bin/python\n", 0o755)
 	f.write(release+"/bin/plain", "#!/bin/sh\n", 0o644)
 	f.write(release+"/bin/empty", "", 0o755)
+	f.write(release+"/bin/windows2", "#!/bin/sh\r\nx", 0o755)
+	f.write(release+"/bin/windows3", "#!/usr/bin/env python3\r\nx", 0o755)
+	f.write(release+"/bin/unix", "#!/usr/bin/python3\n#\r\n", 0o755)
+	f.write(release+"/main.py", "#!/usr/bin/python3\n", 0o755)
+	const single = "/srv/notes/releases/single"
+	f.write(single+"/app", "\x7fELF", 0o755)
 	for link, target := range map[string]string{"python": "python3", "python3": "/usr/bin/python3.99"} {
 		if err := os.Symlink(target, filepath.Join(f.root, release, "bin", link)); err != nil {
 			t.Fatal(err)
@@ -110,16 +116,29 @@ func TestCheckProgram(t *testing.T) {
 	for program, want := range map[string]string{
 		"./bin/python": "is a link to /usr/bin/python3.99, which is not on this machine",
 		"python3":      "", "/usr/bin/python3": "", "./bin/app": "", "bin/app": "", "./bin/script": "", "./bin/empty": "",
-		"python9":      `is no program of this machine (looked in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin); for a program of the release, write its path as in "./bin/python9"`,
-		"./app":        "does not exist",
-		"/usr/bin/x":   "does not exist",
-		"./bin":        "is not a regular file",
-		"./bin/plain":  "is not executable",
-		"./bin/venv":   "is a script for /home/me/venv/bin/python, which is not on this machine",
-		"./bin/app/no": "cannot be looked at",
+		"python9":        `is no program of this machine (looked in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin); for a program of the release, write its path, "./python9"`,
+		"./app":          "does not exist; paths in a command start in the release's top directory, which tar -tf shows",
+		"/usr/bin/x":     "does not exist",
+		"main.py":        `write its path, "./main.py"`,
+		"venv":           `write its path, "./bin/venv"`,
+		"./bin/unix":     "",
+		"./bin/windows2": `is a script whose first line ends in CR LF, as on Windows: Linux looks for "/bin/sh\r", which is not there`,
+		"./bin/windows3": `Linux looks for "python3\r"`,
+		"./bin":          "is not a regular file",
+		"./bin/plain":    "is not executable",
+		"./bin/venv":     "is a script for /home/me/venv/bin/python, which is not on this machine",
+		"./bin/app/no":   "cannot be looked at",
 	} {
 		err := f.kind().machine.checkProgram(program, release)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", program, err, want)
+		}
+	}
+	for program, want := range map[string]string{
+		"./gocount": "does not exist; this release is one program, and that is called ./app",
+		"gocount":   `write its path, "./app"`,
+	} {
+		if err := f.kind().machine.checkProgram(program, single); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "tar") {
 			t.Errorf("%s: %v, want %q", program, err, want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/artifact"
 )
 
 // machine reads the machine's files; it writes none.
@@ -93,9 +94,11 @@ func (m machine) checkProgram(program, release string) error {
 		detail = m.notRunnable(program)
 	case strings.Contains(program, "/"):
 		found = filepath.Join(release, program)
-		detail = m.notRunnable(found)
+		if detail = m.notRunnable(found); detail == absent {
+			detail += m.instead(release)
+		}
 	default:
-		found, detail = m.lookUp(program)
+		found, detail = m.lookUp(program, release)
 	}
 	if detail == "" {
 		detail = m.lacksInterpreter(found)
@@ -109,15 +112,49 @@ func (m machine) checkProgram(program, release string) error {
 	}
 }
 
-func (m machine) lookUp(program string) (found, detail string) {
+// absent is why a program cannot be run that is not there.
+const absent = "does not exist"
+
+// instead says how the programs of a release are named.
+func (m machine) instead(release string) string {
+	if m.oneProgram(release) {
+		return "; this release is one program, and that is called ./" + artifact.Program
+	}
+	return "; paths in a command start in the release's top directory, which " + listing
+}
+
+// listing shows what is in the top directory of an artifact.
+const listing = "tar -tf shows"
+
+// oneProgram reports whether a release was made of a program by itself.
+func (m machine) oneProgram(release string) bool {
+	entries, err := os.ReadDir(m.path(release))
+	return err == nil && len(entries) == 1 && entries[0].Name() == artifact.Program && entries[0].Type().IsRegular()
+}
+
+// ofReleaseLike returns the path by which a command names the program of a release
+// that a bare name may mean.
+func (m machine) ofReleaseLike(program, release string) string {
+	if m.oneProgram(release) {
+		return "./" + artifact.Program
+	}
+	for _, dir := range []string{"", "bin", ".venv/bin", "venv/bin"} {
+		if at := filepath.Join(dir, program); m.exists(filepath.Join(release, at)) {
+			return "./" + at
+		}
+	}
+	return "./" + program
+}
+
+func (m machine) lookUp(program, release string) (found, detail string) {
 	for _, dir := range searchPath() {
 		candidate := filepath.Join(dir, program)
 		if m.notRunnable(candidate) == "" {
 			return candidate, ""
 		}
 	}
-	return "", fmt.Sprintf(`is no program of this machine (looked in %s); for a program of the release, write its path as in "./bin/%s"`,
-		strings.Join(searchPath(), ", "), program)
+	return "", fmt.Sprintf(`is no program of this machine (looked in %s); for a program of the release, write its path, %q`,
+		strings.Join(searchPath(), ", "), m.ofReleaseLike(program, release))
 }
 
 // notRunnable says why a file is no program, "" if it is one.
@@ -128,7 +165,7 @@ func (m machine) notRunnable(path string) string {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "does not exist; paths in a command start in the release's top directory, which tar -tzf shows"
+		return absent
 	case err != nil:
 		return "cannot be looked at: " + err.Error()
 	case !info.Mode().IsRegular():
@@ -168,8 +205,14 @@ func (m machine) lacksInterpreter(path string) string {
 	const longest = 256 // BINPRM_BUF_SIZE of Linux: what it reads of a script
 	line, _ := bufio.NewReaderSize(file, longest).ReadSlice('\n')
 	interpreter, isScript := strings.CutPrefix(string(line), "#!")
-	if fields := strings.Fields(interpreter); isScript && len(fields) > 0 && !m.exists(fields[0]) {
-		return fmt.Sprintf("is a script for %s, which is not on this machine", fields[0])
+	words := strings.FieldsFunc(interpreter, func(r rune) bool { return strings.ContainsRune(" \t\n", r) }) // as Linux splits them
+	switch {
+	case !isScript || len(words) == 0:
+		return ""
+	case strings.HasSuffix(words[0], "\r") || words[0] == "/usr/bin/env" && strings.HasSuffix(words[len(words)-1], "\r"):
+		return fmt.Sprintf("is a script whose first line ends in CR LF, as on Windows: Linux looks for %q, which is not there; save it with line ends of LF, as dos2unix does", words[len(words)-1])
+	case !m.exists(words[0]):
+		return fmt.Sprintf("is a script for %s, which is not on this machine", words[0])
 	}
 	return ""
 }

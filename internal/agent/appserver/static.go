@@ -35,7 +35,7 @@ func (m machine) notServable(release, directory string) string {
 		info, err := os.Lstat(m.path(at))
 		switch {
 		case err != nil:
-			return "is not in the release; paths of static directories start in its top directory, which tar -tf shows"
+			return "is not in the release; paths of static directories start in its top directory, which " + listing
 		case info.Mode().Type() == fs.ModeSymlink:
 			return "leads over the link " + name + ", and nginx follows no links in a release; name the directory itself"
 		case !info.IsDir():

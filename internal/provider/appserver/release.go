@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -133,15 +134,24 @@ func (r resolving) missing(ctx context.Context, req resource.ModifyPlanRequest, 
 	fresh := freshMachine(ctx, req, diags)
 	switch {
 	case r.given.IsNull() && !kept:
-		tfutil.Error(diags, sourcePath, "The artifact is missing", "There is no file %s. Build the release, then plan again.%s", source, r.withoutFile())
+		tfutil.Error(diags, sourcePath, "The artifact is missing", "There is no file %s. Build the release, then plan again.%s", located(source), r.withoutFile())
 	case fresh:
 		tfutil.Error(diags, sourcePath, "The artifact is missing",
-			"There is no file %s. The machine is new or was rebuilt, so that the release has to be uploaded. Build it, then plan again.", source)
+			"There is no file %s. The machine is new or was rebuilt, so that the release has to be uploaded. Build it, then plan again.", located(source))
 	case kept:
 		diags.Append(plan.SetAttribute(ctx, sumPath, r.present)...)
 		tfutil.Warning(diags, sourcePath, "The artifact is missing",
-			"There is no file %s. The app server keeps the release that it has (SHA-256 %s). To deploy another one, build it, then plan again.", source, r.present.ValueString())
+			"There is no file %s. The app server keeps the release that it has (SHA-256 %s). To deploy another one, build it, then plan again.", located(source), r.present.ValueString())
 	}
+}
+
+// located names a file, and where a path that is not absolute leads to.
+func located(source string) string {
+	whole, err := filepath.Abs(source)
+	if err != nil || whole == filepath.Clean(source) {
+		return source
+	}
+	return fmt.Sprintf("%s (%s)", source, whole)
 }
 
 // withoutFile says what can be done to an app server without the file.

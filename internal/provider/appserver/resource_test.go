@@ -219,7 +219,7 @@ func TestWrongValuesAreErrorsOnTheirAttributes(t *testing.T) {
 			[]string{`port `, `trusted_proxies = ["10.0.0.1"]` + "\n  port "}, `trusted_proxies`, `"10.0.0.1" is not a network`,
 		},
 		"reserved variable": {
-			[]string{`LOG_LEVEL`, `SOCKET`}, `environment["SOCKET"]`, `SOCKET is set by foobar or systemd`,
+			[]string{`LOG_LEVEL`, `SOCKET`}, `environment["SOCKET"]`, `SOCKET is set by foobar, to the path`,
 		},
 		"variable that is a secret too": {
 			[]string{`LOG_LEVEL`, `SESSION_KEY`}, `secrets_wo["SESSION_KEY"]`, `SESSION_KEY is in the environment too`,

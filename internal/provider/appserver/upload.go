@@ -100,7 +100,7 @@ func lacks(config model, sum string) error {
 	if _, err := os.Stat(*config.Release.Source); err == nil {
 		return nil
 	}
-	return sourceProblem(title, "There is no file %s, and the machine has no artifact with the SHA-256 %s; build the release, then plan again", *config.Release.Source, sum)
+	return sourceProblem(title, "There is no file %s, and the machine has no artifact with the SHA-256 %s; build the release, then plan again", located(*config.Release.Source), sum)
 }
 
 // keep notes which file the release was read from, so that a later plan knows

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 )
 
 // LogSubsystem is the part of the provider's log that tells what agents do;
@@ -46,6 +47,10 @@ func add(diags *diag.Diagnostics, d diag.Diagnostic, at path.Path) {
 // error becomes one without a place.
 func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 	problem, ok := errors.AsType[*api.Problem](err)
+	if watched, goesOn := errors.AsType[*client.GoesOnError](err); goesOn && errors.Is(err, context.Canceled) {
+		Error(diags, path.Empty(), interrupted, "The agent goes on with the %s of %s on machine %s. Plan again to see how it ended.", watched.Verb, watched.ID, watched.Machine)
+		return
+	}
 	if !ok {
 		Error(diags, path.Empty(), failed(err), "%s", Sentence(err))
 		return
@@ -71,9 +76,15 @@ func Explain(err error, paths Paths, diags *diag.Diagnostics) {
 	}
 }
 
+// interrupted is the title of what ends with Terraform.
+const interrupted = "Interrupted"
+
 // failed names the class of an error that no machine answered.
 func failed(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return interrupted
+	case errors.Is(err, context.DeadlineExceeded):
 		return "The time ran out"
 	}
 	return "The call of the agent failed"

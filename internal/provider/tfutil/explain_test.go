@@ -1,6 +1,9 @@
 package tfutil_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/client"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
 )
 
@@ -78,5 +82,26 @@ func TestTheReasonOfAProblemComesFirst(t *testing.T) {
 				t.Errorf("%q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestAnInterruptionSaysWhatGoesOn(t *testing.T) {
+	watched := func(err error) error {
+		return fmt.Errorf("apply: %w", &client.GoesOnError{Verb: api.VerbApply, ID: api.ID{Kind: api.KindAppServer, Name: "shop"}, Machine: "web2", Err: err})
+	}
+	for name, c := range map[string]struct {
+		err             error
+		summary, detail string
+	}{
+		"watched":      {watched(context.Canceled), "Interrupted", "The agent goes on with the apply of app-server/shop on machine web2. Plan again to see how it ended."},
+		"nothing yet":  {fmt.Errorf("upload: %w", context.Canceled), "Interrupted", "upload: context canceled."},
+		"out of time":  {watched(context.DeadlineExceeded), "The time ran out", "apply: watch apply of app-server/shop, which goes on on machine web2: context deadline exceeded."},
+		"another call": {errors.New("no"), "The call of the agent failed", "No."},
+	} {
+		var diags diag.Diagnostics
+		tfutil.Explain(c.err, tfutil.Paths{}, &diags)
+		if len(diags) != 1 || diags[0].Summary() != c.summary || diags[0].Detail() != c.detail {
+			t.Errorf("%s: %v", name, diags)
+		}
 	}
 }
