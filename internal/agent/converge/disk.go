@@ -260,9 +260,12 @@ func (d disk) makeDir(p string, s standing) error {
 }
 
 // syncDir makes the names in a directory safe; one that is gone has none.
-func (d disk) syncDir(p string) error {
+func (d disk) syncDir(p string) error { return d.sync(p) }
+
+// sync makes a file or a directory safe as it stands, if it is there.
+func (d disk) sync(p string) error {
 	f, err := os.Open(d.path(p))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -290,6 +291,8 @@ func TestTrafficIsServedAtEveryStep(t *testing.T) {
 			}
 			for step := 0; w.killAt(t, step); step++ {
 			}
+			for step := 0; w.faultOnTheWayBack(t, step); step++ {
+			}
 		})
 	}
 }
@@ -364,6 +367,124 @@ func (w ways) faultAt(t *testing.T, step int) bool {
 	}
 	w.ended(t, m, err == nil || unfinished, "after a fault at "+name)
 	return name != ""
+}
+
+// faultOnTheWayBack has the change fail at its commit, and a step of the way back fail
+// for good, until there is no such step any more. What serves meanwhile runs, and once
+// the step works again, the next try ends the undoing.
+func (w ways) faultOnTheWayBack(t *testing.T, step int) bool {
+	t.Helper()
+	left, fails, name := step, "commit", ""
+	m := w.machine(t, func(step string) error {
+		if strings.HasPrefix(step, "undo:") && name == "" {
+			if left--; left == -1 {
+				name = step
+			}
+		}
+		if step == fails || name != "" && step == name {
+			return errors.New("a fault")
+		}
+		return nil
+	})
+	if m.engine.Units = m.units; !w.overlaps { // what is replaced in place, nothing serves for
+		return false
+	}
+	_ = m.engine.Apply(t.Context(), m.slotTransaction(w.from, w.to))
+	if name == "" {
+		return false
+	}
+	for range 2 {
+		m.served(t, "after a lasting fault at "+name)
+		_ = w.complete(m)
+	}
+	m.served(t, "after a lasting fault at "+name+", tried again")
+	m.engine.Hook = nil
+	if err := w.complete(m); err != nil {
+		t.Errorf("once the fault at %q is gone: %v", name, err)
+	}
+	m.served(t, "once the fault at "+name+" is gone")
+	if _, found := m.engine.Open(edge()); found {
+		t.Errorf("once the fault at %q is gone, the journal is left", name)
+	}
+	if got, err := os.Readlink(m.path(traffic)); err != nil || got != "blue" {
+		t.Errorf("once the fault at %q is gone, the traffic leads to %q, %v", name, got, err)
+	}
+	return true
+}
+
+// TestWhatIsUndoneServesOnWhereTheOldDoesNotRun, which ended meanwhile and does not start
+// again: until it does, the traffic stays where it can be served.
+func TestWhatIsUndoneServesOnWhereTheOldDoesNotRun(t *testing.T) {
+	m := open(t, tempDir(t))
+	if err := m.engine.Apply(t.Context(), m.slotTransaction(nil, slot("blue", "one"))); err != nil {
+		t.Fatal(err)
+	}
+	from, to := m.recorded(t), slot("green", "two", "blue=one")
+	before := m.snapshot(t)
+	m.engine.Hook = func(step string) error {
+		switch step {
+		case "commit":
+			if err := m.units.Fail(t.Context(), slotUnit("blue")); err != nil {
+				t.Error(err)
+			}
+			return errors.New("a fault")
+		case "undo: activate":
+			return errors.New("it does not start")
+		}
+		return nil
+	}
+	err := m.engine.Apply(t.Context(), m.slotTransaction(from, to))
+	if undone, ok := errors.AsType[*converge.UndoneError](err); !ok || undone.Undo == nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if got := m.served(t, "while the old does not run"); got != "two" {
+		t.Errorf("%q serves", got)
+	}
+	if open, found := m.engine.Open(edge()); !found || !open.Switched {
+		t.Errorf("the transaction is %+v, %t", open, found)
+	}
+	m.engine.Hook = nil
+	follow := func(converge.Interrupted) converge.Follow { return m.slots(from, to) }
+	if err := m.engine.Complete(t.Context(), edge(), follow); err != nil {
+		t.Error(err)
+	}
+	same(t, "once the old starts", before, m.snapshot(t))
+}
+
+// TestAnUndoingWritesOnlyWhatIsNotAsItWas: what could not be touched need not be.
+func TestAnUndoingWritesOnlyWhatIsNotAsItWas(t *testing.T) {
+	m := open(t, tempDir(t))
+	if err := m.engine.Apply(t.Context(), m.slotTransaction(nil, slot("blue", "one"))); err != nil {
+		t.Fatal(err)
+	}
+	inode := func(path string) uint64 {
+		info, err := os.Lstat(m.path(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Ino //nolint:forcetypeassert // it is Linux
+	}
+	paths := []string{recordPath, "/etc/foobar/edge/common.cfg", "/etc/systemd/system/" + front}
+	var before, after []uint64
+	for _, path := range paths {
+		before = append(before, inode(path))
+	}
+	m.engine.Hook = func(step string) error {
+		if step == "swap /etc/systemd/system/"+front {
+			return errors.New("a fault")
+		}
+		return nil
+	}
+	err := m.engine.Apply(t.Context(), m.slotTransaction(m.recorded(t), slot("green", "two", "blue=one")))
+	if undone, ok := errors.AsType[*converge.UndoneError](err); !ok || undone.Undo != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	for _, path := range paths {
+		after = append(after, inode(path))
+	}
+	if before[0] != after[0] || before[1] == after[1] || before[2] != after[2] {
+		t.Errorf("the files were %d and are %d; the second alone had been replaced", before, after)
+	}
 }
 
 // killAt ends the change before one of its steps, and the next life of the agent

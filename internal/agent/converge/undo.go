@@ -25,12 +25,23 @@ type Interrupted struct {
 	// Committed tells that it is done, but for what it replaced. Otherwise it is
 	// undone.
 	Committed bool
+	// Switched tells that the traffic does not go where it went before.
+	Switched bool
 	// Err is what of the undoing failed, nil if all is as it was before.
 	Err error
 }
 
-func (j *journal) interrupted() Interrupted {
-	return Interrupted{Component: j.Component, Note: j.Note, Existed: j.Existed, Committed: j.Committed}
+func (e *Engine) interrupted(j *journal) Interrupted {
+	return Interrupted{Component: j.Component, Note: j.Note, Existed: j.Existed, Committed: j.Committed, Switched: e.moved(j)}
+}
+
+// moved reports whether the traffic does not go where it went before. What cannot be
+// read may lead anywhere.
+func (e *Engine) moved(j *journal) bool {
+	return slices.ContainsFunc(j.Saved, func(s saved) bool {
+		found, err := e.disk().look(s.Path)
+		return s.Switch && (err != nil || found.Sort != s.Sort || found.Target != s.Target)
+	})
 }
 
 // Open returns the transaction of a component that has not ended, if there is one.
@@ -39,7 +50,7 @@ func (e *Engine) Open(id api.ID) (open Interrupted, found bool) {
 	if err != nil || j == nil { // of a damaged one, nothing is known
 		return Interrupted{}, false
 	}
-	return j.interrupted(), true
+	return e.interrupted(j), true
 }
 
 // Recover undoes what an earlier life of the agent did not commit. It is called
@@ -64,7 +75,7 @@ func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) (
 		if j == nil {
 			continue
 		}
-		i := j.interrupted()
+		i := e.interrupted(j)
 		if !i.Committed {
 			i.Err = e.undo(ctx, j, follow(i))
 		}
@@ -84,9 +95,9 @@ func (e *Engine) Complete(ctx context.Context, id api.ID, follow func(Interrupte
 	case j == nil:
 		return nil
 	case j.Committed:
-		return e.finish(ctx, j, follow(j.interrupted()))
+		return e.finish(ctx, j, follow(e.interrupted(j)))
 	}
-	if err := e.undo(ctx, j, follow(j.interrupted())); err != nil {
+	if err := e.undo(ctx, j, follow(e.interrupted(j))); err != nil {
 		return fmt.Errorf("undo what the last operation left: %w", err)
 	}
 	return nil
@@ -100,6 +111,7 @@ func (e *Engine) Complete(ctx context.Context, id api.ID, follow func(Interrupte
 //
 // The way back overlaps as the way here did: what served before serves again,
 // then the traffic is switched back, and only then what was new is drained and taken away.
+// Where the traffic cannot go back, what was new serves on and the journal stays.
 // What was created goes as in any deletion: the engine first, then its units.
 func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 	w := wayBack{engine: e, journal: j, restored: true, lost: true}
@@ -113,7 +125,10 @@ func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 	default:
 		w.restore(ctx, j.serves)
 		w.call(ctx, "activate", follow.Activate)
-		w.switchBack(ctx)
+		if !w.switchBack(ctx) {
+			w.restored, w.lost = false, false
+			break
+		}
 		w.call(ctx, "switched", follow.Switched)
 		w.drain(ctx, follow)
 		w.retire(ctx)
@@ -210,7 +225,19 @@ func (w *wayBack) restore(ctx context.Context, chosen func(saved) bool) {
 	w.try(ctx, "reload units", e.Units.DaemonReload)
 }
 
-func (w *wayBack) switchBack(ctx context.Context) { w.paths(ctx, switches) }
+// switchBack has the traffic go where it went before, if it can be served there, and
+// reports whether it does.
+func (w *wayBack) switchBack(ctx context.Context) bool {
+	e, j := w.engine, w.journal
+	if e.moved(j) && errors.Join(w.failures...) != nil {
+		// The engine may have failed to follow, and serve all the same.
+		if !w.try(ctx, "see what served before", func(ctx context.Context) error { return e.runs(ctx, j.UnitsBefore) }) {
+			return false
+		}
+	}
+	w.paths(ctx, switches)
+	return !e.moved(j)
+}
 
 func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
 	for _, s := range slices.Backward(w.journal.Saved) {
@@ -227,11 +254,34 @@ func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
 	}
 }
 
-// restore brings one path back, whatever was done to it so far.
+// runs returns an error unless all units run.
+func (e *Engine) runs(ctx context.Context, units []string) error {
+	for _, unit := range units {
+		status, err := e.Units.Status(ctx, unit)
+		if err != nil {
+			return err
+		}
+		if !status.Active() {
+			return fmt.Errorf("%s, which served before, does not run, so the traffic stays where it is", unit)
+		}
+	}
+	return nil
+}
+
+// restore brings one path back, whatever was done to it so far. Nothing is written where
+// nothing was done: it may not be possible.
 func (e *Engine) restore(j *journal, s saved) error {
 	waiting := e.disk().path(sibling(s.Path))
-	if err := errors.Join(os.RemoveAll(waiting), os.RemoveAll(blob.Leftover(waiting))); err != nil {
-		return fmt.Errorf("restore %s: %w", s.Path, err)
+	for _, left := range []string{waiting, blob.Leftover(waiting)} {
+		if !exists(left) {
+			continue
+		}
+		if err := os.RemoveAll(left); err != nil {
+			return fmt.Errorf("restore %s: %w", s.Path, err)
+		}
+	}
+	if e.stands(s) {
+		return nil
 	}
 	if s.Tree {
 		return e.restoreTree(s)
@@ -255,6 +305,24 @@ func (e *Engine) restore(j *journal, s saved) error {
 	case otherSort:
 	}
 	return fmt.Errorf("restore %s: it was %s, which cannot be made again", s.Path, s.Sort)
+}
+
+// stands reports whether a path is as it was saved, also after a power failure. Of a
+// tree that was there, what was moved aside tells.
+func (e *Engine) stands(s saved) bool {
+	found, err := e.disk().look(s.Path)
+	if err != nil || found != s.standing || s.Tree && s.Sort != nothing {
+		return false
+	}
+	if s.Sort == aFile {
+		if content, err := e.disk().read(s.Path); err != nil || sum(content) != s.Sum {
+			return false
+		}
+	}
+	if s.Sort == aFile || s.Sort == aDir {
+		err = e.disk().sync(s.Path)
+	}
+	return errors.Join(err, e.disk().syncDir(filepath.Dir(s.Path))) == nil
 }
 
 // restoreNothing removes what was made. A directory stays if somebody else
