@@ -426,6 +426,9 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 		}
 	}
 	if r.spec.StaticSite() {
+		if lacks := r.kind.machine.lacksIndex(r.spec.Static, r.release(), a.check.Path); lacks != "" {
+			detail = fmt.Errorf("%w; %s", detail, lacks)
+		}
 		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
 	}
 	if u, ok := errors.AsType[*unhealthy](err); ok && !a.nginx {
@@ -541,7 +544,7 @@ func (r rollout) failed(ctx context.Context, title string, cause error, unit str
 	if err != nil {
 		lines = []string{"(the log cannot be shown: " + err.Error() + ")"}
 	}
-	problem.Log = lines
+	problem.Log = fold(lines)
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), problem)
 	}

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -43,4 +44,20 @@ func (m machine) notServable(release, directory string) string {
 		}
 	}
 	return ""
+}
+
+// lacksIndex says that the directory at a URL's path has no page, "" if it has or the
+// path is none of a directory. The longest prefix counts, as with nginx.
+func (m machine) lacksIndex(static map[string]api.StaticDirectory, release, path string) string {
+	prefix := "/"
+	for other := range static {
+		if strings.HasPrefix(path, other) && len(other) > len(prefix) {
+			prefix = other
+		}
+	}
+	index := filepath.Join(release, static[prefix].Directory, strings.TrimPrefix(path, prefix), "index.html")
+	if !strings.HasSuffix(path, "/") || m.exists(index) {
+		return ""
+	}
+	return fmt.Sprintf("there is no index.html in the directory of %q; add one, or set health_check.path to a file of the site", path)
 }
