@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -31,6 +32,11 @@ func order(ctx context.Context, agent local, verb, component string, out io.Writ
 	if !both || api.CheckName(name) != nil {
 		return fmt.Errorf("%q is no component: write a kind and a name, such as app-server/shop; foobar-agent status lists those of this machine", component)
 	}
+	if api.Kind(kind) == api.KindAppServer { // of other kinds the agent says what they can
+		if err := known(ctx, agent, component); err != nil {
+			return err
+		}
+	}
 	var machine api.Health
 	if err := agent.get(ctx, "/v1/health", &machine); err != nil {
 		return err
@@ -55,6 +61,22 @@ func order(ctx context.Context, agent local, verb, component string, out io.Writ
 	}
 	_, err := io.WriteString(out, text)
 	return err
+}
+
+// known returns an error with what there is if the machine has no such component.
+func known(ctx context.Context, agent local, component string) error {
+	var listing api.Listing
+	if err := agent.get(ctx, "/v1/components", &listing); err != nil {
+		return err
+	}
+	var names []string
+	for _, listed := range listing.Components {
+		if listed.String() == component {
+			return nil
+		}
+		names = append(names, listed.String())
+	}
+	return fmt.Errorf("there is no component %s on this machine; it has: %s", component, cmp.Or(strings.Join(names, ", "), "none"))
 }
 
 // follow shows an operation until it has ended. It fails as the operation does.

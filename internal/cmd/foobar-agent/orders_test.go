@@ -72,7 +72,7 @@ func TestOrdersOnTheMachine(t *testing.T) {
 	}})
 	says("rollback", shop, true, "The app did not start: it exited", "generation 4", "The last lines of its log:\n  panic: \\x1b[2J")
 	says("restart", "load-balancer/www", true, "an app server can")
-	says("restart", "app-server/blog", true, "there is no component app-server/blog")
+	says("restart", "app-server/blog", true, "there is no component app-server/blog on this machine; it has: app-server/shop")
 	says("restart", "mail/www", true, `no kind "mail"`)
 	says("restart", "shop", true, "write a kind and a name")
 	says("restart", "app-server/../x", true, "write a kind and a name")
