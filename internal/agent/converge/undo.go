@@ -254,6 +254,18 @@ func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
 	}
 }
 
+// HeldError tells that the traffic stays at what is being undone, since a unit that
+// served before does not run.
+type HeldError struct{ Unit string }
+
+func (e *HeldError) Error() string {
+	return e.Unit + ", which served before, does not run, so the traffic stays where it is"
+}
+
+// Abandon leaves the undoing of a component's last transaction as it is, for another
+// transaction that goes on from what stands; see [Engine.Unsure].
+func (e *Engine) Abandon(id api.ID) error { return e.giveUp(id) }
+
 // runs returns an error unless all units run.
 func (e *Engine) runs(ctx context.Context, units []string) error {
 	for _, unit := range units {
@@ -262,7 +274,7 @@ func (e *Engine) runs(ctx context.Context, units []string) error {
 			return err
 		}
 		if !status.Active() {
-			return fmt.Errorf("%s, which served before, does not run, so the traffic stays where it is", unit)
+			return &HeldError{unit}
 		}
 	}
 	return nil

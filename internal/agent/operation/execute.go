@@ -169,6 +169,9 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		r.noteUnfinished(j.ID, j.Operation, unfinished, r.goesOn(ctx))
 		err = nil
 	}
+	if undone, ok := errors.AsType[*converge.UndoneError](err); ok && undone.Undo != nil {
+		r.noteUnfinished(j.ID, j.Operation, undone.Undo, triesAgain)
+	}
 	if err != nil {
 		return err
 	}

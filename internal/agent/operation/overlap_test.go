@@ -163,7 +163,7 @@ func TestAGoodChangeStaysThoughTheOldDoesNotEnd(t *testing.T) {
 			if events, err = m.Events(t.Context(), op.ID, 0, 0); err != nil {
 				t.Fatal(err)
 			}
-			if last := events[len(events)-1].Message; fails != strings.Contains(last, "tries again before the next change, and when it starts") || strings.Contains(last, "at once") {
+			if last := events[len(events)-1].Message; fails != strings.Contains(last, "tries again every few minutes, and before the next change") || strings.Contains(last, "at once") {
 				t.Errorf("of what it tried it says %q", last)
 			}
 			if c.Generation != 2 || len(c.Drift) > 0 {

@@ -143,19 +143,6 @@ func (r *Runner) observe(ctx context.Context, kind Kind, id api.ID, applied conv
 	return observation, nil
 }
 
-// unfinished tells of a change that is in force and has not ended, though nothing is
-// at work on it.
-func (r *Runner) unfinished(id api.ID) []api.Condition {
-	if open, found := r.Engine.Open(id); !found || !open.Committed {
-		return nil
-	}
-	return []api.Condition{{
-		Type: "ChangeUnfinished", Severity: api.SeverityWarning,
-		Message: fmt.Sprintf("The last change of %s is in force, but what it replaced could not be stopped and removed. "+
-			"The agent does that before the next change, and when it starts (systemctl restart foobar-agent); its log says what failed.", id),
-	}}
-}
-
 func (r *Record) component(seen inspection) api.Component {
 	return api.Component{
 		ID: r.ID, Generation: r.Generation, Spec: seen.spec, Observed: seen.observed,
@@ -185,6 +172,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 			Type: "SpecNotUnderstood", Severity: api.SeverityError,
 			Message: fmt.Sprintf("Another version of the agent applied it, and this one cannot read the configuration that it recorded: %v. Run terraform apply again.", err),
 		}}
+		seen.conditions = append(seen.conditions, r.unfinished(record.ID)...)
 		return seen, nil
 	}
 	held, _ := r.store.secrets(record.ID) // damaged ones are not known

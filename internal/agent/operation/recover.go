@@ -30,6 +30,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		r.finish(i.Component) //nolint:contextcheck // it outlives the start
 		if i.Err != nil {
 			undo[readNote(i).Operation] = i.Err
+			r.noteUnfinished(i.Component, readNote(i).Operation, i.Err, triesAgain)
 			failures = append(failures, fmt.Errorf("undo the interrupted operation on %s: %w", i.Component, i.Err))
 		}
 	}
@@ -80,72 +81,6 @@ func decide(op *api.Operation, record *Record, undo error) {
 	if undo != nil {
 		op.Problem.Detail = fmt.Sprintf("the change could not be undone completely: %v; apply again", undo)
 	}
-}
-
-// finish ends in the background, in the component's turn, what a committed operation
-// has replaced, if something of that is left. It ends with the agent, whose next life
-// does it again.
-func (r *Runner) finish(id api.ID) {
-	open, found := r.Engine.Open(id)
-	if !found || !open.Committed {
-		return
-	}
-	leave, free := r.occupy(id)
-	if !free { // an operation is at work, which does it first
-		return
-	}
-	r.running.Go(func() {
-		defer leave()
-		if err := r.Engine.Complete(r.Ctx, id, r.followInterrupted); err != nil && r.Ctx.Err() == nil {
-			r.noteUnfinished(id, readNote(open).Operation, err, "The agent tries again before the next change, and when it starts")
-		}
-	})
-}
-
-// noteUnfinished tells what of a committed operation is not finished, and what the agent
-// does about that.
-func (r *Runner) noteUnfinished(id api.ID, operation string, err error, next string) {
-	r.Logger.Warn("what an operation has replaced is not ended yet", "op", operation, "kind", id.Kind, "name", id.Name, "error", err)
-	r.progress(operation)(api.PhaseCommit, "the change is in force. What it replaced is not ended yet: %v. %s", err, next)
-}
-
-// goesOn says what becomes of an operation that is not finished when its context is over.
-func (r *Runner) goesOn(ctx context.Context) string {
-	switch {
-	case r.Ctx.Err() != nil:
-		return "The agent goes on with that when it starts"
-	case ctx.Err() != nil:
-		return "The agent goes on with that in the background, and the next change waits for it"
-	}
-	return "The agent tries again at once"
-}
-
-// completeLast ends the last transaction of a component, should it still be open. What
-// cannot be ended must not be forgotten, so no other one begins. It takes the time that
-// it needs, and none of the operation that waits for it.
-func (r *Runner) completeLast(j job) error {
-	ctx, id := r.Ctx, j.ID
-	if _, found := r.Engine.Open(id); found {
-		r.log.event(j.Operation, api.PhaseQueue, "wait for what the last change of %s has left to end", id)
-	}
-	err := r.Engine.Complete(ctx, id, r.followInterrupted)
-	unfinished, ok := errors.AsType[*converge.UnfinishedError](err)
-	if !ok {
-		return err
-	}
-	what, do := "what the last change has replaced", "Remove the cause on the machine"
-	if unit, ok := errors.AsType[*converge.UnitError](err); ok {
-		what = fmt.Sprintf("the unit %s, which the last change has replaced,", unit.Unit)
-		do = fmt.Sprintf("End it on the machine (systemctl kill --signal=KILL %s)", unit.Unit)
-	}
-	problem := &api.Problem{
-		Type: api.ProblemRolledBack, Title: "The last change is not finished",
-		Detail: fmt.Sprintf("%s could not be ended: %v. That change is in force, and nothing else was changed. %s, and apply again", what, unfinished.Err, do),
-	}
-	if ctx.Err() != nil {
-		return errors.Join(context.Cause(ctx), problem)
-	}
-	return problem
 }
 
 // followInterrupted returns what has the engine of an interrupted operation go back,

@@ -28,7 +28,7 @@ const DefaultTimeout = 300 * time.Second
 const reserveInterval = 5 * time.Second
 
 // Config is what a [Runner] works with. All fields are required, but for
-// Reserved.
+// Reserved and After.
 type Config struct {
 	// Dir holds what outlives the agent, below the engine's root:
 	// /var/lib/foobar on a machine.
@@ -47,7 +47,9 @@ type Config struct {
 	// Reserved are the ports that the agent itself listens on.
 	Reserved []api.Claim
 	Clock    func() time.Time
-	Logger   hclog.Logger
+	// After tells when a while is over; nil means [time.After].
+	After  func(time.Duration) <-chan time.Time
+	Logger hclog.Logger
 	// Ctx is the agent's own: operations run under it, whatever becomes of
 	// those who asked for them.
 	Ctx context.Context //nolint:containedctx // see above
@@ -92,6 +94,11 @@ type component struct {
 	// epoch changes whenever an operation begins or ends, so that a reader
 	// notices that one was at work meanwhile.
 	epoch int
+	// failure is why the last change did not end, and noted what was said of that.
+	failure error
+	noted   string
+	// endRetry ends the retries that wait, nil if there never were any.
+	endRetry context.CancelFunc
 	// claims are those of the spec that is being applied.
 	claims []api.Claim
 }

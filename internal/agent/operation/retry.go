@@ -1,0 +1,214 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+const (
+	// retryInterval is how long the agent waits before it tries again to end a change;
+	// it doubles with each try in vain, up to maxRetryInterval.
+	retryInterval    = time.Minute
+	maxRetryInterval = 5 * time.Minute
+	// triesAgain says so.
+	triesAgain = "The agent tries again every few minutes, and before the next change"
+)
+
+// retryAfter returns how long the agent waits after so many further tries in vain.
+func retryAfter(tries int) time.Duration {
+	wait := retryInterval
+	for range tries {
+		if wait = min(2*wait, maxRetryInterval); wait == maxRetryInterval {
+			break
+		}
+	}
+	return wait
+}
+
+// finish ends in the background, in the component's turn, the last change of a
+// component, if it is still open: what a committed one has replaced at once, what could
+// not be undone after a while, as that was just tried. It tries until it succeeds, and
+// ends with the agent, whose next life does it again.
+func (r *Runner) finish(id api.ID) {
+	open, found := r.Engine.Open(id)
+	if !found {
+		return
+	}
+	leave, free := func() {}, false
+	if open.Committed {
+		leave, free = r.occupy(id)
+	}
+	ctx, cancel := r.onlyRetry(id)
+	r.running.Go(func() {
+		defer cancel()
+		for tries := 0; ; tries++ {
+			if free && r.completed(id, leave) {
+				return
+			}
+			select {
+			case <-r.after(retryAfter(tries)):
+			case <-ctx.Done():
+				return
+			}
+			leave, free = r.occupy(id) // else an operation is at work, which does it first
+		}
+	})
+}
+
+// onlyRetry returns the context of a component's retries, and ends those that wait.
+func (r *Runner) onlyRetry(id api.ID) (context.Context, context.CancelFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.component(id)
+	if c.endRetry != nil {
+		c.endRetry()
+	}
+	ctx, cancel := context.WithCancel(r.Ctx)
+	c.endRetry = cancel
+	return ctx, cancel
+}
+
+func (r *Runner) after(wait time.Duration) <-chan time.Time {
+	if r.After == nil {
+		return time.After(wait)
+	}
+	return r.After(wait)
+}
+
+// completed tries once to end a component's last change, in its turn, and reports
+// whether nothing of that is left to try.
+func (r *Runner) completed(id api.ID, leave func()) bool {
+	defer leave()
+	open, found := r.Engine.Open(id)
+	if !found {
+		return true
+	}
+	err := r.Engine.Complete(r.Ctx, id, r.followInterrupted)
+	if err != nil && r.Ctx.Err() == nil {
+		r.noteUnfinished(id, readNote(open).Operation, err, triesAgain)
+		return false
+	}
+	return true
+}
+
+// noteUnfinished tells what of an operation has not ended, and what the agent does about
+// that, unless it has said the same already, or does nothing: an engine that does not run
+// on the files that are back would not run any better the next time.
+func (r *Runner) noteUnfinished(id api.ID, operation string, err error, next string) {
+	if _, open := r.Engine.Open(id); !open {
+		return
+	}
+	message := fmt.Sprintf("%v. %s", err, next)
+	r.mu.Lock()
+	c := r.component(id)
+	known := c.noted == message
+	c.failure, c.noted = err, message
+	r.mu.Unlock()
+	if known {
+		return
+	}
+	r.Logger.Warn("an operation has not ended yet", "op", operation, "kind", id.Kind, "name", id.Name, "error", err)
+	if _, committed := errors.AsType[*converge.UnfinishedError](err); !committed {
+		r.progress(operation)(api.PhaseRollback, "the change is not undone completely: %s", message)
+		return
+	}
+	r.progress(operation)(api.PhaseCommit, "the change is in force. What it replaced is not ended yet: %s", message)
+}
+
+// goesOn says what becomes of an operation that is not finished when its context is over.
+func (r *Runner) goesOn(ctx context.Context) string {
+	switch {
+	case r.Ctx.Err() != nil:
+		return "The agent goes on with that when it starts"
+	case ctx.Err() != nil:
+		return "The agent goes on with that in the background, and the next change waits for it"
+	}
+	return "The agent tries again at once"
+}
+
+// unfinished tells of a change that has not ended, though nothing is at work on it.
+func (r *Runner) unfinished(id api.ID) []api.Condition {
+	open, found := r.Engine.Open(id)
+	if !found {
+		return nil
+	}
+	r.mu.Lock()
+	failure := r.component(id).failure
+	r.mu.Unlock()
+	what := fmt.Sprintf("The last change of %s is in force, but what it replaced could not be stopped and removed", id)
+	if !open.Committed {
+		what = fmt.Sprintf("The last change of %s failed, and could not be undone completely", id)
+	}
+	if failure != nil {
+		what += ": " + failure.Error()
+	}
+	return []api.Condition{{
+		Type: "ChangeUnfinished", Severity: api.SeverityWarning,
+		Message: fmt.Sprintf("%s. %s%s. %s on the machine; no apply is needed then.", what, r.serves(open), triesAgain, remedy(failure)),
+	}}
+}
+
+// serves says what gets the traffic while a change is not undone.
+func (r *Runner) serves(open converge.Interrupted) string {
+	_, switches := r.kinds[open.Component.Kind].(Switcher)
+	switch {
+	case open.Committed || !switches:
+		return ""
+	case open.Switched:
+		return "The traffic goes to the version that failed, until it can go back. "
+	}
+	return "The traffic goes to what was applied before. "
+}
+
+// remedy says what ends a change that the agent cannot end.
+func remedy(err error) string {
+	if unit, ok := errors.AsType[*converge.UnitError](err); ok {
+		return fmt.Sprintf("End %s (systemctl kill --signal=KILL %s)", unit.Unit, unit.Unit)
+	}
+	return "Remove the cause"
+}
+
+// completeLast ends the last transaction of a component, should it still be open. What
+// cannot be ended must not be forgotten, so no other one begins. It takes the time that
+// it needs, and none of the operation that waits for it. What cannot be undone since
+// what served before does not run any more is no obstacle: the operation goes on from
+// what serves.
+func (r *Runner) completeLast(j job) error {
+	ctx, id := r.Ctx, j.ID
+	open, found := r.Engine.Open(id)
+	if found {
+		r.log.event(j.Operation, api.PhaseQueue, "wait for what the last change of %s has left to end", id)
+	}
+	err := r.Engine.Complete(ctx, id, r.followInterrupted)
+	if err == nil {
+		return nil
+	}
+	if _, held := errors.AsType[*converge.HeldError](err); held && ctx.Err() == nil {
+		r.log.event(j.Operation, api.PhaseQueue, "go on from what the last change of %s has left: %v", id, err)
+		return r.Engine.Abandon(id)
+	}
+	problem := &api.Problem{Type: api.ProblemRolledBack, Title: "The last change is not finished"}
+	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {
+		what := "what the last change has replaced"
+		if unit, ok := errors.AsType[*converge.UnitError](err); ok {
+			what = fmt.Sprintf("the unit %s, which the last change has replaced,", unit.Unit)
+		}
+		problem.Detail = fmt.Sprintf("%s could not be ended: %v. That change is in force, and nothing else was changed. ", what, unfinished.Err)
+	} else {
+		if !found { // a damaged journal that could not be set aside
+			return err
+		}
+		problem.Title = "The last change is not undone"
+		problem.Detail = fmt.Sprintf("%v. Nothing else was changed. %s", err, r.serves(open))
+	}
+	problem.Detail += remedy(err) + " on the machine, and apply again"
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), problem)
+	}
+	return problem
+}

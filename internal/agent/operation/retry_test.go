@@ -1,0 +1,131 @@
+package operation_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// waits is a clock of retries: each wait ends when the test says so.
+type waits struct {
+	asked chan time.Duration
+	over  chan time.Time
+}
+
+// waitsFor has a machine's agent wait by a clock of the test.
+func (m *machine) waitsFor(t *testing.T, kind operation.Kind) waits {
+	t.Helper()
+	w := waits{make(chan time.Duration, 99), make(chan time.Time)}
+	m.After = func(wait time.Duration) <-chan time.Time {
+		w.asked <- wait
+		return w.over
+	}
+	m.again(t, kind)
+	return w
+}
+
+// next returns what is waited for next, and ends that wait.
+func (w waits) next(t *testing.T) time.Duration {
+	t.Helper()
+	wait := <-w.asked
+	w.over <- time.Time{}
+	return wait
+}
+
+// TestWhatDoesNotEndIsTriedAgain by the agent alone, ever more rarely, until it works:
+// the undoing of a change, and the end of what a change has replaced. Meanwhile a
+// condition says what is wrong, and afterwards nothing is left to do.
+func TestWhatDoesNotEndIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails string // the step that does
+		says  []string
+		ends  []string
+	}{
+		"an undoing":  {"undo: restore " + trafficLink, []string{"could not be undone", "version that failed"}, []string{unitOf("one")}},
+		"a finishing": {"retire " + unitOf("one"), []string{"is in force"}, []string{unitOf("two")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			w := m.waitsFor(t, overlapping{m.kind, m.kind, nil})
+			m.must(t, request("edge", 0, spec(80, "one")))
+			var works atomic.Bool
+			m.Engine.Hook = func(step string) error {
+				if undone := strings.HasPrefix(c.fails, "undo"); !works.Load() && (step == c.fails || undone && step == "commit") {
+					return errors.New("a fault")
+				}
+				return nil
+			}
+			m.do(t, request("edge", 1, spec(80, "two")))
+			var waited []time.Duration
+			for range 4 {
+				waited = append(waited, w.next(t))
+			}
+			if want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute}; !slices.Equal(waited, want) {
+				t.Errorf("it waits %v", waited)
+			}
+			wait := <-w.asked
+			if wait != 5*time.Minute {
+				t.Errorf("then it waits %s", wait)
+			}
+			got := m.eventually(t, "ChangeUnfinished", true)
+			message := got.Conditions[slices.IndexFunc(got.Conditions, func(c api.Condition) bool { return c.Type == "ChangeUnfinished" })].Message
+			for _, want := range append(c.says, "a fault", "tries again every few minutes", "no apply is needed") {
+				if !strings.Contains(message, want) {
+					t.Errorf("the condition says %q, without %q", message, want)
+				}
+			}
+			if running := m.runningUnits(t); !slices.Equal(running, []string{unitOf("one"), unitOf("two")}) {
+				t.Errorf("meanwhile %q run", running)
+			}
+			works.Store(true)
+			w.over <- time.Time{}
+			if got := m.eventually(t, "ChangeUnfinished", false); len(got.Drift) > 0 {
+				t.Errorf("the component is %+v", got)
+			}
+			if running := m.runningUnits(t); !slices.Equal(running, c.ends) {
+				t.Errorf("in the end %q run", running)
+			}
+		})
+	}
+}
+
+// TestAnUndoingThatIsLeftIsNoObstacle where what served before does not run any more: the
+// next change goes on from what serves.
+func TestAnUndoingThatIsLeftIsNoObstacle(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.waitsFor(t, overlapping{m.kind, m.kind, nil})
+	m.must(t, request("edge", 0, spec(80, "one")))
+	fails := true
+	m.kind.Gate = func(_ context.Context, change converge.Change) error {
+		if change.Undo {
+			return errors.New("it does not start")
+		}
+		return nil
+	}
+	m.Engine.Hook = func(step string) error {
+		if step == "commit" && fails {
+			return errors.Join(m.units.Fail(context.Background(), unitOf("one")), errors.New("a fault"))
+		}
+		return nil
+	}
+	wantProblem(t, m.do(t, request("edge", 1, spec(80, "two"))), api.ProblemInternal, unitOf("one"), "stays where it is")
+	if running := m.runningUnits(t); !slices.Equal(running, []string{unitOf("two")}) {
+		t.Errorf("after the change that failed %q run", running)
+	}
+	fails = false
+	m.must(t, request("edge", 1, spec(80, "three")))
+	if running := m.runningUnits(t); !slices.Equal(running, []string{unitOf("three")}) {
+		t.Errorf("in the end %q run", running)
+	}
+	if got := m.eventually(t, "ChangeUnfinished", false); len(got.Drift) > 0 {
+		t.Errorf("in the end it differs in %+v", got.Drift)
+	}
+}
