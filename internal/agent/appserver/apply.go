@@ -343,6 +343,9 @@ func (r rollout) startApp(ctx context.Context, reason string) error {
 	if err := r.kind.machine.checkProgram(r.spec.Command[0], r.release()); err != nil {
 		return err
 	}
+	if err := r.portFree(); err != nil {
+		return err
+	}
 	r.progress(api.PhaseActivate, "starting the app in slot %s: %s", r.slot, reason)
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
 		return r.failed(ctx, "The app did not start", err, r.appUnit())
@@ -406,7 +409,12 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 	err = gate{
 		clock: r.kind.clock,
 		ask: func(ctx context.Context) (string, bool) {
-			return r.kind.check(ctx, asked, a.endpoint, r.kind.show(r.layout, r.secrets()...))
+			said, good := r.kind.check(ctx, asked, a.endpoint, r.kind.show(r.layout, r.secrets()...))
+			if !good {
+				return said, false
+			}
+			said = r.notItself()
+			return said, said == ""
 		},
 		alive:    alive,
 		failures: a.failures,

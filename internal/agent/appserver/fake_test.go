@@ -33,6 +33,8 @@ type fake struct {
 	answer func() (Answer, error)
 	// through is what nginx answers to a health check of a slot; answer, if nil.
 	through func() (Answer, error)
+	// strangers listen on ports beside the apps.
+	strangers map[int][]Holder
 	// asked is what it was asked for last, and where.
 	asked string
 	// startError is what systemd answers to a start of the app.
@@ -65,7 +67,24 @@ func newFake(t *testing.T, v converge.Version) *fake {
 }
 
 func (f *fake) kind() *Kind {
-	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root, Connections: f.connections})
+	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root, Connections: f.connections, Holders: f.holders})
+}
+
+// holders are the apps that run, each on its port, and the strangers.
+func (f *fake) holders(wanted int) []Holder {
+	f.Helper()
+	s, err := specOf(f.place.Spec)
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := f.strangers[wanted]
+	for _, slot := range slots() {
+		unit := layout{"notes"}.appUnit(slot)
+		if status := f.units[unit]; status.Active() && port(s, slot) == wanted {
+			all = append(all, Holder{PID: status.MainPID, Program: "shop", Unit: unit})
+		}
+	}
+	return all
 }
 
 func (f *fake) connections(socket string) (int, error) {

@@ -70,6 +70,8 @@ type Deps struct {
 	// Connections counts what others than the agent have open to a Unix socket; see
 	// [unixdiag.Connections].
 	Connections func(socket string) (int, error)
+	// Holders returns who listens on a port of the machine.
+	Holders func(port int) []Holder
 	// Root is the directory that paths of the machine are taken from; "/" if empty.
 	Root string
 }
@@ -84,6 +86,7 @@ type Kind struct {
 	// addresses returns the machine's addresses.
 	addresses   func() (host.Addresses, error)
 	connections func(socket string) (int, error)
+	holders     func(port int) []Holder
 	machine     machine
 	// watchers look after the apps.
 	watchers watchers
@@ -95,7 +98,8 @@ var _ operation.Kind = (*Kind)(nil)
 func New(deps Deps) *Kind {
 	k := &Kind{
 		systemd: deps.Systemd, journal: deps.Journal, prober: deps.Prober, clock: deps.Clock,
-		nginx: deps.Nginx, addresses: deps.Addresses, connections: deps.Connections, machine: machine{root: deps.Root},
+		nginx: deps.Nginx, addresses: deps.Addresses, connections: deps.Connections,
+		holders: deps.Holders, machine: machine{root: deps.Root},
 	}
 	if k.prober == nil {
 		k.prober = httpProber{}
@@ -111,6 +115,9 @@ func New(deps Deps) *Kind {
 	}
 	if k.connections == nil {
 		k.connections = unixdiag.Connections
+	}
+	if k.holders == nil {
+		k.holders = k.machine.holders
 	}
 	return k
 }

@@ -323,3 +323,31 @@ func TestAReleaseWhoseSocketNginxCannotOpenSeesNoRequest(t *testing.T) {
 		}
 	})
 }
+
+// A release that listens on the ports of both slots would answer for the next one, pass
+// the gate in its place, and be stopped with its own slot.
+func TestAReleaseOnBothPortsDoesNotPassForTheNextOne(t *testing.T) {
+	const url = "http://127.0.0.1:8081/"
+	s := newStand(t)
+	both := strings.Replace(echo, "print(\"started\"", `import threading
+for port in (8084, 8085):
+    if port != int(os.environ["PORT"]):
+        threading.Thread(target=Server(("127.0.0.1", port), Handler).serve_forever, daemon=True).start()
+print("started"`, 1)
+	spec := s.spec(s.upload(map[string]entry{"main.py": {"RELEASE = \"greedy\"\n" + both, 0o644}}), 8081)
+	spec.AppPorts = []int{8084, 8085}
+	s.apply("shop", spec, nil)
+	next := spec
+	next.Release.SHA256 = s.release("next")
+	problem := s.refused("shop", next)
+	if all := problem.Error(); !strings.Contains(all, "python3") || !strings.Contains(all, "foobar-app-shop@blue.service") || !strings.Contains(all, "port 8085") {
+		t.Errorf("problem: %v", problem)
+	}
+	s.serves("greedy", url)
+	next.Strategy = api.StrategyRestart
+	s.apply("shop", next, nil)
+	s.serves("next", url)
+	next.Strategy, next.Release.SHA256 = api.StrategyBlueGreen, s.release("last")
+	s.apply("shop", next, nil)
+	s.serves("last", url)
+}

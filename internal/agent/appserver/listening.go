@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // listener is one TCP socket that a process listens on.
@@ -113,19 +116,34 @@ func (m machine) holder(port uint16) string {
 			inodes = append(inodes, l.inode)
 		}
 	}
-	if len(inodes) == 0 {
-		return ""
+	for _, h := range m.holding(inodes) {
+		return fmt.Sprintf("%s (PID %d)", h.Program, h.PID)
 	}
+	return ""
+}
+
+// holding returns the processes that have one of some sockets open.
+func (m machine) holding(inodes []string) []Holder {
+	if len(inodes) == 0 {
+		return nil
+	}
+	var found []Holder
 	processes, _ := os.ReadDir(m.path("/proc"))
 	for _, process := range processes {
-		if _, err := strconv.Atoi(process.Name()); err != nil {
+		pid, err := strconv.Atoi(process.Name())
+		if err != nil {
 			continue
 		}
 		open := m.sockets(process.Name())
-		if slices.ContainsFunc(inodes, func(inode string) bool { return open[inode] }) {
-			name, _ := os.ReadFile(m.path(filepath.Join("/proc", process.Name(), "comm")))
-			return cmp.Or(strings.TrimSpace(string(name)), "a process") + " (PID " + process.Name() + ")"
+		if !slices.ContainsFunc(inodes, func(inode string) bool { return open[inode] }) {
+			continue
 		}
+		of := func(name string) string { // nothing of one that has ended since
+			content, _ := os.ReadFile(m.path(filepath.Join("/proc", process.Name(), name)))
+			return string(content)
+		}
+		program := cmp.Or(api.Visible(strings.TrimSpace(of("comm"))), "a process")
+		found = append(found, Holder{PID: pid, Program: program, Unit: unitOf(of("cgroup"))})
 	}
-	return ""
+	return found
 }

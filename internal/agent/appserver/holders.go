@@ -1,0 +1,105 @@
+package appserver
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+// Holder is a process that listens on a port.
+type Holder struct {
+	PID int
+	// Program is its name, Unit the systemd unit that it belongs to, "" if none.
+	Program, Unit string
+}
+
+func (p Holder) String() string {
+	if p.Unit == "" {
+		return fmt.Sprintf("%s (PID %d)", p.Program, p.PID)
+	}
+	return fmt.Sprintf("%s (PID %d of %s)", p.Program, p.PID, p.Unit)
+}
+
+// outsideOf returns the first of some processes that is not of a unit, nil if there is none.
+func outsideOf(unit string, all []Holder) *Holder {
+	if i := slices.IndexFunc(all, func(p Holder) bool { return p.Unit != unit }); i >= 0 {
+		return &all[i]
+	}
+	return nil
+}
+
+// holders returns the processes that a client of 127.0.0.1 may reach on a port. With
+// SO_REUSEPORT there may be some that are strangers to each other.
+func (m machine) holders(port int) []Holder {
+	var inodes []string
+	for _, l := range m.listeners() {
+		if reachable(l.address, port) {
+			inodes = append(inodes, l.inode)
+		}
+	}
+	return m.holding(inodes)
+}
+
+// reachable reports whether a client of 127.0.0.1 may reach a listener on a port. Whether
+// one on :: is for IPv6 alone, Linux does not show.
+func reachable(at netip.AddrPort, port int) bool {
+	local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	return int(at.Port()) == port && (at.Addr() == local || at.Addr().IsUnspecified())
+}
+
+// unitOf returns the unit that a process belongs to, by its /proc/PID/cgroup.
+func unitOf(cgroup string) string {
+	for line := range strings.Lines(cgroup) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for _, part := range slices.Backward(strings.Split(parts[len(parts)-1], "/")) {
+			if strings.HasSuffix(part, ".service") || strings.HasSuffix(part, ".scope") {
+				return part
+			}
+		}
+	}
+	return ""
+}
+
+// notItself says who listens in the app's place on its port, "" if nobody does: a good
+// answer is then that of the app. On its socket nobody else can, as a unit may write in
+// no directory of another one.
+func (r rollout) notItself() string {
+	port := port(r.spec, r.slot)
+	if port == 0 {
+		return ""
+	}
+	all := r.kind.holders(port)
+	switch stranger := outsideOf(r.appUnit(), all); {
+	case stranger != nil:
+		return fmt.Sprintf("did not answer itself: %s listens on port %d", stranger, port)
+	case len(all) == 0:
+		return fmt.Sprintf("did not answer itself: it does not listen on port %d", port)
+	}
+	return ""
+}
+
+// portFree fails if somebody else listens where the app is to. The error is an [api.Problem].
+func (r rollout) portFree() error {
+	port := port(r.spec, r.slot)
+	if port == 0 {
+		return nil
+	}
+	stranger := outsideOf(r.appUnit(), r.kind.holders(port))
+	if stranger == nil {
+		return nil
+	}
+	remedy := "stop that, or choose other app_ports"
+	if stranger.Unit == r.layout.appUnit(other(r.slot)) {
+		remedy = `an app has to listen on $PORT alone; to replace this one, choose other app_ports, or release once with strategy = "restart"`
+	}
+	return &api.Problem{
+		Type: api.ProblemEngineRefused, Title: "The app cannot listen on its port",
+		Violations: api.Violations{{
+			Pointer: api.Pointer("/app_ports").At(slices.Index(r.spec.AppPorts, port)),
+			Detail:  fmt.Sprintf("port %d of slot %s is taken by %s; %s", port, r.slot, stranger, remedy),
+		}},
+	}
+}

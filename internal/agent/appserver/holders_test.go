@@ -1,0 +1,108 @@
+package appserver
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+)
+
+func TestReachable(t *testing.T) {
+	for at, want := range map[string]bool{
+		"127.0.0.1:8080": true, "0.0.0.0:8080": true, "[::]:8080": true,
+		"127.0.0.1:8081": false, "10.0.0.1:8080": false, "[::1]:8080": false,
+	} {
+		if got := reachable(netip.MustParseAddrPort(at), 8080); got != want {
+			t.Errorf("%s: %t", at, got)
+		}
+	}
+}
+
+func TestUnitOf(t *testing.T) {
+	for cgroup, want := range map[string]string{
+		"0::/system.slice/system-foobar.slice/foobar-app-notes@blue.service\n":                          "foobar-app-notes@blue.service",
+		"0::/system.slice/foobar-app-notes@blue.service/workers\n":                                      "foobar-app-notes@blue.service",
+		"4:memory:/lab\n1:name=systemd:/lab/system.slice/ssh.service\n0::/lab/system.slice/x.service\n": "ssh.service",
+		"0::/user.slice/user-0.slice/session-1.scope\n":                                                 "session-1.scope",
+		"0::/\n": "",
+		"":       "",
+	} {
+		if got := unitOf(cgroup); got != want {
+			t.Errorf("%q: %q, want %q", cgroup, got, want)
+		}
+	}
+}
+
+func TestHolders(t *testing.T) {
+	f := newFake(t, render(t, "notes", specs()["port"]))
+	f.listens(12, "4711")
+	f.listens(13, "4714")
+	f.write("/proc/12/cgroup", "0::/system.slice/shop.service\n", 0o600)
+	for port, want := range map[int][]Holder{8000: {{12, "python3", "shop.service"}}, 3000: {{13, "python3", ""}}, 80: nil} {
+		if got := (machine{f.root}).holders(port); !slices.Equal(got, want) {
+			t.Errorf("port %d: %v, want %v", port, got, want)
+		}
+	}
+}
+
+// A good answer on a port counts only if nobody else listens there.
+func TestAnotherProgramDoesNotAnswerForTheApp(t *testing.T) {
+	s := edited(specs()["port"], func(s *api.AppServer) { s.Command = []string{"python3", "$PORT"} })
+	from := render(t, "notes", s)
+	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
+	old := Holder{PID: fakePID, Program: "shop", Unit: fakeApp}
+	ssh := Holder{PID: 7, Program: "sshd"}
+	taken := port(s, slotGreen)
+	for _, c := range []struct {
+		name string
+		// before and after its start are there.
+		before, after []Holder
+		starts        bool
+		says          string
+	}{
+		{name: "nobody else", starts: true},
+		{name: "the old release has its port", before: []Holder{old}, says: `strategy = "restart"`},
+		{name: "a program has its port", before: []Holder{ssh}, says: "is taken by sshd (PID 7); stop that"},
+		{name: "the old release takes its port", after: []Holder{old}, starts: true, says: fmt.Sprintf("did not answer itself: shop (PID 42 of %s) listens on port %d", fakeApp, taken)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, from)
+			f.put(to)
+			f.strangers = map[int][]Holder{taken: c.before}
+			f.answer = func() (Answer, error) {
+				f.strangers[taken] = c.after
+				return Answer{Status: 200}, nil
+			}
+			err := f.kind().Apply(t.Context(), change(from, to), silent)
+			problem, _ := errors.AsType[*api.Problem](err)
+			if (err == nil) != (c.says == "") || err != nil && (problem == nil || !strings.Contains(problem.Error(), c.says)) {
+				t.Errorf("error %v, want %q", err, c.says)
+			}
+			if started := slices.Contains(f.calls, "restart "+fakeGreen); started != c.starts {
+				t.Errorf("calls %q", f.calls)
+			}
+		})
+	}
+}
+
+// An app that ends lets its port go: what answers there then is not it.
+func TestAnAppThatDoesNotListenDoesNotAnswer(t *testing.T) {
+	s := specs()["port"]
+	f := newFake(t, render(t, "notes", s))
+	r, err := f.kind().rollout(change(f.place, f.place), silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.notItself(); got != "" {
+		t.Errorf("it runs: %s", got)
+	}
+	delete(f.units, fakeApp)
+	if got := r.notItself(); !strings.Contains(got, "does not listen on port") {
+		t.Errorf("it does not run: %q", got)
+	}
+}
