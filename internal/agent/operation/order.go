@@ -194,14 +194,15 @@ func (j job) rolledBack(record *Record, now time.Time) *RolledBack {
 	return nil
 }
 
-// conditions warns of an apply that would bring back what an operator has left.
-func (b *RolledBack) conditions(id api.ID) []api.Condition {
+// conditions tell of a rollback: as information while nobody asks for a change, and as a
+// warning in the plan of one, which may bring back what an operator has left.
+func (b *RolledBack) conditions(id api.ID, severity api.Severity) []api.Condition {
 	if b == nil {
 		return nil
 	}
 	return []api.Condition{{
-		Type: "RolledBack", Severity: api.SeverityWarning,
-		Message: fmt.Sprintf("%s was rolled back from generation %d at %s by %s. Where the configuration is still that of generation %[2]d, an apply brings it back, its release included: change the configuration first. This warning ends with the next apply that changes %[1]s.",
+		Type: "RolledBack", Severity: severity,
+		Message: fmt.Sprintf("%s was rolled back from generation %d at %s by %s. Where the configuration is still that of generation %[2]d, an apply brings it back, its release included: change the configuration first.",
 			id, b.Generation, b.At.UTC().Format("2006-01-02 15:04:05 UTC"), b.Actor),
 	}}
 }

@@ -152,11 +152,30 @@ func TestARollbackIsWarnedOfUntilItIsOver(t *testing.T) {
 			if test.warns != strings.Contains(said, "was rolled back from generation") || test.warns != strings.Contains(said, "by root.") {
 				t.Errorf("it says %q", said)
 			}
+			if warns := warnsOfRollback(t, m, spec(80, "one")); warns && name == "at once" {
+				t.Error("a plan of what it was rolled back to warns")
+			}
+			if warns := warnsOfRollback(t, m, spec(81, "two")); warns != test.warns {
+				t.Errorf("a plan of what was left warns: %t", warns)
+			}
 			if name == "after a restart" && !strings.Contains(said, "generation 2 at") {
 				t.Errorf("after a restart it says %q", said)
 			}
 		})
 	}
+}
+
+// warnsOfRollback reports whether the plan of a spec says that a rollback was ordered.
+func warnsOfRollback(t *testing.T, m *machine, spec operationtest.Spec) bool {
+	t.Helper()
+	wanted := request("edge", m.get(t, "edge").Generation, spec)
+	plan, err := m.Plan(t.Context(), wanted.ID, wanted.Base, wanted.Write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(plan.Conditions, func(c api.Condition) bool {
+		return c.Type == "RolledBack" && c.Severity == api.SeverityWarning
+	})
 }
 
 func TestARollbackThatFailsLeavesWhatIs(t *testing.T) {

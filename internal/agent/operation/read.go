@@ -189,7 +189,7 @@ func (r *Runner) inspect(ctx context.Context, kind Kind, record *Record) (inspec
 	for _, key := range slices.Sorted(maps.Keys(observation.Drift)) {
 		seen.drift[key] = merge(seen.drift[key], observation.Drift[key])
 	}
-	seen.conditions = slices.Concat(observation.Conditions, r.losses(ctx, record), r.unfinished(record.ID), record.RolledBack.conditions(record.ID))
+	seen.conditions = slices.Concat(observation.Conditions, r.losses(ctx, record), r.unfinished(record.ID), record.RolledBack.conditions(record.ID, api.SeverityInfo))
 	if observation.Status != nil {
 		seen.status = api.Encode(observation.Status)
 	}
@@ -271,6 +271,9 @@ func (r *Runner) planOnce(ctx context.Context, who Asker, id api.ID, base int64,
 	plan, err := r.foresee(ctx, j, record, how)
 	if err != nil {
 		return api.Plan{}, err
+	}
+	if record != nil && !sameSpec(kind, spec, record.Spec) {
+		plan.Conditions = append(plan.Conditions, record.RolledBack.conditions(id, api.SeverityWarning)...)
 	}
 	plan.Adopts = adopts
 	plan, kept, err := r.settle(j, record, plan, who.Reader)
