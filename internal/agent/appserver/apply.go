@@ -490,7 +490,7 @@ func (r rollout) followNginx(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return r.failed(ctx, "nginx did not start", err, unit)
+		return r.nginxFailed(ctx, "nginx did not start", err)
 	}
 	return r.awaitRevision(ctx, wanted)
 }
@@ -511,7 +511,7 @@ func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 		alive: alive,
 	}.wait(ctx, api.AppHealthCheck{Interval: nginxPause, Successes: nginxLooks, StartTimeout: nginxTimeout})
 	if err != nil {
-		return r.failed(ctx, "nginx did not take its configuration", err, unit)
+		return r.nginxFailed(ctx, "nginx did not take its configuration", err)
 	}
 	return nil
 }

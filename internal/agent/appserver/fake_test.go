@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,8 +72,9 @@ func (f *fake) kind() *Kind {
 }
 
 // holders are the apps that run, each on its port, and the strangers.
-func (f *fake) holders(wanted int) []Holder {
+func (f *fake) holders(at netip.AddrPort) []Holder {
 	f.Helper()
+	wanted := int(at.Port())
 	s, err := specOf(f.place.Spec)
 	if err != nil {
 		f.Fatal(err)

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -31,23 +32,38 @@ func outsideOf(unit string, all []Holder) *Holder {
 	return nil
 }
 
-// holders returns the processes that a client of 127.0.0.1 may reach on a port. With
-// SO_REUSEPORT there may be some that are strangers to each other.
-func (m machine) holders(port int) []Holder {
+// holders returns the processes that a client of an address may reach; of 0.0.0.0, those
+// on the port of any address. With SO_REUSEPORT there may be some that are strangers to
+// each other.
+func (m machine) holders(at netip.AddrPort) []Holder {
 	var inodes []string
 	for _, l := range m.listeners() {
-		if reachable(l.address, port) {
+		if reachable(l.address, at) {
 			inodes = append(inodes, l.inode)
 		}
 	}
 	return m.holding(inodes)
 }
 
-// reachable reports whether a client of 127.0.0.1 may reach a listener on a port. Whether
-// one on :: is for IPv6 alone, Linux does not show.
-func reachable(at netip.AddrPort, port int) bool {
-	local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	return int(at.Port()) == port && (at.Addr() == local || at.Addr().IsUnspecified())
+// reachable reports whether a client of an address may reach a listener. Whether one on
+// :: is for IPv6 alone, Linux does not show.
+func reachable(listener, at netip.AddrPort) bool {
+	return listener.Port() == at.Port() &&
+		(listener.Addr() == at.Addr() || listener.Addr().IsUnspecified() || at.Addr().IsUnspecified())
+}
+
+// appAddress is where an app with a port is asked.
+func appAddress(port int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)) //nolint:gosec // a valid port fits
+}
+
+// siteAddress is where nginx listens; 0.0.0.0 stands for all addresses.
+func siteAddress(s api.AppServer) netip.AddrPort {
+	address := netip.IPv4Unspecified()
+	if s.Address != "*" {
+		address = netip.MustParseAddr(s.Address)
+	}
+	return netip.AddrPortFrom(address, uint16(s.Port)) //nolint:gosec // a valid port fits
 }
 
 // unitOf returns the unit that a process belongs to, by its /proc/PID/cgroup.
@@ -71,7 +87,7 @@ func (r rollout) notItself() string {
 	if port == 0 {
 		return ""
 	}
-	all := r.kind.holders(port)
+	all := r.kind.holders(appAddress(port))
 	switch stranger := outsideOf(r.appUnit(), all); {
 	case stranger != nil:
 		return fmt.Sprintf("did not answer itself: %s listens on port %d", stranger, port)
@@ -87,7 +103,7 @@ func (r rollout) portFree() error {
 	if port == 0 {
 		return nil
 	}
-	stranger := outsideOf(r.appUnit(), r.kind.holders(port))
+	stranger := outsideOf(r.appUnit(), r.kind.holders(appAddress(port)))
 	if stranger == nil {
 		return nil
 	}
@@ -100,6 +116,23 @@ func (r rollout) portFree() error {
 		Violations: api.Violations{{
 			Pointer: api.Pointer("/app_ports").At(slices.Index(r.spec.AppPorts, port)),
 			Detail:  fmt.Sprintf("port %d of slot %s is taken by %s; %s", port, r.slot, stranger, remedy),
+		}},
+	}
+}
+
+// nginxFailed makes the problem of an nginx that does not run as it should: that somebody
+// else has its port, or else what a failure of the unit is.
+func (r rollout) nginxFailed(ctx context.Context, title string, cause error) error {
+	unit := r.layout.nginxUnit()
+	stranger := outsideOf(unit, r.kind.holders(siteAddress(r.spec)))
+	if stranger == nil {
+		return r.failed(ctx, title, cause, unit)
+	}
+	return &api.Problem{
+		Type: api.ProblemRolledBack, Title: "The port is taken",
+		Violations: api.Violations{{
+			Pointer: "/port",
+			Detail:  fmt.Sprintf("port %d is taken by %s; stop that, or choose another port", r.spec.Port, stranger),
 		}},
 	}
 }

@@ -13,12 +13,21 @@ import (
 )
 
 func TestReachable(t *testing.T) {
-	for at, want := range map[string]bool{
-		"127.0.0.1:8080": true, "0.0.0.0:8080": true, "[::]:8080": true,
-		"127.0.0.1:8081": false, "10.0.0.1:8080": false, "[::1]:8080": false,
+	for _, c := range []struct {
+		listener, at string
+		want         bool
+	}{
+		{"127.0.0.1:8080", "127.0.0.1:8080", true},
+		{"0.0.0.0:8080", "127.0.0.1:8080", true},
+		{"[::]:8080", "127.0.0.1:8080", true},
+		{"127.0.0.1:8081", "127.0.0.1:8080", false},
+		{"10.0.0.1:8080", "127.0.0.1:8080", false},
+		{"[::1]:8080", "127.0.0.1:8080", false},
+		{"10.0.0.1:8080", "0.0.0.0:8080", true},
+		{"10.0.0.1:8081", "0.0.0.0:8080", false},
 	} {
-		if got := reachable(netip.MustParseAddrPort(at), 8080); got != want {
-			t.Errorf("%s: %t", at, got)
+		if got := reachable(netip.MustParseAddrPort(c.listener), netip.MustParseAddrPort(c.at)); got != c.want {
+			t.Errorf("%s from %s: %t", c.listener, c.at, got)
 		}
 	}
 }
@@ -44,7 +53,7 @@ func TestHolders(t *testing.T) {
 	f.listens(13, "4714")
 	f.write("/proc/12/cgroup", "0::/system.slice/shop.service\n", 0o600)
 	for port, want := range map[int][]Holder{8000: {{12, "python3", "shop.service"}}, 3000: {{13, "python3", ""}}, 80: nil} {
-		if got := (machine{f.root}).holders(port); !slices.Equal(got, want) {
+		if got := (machine{f.root}).holders(appAddress(port)); !slices.Equal(got, want) {
 			t.Errorf("port %d: %v, want %v", port, got, want)
 		}
 	}
@@ -104,5 +113,29 @@ func TestAnAppThatDoesNotListenDoesNotAnswer(t *testing.T) {
 	delete(f.units, fakeApp)
 	if got := r.notItself(); !strings.Contains(got, "does not listen on port") {
 		t.Errorf("it does not run: %q", got)
+	}
+}
+
+// Where nginx does not come up because somebody has its port, that is what is said.
+func TestAnNginxWhosePortIsTaken(t *testing.T) {
+	f := newFake(t, render(t, "notes", specs()["socket"]))
+	r, err := f.kind().rollout(change(f.place, f.place), silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		holders []Holder
+		want    string
+	}{
+		"a stranger":  {[]Holder{{PID: 7, Program: "apache2", Unit: "apache2.service"}}, "taken by apache2 (PID 7 of apache2.service); stop that"},
+		"nginx alone": {[]Holder{{PID: 8, Program: "nginx", Unit: fakeNginx}}, "it ended"},
+		"nobody":      {nil, "it ended"},
+	} {
+		f.strangers = map[int][]Holder{r.spec.Port: c.holders}
+		problem := api.AsProblem(r.nginxFailed(t.Context(), "nginx did not start", errors.New("it ended")))
+		pointed := len(problem.Violations) == 1 && problem.Violations[0].Pointer == "/port"
+		if !strings.Contains(problem.Error(), c.want) || pointed != (name == "a stranger") {
+			t.Errorf("%s: %+v, want %q", name, problem, c.want)
+		}
 	}
 }

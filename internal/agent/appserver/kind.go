@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
@@ -70,8 +71,8 @@ type Deps struct {
 	// Connections counts what others than the agent have open to a Unix socket; see
 	// [unixdiag.Connections].
 	Connections func(socket string) (int, error)
-	// Holders returns who listens on a port of the machine.
-	Holders func(port int) []Holder
+	// Holders returns who listens on an address of the machine.
+	Holders func(at netip.AddrPort) []Holder
 	// Root is the directory that paths of the machine are taken from; "/" if empty.
 	Root string
 }
@@ -86,7 +87,7 @@ type Kind struct {
 	// addresses returns the machine's addresses.
 	addresses   func() (host.Addresses, error)
 	connections func(socket string) (int, error)
-	holders     func(port int) []Holder
+	holders     func(at netip.AddrPort) []Holder
 	machine     machine
 	// watchers look after the apps.
 	watchers watchers

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -106,20 +105,6 @@ func (m machine) companions(pid int) []string {
 		}
 	}
 	return nil
-}
-
-// holder names the process that listens on a TCP port, "" if that is not known.
-func (m machine) holder(port uint16) string {
-	var inodes []string
-	for _, l := range m.listeners() {
-		if l.address.Port() == port {
-			inodes = append(inodes, l.inode)
-		}
-	}
-	for _, h := range m.holding(inodes) {
-		return fmt.Sprintf("%s (PID %d)", h.Program, h.PID)
-	}
-	return ""
 }
 
 // holding returns the processes that have one of some sockets open.

@@ -116,16 +116,6 @@ func TestAnAppThatListensElsewhere(t *testing.T) {
 	}
 }
 
-func TestHolder(t *testing.T) {
-	f := newFake(t, render(t, "notes", specs()["socket"]))
-	f.listens(77, "4713")
-	for port, want := range map[uint16]string{80: "python3 (PID 77)", 8000: "", 1: ""} {
-		if got := (machine{f.root}).holder(port); got != want {
-			t.Errorf("port %d: %q, want %q", port, got, want)
-		}
-	}
-}
-
 // TestListeningOfThisProcess reads the tables of the machine that the test runs on.
 func TestListeningOfThisProcess(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -134,7 +124,7 @@ func TestListeningOfThisProcess(t *testing.T) {
 	}
 	defer listener.Close() //nolint:errcheck // of a test
 	at := netip.MustParseAddrPort(listener.Addr().String())
-	if got := (machine{"/"}).holder(at.Port()); !strings.HasSuffix(got, fmt.Sprintf(" (PID %d)", os.Getpid())) {
-		t.Errorf("port %d is held by %q", at.Port(), got)
+	if got := (machine{"/"}).holders(at); len(got) != 1 || got[0].PID != os.Getpid() {
+		t.Errorf("port %d is held by %v", at.Port(), got)
 	}
 }
