@@ -4,6 +4,7 @@ package appserver_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -250,8 +251,9 @@ func TestNginxThatCannotListenIsExplained(t *testing.T) {
 	spec := s.spec(s.release("blocked"), 8081)
 	spec.Address = "127.0.0.1"
 	problem := s.refused("blocked", spec)
-	if !strings.Contains(strings.Join(problem.Log, "\n"), "Address already in use") {
-		t.Errorf("problem: %v %q", problem, problem.Log)
+	want := fmt.Sprintf("(PID %d)", os.Getpid())
+	if len(problem.Violations) != 1 || problem.Violations[0].Pointer != "/port" || !strings.Contains(problem.Violations[0].Detail, want) {
+		t.Errorf("problem: %v %q, want one of /port that says %s", problem, problem.Log, want)
 	}
 }
 
