@@ -324,7 +324,7 @@ func TestDamagedFilesStopNobody(t *testing.T) {
 				r.m.Boot()
 				shown := r.status()
 				if !strings.Contains(shown, filepath.Base(file)) {
-					t.Errorf("%s: nothing tells of %s:\n%s", name, file, shown)
+					t.Errorf("%s: nothing reports %s:\n%s", name, file, shown)
 				}
 				if left := filepath.Base(file) + statefile.NewSuffix; file != "boot-id" && exists(r.m.Path(filepath.Join(stateDir, filepath.Dir(file), left))) {
 					t.Errorf("%s: %s is still there, which was half written", name, left) // boot-id is being written again

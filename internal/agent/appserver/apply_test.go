@@ -333,7 +333,7 @@ func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 }
 
 // What an app says may hold a secret of now or of the version before: neither is
-// shown, whoever reports it.
+// shown, from wherever it comes.
 func TestNobodyShowsASecretOfAnApp(t *testing.T) {
 	const says = "did not answer: malformed HTTP response \"(secret) (secret)\""
 	s := edited(specs()["socket"], func(s *api.AppServer) {

@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -116,23 +115,6 @@ func (r rollout) portFree() error {
 		Violations: api.Violations{{
 			Pointer: api.Pointer("/app_ports").At(slices.Index(r.spec.AppPorts, port)),
 			Detail:  fmt.Sprintf("port %d of slot %s is taken by %s; %s", port, r.slot, stranger, remedy),
-		}},
-	}
-}
-
-// nginxFailed makes the problem of an nginx that does not run as it should: that somebody
-// else has its port, or else what a failure of the unit is.
-func (r rollout) nginxFailed(ctx context.Context, title string, cause error) error {
-	unit := r.layout.nginxUnit()
-	stranger := outsideOf(unit, r.kind.holders(siteAddress(r.spec)))
-	if stranger == nil {
-		return r.failed(ctx, title, cause, unit)
-	}
-	return &api.Problem{
-		Type: api.ProblemRolledBack, Title: "The port is taken",
-		Violations: api.Violations{{
-			Pointer: "/port",
-			Detail:  fmt.Sprintf("port %d is taken by %s; stop that, or choose another port", r.spec.Port, stranger),
 		}},
 	}
 }

@@ -53,7 +53,7 @@ func TestWhatNobodyRecordedIsNotServed(t *testing.T) {
 		t.Fatal("the first release is in the first slot")
 	}
 	left := s.leave("left", served)
-	// Whoever asks while nginx still knows /a/ of the first release gets what that has, or
+	// A client that asks while nginx still knows /a/ of the first release gets what that has, or
 	// what the second app says: never what nobody applied.
 	ctx, cancel := context.WithCancel(context.Background())
 	asked := make(chan []string, 1)

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
@@ -131,4 +132,30 @@ func (m machine) holding(inodes []string) []Holder {
 		found = append(found, Holder{PID: pid, Program: program, Unit: unitOf(of("cgroup"))})
 	}
 	return found
+}
+
+// elsewhere says how an app comes to listen where it should, if said is that nothing
+// does, and where it listens instead.
+func (r rollout) elsewhere(ctx context.Context, said string) string {
+	advice := ""
+	switch {
+	case strings.HasPrefix(said, noSocket):
+		advice = ". The app has to make it at $SOCKET. If it listens on a port, set app_ports and have it listen on $PORT"
+	case strings.HasPrefix(said, noListener):
+		advice = ". The app has to listen on $PORT of 127.0.0.1"
+	default:
+		return ""
+	}
+	status, err := r.kind.systemd.Status(ctx, r.appUnit())
+	if err != nil || status.MainPID == 0 {
+		return advice
+	}
+	var found []string
+	for _, address := range r.kind.machine.listensOn(status.MainPID) {
+		found = append(found, address.String())
+	}
+	if len(found) > 0 {
+		advice += "; it listens on " + strings.Join(found, " and ") + " now"
+	}
+	return advice
 }

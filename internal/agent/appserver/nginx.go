@@ -20,7 +20,7 @@ const spoolDir = "/var/tmp/"
 // socket alone: the path of the check itself may be one of a static file.
 const adminAppPath = "/app"
 
-// adminSlotPath is where it does that for the app of one slot, whoever has the traffic.
+// adminSlotPath is where it does that for the app of one slot, with or without the traffic.
 func adminSlotPath(slot string) string { return "/slot/" + slot + adminAppPath }
 
 // revisionMark stands for the revision while it is not known yet.

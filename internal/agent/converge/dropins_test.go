@@ -68,7 +68,7 @@ func TestForeignDropIns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for where, found := range map[string][]string{"systemd tells of": all, "the disk has": onDisk} {
+		for where, found := range map[string][]string{"systemd reports": all, "the disk has": onDisk} {
 			found = unowned(found, c.unit, wanted)
 			slices.Sort(found)
 			if !slices.Equal(found, c.want) {

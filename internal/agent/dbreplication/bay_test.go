@@ -118,10 +118,10 @@ func (b *bay) isOpen() {
 	}
 }
 
-// Conditions are the node's as whoever asks now is shown them.
+// Conditions are those that the node shows now.
 func (b *bay) Conditions() []api.Condition { return b.Node.Conditions(b.Context()) }
 
-// amiss returns the conditions without what is always reported.
+// amiss returns the conditions but for the one that says which part the node has.
 func (b *bay) amiss() []api.Condition {
 	return slices.DeleteFunc(b.Conditions(), func(c api.Condition) bool { return c.Type == conditionPart })
 }
