@@ -111,7 +111,9 @@ func (c *Client) exchange(ctx context.Context, method, path, id string, body []b
 	if c.Texts {
 		into = &text
 	}
-	_, err = io.Copy(into, response.Body)
+	if _, err = io.Copy(into, response.Body); err != nil {
+		err = fmt.Errorf("the answer began with status %d, and then: %w", response.StatusCode, err)
+	}
 	return answer{response.StatusCode, response.Header.Get("Server"), text.String(), response.Close}, err
 }
 

@@ -276,7 +276,9 @@ func TestLabA404Drains(t *testing.T) {
 	if tried := web1.served.Load() - before; tried > 0 {
 		t.Errorf("a draining server was asked %d times", tried)
 	}
-	if c, _ := s.get(); len(c.Conditions) != 1 || c.Conditions[0].Type != "ServerDrained" {
+	c, _ := s.get()
+	c.Conditions = slices.DeleteFunc(c.Conditions, func(c api.Condition) bool { return c.Type == "LogsDropped" }) // of a busy machine
+	if len(c.Conditions) != 1 || c.Conditions[0].Type != "ServerDrained" {
 		t.Errorf("the conditions are %+v", c.Conditions)
 	}
 	web1.leaves.Store(false)

@@ -25,6 +25,10 @@ class Server(ThreadingMixIn, UnixStreamServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests that nginx passes on."""
 
+    # An answer leaves in one piece. Of an app that dies in between, nginx has the
+    # beginning then, and nobody can ask another server for the rest.
+    wbufsize = -1
+
     def do_GET(self) -> None:
         match self.path:
             case "/":

@@ -57,6 +57,7 @@ begun, done = book("began"), book("done")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1 # an answer leaves in one piece: one that has begun cannot be asked for again
 
     def do(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -109,6 +110,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 last += 1
                 text = ("id: %d\ndata: %s\n\n" % (last, TEXT)).encode()
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
+            self.wfile.flush()
             STOP.wait(EVENT)
         self.wfile.write(b"0\r\n\r\n")
 
@@ -130,6 +132,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def frame(self, kind, text):
         self.wfile.write(struct.pack("BB", 0x80 | kind, len(text)) + text)
+        self.wfile.flush()
 
     def log_message(self, *_):
         pass
