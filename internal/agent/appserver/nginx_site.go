@@ -14,15 +14,16 @@ import (
 // app may have done its work already, unless the method is idempotent (RFC 9110,
 // section 9.2.2).
 //
-//   - 444, which closes the connection without an answer: the method is idempotent
-//     and the app sent no byte. Never for other methods: a client whose POST ends
-//     like this may send it a second time.
-//   - 425: nginx could not connect to the app, which never saw the request.
+//   - 425: nginx could not connect to the app, which never saw the request; or the
+//     method is idempotent and the app sent no byte.
 //   - 502: all else, and all other clients.
+//
+// Never no answer at all (444): after its last try HAProxy hands that on to the
+// client, who may send a POST a second time and is left without a status.
 //
 // What is in front of a slot's port hears from the site whether it trusts the client.
 func deadApp(t *converge.Text, f front) {
-	t.Own("    # 444 and 425 tell a load balancer that another server may get the request.")
+	t.Own("    # 425 tells a load balancer that another server may get the request.")
 	deadMap(t, "$trusted", "$dead")
 	if len(f.ports) > 0 {
 		deadMap(t, "$http_foobar_trusted", "$dead_on_port")
@@ -32,7 +33,7 @@ func deadApp(t *converge.Text, f front) {
 func deadMap(t *converge.Text, trusted, decision string) {
 	t.Own(`    map "`+trusted+`:$request_method:$upstream_connect_time:$upstream_bytes_received" `+decision+` {`,
 		"        default 502;",
-		`        "~^1:(GET|HEAD|OPTIONS|PUT|DELETE):[0-9.-]*:[0-]?$" 444;`,
+		`        "~^1:(GET|HEAD|OPTIONS|PUT|DELETE):[0-9.-]*:[0-]?$" 425;`,
 		`        "~^1:[^:]*:-?:" 425;`,
 		"    }",
 		"")
@@ -104,7 +105,6 @@ func appLocations(t *converge.Text, l layout, s api.AppServer, f front) {
 	passToApp(t, l.current(), "/request_timeouts/websocket", s.RequestTimeouts.WebSocket)
 	t.Own("        }",
 		"        location @dead {",
-		"            if ($dead = 444) {", "                return 444;", "            }",
 		"            if ($dead = 425) {", "                return 425;", "            }",
 		"            return 502;",
 		"        }",
@@ -160,7 +160,6 @@ func passToPort(t *converge.Text, port int) {
 	t.From("/app_ports", "            proxy_pass http://127.0.0.1:%d;", port)
 	t.Own("        }",
 		"        location @dead {",
-		"            if ($dead_on_port = 444) {", "                return 444;", "            }",
 		"            if ($dead_on_port = 425) {", "                return 425;", "            }",
 		"            return 502;",
 		"        }")

@@ -107,7 +107,7 @@ http {
     scgi_temp_path DIR/scgi;
     map "$request_method:$upstream_connect_time" $dead {
         default 502;
-        "~^(GET|HEAD|OPTIONS|PUT|DELETE):" 444;
+        "~^(GET|HEAD|OPTIONS|PUT|DELETE):" 425;
         "~:-?$" 425;
     }
     server {
@@ -120,7 +120,6 @@ http {
             error_page 502 = @dead;
         }
         location @dead {
-            if ($dead = 444) { return 444; }
             if ($dead = 425) { return 425; }
             return 502;
         }

@@ -63,23 +63,88 @@ func TestLabADeadAppCostsOnlyWhatItHadInHand(t *testing.T) {
 	}
 }
 
-// TestLabNoAppIsLeft: a client gets an answer, and no silence.
+// TestLabNoAppIsLeft: a client gets HAProxy's page for it, and no silence, before and
+// after the servers are marked down. HAProxy has used its connections to them before.
 func TestLabNoAppIsLeft(t *testing.T) {
 	s := newStand(t)
 	hosts := []*appHost{newAppHost(t, "web1", 4, 0), newAppHost(t, "web2", 4, 0)}
 	s.apply(overApps(16, true, hosts...))
+	c := &loadtest.Client{Address: front, Texts: true}
+	defer c.Drop()
+	refused := func(when string) {
+		t.Helper()
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			got := c.Send(t.Context(), method, "/", method, nil)
+			if got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Text, "503 Service Unavailable") {
+				t.Errorf("a %s with %s got %+v", method, when, got)
+			}
+		}
+	}
+	for range 8 {
+		if got := c.Send(t.Context(), http.MethodGet, "/", "before", nil); got.Status != http.StatusOK {
+			t.Errorf("a GET got %+v", got)
+		}
+	}
 	for _, h := range hosts {
+		h.tell(api.AgentCheckUp)
 		h.kill()
+	}
+	refused("no app left")
+	for _, h := range hosts {
+		h.tell(api.AgentCheckDown)
 	}
 	s.until("both are down", func() bool {
 		_, status := s.get()
 		return status.Backends["web"].Servers["web1"].State == "down" && status.Backends["web"].Servers["web2"].State == "down"
 	})
-	c := &loadtest.Client{Address: front}
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		if got := c.Send(t.Context(), method, "/", "x", nil); got.Status < 500 || got.Fault != "" {
-			t.Errorf("a %s with no app left got %+v", method, got)
-		}
+	refused("both down")
+}
+
+// TestLabBothAppsDie kills both apps within a second, under load: each client gets an
+// answer, also on a connection that was used before.
+func TestLabBothAppsDie(t *testing.T) {
+	const deaths, clients = 5, 24
+	for name, test := range map[string]struct {
+		agents bool
+		silent int
+	}{
+		"health checks alone": {}, // nginx answers them
+		// See README.md: one for each client that keeps its connection and GETs.
+		"with agent checks": {agents: true, silent: deaths * clients / 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t)
+			hosts := []*appHost{newAppHost(t, "web1", 64, 20*time.Millisecond), newAppHost(t, "web2", 64, 20*time.Millisecond)}
+			s.apply(overApps(128, test.agents, hosts...))
+			end := load(clients, 20*time.Millisecond)
+			for range deaths {
+				time.Sleep(time.Second)
+				for _, h := range hosts {
+					h.kill()
+					time.Sleep(300 * time.Millisecond)
+				}
+				for _, h := range hosts {
+					h.start()
+				}
+			}
+			time.Sleep(time.Second)
+			got := count(end(), hosts...)
+			answers := map[string]int{}
+			var silent []loadtest.Sent
+			for _, f := range got.Failures {
+				answers[fmt.Sprint(f.Method, " ", f.Status)]++
+				if f.Fault != "" || f.Method == http.MethodGet && f.Status != http.StatusServiceUnavailable {
+					silent = append(silent, f)
+				}
+			}
+			t.Logf("%d deaths of both: %s; %v", deaths, got, answers)
+			if len(silent) > test.silent {
+				t.Errorf("no answer for %+v", silent)
+			}
+			if answers["GET 503"] == 0 || len(got.Twice) > 0 {
+				t.Errorf("%d GETs came while both were dead; POSTs that reached two apps: %+v", answers["GET 503"], got.Twice)
+			}
+		})
 	}
 }
 

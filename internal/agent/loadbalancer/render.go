@@ -165,7 +165,8 @@ func renderFrontend(t *converge.Text, name string, spec api.LoadBalancer) {
 	t.Own("    http-request del-header X-Request-ID",
 		"    unique-id-format %[uuid()]",
 		"    unique-id-header X-Request-ID",
-		"    http-response set-header X-Request-ID %[unique-id]")
+		// HAProxy's own answers have it, too.
+		"    http-after-response set-header X-Request-ID %[unique-id]")
 	renderRoute(t, at.At("backend"), f.Backend, spec.Backends[f.Backend])
 }
 
@@ -236,11 +237,11 @@ func renderPool(t *converge.Text, name string, b api.Backend, p pool) {
 
 // renderRetries says which requests are sent again, to another server.
 //
-// The server behind is nginx in front of an app. If the app is dead it ends the
-// connection without an answer where the method is idempotent, and answers 425
-// (too early) to any other request that the app has not seen. So an answer of the
-// app itself, a 5xx too, is never a reason to send a request again. An empty
-// answer to any other method may come from an app that died in the middle.
+// The server behind is nginx in front of an app. If the app is dead it answers 425
+// (too early) where the method is idempotent or the app has not seen the request.
+// So an answer of the app itself, a 5xx too, is never a reason to send a request
+// again. A connection that ends without an answer is one where nginx died: the app
+// may have seen the request.
 func renderRetries(t *converge.Text, p pool) {
 	if p.once {
 		t.Own("    retry-on conn-failure 425",
@@ -255,7 +256,7 @@ func renderRetries(t *converge.Text, p pool) {
 		// What has been read of a body can be sent again, up to tune.bufsize.
 		"    option http-buffer-request",
 		// The 425 was a message between nginx and HAProxy.
-		"    http-response set-status 503 if { status 425 }")
+		"    http-response return status 503 default-errorfiles if { status 425 }")
 }
 
 // drainsOn404 reports whether a server drains itself by answering its health

@@ -47,8 +47,8 @@ func attributes() map[string]schema.Attribute {
 		"address": tfutil.TextAttribute("Address that nginx listens on: "+api.ListenRule+".", defaults.Address),
 		"port":    tfutil.PortAttribute("TCP port that nginx listens on. " + tfutil.ListenText()),
 		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header names the client, " +
-			"such as the load balancer's. Only they get the answers `444` (none, for `GET`, `HEAD`, `OPTIONS`, `PUT` and `DELETE`) and `425` (the app never saw the request) " +
-			"of an app that is down, which let a load balancer ask another server; others get `502`."),
+			"such as the load balancer's. Where the app is down, only they get the answer `425`, which lets a load balancer ask another server: if the app never saw the request, " +
+			"or if it did not answer a `GET`, `HEAD`, `OPTIONS`, `PUT` or `DELETE`. All else, and all others, get `502`."),
 		"request_limits":         requestLimitsAttribute(defaults.RequestLimits),
 		"request_timeouts":       requestTimeoutsAttribute(defaults.RequestTimeouts),
 		"underscores_in_headers": tfutil.FlagAttribute(underscoresText, defaults.UnderscoresInHeaders),

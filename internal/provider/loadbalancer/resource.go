@@ -25,7 +25,7 @@ const descriptionFormat = "Spreads the requests of the world over servers, check
 	"The `impact` in the plan tells which. What moves by itself, such as the state of each server, is in the data source of the same name.\n\n" +
 	"A request that a server did not answer goes to another one, at most three times, and at once. Requests with the methods %s are sent again " +
 	"whenever a connection ended without an answer. Any other request is sent again only if no app has seen it, so that nothing is done twice: where the connection failed, " +
-	"or where the server answered 425 (too early), as the nginx of a `foobar_app_server` does for an app that is not there. " +
+	"or where the server answered 425 (too early), as the nginx of a `foobar_app_server` does for an app that is not there. If that was the last try, the client gets 503. " +
 	"What an app answers itself is final, also an error. Requests larger than 16 kB are not sent again.\n\n" +
 	"Up to 16 kB of a request's body are read before a server gets the request, for at most `traffic_timeouts.http_request`. " +
 	"If no server of a backend passes its checks, the requests go to all of them unchecked, since then the check is more often wrong than every server. " +
