@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/loadtest"
 )
 
 // leave has a slot hold the links of a release that nobody has recorded, as a change
@@ -57,10 +58,14 @@ func TestWhatNobodyRecordedIsNotServed(t *testing.T) {
 	// what the second app says: never what nobody applied.
 	ctx, cancel := context.WithCancel(context.Background())
 	asked := make(chan []string, 1)
+	file := func(ctx context.Context) string {
+		c := &loadtest.Client{Address: "127.0.0.1:8081", Close: true, Texts: true}
+		return bodyOf(c.Send(ctx, http.MethodGet, "/a/file", "", nil))
+	}
 	go func() {
 		var wrong []string
 		for ctx.Err() == nil {
-			if got := getBody(context.WithoutCancel(ctx), &http.Transport{DisableKeepAlives: true}, "http://127.0.0.1:8081/a/file"); got == "of nobody" {
+			if got := file(context.WithoutCancel(ctx)); got == "of nobody" {
 				wrong = append(wrong, got)
 			}
 		}
@@ -80,7 +85,7 @@ func TestWhatNobodyRecordedIsNotServed(t *testing.T) {
 		}
 	}
 	gone("after a release", left...)
-	if got := getBody(context.Background(), &http.Transport{DisableKeepAlives: true}, "http://127.0.0.1:8081/a/file"); !strings.Contains(got, `"release": "second"`) {
+	if got := file(t.Context()); !strings.Contains(got, `"release": "second"`) {
 		t.Errorf("/a/file is %.100q", got)
 	}
 	left = slices.Concat(s.leave("left", "blue"), s.leave("left", "green"))
