@@ -62,23 +62,27 @@ on_machine() {
     return $outcome
 }
 
-# on_machines runs packages side by side, as many as there are machines.
+# on_machines runs packages side by side; a machine that is done takes the next one.
+# The longest comes first by its name: internal/agent/appserver.
 on_machines() {
-    local i package
-    while [ $# -gt 0 ]; do
-        local batch=("${@:1:${#machines[@]}}") pids=()
-        shift ${#batch[@]}
-        for i in "${!batch[@]}"; do
-            say "${batch[i]} on ${machines[i]}"
-            on_machine "${machines[i]}" "${batch[i]}" &
-            pids+=($!)
-        done
-        for i in "${!batch[@]}"; do
-            package=${batch[i]}
-            wait "${pids[i]}" || failed+=("$package")
-            say "$package said"
-            cat "$(binary "$package").log"
-        done
+    local free=("${machines[@]}") pid outcome
+    local -A machine_of=() package_of=()
+    while [ $# -gt 0 ] || [ ${#package_of[@]} -gt 0 ]; do
+        if [ $# -gt 0 ] && [ ${#free[@]} -gt 0 ]; then
+            say "$1 on ${free[0]}"
+            on_machine "${free[0]}" "$1" &
+            machine_of[$!]=${free[0]} package_of[$!]=$1
+            free=("${free[@]:1}")
+            shift
+            continue
+        fi
+        outcome=0
+        wait -n -p pid "${!package_of[@]}" || outcome=$?
+        [ $outcome -eq 0 ] || failed+=("${package_of[$pid]}")
+        say "${package_of[$pid]} said"
+        cat "$(binary "${package_of[$pid]}").log"
+        free+=("${machine_of[$pid]}")
+        unset "machine_of[$pid]" "package_of[$pid]"
     done
 }
 

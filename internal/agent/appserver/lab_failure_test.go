@@ -285,7 +285,7 @@ func TestAReleaseStaysThoughTheOldOneDoesNotStop(t *testing.T) {
 	raw := api.Encode(spec)
 	op, err := s.runner.Apply(t.Context(), operation.Request{
 		ID: app("shop"), Operation: api.OperationID(api.VerbApply, app("shop"), 1, raw, ""), Base: 1, Actor: "test",
-		Write: api.Write{Spec: raw, TimeoutSeconds: 40},
+		Write: api.Write{Spec: raw, TimeoutSeconds: 15},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func TestReleasesUnderLoad(t *testing.T) {
 			s := newStand(t)
 			spec := s.spec(s.countedRelease("first", ""), 8081)
 			spec.AppPorts, spec.HealthCheck.StartTimeout = ports, api.Duration(5*time.Second)
-			spec.HealthCheck.MinHealthyTime = api.Duration(2 * time.Second)
+			spec.HealthCheck.MinHealthyTime = api.Duration(300 * time.Millisecond)
 			s.apply("shop", spec, nil)
 			if err := os.RemoveAll(notes); err != nil {
 				t.Fatal(err)
@@ -102,8 +102,14 @@ func TestReleasesUnderLoad(t *testing.T) {
 				} {
 					bad := spec
 					bad.Release.SHA256 = s.countedRelease(what, code)
-					if what == "answers 500" {
+					switch what {
+					case "answers 500":
 						bad.HealthCheck.Path = "/broken"
+						fallthrough
+					case "hangs at its start":
+						bad.HealthCheck.StartTimeout = api.Duration(2 * time.Second)
+					case "dies soon after":
+						bad.HealthCheck.MinHealthyTime = api.Duration(2 * time.Second)
 					}
 					problem := s.refused("shop", bad)
 					t.Logf("%s: %v", what, problem)
@@ -114,15 +120,16 @@ func TestReleasesUnderLoad(t *testing.T) {
 				spec.Environment = map[string]string{"COLOUR": "blue"}
 				s.apply("shop", spec, nil)
 			})
-			// Where the app listens is a release too, for which nginx is reloaded. It may end
-			// a kept connection on which a request is under way to it just then: nginx closes
-			// idle connections at a reload (RFC 9112, section 9.5). Clients that keep theirs,
+			// Where the app listens is a release too, for which nginx is reloaded. A worker
+			// that is to end closes the connections that are idle without reading from them
+			// (ngx_close_idle_connections, ngx_http_keepalive_handler), so a request that is
+			// under way on one is reset; a fresh connection is never idle. Clients that keep theirs,
 			// as load balancers do, send such a GET again; these ones send nothing twice.
 			s.nothingLost(loadtest.Load{Address: address, Name: "other ports " + name, Fresh: true}, func() {
 				spec.AppPorts = map[bool][]int{true: {8084, 8085}, false: {}}[len(ports) == 0]
 				s.apply("shop", spec, nil)
 				sick := spec
-				sick.AppPorts, sick.HealthCheck.Path = ports, "/broken"
+				sick.AppPorts, sick.HealthCheck.Path, sick.HealthCheck.StartTimeout = ports, "/broken", api.Duration(2*time.Second)
 				t.Logf("in vain: %v", s.refused("shop", sick))
 				spec.AppPorts = ports
 				s.apply("shop", spec, nil)
