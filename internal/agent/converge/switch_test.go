@@ -413,42 +413,76 @@ func (w ways) faultOnTheWayBack(t *testing.T, step int) bool {
 }
 
 // TestWhatIsUndoneServesOnWhereTheOldDoesNotRun, which ended meanwhile and does not start
-// again: until it does, the traffic stays where it can be served.
+// again: until it does, the traffic stays where it can be served, also if the front is
+// started again, and wherever the undoing is killed.
 func TestWhatIsUndoneServesOnWhereTheOldDoesNotRun(t *testing.T) {
+	for kill := 0; undoneWhereTheOldDoesNotRun(t, kill); kill++ {
+	}
+}
+
+// undoneWhereTheOldDoesNotRun kills the undoing before one of its steps, and reports
+// whether it has that many.
+func undoneWhereTheOldDoesNotRun(t *testing.T, kill int) (more bool) {
+	t.Helper()
 	m := open(t, tempDir(t))
 	if err := m.engine.Apply(t.Context(), m.slotTransaction(nil, slot("blue", "one"))); err != nil {
 		t.Fatal(err)
 	}
 	from, to := m.recorded(t), slot("green", "two", "blue=one")
 	before := m.snapshot(t)
-	m.engine.Hook = func(step string) error {
-		switch step {
-		case "commit":
-			if err := m.units.Fail(t.Context(), slotUnit("blue")); err != nil {
-				t.Error(err)
-			}
-			return errors.New("a fault")
-		case "undo: activate":
+	follow := func(converge.Interrupted) converge.Follow { return m.slots(from, to) }
+	doesNotStart := func(step string) error {
+		if step == "undo: activate" {
 			return errors.New("it does not start")
 		}
 		return nil
 	}
-	err := m.engine.Apply(t.Context(), m.slotTransaction(from, to))
-	if undone, ok := errors.AsType[*converge.UndoneError](err); !ok || undone.Undo == nil {
-		t.Errorf("it ended with %v", err)
+	at, when := killAt(kill), "with no kill"
+	m.engine.Hook = func(step string) error {
+		if step == "commit" {
+			if err := m.units.Fail(t.Context(), slotUnit("blue")); err != nil {
+				t.Error(err)
+			}
+			return errors.New("a fault")
+		}
+		if strings.HasPrefix(step, "undo: ") {
+			when = fmt.Sprintf("after a kill before %q", step)
+			_ = at(step)
+		}
+		return doesNotStart(step)
 	}
-	if got := m.served(t, "while the old does not run"); got != "two" {
-		t.Errorf("%q serves", got)
+	var err error
+	more = killed(func() { err = m.engine.Apply(t.Context(), m.slotTransaction(from, to)) })
+	m.engine.Hook = doesNotStart
+	if more {
+		_, err = m.engine.Recover(t.Context(), follow)
+	} else if undone, ok := errors.AsType[*converge.UndoneError](err); ok && undone.Undo != nil {
+		err = nil
+	}
+	if err != nil {
+		t.Errorf("%s: it ended with %v", when, err)
+	}
+	if got := m.served(t, when); got != "two" {
+		t.Errorf("%s: while the old does not run, %q serves", when, got)
 	}
 	if open, found := m.engine.Open(edge()); !found || !open.Switched {
-		t.Errorf("the transaction is %+v, %t", open, found)
+		t.Errorf("%s: the transaction is %+v, %t", when, open, found)
+	}
+	if got := m.recorded(t); string(api.Encode(got)) != string(api.Encode(from)) {
+		t.Errorf("%s: the record is %+v", when, got)
+	}
+	if err := m.units.Restart(t.Context(), front); err != nil {
+		t.Error(err)
+	}
+	if got := m.served(t, when+" and a restart of the front"); got != "two" {
+		t.Errorf("%s: after a restart of the front %q serves", when, got)
 	}
 	m.engine.Hook = nil
-	follow := func(converge.Interrupted) converge.Follow { return m.slots(from, to) }
 	if err := m.engine.Complete(t.Context(), edge(), follow); err != nil {
 		t.Error(err)
 	}
-	same(t, "once the old starts", before, m.snapshot(t))
+	same(t, when+", once the old starts", before, m.snapshot(t))
+	return more
 }
 
 // TestAnUndoingWritesOnlyWhatIsNotAsItWas: what could not be touched need not be.
