@@ -66,25 +66,24 @@ func (s *stack) downs() (times int) {
 	return times
 }
 
-// span is the time in which something was killed: it was there at From, and not at To.
+// span is the time in which something was killed: from the order to its end.
 type span struct{ from, to time.Time }
 
 // watched does something that ends what listens at an address, and returns when that
-// was, to some hundredths of a second.
+// was. What takes connections ends last: up to then the kernel accepts them for
+// processes that are dead already, so the span begins with the order.
 func watched(ctx context.Context, address string, do func()) span {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	result := make(chan span, 1)
 	go func() {
-		last := span{from: time.Now()}
-		defer func() { result <- last }()
+		kill := span{from: time.Now()}
+		defer func() { result <- kill }()
 		for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-			began := time.Now()
 			conn, err := (&net.Dialer{Timeout: 50 * time.Millisecond}).DialContext(ctx, "tcp", address)
-			if last.to = time.Now(); err != nil {
+			if kill.to = time.Now(); err != nil {
 				return
 			}
-			last.from = began
 			_ = conn.Close()
 		}
 	}()
