@@ -58,6 +58,9 @@ func readBootstrap(path string, check func(fs.FileInfo) error) (*Bootstrap, erro
 	// Without waiting: there may be a pipe in the file's place.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, link := os.Lstat(path); link == nil {
+			return nil, fmt.Errorf("bootstrap: %s is a link to nothing", path)
+		}
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
 	if err != nil {

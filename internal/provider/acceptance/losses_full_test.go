@@ -76,8 +76,8 @@ func watched(ctx context.Context, address string, do func()) span {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	result := make(chan span, 1)
+	kill := span{from: time.Now()}
 	go func() {
-		kill := span{from: time.Now()}
 		defer func() { result <- kill }()
 		for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 			conn, err := (&net.Dialer{Timeout: 50 * time.Millisecond}).DialContext(ctx, "tcp", address)
