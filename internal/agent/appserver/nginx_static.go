@@ -56,7 +56,9 @@ const servedSlot = "$slot"
 
 // chooseSlotOnce finds the slot for all that is looked for in a slot for one request:
 // a switch in between must not mix two releases. It is found here, where the root is the
-// link to it, and nginx keeps what a map has found.
+// link to it, and nginx keeps what a map has found. It costs each request of an app
+// server with static files about 10 µs of nginx (realpath asks for each part of the
+// path), where a file or an answer of the app costs it 40 to 70 µs without a log.
 func chooseSlotOnce(t *converge.Text, l layout) {
 	t.Own("        root "+l.current()+";",
 		"        set $found "+servedSlot+";")
