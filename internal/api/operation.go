@@ -86,6 +86,9 @@ type Operation struct {
 	Ended time.Time `json:"ended,omitzero"`
 	// Problem says why a failed operation failed.
 	Problem *Problem `json:"problem,omitempty"`
+	// Warnings are what it has cost, or what to change before the next one, though it
+	// did what was asked for: one of a type at most.
+	Warnings []Condition `json:"warnings,omitempty"`
 }
 
 // OperationID derives the id of an operation from all that it depends on, so

@@ -36,7 +36,31 @@ func (k *Kind) Drained(ctx context.Context, change converge.Change, since time.T
 		clock: k.clock, slot: slot, timeout: drainTimeout(change), since: since,
 		count:    func() (int, error) { return k.openOf(l, slot, change.Before()) },
 		progress: progress,
+		cut:      func(open int, err error) { warnCut(change, drainTimeout(change), open, err) },
 	}.wait(ctx)
+}
+
+// warnCut warns of the requests that the end of the drain timeout has cut. The failure of
+// a release that is undone says enough.
+func warnCut(change converge.Change, timeout time.Duration, open int, err error) {
+	if change.Undo {
+		return
+	}
+	const advice = "Raise drain_timeout if requests take longer than that. Clients of streams and WebSockets have to reconnect"
+	limit := api.Duration(timeout)
+	switch {
+	case err != nil:
+		change.Warn("RequestsCut", "/drain_timeout", "The old release was stopped after drain_timeout (%s), and whether it had requests open is not known: they cannot be counted (%v). %s.", limit, err, advice)
+	case open == 1:
+		change.Warn("RequestsCut", "/drain_timeout", "1 request was still open after drain_timeout (%s), when the old release was stopped. %s.", limit, advice)
+	default:
+		change.Warn("RequestsCut", "/drain_timeout", "%d requests were still open after drain_timeout (%s), when the old release was stopped. %s.", open, limit, advice)
+	}
+}
+
+// Killed warns of an app that does not end when it is told to.
+func (k *Kind) Killed(change converge.Change, _ string, timeout time.Duration) {
+	change.Warn("AppKilled", "/stop_timeout", "The old release had not ended stop_timeout (%s) after SIGTERM, and was killed: what it had in hand is lost. Have the app end on SIGTERM, or raise stop_timeout if it needs longer.", api.Duration(timeout))
 }
 
 // drainTimeout is that of the version which the traffic has left; where this version of
@@ -84,6 +108,8 @@ type drain struct {
 	// count returns how many are in flight.
 	count    func() (int, error)
 	progress converge.Progress
+	// cut is told what was still open when the time was over.
+	cut func(open int, err error)
 }
 
 // remaining is what is left of the timeout, whatever was done to the clock since.
@@ -105,6 +131,7 @@ func (d drain) wait(ctx context.Context) error {
 			return nil
 		case over:
 			d.progress(api.PhaseSwitch, "after %s of draining, the app is stopped with %s", d.timeout, what)
+			d.cut(open, err)
 			return nil
 		case idle == 0 && !told[err == nil]:
 			d.progress(api.PhaseSwitch, "the traffic goes to slot %s; waiting for %s, at most %s", other(d.slot), what, api.Duration(d.remaining()))

@@ -121,3 +121,52 @@ func TestADrainThatIsCutOffSaysForWhat(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestACutReleaseIsAWarning with numbers and the attribute to change.
+func TestACutReleaseIsAWarning(t *testing.T) {
+	socket := specs()["socket"]
+	blue := render(t, "notes", socket)
+	good := release(t, blue, edited(socket, func(s *api.AppServer) { s.RestartTrigger = "again" }))
+	const old, next = "/run/foobar-app-notes-blue/app.sock", "/run/foobar-app-notes-green/app.sock"
+	for name, c := range map[string]struct {
+		change    converge.Change
+		open      map[string]int
+		openError error
+		want      string
+	}{
+		"three requests":       {change: good, open: map[string]int{old: 3}, want: "3 requests were still open after drain_timeout (30s), when the old release was stopped. Raise drain_timeout"},
+		"one":                  {change: good, open: map[string]int{old: 1}, want: "1 request was still open after drain_timeout (30s)"},
+		"what is not known":    {change: good, openError: syscall.ELOOP, want: "whether it had requests open is not known"},
+		"none":                 {change: good},
+		"one that was undone":  {change: undone(good), open: map[string]int{next: 3}},
+		"an app that is ended": {change: good, openError: unixdiag.ErrNoSocket},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, blue)
+			f.open, f.openError = c.open, c.openError
+			var got []api.Condition
+			c.change.Warned = func(w api.Condition) { got = append(got, w) }
+			if err := f.kind().Drained(t.Context(), c.change, f.clock.Now(), silent); err != nil {
+				t.Fatal(err)
+			}
+			wantWarning(t, got, "RequestsCut", "/drain_timeout", c.want)
+		})
+	}
+	t.Run("a kill", func(t *testing.T) {
+		var got []api.Condition
+		good.Warned = func(w api.Condition) { got = append(got, w) }
+		newFake(t, blue).kind().Killed(good, fakeApp, 10*time.Second)
+		wantWarning(t, got, "AppKilled", "/stop_timeout", "The old release had not ended stop_timeout (10s) after SIGTERM, and was killed")
+	})
+}
+
+// wantWarning fails the test unless there is the one warning, or with want "" none.
+func wantWarning(t *testing.T, got []api.Condition, kind string, at api.Pointer, want string) {
+	t.Helper()
+	if want == "" && len(got) == 0 {
+		return
+	}
+	if len(got) != 1 || want == "" || got[0].Type != kind || got[0].Pointer != at || !strings.Contains(got[0].Message, want) {
+		t.Errorf("the warnings are %+v, not %s with %q", got, kind, want)
+	}
+}

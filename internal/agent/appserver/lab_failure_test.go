@@ -304,6 +304,19 @@ func TestAReleaseStaysThoughTheOldOneDoesNotStop(t *testing.T) {
 	})
 }
 
+// TestAnOldReleaseThatIsKilledIsAWarning with the attribute to change.
+func TestAnOldReleaseThatIsKilledIsAWarning(t *testing.T) {
+	s := newStand(t)
+	ignores := "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+	spec := s.spec(s.upload(map[string]entry{"main.py": {ignores + "RELEASE = \"one\"\n" + echo, 0o644}}), 8081)
+	spec.StopTimeout = api.Duration(time.Second)
+	s.apply("shop", spec, nil)
+	spec.Release.SHA256 = s.release("two")
+	s.warned(s.try("shop", spec, nil), "AppKilled: The old release had not ended stop_timeout (1s) after SIGTERM, and was killed")
+	spec.Release.SHA256 = s.release("three")
+	s.warned(s.try("shop", spec, nil), "") // "two" ends at SIGTERM
+}
+
 // The agent, which is root, opens any socket; nginx is in the app's group. A release that
 // closes its socket to that is refused before the traffic goes there.
 func TestAReleaseWhoseSocketNginxCannotOpenSeesNoRequest(t *testing.T) {

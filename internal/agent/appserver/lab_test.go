@@ -160,6 +160,18 @@ func (s *stand) apply(name string, spec api.AppServer, secrets map[string]api.Se
 	}
 }
 
+// warned fails the test unless an operation was applied with the one warning, none for "".
+func (s *stand) warned(op api.Operation, want string) {
+	s.Helper()
+	said := ""
+	for _, w := range op.Warnings {
+		said += w.Type + ": " + w.Message
+	}
+	if op.State != api.OperationApplied || !strings.HasPrefix(said, want) || (want == "") != (said == "") {
+		s.Errorf("it is %s (%v) and warns of %q, not %q", op.State, op.Problem, said, want)
+	}
+}
+
 // refused applies what has to fail, and returns the problem.
 func (s *stand) refused(name string, spec api.AppServer) *api.Problem {
 	s.Helper()

@@ -85,6 +85,9 @@ type Follow struct {
 	// a later life of the agent; since is when it was called first. With undo it is what
 	// was new that is stopped then. Nil as Switched.
 	Drained func(ctx context.Context, since time.Time, undo bool) error
+	// Killed is called for a unit of what was replaced that did not end within its stop
+	// timeout, which systemd has killed then. Nil if nobody wants to know.
+	Killed func(unit string, timeout time.Duration)
 }
 
 // Call is one call of a running engine. Paths is what is done to each file,
@@ -381,7 +384,7 @@ func (e *Engine) swapSteps(p *plan) []step {
 func (e *Engine) followSteps(t Transaction, p *plan) []step {
 	steps := []step{{"activate", func(ctx context.Context) error { return t.Follow.Activate(ctx, p.paths, false) }}}
 	if t.To == nil {
-		return append(steps, e.retireSteps(p.retired, p.gone)...)
+		return append(steps, e.retireSteps(p.retired, p.gone, nil)...)
 	}
 	for _, l := range p.links {
 		if l.Switch {
@@ -396,10 +399,10 @@ func (e *Engine) followSteps(t Transaction, p *plan) []step {
 
 // retireSteps take away units and paths. Units end in the reverse of the order in
 // which their state lists them: who passes requests on before who answers them.
-func (e *Engine) retireSteps(units, paths []string) []step {
+func (e *Engine) retireSteps(units, paths []string, killed func(unit string, timeout time.Duration)) []step {
 	var steps []step
 	for _, unit := range slices.Backward(units) {
-		steps = append(steps, step{"retire " + unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit) }})
+		steps = append(steps, step{"retire " + unit, func(ctx context.Context) error { return e.retireUnit(ctx, unit, killed) }})
 	}
 	for _, path := range paths {
 		steps = append(steps, step{"remove " + path, func(context.Context) error { return e.disk().remove(path) }})
@@ -412,7 +415,8 @@ func (e *Engine) retireSteps(units, paths []string) []step {
 
 // retireUnit stops and disables a unit, and leaves no trace of a failure. It takes as
 // long as the unit may take to end. One that does not end is disabled all the same.
-func (e *Engine) retireUnit(ctx context.Context, unit string) error {
+// Killed is that of [Follow].
+func (e *Engine) retireUnit(ctx context.Context, unit string, killed func(unit string, timeout time.Duration)) error {
 	var status systemd.Status
 	err := e.within(ctx, 0, func(ctx context.Context) (err error) {
 		status, err = e.Units.Status(ctx, unit)
@@ -420,6 +424,9 @@ func (e *Engine) retireUnit(ctx context.Context, unit string) error {
 	})
 	if err == nil && !status.Missing() {
 		err = e.within(ctx, status.StopTimeout, func(ctx context.Context) error { return e.Units.Stop(ctx, unit) })
+		if killed != nil && err == nil && status.Active() && e.wasKilled(ctx, unit) {
+			killed(unit, status.StopTimeout)
+		}
 	}
 	if ctx.Err() == nil { // else all of it is done again
 		err = errors.Join(err, e.within(ctx, 0, func(ctx context.Context) error {
@@ -430,6 +437,16 @@ func (e *Engine) retireUnit(ctx context.Context, unit string) error {
 		return &UnitError{unit, err}
 	}
 	return nil
+}
+
+// wasKilled reports whether a unit that ran and was stopped had to be killed.
+func (e *Engine) wasKilled(ctx context.Context, unit string) bool {
+	var status systemd.Status
+	err := e.within(ctx, 0, func(ctx context.Context) (err error) {
+		status, err = e.Units.Status(ctx, unit)
+		return err
+	})
+	return err == nil && status.Result == "timeout"
 }
 
 // within bounds a call that takes a time of its own by that and the undo timeout.
@@ -490,7 +507,7 @@ func (e *Engine) finishSteps(j *journal, follow Follow) []step {
 	if j.Finish.Drain && follow.Drained != nil {
 		add("drain", func(ctx context.Context) error { return e.drain(ctx, j, follow, false) })
 	}
-	steps = append(steps, e.retireSteps(j.Finish.Units, j.Finish.Paths)...)
+	steps = append(steps, e.retireSteps(j.Finish.Units, j.Finish.Paths, follow.Killed)...)
 	for _, s := range j.Saved {
 		if s.Tree {
 			add("remove what was "+s.Path, func(context.Context) error { return os.RemoveAll(e.disk().path(aside(s.Path))) })

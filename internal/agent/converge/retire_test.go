@@ -149,3 +149,46 @@ func TestADrainBeginsOnce(t *testing.T) {
 		t.Errorf("the old unit's file: %v", err)
 	}
 }
+
+// killing is a service manager that has to kill what it stops.
+type killing struct {
+	*systemdtest.Systemd
+	result  string
+	stopped map[string]bool
+}
+
+func (k killing) Status(ctx context.Context, unit string) (systemd.Status, error) {
+	status, err := k.Systemd.Status(ctx, unit)
+	status.StopTimeout = time.Minute
+	if k.stopped[unit] {
+		status.Result = k.result
+	}
+	return status, err
+}
+
+func (k killing) Stop(ctx context.Context, unit string) error {
+	k.stopped[unit] = true
+	return k.Systemd.Stop(ctx, unit)
+}
+
+// TestAKilledUnitIsReported if it is one that was replaced, and had to be killed.
+func TestAKilledUnitIsReported(t *testing.T) {
+	for result, want := range map[string]string{"timeout": slotUnit("blue") + " 1m0s", "success": "", "exit-code": ""} {
+		t.Run(result, func(t *testing.T) {
+			m := open(t, tempDir(t))
+			if err := m.engine.Apply(t.Context(), m.slotTransaction(nil, slot("blue", "one"))); err != nil {
+				t.Fatal(err)
+			}
+			m.engine.Units = killing{m.units, result, map[string]bool{}}
+			change := m.slotTransaction(m.recorded(t), slot("green", "two", "blue=one"))
+			got := ""
+			change.Follow.Killed = func(unit string, timeout time.Duration) { got += unit + " " + timeout.String() }
+			if err := m.engine.Apply(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			if got != want {
+				t.Errorf("%q is reported, not %q", got, want)
+			}
+		})
+	}
+}

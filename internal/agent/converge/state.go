@@ -9,6 +9,7 @@ package converge
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -151,6 +152,16 @@ type Change struct {
 	Restart bool
 	// Forget names other machines that need not answer to a deletion.
 	Forget []string
+	// Warned takes what [Change.Warn] is called with; nil drops it.
+	Warned func(api.Condition)
+}
+
+// Warn adds a warning to the operation that makes the change, which replaces one of the
+// same type: what is done again after a crash warns again.
+func (c Change) Warn(kind string, at api.Pointer, format string, args ...any) {
+	if c.Warned != nil {
+		c.Warned(api.Condition{Type: kind, Severity: api.SeverityWarning, Pointer: at, Message: fmt.Sprintf(format, args...)})
+	}
 }
 
 // InPlace is what stands of a component when a new state of it is rendered, so

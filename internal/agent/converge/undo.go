@@ -199,7 +199,7 @@ func (w *wayBack) drain(ctx context.Context, follow Follow) {
 
 func (w *wayBack) retire(ctx context.Context) {
 	for _, unit := range slices.Backward(without(w.journal.UnitsAfter, w.journal.UnitsBefore)) {
-		if !w.tryBounded(ctx, "retire "+unit, func(ctx context.Context) error { return w.engine.retireUnit(ctx, unit) }) {
+		if !w.tryBounded(ctx, "retire "+unit, func(ctx context.Context) error { return w.engine.retireUnit(ctx, unit, nil) }) {
 			w.running = append(w.running, unit)
 		}
 	}

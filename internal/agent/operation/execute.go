@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -154,7 +155,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 	if err != nil {
 		return err
 	}
-	change := converge.Change{Name: j.ID.Name, From: from.stands(), To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart}
+	change := converge.Change{Name: j.ID.Name, From: from.stands(), To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart, Warned: r.warned(j.Operation)}
 	t.Note = api.Encode(noteOf(j.Operation, change))
 	t.Follow = follow(j.kind, j.ID, record != nil, change, t.Progress)
 	activate, impacts := t.Follow.Activate, understood(change)
@@ -185,6 +186,21 @@ func (r *Runner) progress(operation string) converge.Progress {
 		if _, ok := r.log.get(operation); ok {
 			r.log.event(operation, phase, format, args...)
 		}
+	}
+}
+
+// warned returns what adds warnings to an operation. They are logged as well: of what an
+// operation has replaced, it may come to light after the operation has ended.
+func (r *Runner) warned(operation string) func(api.Condition) {
+	return func(w api.Condition) {
+		r.Logger.Warn("operation has a warning", "op", operation, "type", w.Type, "warning", w.Message)
+		if _, ok := r.log.get(operation); !ok {
+			return
+		}
+		r.log.update(operation, func(op *api.Operation) {
+			others := slices.DeleteFunc(slices.Clone(op.Warnings), func(other api.Condition) bool { return other.Type == w.Type })
+			op.Warnings = append(others, w)
+		})
 	}
 }
 
@@ -246,6 +262,7 @@ func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress
 		f.Drained = func(ctx context.Context, since time.Time, undo bool) error {
 			return switcher.Drained(ctx, directed(undo), since, progress)
 		}
+		f.Killed = func(unit string, timeout time.Duration) { switcher.Killed(change, unit, timeout) }
 	}
 	return f
 }

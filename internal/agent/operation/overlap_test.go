@@ -88,6 +88,10 @@ func (k overlapping) Drained(ctx context.Context, change converge.Change, _ time
 	return k.drain(ctx, change)
 }
 
+func (overlapping) Killed(change converge.Change, unit string, _ time.Duration) {
+	change.Warn("Killed", "", "%s was killed", unit)
+}
+
 // overlaps begins a life of the agent with an overlapping kind.
 func (m *machine) overlaps(t *testing.T, drain func(context.Context, converge.Change) error) {
 	t.Helper()
@@ -502,5 +506,28 @@ func TestTheNextLifeKnowsWhoseSecretsItHas(t *testing.T) {
 	change := <-drains
 	if len(change.From.Secrets) != 0 || change.To.Secrets["TOKEN"].Reveal() != "swordfish" {
 		t.Errorf("the old version has %d secrets, the new one %d", len(change.From.Secrets), len(change.To.Secrets))
+	}
+}
+
+// TestWarningsAreAtTheEndOfTheOperation that they are about, one of each type.
+func TestWarningsAreAtTheEndOfTheOperation(t *testing.T) {
+	m := start(t, t.TempDir())
+	m.overlaps(t, func(_ context.Context, change converge.Change) error {
+		for range 2 {
+			change.Warn("Cut", "/text", "%s was cut", textOfSpec(change.From.Spec))
+		}
+		change.Warn("Slow", "", "it was slow")
+		return nil
+	})
+	if op := m.must(t, request("edge", 0, spec(80, "one"))); len(op.Warnings) > 0 {
+		t.Errorf("a create that cuts nothing warns of %+v", op.Warnings)
+	}
+	op := m.must(t, request("edge", 1, spec(80, "two")))
+	want := []api.Condition{
+		{Type: "Cut", Severity: api.SeverityWarning, Pointer: "/text", Message: "one was cut"},
+		{Type: "Slow", Severity: api.SeverityWarning, Message: "it was slow"},
+	}
+	if !slices.Equal(op.Warnings, want) {
+		t.Errorf("it warns of %+v", op.Warnings)
 	}
 }

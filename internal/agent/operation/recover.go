@@ -96,6 +96,7 @@ func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
 	}
 	n := readNote(i)
 	change := n.change(kind, i.Component.Name)
+	change.Warned = r.warned(n.Operation)
 	held, _ := r.store.secrets(i.Component) // damaged ones are not known
 	held.give(change.From)
 	held.give(change.To)

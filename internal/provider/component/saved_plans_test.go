@@ -67,3 +67,12 @@ resource "foobar_db_server" "db" {
 	machines["web1"].Fail(nil)
 	s.does("apply saved", "0 added, 1 changed, 0 destroyed", "Warning: ReplicationStep on machine web1")
 }
+
+// What an apply has cost is said at its end, at the attribute to change, and once.
+func TestAnApplyEndsWithTheWarningsOfItsOperation(t *testing.T) {
+	machines := providertest.New("lb1")
+	s := newState(t, machines, balancer("www", "www", "80", ""))
+	machines["lb1"].Warns(api.Condition{Type: "RequestsCut", Severity: api.SeverityWarning, Pointer: "/engine", Message: "3 requests were cut"})
+	s.does(apply, "Warning: RequestsCut on machine lb1", "with foobar_load_balancer.www", "3 requests were cut.")
+	s.silent(s.does("plan", nothing), "Warning")
+}

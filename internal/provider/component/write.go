@@ -43,6 +43,7 @@ func (w *write[M, S]) do(ctx context.Context, diags *diag.Diagnostics) {
 	ctx, cancel := bound(ctx, w.timeout)
 	defer cancel()
 	operation, err := w.apply(ctx, shared, diags)
+	tfutil.Warn(operation.Warnings, r.paths(ctx), shared.Machine, diags)
 	w.look(ctx, shared, err == nil)
 	shared.Drift = noDrift()
 	shared.Generation = types.Int64Value(operation.Generation)

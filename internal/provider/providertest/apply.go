@@ -104,5 +104,5 @@ func (m *Machine) Apply(_ context.Context, change client.Change, progress func(a
 	m.components[id].Ownership = ownership
 	m.applied++
 	progress(api.Event{Seq: 1, Phase: api.PhaseCommit, Message: "applied"})
-	return api.Operation{State: api.OperationApplied, Generation: generation}, nil
+	return api.Operation{State: api.OperationApplied, Generation: generation, Warnings: m.warnings}, nil
 }

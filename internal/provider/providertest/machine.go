@@ -42,6 +42,7 @@ type Machine struct {
 	refuse     func(id api.ID, write api.Write) error
 	impact     api.Impact
 	foreseen   []api.Condition
+	warnings   []api.Condition
 	cas        []api.TrustedCA
 	renewed    int
 	givenUp    bool
@@ -90,6 +91,13 @@ func (m *Machine) Foresees(conditions ...api.Condition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.foreseen = conditions
+}
+
+// Warns sets what each apply ends with a warning of.
+func (m *Machine) Warns(conditions ...api.Condition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.warnings = conditions
 }
 
 // Change lets something happen to a component behind Terraform's back.
