@@ -37,7 +37,7 @@ resource "foobar_app_server" "a%d" {
   machine = { name = "web1", address = "10.0.0.1" }
   name    = "a%d"
   release = { source = %q, max_bytes = %d }
-  command = ["./app"]
+  command = ["python3"]
   port    = %d
 }
 `, i, i, path, artifacttest.MaxBytes, 10000+i)

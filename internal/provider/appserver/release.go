@@ -86,6 +86,8 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 	defer func() { _ = file.Close() }() // nothing was written
 	if file.Bad != nil {
 		tfutil.Error(&diags, sourcePath, "Invalid artifact", "%s%s", tfutil.Sentence(errors.New(file.Bad.Of("the file "+r.source.ValueString()))), r.withoutDamaged())
+	} else {
+		diags.Append(lacking(ctx, file.Holds, r.source.ValueString(), req.Config)...)
 	}
 	if r.given.IsNull() {
 		diags.Append(plan.SetAttribute(ctx, sumPath, file.SHA256)...)

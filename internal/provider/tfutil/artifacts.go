@@ -38,6 +38,7 @@ type artifactRead struct {
 	sha256 string
 	digest artifact.Digest
 	bad    *artifact.Error
+	holds  *artifact.Contents
 }
 
 // Artifact is the file of a release, open for reading. What is uploaded is the
@@ -51,6 +52,8 @@ type Artifact struct {
 	Digest artifact.Digest
 	// Bad says why it cannot be unpacked on a machine, nil if it can.
 	Bad *artifact.Error
+	// Holds is what is in it, as far as it was read.
+	Holds *artifact.Contents
 }
 
 // Open opens, hashes and checks the file at a path; its release may be of
@@ -81,7 +84,7 @@ func (a *Artifacts) Open(ctx context.Context, path string, maxBytes int64) (_ *A
 	if err := read.once(ctx, file, info, maxBytes); err != nil {
 		return nil, err
 	}
-	return &Artifact{File: file, SHA256: read.sha256, Size: info.Size(), Digest: read.digest, Bad: read.bad}, nil
+	return &Artifact{File: file, SHA256: read.sha256, Size: info.Size(), Digest: read.digest, Bad: read.bad, Holds: read.holds}, nil
 }
 
 func sortOf(mode fs.FileMode) string {
@@ -114,7 +117,8 @@ func (r *artifactRead) once(ctx context.Context, file *os.File, before fs.FileIn
 		return nil
 	}
 	digest := artifact.NewHash()
-	sum, bad, err := readArtifact(ctx, io.TeeReader(file, digest), maxBytes)
+	holds := &artifact.Contents{}
+	sum, bad, err := readArtifact(ctx, io.TeeReader(file, digest), maxBytes, holds)
 	if err != nil {
 		return fmt.Errorf("read the artifact %s: %w", file.Name(), err)
 	}
@@ -125,15 +129,15 @@ func (r *artifactRead) once(ctx context.Context, file *os.File, before fs.FileIn
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return fmt.Errorf("the file %s was changed while it was read; wait until the build is done, then plan again", file.Name())
 	}
-	r.sha256, r.digest, r.bad, r.done = sum, digest.Sum(nil), bad, true
+	r.sha256, r.digest, r.bad, r.holds, r.done = sum, digest.Sum(nil), bad, holds, true
 	return nil
 }
 
-// readArtifact hashes a file to its end, and checks it on the way.
-func readArtifact(ctx context.Context, file io.Reader, maxBytes int64) (sum string, bad *artifact.Error, err error) {
+// readArtifact hashes a file to its end, checks it on the way, and notes what it holds.
+func readArtifact(ctx context.Context, file io.Reader, maxBytes int64, holds *artifact.Contents) (sum string, bad *artifact.Error, err error) {
 	hash := sha256.New()
 	hashed := io.TeeReader(file, hash)
-	_, err = artifact.Check(ctx, hashed, artifact.Limits{Bytes: maxBytes})
+	_, err = artifact.Read(ctx, hashed, artifact.Limits{Bytes: maxBytes}, holds)
 	if err != nil && !errors.As(err, &bad) {
 		return "", nil, err
 	}

@@ -26,6 +26,27 @@ resource "foobar_app_server" "no_such_file" {
   port    = 8080
 }
 
+resource "foobar_app_server" "not_in_the_release" {
+  machine = local.web2
+  name    = "news"
+  release = {
+    source = "testdata/wrong/plan/release.tar.gz"
+  }
+  command = ["./bin/serve"] # <-
+  port    = 8081
+  static  = { "/assets/" = { directory = "asset" } } # <-
+}
+
+resource "foobar_app_server" "not_executable" {
+  machine = local.web2
+  name    = "feed"
+  release = {
+    source = "testdata/wrong/plan/release.tar.gz"
+  }
+  command = ["./run.sh"] # <-
+  port    = 8082
+}
+
 resource "foobar_load_balancer" "pattern_that_the_engine_refuses" {
   machine   = local.web2
   name      = "www"
