@@ -239,7 +239,7 @@ func (a *Agent) present(ctx context.Context) []api.Condition {
 	return slices.Concat(
 		statefile.Conditions(filepath.Join(a.config.Root, a.config.State), Files()),
 		a.disks(ctx),
-		a.config.Facts.Conditions(), a.audit.Conditions(), a.refused.Conditions(), shown, replications,
+		a.config.Facts.Conditions(), a.audit.Conditions(), a.refused.Conditions(), shown, replications, a.runner.Conditions(),
 	)
 }
 

@@ -6,9 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/audit"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -126,7 +132,17 @@ func TestNothingWaitsForADisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	a := &Agent{config: Config{State: t.TempDir(), Replications: replications{}}, audit: log, refused: log}
+	blobs, err := blob.Open(t.TempDir(), blob.DefaultQuota, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, err := operation.New(operation.Config{
+		Dir: t.TempDir(), Engine: &converge.Engine{Dir: t.TempDir()}, Blobs: blobs, Clock: time.Now, Logger: hclog.NewNullLogger(), Ctx: t.Context(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{config: Config{State: t.TempDir(), Replications: replications{}}, runner: runner, audit: log, refused: log}
 	looked := false
 	a.look = func(string) (host.Room, error) {
 		looked = true

@@ -193,8 +193,8 @@ func (e *Engine) closeJournal(id api.ID) error {
 	return nil
 }
 
-// unfinished lists the components whose transactions were not finished.
-func (e *Engine) unfinished() ([]api.ID, error) {
+// Unfinished lists the components whose last transaction has not ended.
+func (e *Engine) Unfinished() ([]api.ID, error) {
 	found, err := filepath.Glob(filepath.Join(e.disk().path(e.Dir), "*", "*", journalFile))
 	if err != nil {
 		return nil, fmt.Errorf("look for journals: %w", err)

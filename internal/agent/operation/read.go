@@ -114,6 +114,9 @@ func (r *Runner) unsettled(ctx context.Context, kind Kind, id api.ID) (api.Compo
 			Message: "An operation is at work on it: this is what was applied before, and drift is not looked for.",
 		}},
 	}
+	if r.failure(id) != nil { // what is at work tries to end the last change, or waits for that
+		seen.conditions = append(seen.conditions, r.unfinished(id)...)
+	}
 	if _, version := r.version(kind, record); version != nil {
 		if _, switches := kind.(Switcher); switches {
 			observation, err := r.observe(ctx, kind, id, *version)

@@ -93,7 +93,18 @@ func (r *Runner) completed(id api.ID, leave func()) bool {
 		r.noteUnfinished(id, readNote(open).Operation, err, triesAgain)
 		return false
 	}
+	if err == nil {
+		r.noteEnded(id)
+	}
 	return true
+}
+
+// noteEnded forgets what noteUnfinished told.
+func (r *Runner) noteEnded(id api.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.component(id)
+	c.failure, c.noted = nil, ""
 }
 
 // noteUnfinished tells what of an operation has not ended, and what the agent does about
@@ -131,15 +142,40 @@ func (r *Runner) goesOn(ctx context.Context) string {
 	return "The agent tries again at once"
 }
 
-// unfinished tells of a change that has not ended, though nothing is at work on it.
+// Conditions tell of creations that failed and could not be undone: their components
+// have no record that would.
+func (r *Runner) Conditions() []api.Condition {
+	var all []api.Condition
+	ids, err := r.Engine.Unfinished()
+	if err != nil {
+		r.Logger.Error("the changes that have not ended are not known", "error", err)
+	}
+	for _, id := range ids {
+		if r.failure(id) != nil && r.store.read(id) == nil {
+			all = append(all, r.unfinished(id)...)
+		}
+	}
+	return all
+}
+
+// failure is why the last change of a component could not be ended when that was tried
+// last, nil if it was not tried.
+func (r *Runner) failure(id api.ID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.components[id]; c != nil {
+		return c.failure
+	}
+	return nil
+}
+
+// unfinished tells of a change that has not ended.
 func (r *Runner) unfinished(id api.ID) []api.Condition {
 	open, found := r.Engine.Open(id)
 	if !found {
 		return nil
 	}
-	r.mu.Lock()
-	failure := r.component(id).failure
-	r.mu.Unlock()
+	failure := r.failure(id)
 	what := fmt.Sprintf("The last change of %s is in force, but what it replaced could not be stopped and removed", id)
 	if !open.Committed {
 		what = fmt.Sprintf("The last change of %s failed, and could not be undone completely", id)
@@ -186,10 +222,12 @@ func (r *Runner) completeLast(j job) error {
 	}
 	err := r.Engine.Complete(ctx, id, r.followInterrupted)
 	if err == nil {
+		r.noteEnded(id)
 		return nil
 	}
 	if _, held := errors.AsType[*converge.HeldError](err); held && ctx.Err() == nil {
 		r.log.event(j.Operation, api.PhaseQueue, "go on from what the last change of %s has left: %v", id, err)
+		r.noteEnded(id)
 		return r.Engine.Abandon(id)
 	}
 	problem := &api.Problem{Type: api.ProblemRolledBack, Title: "The last change is not finished"}

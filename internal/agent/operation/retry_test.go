@@ -97,6 +97,61 @@ func TestWhatDoesNotEndIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestARetryHidesNothing: while the agent tries again, which may take long, the
+// condition is there as before.
+func TestARetryHidesNothing(t *testing.T) {
+	m := start(t, t.TempDir())
+	w := m.waitsFor(t, overlapping{m.kind, m.kind, nil})
+	m.must(t, request("edge", 0, spec(80, "one")))
+	tries, retrying, goOn := 0, make(chan struct{}), make(chan struct{})
+	m.Engine.Hook = func(step string) error {
+		if step != "retire "+unitOf("one") {
+			return nil
+		}
+		if tries++; tries == 3 { // the first is the operation's own, the second follows at once
+			close(retrying)
+			<-goOn
+		}
+		return errors.New("a fault")
+	}
+	m.must(t, request("edge", 1, spec(80, "two")))
+	w.next(t)
+	<-retrying
+	var types []string
+	for _, c := range m.get(t, "edge").Conditions {
+		types = append(types, c.Type)
+	}
+	if !slices.Equal(types, []string{"OperationRunning", "ChangeUnfinished"}) {
+		t.Errorf("the conditions are %q", types)
+	}
+	close(goOn)
+}
+
+// TestACreationThatIsNotUndoneIsShown, though there is no component that could show it.
+func TestACreationThatIsNotUndoneIsShown(t *testing.T) {
+	m := start(t, t.TempDir())
+	w := m.waitsFor(t, overlapping{m.kind, m.kind, nil})
+	var works atomic.Bool
+	m.Engine.Hook = func(step string) error {
+		if !works.Load() && (step == "commit" || step == "undo: restore "+trafficLink) {
+			return errors.New("a fault")
+		}
+		return nil
+	}
+	if op := m.do(t, request("edge", 0, spec(80, "one"))); op.State != api.OperationFailed {
+		t.Errorf("the creation ended as %+v", op)
+	}
+	shown := m.Conditions()
+	if len(shown) != 1 || shown[0].Type != "ChangeUnfinished" || !strings.Contains(shown[0].Message, "load-balancer/edge failed, and could not be undone") {
+		t.Errorf("the machine's conditions are %+v", shown)
+	}
+	works.Store(true)
+	w.next(t)
+	for len(m.Conditions()) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestAnUndoingThatIsLeftIsNoObstacle where what served before does not run any more: the
 // next change goes on from what serves.
 func TestAnUndoingThatIsLeftIsNoObstacle(t *testing.T) {
