@@ -2,11 +2,9 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
@@ -425,101 +423,4 @@ func (r *Runner) leave(c *component) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.pending--
-}
-
-// end records how an operation ended.
-func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
-	fields := []any{"op", j.Operation, "verb", j.verb, "kind", j.ID.Kind, "name", j.ID.Name, "actor", j.Actor, "took", took}
-	if err != nil {
-		problem := api.AsProblem(err)
-		r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Problem = api.OperationFailed, problem })
-		r.Logger.Error("operation failed", append(fields, "problem", problem.Error())...)
-		return
-	}
-	if j.verb == api.VerbDelete {
-		r.forgetAnswers(j.ID)
-	}
-	r.noteUse(j)
-	r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Generation = api.OperationApplied, generation })
-	r.Logger.Info("operation applied", append(fields, "generation", generation)...)
-}
-
-// timedOut is the cause of an operation's end by its deadline, in words that a
-// user can act on.
-type timedOut time.Duration
-
-func (t timedOut) Error() string {
-	return fmt.Sprintf("the operation did not end within its timeout of %s", time.Duration(t))
-}
-
-// logged reports whether what an operation started has written something.
-func logged(err error) bool {
-	problem, ok := errors.AsType[*api.Problem](err)
-	return ok && len(problem.Log) > 0
-}
-
-// restored says what a machine has of a component after a change of it was
-// undone, which is what is recorded, and where its log is: of a new one that
-// wrote nothing there is none.
-func restored(id api.ID, record *Record, logged bool) string {
-	now := "files and units are as before"
-	switch {
-	case record == nil:
-		now = fmt.Sprintf("there is no %s, as before", id)
-	case record.lost == nil:
-		now = fmt.Sprintf("generation %d, applied by %s, runs again", record.Generation, record.by())
-	}
-	undone := "the change was undone: " + now
-	if record == nil && !logged {
-		return undone
-	}
-	return fmt.Sprintf("%s. On the machine, \"foobar-agent logs %s\" shows the log", undone, id)
-}
-
-// conclude turns the error of an operation into the problem that it ended with.
-// Over is why its context ended, nil if it did not; back is what there is after
-// the change was undone.
-func conclude(err, over error, back string) error {
-	problem, typed := errors.AsType[*api.Problem](err)
-	undone, isUndone := errors.AsType[*converge.UndoneError](err)
-	late, isLate := over.(timedOut) //nolint:errorlint // the cause of our own context, as it is
-	stopped := over != nil && (errors.Is(err, over) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
-	outcome := "nothing was changed"
-	if _, stands := errors.AsType[*converge.StandsError](err); stands {
-		outcome = "what was done stands, and the next apply goes on from there"
-	} else if isUndone {
-		outcome = back
-	}
-	end := &api.Problem{Detail: err.Error()}
-	if typed { // what a kind reported about the cause stays
-		end.Violations, end.Log = problem.Violations, problem.Log
-	}
-	switch {
-	case isUndone && undone.Undo != nil:
-		end.Type, end.Title = api.ProblemInternal, "The change failed, and it could not be undone completely"
-	case !typed && host.IsFull(err):
-		full := host.Full(err)
-		full.Detail = fmt.Sprintf("%s; %s", full.Detail, outcome)
-		return full
-	case stopped && isLate:
-		end.Type, end.Title = api.ProblemTimeout, "The operation ran out of time"
-		end.Detail = fmt.Sprintf("%v: %v; %s", late, err, outcome)
-	case stopped:
-		end.Type, end.Title = api.ProblemInterrupted, "The agent or the machine stopped in the middle"
-		end.Detail = fmt.Sprintf("%v; %s", err, outcome)
-	case typed && isUndone:
-		end.Type, end.Title = problem.Type, problem.Title
-		end.Detail = api.Capital(outcome)
-		if problem.Detail != "" { // else the violations are the reason
-			end.Detail = strings.TrimSuffix(problem.Detail, ".") + ". " + end.Detail
-		}
-	case typed:
-		return problem
-	case isUndone:
-		end.Type, end.Title = api.ProblemRolledBack, "The change was made, did not work, and was undone"
-		end.Detail = fmt.Sprintf("%v. %s", err, api.Capital(outcome))
-	default:
-		return api.AsProblem(err)
-	}
-	return end
 }
