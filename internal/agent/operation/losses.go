@@ -18,6 +18,10 @@ type Journal interface {
 // lossAge is how long a loss of lines is worth a warning.
 const lossAge = 24 * time.Hour
 
+// lossFloor is the number of lines from which a loss is a warning, and not a note: a
+// handful is lost in any burst.
+const lossFloor = 100
+
 // losses warns of lines that are missing from the logs of a component's units.
 func (r *Runner) losses(ctx context.Context, record *Record) []api.Condition {
 	var found []api.Condition
@@ -31,9 +35,13 @@ func (r *Runner) losses(ctx context.Context, record *Record) []api.Condition {
 			continue
 		}
 		if loss.Lines > 0 {
+			severity := api.SeverityInfo
+			if loss.Lines >= lossFloor {
+				severity = api.SeverityWarning
+			}
 			found = append(found, api.Condition{
-				Type: "LogsDropped", Severity: api.SeverityWarning,
-				Message: fmt.Sprintf("%s of %s did not reach its log, the last before %s: it wrote more at once than journald takes. This warning ends %s after the last loss, or when newer lines have driven out what journald says of it.",
+				Type: "LogsDropped", Severity: severity,
+				Message: fmt.Sprintf("%s of %s did not reach its log, the last before %s: it wrote more at once than journald takes. This ends %s after the last loss, or when newer lines have driven out what journald says of it.",
 					api.Count(loss.Lines, "line"), unit.Name, loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), lossAge),
 			})
 		}

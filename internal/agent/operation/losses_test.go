@@ -20,7 +20,7 @@ func TestLostLinesAreAConditionOfAnyKind(t *testing.T) {
 		}
 		var said []string
 		for _, c := range c.Conditions {
-			said = append(said, c.Type+": "+c.Message)
+			said = append(said, string(c.Severity)+" "+c.Type+": "+c.Message)
 		}
 		return strings.Join(said, "\n")
 	}
@@ -31,8 +31,13 @@ func TestLostLinesAreAConditionOfAnyKind(t *testing.T) {
 	if err != nil || len(state.Units) == 0 {
 		t.Fatalf("units %v, %v", state.Units, err)
 	}
-	m.lost[state.Units[0].Name] = logs.Loss{Lines: 178000, Last: time.Now()}
-	if said := read(); !strings.HasPrefix(said, "LogsDropped: 178000 lines of "+state.Units[0].Name) {
-		t.Errorf("of a loss it says %q", said)
+	for lines, want := range map[int64]string{
+		1: "info LogsDropped: 1 line of ", 99: "info LogsDropped: 99 lines of ",
+		100: "warning LogsDropped: 100 lines of ", 178000: "warning LogsDropped: 178000 lines of ",
+	} {
+		m.lost[state.Units[0].Name] = logs.Loss{Lines: lines, Last: time.Now()}
+		if said := read(); !strings.HasPrefix(said, want+state.Units[0].Name) {
+			t.Errorf("of a loss it says %q", said)
+		}
 	}
 }
