@@ -348,7 +348,7 @@ func (r rollout) startApp(ctx context.Context, reason string) error {
 	}
 	r.progress(api.PhaseActivate, "starting the app in slot %s: %s", r.slot, reason)
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
-		return r.failed(ctx, "The app did not start", err, r.appUnit())
+		return r.notStarted(ctx, err)
 	}
 	r.progress(api.PhaseVerify, "waiting for %d good answers in a row from the app, at most %s",
 		r.spec.HealthCheck.Successes, r.spec.HealthCheck.StartTimeout)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,7 +94,15 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			change: func(a *api.AppServer) {
 				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"not a program", 0o755}}), []string{"./shop"}
 			},
-			log: "Exec format error",
+			log: "Exec format error", detail: "neither a program for Linux nor a script", pointer: "/command/0",
+		},
+		{
+			name: "its program is for another machine",
+			change: func(a *api.AppServer) {
+				s390 := "\x7fELF\x02\x02\x01" + strings.Repeat("\x00", 11) + "\x00\x16" + strings.Repeat("\x00", 44)
+				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {s390, 0o755}}), []string{"./shop"}
+			},
+			detail: "is a program for s390x, and this machine is " + runtime.GOARCH, pointer: "/command/0",
 		},
 		{
 			name:   "the machine has no such address",

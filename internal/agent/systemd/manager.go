@@ -43,6 +43,10 @@ type Status struct {
 	InvocationID string
 	// Result is why the unit failed, such as "exit-code"; else "success".
 	Result string
+	// ExitStatus is what the main process exited with last, 0 if a signal ended it or it
+	// runs. From 200 on it may be systemd's own, of what it does before the program
+	// begins: systemd.exec(5), "Process Exit Codes".
+	ExitStatus int
 	// NeedDaemonReload tells that the unit's files changed since systemd read them.
 	NeedDaemonReload bool
 	// DropIns are the paths of the files that amend the unit's own.
@@ -72,6 +76,8 @@ type JobError struct {
 	Job string
 	// Result is the unit's own result, such as "exit-code" or "timeout".
 	Result string
+	// ExitStatus is [Status.ExitStatus].
+	ExitStatus int
 }
 
 func (e *JobError) Error() string {
@@ -246,7 +252,7 @@ func (m *Manager) resultOf(ctx context.Context, verb, name, result string) error
 	}
 	failure := &JobError{Verb: verb, Unit: name, Job: result}
 	if status, err := m.Status(ctx, name); err == nil {
-		failure.Result = status.Result
+		failure.Result, failure.ExitStatus = status.Result, status.ExitStatus
 	}
 	return failure
 }
@@ -297,6 +303,9 @@ func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 	return status(properties), err
 }
 
+// exitedByItself is CLD_EXITED of sigaction(2).
+const exitedByItself = 1
+
 // status picks what is of use from a unit's properties; those that a type of
 // unit does not have stay zero.
 func status(properties map[string]any) Status {
@@ -310,6 +319,11 @@ func status(properties map[string]any) Status {
 	if micros, _ := properties["ExecMainStartTimestamp"].(uint64); micros != 0 {
 		began = time.UnixMicro(int64(micros)) //nolint:gosec // a time of the machine's clock
 	}
+	exited := 0
+	if code, _ := properties["ExecMainCode"].(int32); code == exitedByItself {
+		status, _ := properties["ExecMainStatus"].(int32)
+		exited = int(status)
+	}
 	return Status{
 		LoadState:     text("LoadState"),
 		ActiveState:   text("ActiveState"),
@@ -320,6 +334,7 @@ func status(properties map[string]any) Status {
 		MainStarted:   began,
 		InvocationID:  hex.EncodeToString(invocation),
 		Result:        text("Result"),
+		ExitStatus:    exited,
 		DropIns:       dropIns,
 
 		NeedDaemonReload: reload,
