@@ -270,7 +270,11 @@ func (r rollout) run(ctx context.Context) error {
 	if err := r.followNginx(ctx); err != nil {
 		return err
 	}
-	return r.askThroughNginx(ctx, hold, healthy)
+	if err := r.askThroughNginx(ctx, hold, healthy); err != nil {
+		return err
+	}
+	r.warnBacklog()
+	return nil
 }
 
 // askThroughNginx sees that nginx reaches the app in its slot, before the traffic goes

@@ -45,6 +45,9 @@ type fake struct {
 	// open are the connections to each socket, openError is why they cannot be counted.
 	open      map[string]int
 	openError error
+	// backlogs are those of the sockets, backlogError is why they cannot be read.
+	backlogs     map[string]int
+	backlogError error
 }
 
 const (
@@ -68,7 +71,7 @@ func newFake(t *testing.T, v converge.Version) *fake {
 }
 
 func (f *fake) kind() *Kind {
-	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root, Connections: f.connections, Holders: f.holders})
+	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root, Connections: f.connections, Backlog: f.backlog, Holders: f.holders})
 }
 
 // holders are the apps that run, each on its port, and the strangers.
@@ -91,6 +94,10 @@ func (f *fake) holders(at netip.AddrPort) []Holder {
 
 func (f *fake) connections(socket string) (int, error) {
 	return f.open[strings.TrimPrefix(socket, f.root)], f.openError
+}
+
+func (f *fake) backlog(socket string) (int, error) {
+	return f.backlogs[strings.TrimPrefix(socket, f.root)], f.backlogError
 }
 
 func (f *fake) write(path, content string, mode os.FileMode) {

@@ -71,6 +71,8 @@ type Deps struct {
 	// Connections counts what others than the agent have open to a Unix socket; see
 	// [unixdiag.Connections].
 	Connections func(socket string) (int, error)
+	// Backlog returns how many connections may wait at a Unix socket; see [unixdiag.Backlog].
+	Backlog func(socket string) (int, error)
 	// Holders returns who listens on an address of the machine.
 	Holders func(at netip.AddrPort) []Holder
 	// Root is the directory that paths of the machine are taken from; "/" if empty.
@@ -87,6 +89,7 @@ type Kind struct {
 	// addresses returns the machine's addresses.
 	addresses   func() (host.Addresses, error)
 	connections func(socket string) (int, error)
+	backlog     func(socket string) (int, error)
 	holders     func(at netip.AddrPort) []Holder
 	machine     machine
 	// watchers look after the apps.
@@ -99,7 +102,7 @@ var _ operation.Kind = (*Kind)(nil)
 func New(deps Deps) *Kind {
 	k := &Kind{
 		systemd: deps.Systemd, journal: deps.Journal, prober: deps.Prober, clock: deps.Clock,
-		nginx: deps.Nginx, addresses: deps.Addresses, connections: deps.Connections,
+		nginx: deps.Nginx, addresses: deps.Addresses, connections: deps.Connections, backlog: deps.Backlog,
 		holders: deps.Holders, machine: machine{root: deps.Root},
 	}
 	if k.prober == nil {
@@ -113,6 +116,9 @@ func New(deps Deps) *Kind {
 	}
 	if k.addresses == nil {
 		k.addresses = host.ReadAddresses
+	}
+	if k.backlog == nil {
+		k.backlog = unixdiag.Backlog
 	}
 	if k.connections == nil {
 		k.connections = unixdiag.Connections

@@ -326,6 +326,16 @@ func TestAnOldReleaseThatIsKilledIsAWarning(t *testing.T) {
 	s.warned(s.try("shop", spec, nil), "") // "two" ends at SIGTERM
 }
 
+// TestAShortBacklogIsAWarning that names Python's attribute, until it is set.
+func TestAShortBacklogIsAWarning(t *testing.T) {
+	s := newStand(t)
+	short := strings.Replace(echo, "request_queue_size = 128", "request_queue_size = 5", 1)
+	spec := s.spec(s.upload(map[string]entry{"main.py": {"RELEASE = \"one\"\n" + short, 0o644}}), 8081)
+	s.warned(s.try("shop", spec, nil), "BacklogShort: The app lets 5 connections wait at its socket")
+	spec.Release.SHA256 = s.release("two")
+	s.warned(s.try("shop", spec, nil), "")
+}
+
 // The agent, which is root, opens any socket; nginx is in the app's group. A release that
 // closes its socket to that is refused before the traffic goes there.
 func TestAReleaseWhoseSocketNginxCannotOpenSeesNoRequest(t *testing.T) {

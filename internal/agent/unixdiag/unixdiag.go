@@ -33,6 +33,29 @@ var ErrNoSocket = errors.New("there is no such socket")
 // sockets of this process's network namespace alone.
 func Connections(path string) (int, error) { return connections(path, list, ownSockets) }
 
+// Backlog returns how many connections may wait at the listener on the Unix socket at
+// path, as it asked listen(2) for and the kernel allowed: one more is refused at once.
+// The errors are those of [Connections]; a socket that nobody listens on is an
+// [ErrNoSocket], too.
+func Backlog(path string) (int, error) { return backlog(path, list) }
+
+func backlog(path string, list func() ([]socket, error)) (int, error) {
+	bound, err := fileAt(path)
+	if err != nil {
+		return 0, fmt.Errorf("read the backlog of %s: %w", path, err)
+	}
+	sockets, err := list()
+	if err != nil {
+		return 0, fmt.Errorf("read the backlog of %s: %w", path, err)
+	}
+	for _, s := range sockets {
+		if s.bound == bound && s.listens {
+			return int(s.backlog), nil
+		}
+	}
+	return 0, fmt.Errorf("read the backlog of %s: %w", path, ErrNoSocket)
+}
+
 func connections(path string, list func() ([]socket, error), own func() (map[inode]bool, error)) (int, error) {
 	count, err := func() (int, error) {
 		bound, err := fileAt(path)
@@ -69,6 +92,9 @@ type socket struct {
 	// clients are at the other end: one of a connection, of a listener all that
 	// wait to be accepted.
 	clients []inode
+	// backlog is that of a listener.
+	listens bool
+	backlog uint32
 }
 
 // count returns how many clients are connected to a file that are not closed and
@@ -123,8 +149,8 @@ const (
 	requestSize = 24 // struct unix_diag_req
 	headerSize  = 16 // struct unix_diag_msg
 
-	showVFS, showPeer, showIcons = 1 << 1, 1 << 2, 1 << 3 // UDIAG_SHOW_…
-	attrVFS, attrPeer, attrIcons = 1, 2, 3                // UNIX_DIAG_…
+	showVFS, showPeer, showIcons, showQueue = 1 << 1, 1 << 2, 1 << 3, 1 << 4 // UDIAG_SHOW_…
+	attrVFS, attrPeer, attrIcons, attrQueue = 1, 2, 3, 4                     // UNIX_DIAG_…
 
 	stateEstablished, stateListen = 1, 10 // TCP_…
 )
@@ -145,7 +171,7 @@ func list() ([]socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	listening, err := dump(fd, 1<<stateListen, showVFS|showIcons)
+	listening, err := dump(fd, 1<<stateListen, showVFS|showIcons|showQueue)
 	return append(connected, listening...), err
 }
 
@@ -223,7 +249,7 @@ func parseSocket(message []byte) (socket, error) {
 		return socket{}, errShort
 	}
 	order := binary.NativeEndian
-	var s socket
+	s := socket{listens: message[2] == stateListen} // udiag_state
 	for rest := message[headerSize:]; len(rest) > 0; {
 		if len(rest) < unix.SizeofNlAttr {
 			return socket{}, errShort
@@ -236,6 +262,8 @@ func parseSocket(message []byte) (socket, error) {
 		switch {
 		case kind == attrVFS && len(value) >= 8:
 			s.bound = file{order.Uint32(value), order.Uint32(value[4:])}
+		case kind == attrQueue && len(value) >= 8 && s.listens:
+			s.backlog = order.Uint32(value[4:]) // udiag_wqueue
 		case kind == attrPeer || kind == attrIcons:
 			for ; len(value) >= 4; value = value[4:] {
 				s.clients = append(s.clients, inode(order.Uint32(value)))

@@ -219,8 +219,10 @@ func TestParseSocket(t *testing.T) {
 		want    socket
 		err     error
 	}{
-		"connection":                {connection, socket{bound, []inode{30179546}}, nil},
-		"listener":                  {listener, socket{bound, []inode{30179548, 0, 30179550}}, nil},
+		"connection":                {connection, socket{bound: bound, clients: []inode{30179546}}, nil},
+		"listener":                  {listener, socket{bound: bound, clients: []inode{30179548, 0, 30179550}, listens: true}, nil},
+		"its backlog":               {"01010a0000000000 0000000000000000 0c000400 00000000 05000000", socket{listens: true, backlog: 5}, nil},
+		"a connection's queue":      {"0101010000000000 0000000000000000 0c000400 00000000 05000000", socket{}, nil},
 		"bound to no file":          {"0101010000000000 0000000000000000 08000200 da80cc01", socket{clients: []inode{30179546}}, nil},
 		"nothing but a header":      {"0101010000000000 0000000000000000", socket{}, nil},
 		"half a header":             {"0101010000000000", socket{}, errShort},
@@ -278,4 +280,35 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("an error with a result: %v, %t, %v", sockets, done, err)
 		}
 	})
+}
+
+// The kernel tells what a listener asked for.
+func TestBacklogOfAListener(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.sock")
+	if _, err := Backlog(path); !errors.Is(err, ErrNoSocket) {
+		t.Errorf("without a socket: %v", err)
+	}
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Backlog(path); !errors.Is(err, ErrNoSocket) {
+		t.Errorf("without a listener: %v", err)
+	}
+	for _, want := range []int{5, 100} {
+		if err := syscall.Listen(fd, want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Backlog(path); err != nil || got != want {
+			t.Errorf("the backlog is %d, %v; want %d", got, err, want)
+		}
+	}
+	(&net.Dialer{}).DialContext(t.Context(), "unix", path) //nolint:errcheck // what waits is no part of it
+	if got, err := Backlog(path); err != nil || got != 100 {
+		t.Errorf("with one that waits the backlog is %d, %v", got, err)
+	}
 }
