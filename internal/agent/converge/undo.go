@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/blob"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
@@ -27,12 +28,14 @@ type Interrupted struct {
 	Committed bool
 	// Switched tells that the traffic does not go where it went before.
 	Switched bool
+	// Draining is when what the traffic has left began to drain, zero if it did not.
+	Draining time.Time
 	// Err is what of the undoing failed, nil if all is as it was before.
 	Err error
 }
 
 func (e *Engine) interrupted(j *journal) Interrupted {
-	return Interrupted{Component: j.Component, Note: j.Note, Existed: j.Existed, Committed: j.Committed, Switched: e.moved(j)}
+	return Interrupted{Component: j.Component, Note: j.Note, Existed: j.Existed, Committed: j.Committed, Switched: e.moved(j), Draining: j.Draining}
 }
 
 // moved reports whether the traffic does not go where it went before. What cannot be

@@ -218,7 +218,11 @@ func (r *Runner) completeLast(j job) error {
 	ctx, id := r.Ctx, j.ID
 	open, found := r.Engine.Open(id)
 	if found {
-		r.log.event(j.Operation, api.PhaseQueue, "wait for what the last change of %s has left to end", id)
+		since := ""
+		if !open.Draining.IsZero() {
+			since = ", which drains since " + open.Draining.UTC().Format(time.TimeOnly) + " UTC"
+		}
+		r.log.event(j.Operation, api.PhaseQueue, "wait for what the last change of %s has left to end%s", id, since)
 	}
 	err := r.Engine.Complete(ctx, id, r.followInterrupted)
 	if err == nil {
