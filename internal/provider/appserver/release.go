@@ -65,6 +65,9 @@ func newResolving(ctx context.Context, req resource.ModifyPlanRequest) (resolvin
 // checked by the rules that the machine will unpack it by.
 func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequest, plan *tfsdk.Plan) diag.Diagnostics {
 	r, diags := newResolving(ctx, req)
+	if !req.ClientCapabilities.DeferralAllowed { // the plan with which an apply begins repeats nothing
+		diags.Append(warnOfExposed(ctx, req.Config)...)
+	}
 	switch {
 	case diags.HasError() || r.source.IsNull():
 		return diags

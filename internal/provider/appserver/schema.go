@@ -56,7 +56,7 @@ func attributes() map[string]schema.Attribute {
 		"response_headers":       responseHeadersAttribute(),
 		"gzip":                   tfutil.FlagAttribute(gzipText, defaults.Gzip),
 		"environment": schema.MapAttribute{
-			MarkdownDescription: "Environment variables of the app. What is secret belongs in `secrets_wo`. " + environmentText() + " Default: none.",
+			MarkdownDescription: "Environment variables of the app. What is secret belongs in `secrets_wo`; a plan warns of a name or a URL that looks like one. " + environmentText() + " Default: none.",
 			ElementType:         types.StringType,
 			Optional:            true,
 			Computed:            true,

@@ -45,6 +45,11 @@ resource "foobar_app_server" "not_executable" {
   }
   command = ["./run.sh"] # <-
   port    = 8082
+  environment = {
+    GREETING     = "hello"
+    DATABASE_URL = "mysql://feed:hunter2@127.0.0.1:6446/feed" # <-
+    API_TOKEN    = "hunter2"                                  # <-
+  }
 }
 
 resource "foobar_load_balancer" "pattern_that_the_engine_refuses" {
