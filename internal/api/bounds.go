@@ -35,9 +35,6 @@ func durations(low, high time.Duration) DurationBounds {
 // the agent's, alone.
 func PortBounds() Bounds { return Bounds{1, math.MaxUint16} }
 
-// OptionalPortBounds are [PortBounds] and 0, which means none.
-func OptionalPortBounds() Bounds { return Bounds{0, math.MaxUint16} }
-
 // AppPortBounds bound the port of an app, which runs without privileges.
 func AppPortBounds() Bounds { return Bounds{1024, math.MaxUint16} }
 

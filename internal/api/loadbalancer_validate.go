@@ -147,9 +147,12 @@ func (s Server) validate(v *Violations, at Pointer) {
 		v.Add(at.At("weight"), "%d is not a weight: %s. For a server that must get nothing new, set drain = true", s.Weight, WeightBounds())
 	}
 	within(v, at.At("max_connections"), int64(s.MaxConnections), ServerConnectionBounds(), "connections")
-	within(v, at.At("agent_check_port"), int64(s.AgentCheckPort), OptionalPortBounds(), "")
-	if s.AgentCheckPort != 0 && s.AgentCheckPort == s.Port {
-		v.Add(at.At("agent_check_port"), "%d is the port of the server itself; the agent check needs a port of its own, 0 means none", s.AgentCheckPort)
+	if s.AgentCheckPort == 0 { // none
+		return
+	}
+	validatePort(v, at.At("agent_check_port"), s.AgentCheckPort)
+	if s.AgentCheckPort == s.Port {
+		v.Add(at.At("agent_check_port"), "%d is the port of the server itself; the agent check needs a port of its own", s.AgentCheckPort)
 	}
 }
 

@@ -136,7 +136,7 @@ func TestLoadBalancerValidateRefuses(t *testing.T) {
 		"weight 0":             {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Weight = 0 }) }, "/backends/web/servers/web1/weight", "drain = true"},
 		"weight 257":           {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.Weight = 257 }) }, "/backends/web/servers/web1/weight", "1 to 256"},
 		"server's connections": {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.MaxConnections = 1 }) }, "/backends/web/servers/web1/max_connections", "2 to 1000000"},
-		"agent check's port":   {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.AgentCheckPort = -1 }) }, "/backends/web/servers/web1/agent_check_port", "0 to 65535"},
+		"agent check's port":   {func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.AgentCheckPort = -1 }) }, "/backends/web/servers/web1/agent_check_port", "1 to 65535"},
 		"agent check on the server's port": {
 			func(b *LoadBalancer) { editServer(b, "web1", func(s *Server) { s.AgentCheckPort = 80 }) },
 			"/backends/web/servers/web1/agent_check_port", "is the port of the server itself",

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/provider/tfutil"
@@ -55,20 +54,6 @@ func livenessAttribute() schema.Attribute {
 }
 
 func agentCheckAttribute() schema.Attribute {
-	return schema.Int64Attribute{
-		MarkdownDescription: fmt.Sprintf("TCP port on `address` where the agent tells load balancers in `trusted_proxies`, and nobody else, whether the app works, drains or is down; for the attribute of the same name of a server of "+
-			"`foobar_load_balancer`. It notices a dead process within 0.1 s, and a hung one by `liveness`. %s. %s Default: none.", api.PortBounds(), tfutil.ListenText()),
-		Optional:   true,
-		Validators: []validator.Int64{notZeroAgentCheck()},
-	}
-}
-
-// notZeroAgentCheck refuses 0, which a spec does not tell from none.
-func notZeroAgentCheck() validator.Int64 {
-	return tfutil.CheckNumber("Invalid port", api.PortBounds().String(), func(n int64) error {
-		if n == 0 {
-			return fmt.Errorf("0 is not a port: %s. Without agent_check_port load balancers go by their health checks alone", api.PortBounds())
-		}
-		return nil
-	})
+	return tfutil.AgentCheckAttribute("TCP port on `address` where the agent tells load balancers in `trusted_proxies`, and nobody else, whether the app works, drains or is down; for the attribute of the same name of a server of " +
+		"`foobar_load_balancer`. It notices a dead process within 0.1 s, and a hung one by `liveness`. " + tfutil.ListenText())
 }

@@ -146,7 +146,7 @@ func (s server) spec() api.Server {
 		Backup:         tfutil.Or(s.Backup, defaults.Backup),
 		Drain:          tfutil.Or(s.Drain, defaults.Drain),
 		MaxConnections: tfutil.Or(s.MaxConnections, defaults.MaxConnections),
-		AgentCheckPort: tfutil.Or(s.AgentCheckPort, defaults.AgentCheckPort),
+		AgentCheckPort: tfutil.Or(s.AgentCheckPort, 0),
 	}
 }
 
@@ -201,7 +201,7 @@ func newBackend(spec api.Backend) backend {
 			Backup:         new(s.Backup),
 			Drain:          new(s.Drain),
 			MaxConnections: new(s.MaxConnections),
-			AgentCheckPort: new(s.AgentCheckPort),
+			AgentCheckPort: tfutil.Optional(s.AgentCheckPort),
 		}
 	}
 	return b

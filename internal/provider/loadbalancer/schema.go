@@ -134,9 +134,8 @@ func serverAttributes() map[string]schema.Attribute {
 			"(its workers or threads): each half then keeps all of them busy, under any load, and the app never has more than that waiting. "+
 			"Long-lived connections count too, such as WebSockets and event streams. Each load balancer counts for itself.",
 			int64(defaults.MaxConnections), api.ServerConnectionBounds()),
-		"agent_check_port": tfutil.NumberAttribute("TCP port on the server's address at which the agent of an app server says whether its app works, is draining, or is down: "+
-			"the `agent_check_port` of the `foobar_app_server`. The load balancer asks every 200 ms, so that a dead app gets no more requests long before a health check fails. "+
-			"No answer changes nothing. `0` for none.",
-			int64(defaults.AgentCheckPort), api.OptionalPortBounds()),
+		"agent_check_port": tfutil.AgentCheckAttribute("TCP port on the server's address at which the agent of an app server says whether its app works, is draining, or is down: " +
+			"the `agent_check_port` of the `foobar_app_server`. The load balancer asks every 200 ms, so that a dead app gets no more requests long before a health check fails. " +
+			"No answer changes nothing."),
 	}
 }

@@ -72,6 +72,21 @@ func PortAttribute(description string) schema.Int64Attribute {
 	}
 }
 
+// AgentCheckAttribute returns an optional TCP port at which an agent tells load
+// balancers how its app is. A spec does not tell 0 from none, so it is refused.
+func AgentCheckAttribute(description string) schema.Int64Attribute {
+	return schema.Int64Attribute{
+		MarkdownDescription: fmt.Sprintf("%s %s. Default: none.", description, api.PortBounds()),
+		Optional:            true,
+		Validators: []validator.Int64{CheckNumber("Invalid port", api.PortBounds().String(), func(n int64) error {
+			if n == 0 {
+				return fmt.Errorf("0 is not a port: %s. Without agent_check_port load balancers go by their health checks alone", api.PortBounds())
+			}
+			return nil
+		})},
+	}
+}
+
 // ListenText says in the docs what no component of a machine can listen on.
 func ListenText() string {
 	return fmt.Sprintf("No other component of the machine can use the same port; `%d` is the agent's own.", api.DefaultPort)
