@@ -18,3 +18,14 @@ type LeftoverDirectory struct {
 
 // Empty reports whether nothing is left.
 func (l Leftovers) Empty() bool { return len(l.Directories) == 0 && l.User == "" }
+
+// AllLeftovers are what all components of a machine have left that no longer exist.
+type AllLeftovers struct {
+	Components []ComponentLeftovers `json:"components"`
+}
+
+// ComponentLeftovers are those of one component.
+type ComponentLeftovers struct {
+	ID
+	Leftovers
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,9 @@ func TestPurgeLeavesNothing(t *testing.T) {
 		t.Fatalf("a component that stands: %v", err)
 	}
 	s.deleteAll()
+	if all, err := s.runner.AllLeftovers(ctx); err != nil || !slices.ContainsFunc(all.Components, func(c api.ComponentLeftovers) bool { return c.ID == app("keeper") }) {
+		t.Errorf("all that is left is %+v, %v", all, err)
+	}
 	left, err := s.runner.Leftovers(ctx, app("keeper"))
 	if err != nil || len(left.Directories) != 3 || left.User != "app-keeper" {
 		t.Errorf("left are %+v, %v", left, err)

@@ -2,7 +2,9 @@ package appserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +37,21 @@ func (k *Kind) leftovers(l layout) []leftover {
 		}
 	}
 	return found
+}
+
+// Left implements [operation.Purger]. All app servers but sites of files have data.
+func (k *Kind) Left() ([]string, error) {
+	entries, err := os.ReadDir(k.machine.path(filepath.Dir(filepath.Join("/var/lib", layout{name: "any"}.stateDirectory()))))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the data of app servers: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if api.CheckName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
 }
 
 // Leftovers implements [operation.Purger].

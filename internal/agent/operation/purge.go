@@ -3,12 +3,16 @@ package operation
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
 // Purger is a [Kind] whose components leave data on the machine when they are removed.
 type Purger interface {
+	// Left lists the components that data is there of, also those that exist.
+	Left() ([]string, error)
 	// Leftovers returns what a component that was removed has left.
 	Leftovers(ctx context.Context, name string) (api.Leftovers, error)
 	// Purge removes it. It can be run twice.
@@ -22,6 +26,33 @@ func (r *Runner) Leftovers(ctx context.Context, id api.ID) (api.Leftovers, error
 		return api.Leftovers{}, err
 	}
 	return purger.Leftovers(ctx, id.Name)
+}
+
+// AllLeftovers returns what all components have left that do not exist any more.
+func (r *Runner) AllLeftovers(ctx context.Context) (api.AllLeftovers, error) {
+	all := api.AllLeftovers{Components: []api.ComponentLeftovers{}}
+	for _, kind := range slices.Sorted(maps.Keys(r.kinds)) {
+		purger, ok := r.kinds[kind].(Purger)
+		if !ok {
+			continue
+		}
+		names, err := purger.Left()
+		if err != nil {
+			return all, err
+		}
+		for _, name := range names {
+			id := api.ID{Kind: kind, Name: name}
+			if r.Has(id) {
+				continue
+			}
+			left, err := purger.Leftovers(ctx, name)
+			if err != nil {
+				return all, err
+			}
+			all.Components = append(all.Components, api.ComponentLeftovers{ID: id, Leftovers: left})
+		}
+	}
+	return all, nil
 }
 
 // Purge removes for good what a component has left that does not exist any more, and

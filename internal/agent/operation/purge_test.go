@@ -16,6 +16,8 @@ type messy struct {
 	user *string
 }
 
+func (m messy) Left() ([]string, error) { return []string{"edge"}, nil }
+
 func (m messy) Leftovers(context.Context, string) (api.Leftovers, error) {
 	return api.Leftovers{User: *m.user}, nil
 }
@@ -39,9 +41,15 @@ func TestOnlyWhatIsGoneIsPurgedAndWithConsent(t *testing.T) {
 	if _, err := m.Purge(t.Context(), id("edge"), "edge"); !api.IsProblem(err, api.ProblemExists) || left == "" {
 		t.Errorf("the purge of a component that stands: %v", err)
 	}
+	if got, err := m.AllLeftovers(t.Context()); err != nil || len(got.Components) > 0 {
+		t.Errorf("of components that stand, left are %+v, %v", got, err)
+	}
 	m.remove(t, deletion("edge", 1))
 	if got, err := m.Leftovers(t.Context(), id("edge")); err != nil || got.User != left {
 		t.Errorf("left are %+v, %v", got, err)
+	}
+	if got, err := m.AllLeftovers(t.Context()); err != nil || len(got.Components) != 1 || got.Components[0].ID != id("edge") || got.Components[0].User != left {
+		t.Errorf("all that is left is %+v, %v", got, err)
 	}
 	for _, consent := range []string{"", "Edge", "yes"} {
 		if _, err := m.Purge(t.Context(), id("edge"), consent); !api.IsProblem(err, api.ProblemInvalid) || left == "" {

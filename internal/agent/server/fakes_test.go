@@ -73,6 +73,10 @@ func (f *fakeRunner) Leftovers(context.Context, api.ID) (api.Leftovers, error) {
 	return api.Leftovers{}, f.err
 }
 
+func (f *fakeRunner) AllLeftovers(context.Context) (api.AllLeftovers, error) {
+	return api.AllLeftovers{}, f.err
+}
+
 func (f *fakeRunner) Purge(context.Context, api.ID, string) (api.Leftovers, error) {
 	return api.Leftovers{}, f.err
 }

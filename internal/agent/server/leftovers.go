@@ -10,6 +10,12 @@ func (s *Server) leftovers(c *call) (answer, error) {
 	return ok(left), err
 }
 
+// allLeftovers answers with those of all components.
+func (s *Server) allLeftovers(c *call) (answer, error) {
+	all, err := s.Runner.AllLeftovers(c.Context())
+	return ok(all), err
+}
+
 // purge removes it for good.
 func (s *Server) purge(c *call) (answer, error) {
 	id, err := c.component()

@@ -80,6 +80,7 @@ func routes() []route {
 		{"DELETE", "/v1/replications/{name}/lock", nodes, false, true, body, (*Server).unlock},
 		{"GET", "/v1/replications/{name}/copy", nodes, false, false, none, (*Server).copy},
 
+		{"GET", "/v1/leftovers", locals, false, false, none, (*Server).allLeftovers},
 		{"GET", "/v1/leftovers/{kind}/{name}", locals, false, false, none, (*Server).leftovers},
 		{"DELETE", "/v1/leftovers/{kind}/{name}", locals, false, true, none, (*Server).purge},
 

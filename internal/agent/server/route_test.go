@@ -54,6 +54,7 @@ func expected() map[string]struct {
 		"PUT /v1/replications/notes/lock":          {"node", false, true},
 		"DELETE /v1/replications/notes/lock":       {"node", false, true},
 		"GET /v1/replications/notes/copy":          {"node", false, false},
+		"GET /v1/leftovers":                        {"local", false, false},
 		"GET /v1/leftovers/app-server/shop":        {"local", false, false},
 		"DELETE /v1/leftovers/app-server/shop":     {"local", false, true},
 		"POST /v1/app-server/shop:restart":         {"local", false, true},

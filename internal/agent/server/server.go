@@ -46,6 +46,7 @@ type Runner interface {
 	Apply(ctx context.Context, r operation.Request) (api.Operation, error)
 	Delete(ctx context.Context, r operation.Request) (api.Operation, error)
 	Leftovers(ctx context.Context, id api.ID) (api.Leftovers, error)
+	AllLeftovers(ctx context.Context) (api.AllLeftovers, error)
 	Purge(ctx context.Context, id api.ID, consent string) (api.Leftovers, error)
 	Restart(ctx context.Context, id api.ID, actor string) (api.Operation, error)
 	Rollback(ctx context.Context, id api.ID, actor string) (api.Operation, error)

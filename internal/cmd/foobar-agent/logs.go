@@ -21,6 +21,7 @@ const (
 func showLogs(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("logs", flag.ContinueOnError)
 	n := flags.Int("n", defaultLines, "")
+	app := flags.Bool("app", false, "")
 	rest, err := parse(flags, args, 1)
 	if err != nil {
 		return err
@@ -28,6 +29,9 @@ func showLogs(ctx context.Context, args []string, out io.Writer) error {
 	names, err := units(rest[0])
 	if err != nil {
 		return err
+	}
+	if *app {
+		names = slices.DeleteFunc(names, func(unit string) bool { return strings.HasSuffix(unit, "-nginx.service") })
 	}
 	agent := newLocal(socketPath)
 	lines, err := readLogs(ctx, agent, names, *n)

@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
@@ -23,8 +25,10 @@ const usage = `Usage: foobar-agent COMMAND
 
   serve                      run the agent (systemd does this)
   status [-json]             show the machine, its components, drift and conditions
-  logs [-n LINES] COMPONENT  show a component's last log lines, such as
-                             "load-balancer/www"; "agent" is the agent itself
+  logs [-n LINES] [-app] COMPONENT
+                             show a component's last log lines, such as
+                             "load-balancer/www"; "agent" is the agent itself;
+                             with -app those of an app, without nginx before it
   restart COMPONENT          start an app again, such as "app-server/shop": as a
                              release of what is applied, which costs no request
                              where the strategy is blue_green
@@ -41,10 +45,11 @@ const usage = `Usage: foobar-agent COMMAND
                              components and services stay as they are
   replication leave NAME     take this machine out of a replication that no
                              foobar_db_replication has; its data stay
-  purge [-consent NAME] COMPONENT
+  purge [-consent NAME] [COMPONENT]
                              show what a component has left that was destroyed,
                              such as "app-server/shop": its data, logs and account;
-                             with its name as consent, delete that for good
+                             with its name as consent, delete that for good.
+                             Without a component, show those that have left data
   db-server started|reloaded NAME
                              what the unit of a database server runs
   version                    print the version
@@ -59,7 +64,7 @@ func main() {
 	}
 	switch _, misused := errors.AsType[usageError](err); {
 	case misused:
-		fmt.Fprintf(os.Stderr, "foobar-agent: %s\n%s", api.VisibleLines(err.Error()), usage)
+		fmt.Fprintf(os.Stderr, "foobar-agent: %s\n%s", api.VisibleLines(err.Error()), usageOf(os.Args[1:]))
 		os.Exit(2)
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
@@ -67,6 +72,19 @@ func main() {
 		fmt.Fprintln(os.Stderr, "foobar-agent:", api.VisibleLines(err.Error()))
 		os.Exit(1)
 	}
+}
+
+// usageOf returns the usage of the command that a command line is of, or all of it.
+func usageOf(args []string) string {
+	if len(args) == 0 {
+		return usage
+	}
+	command := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(args[0]) + `\b.*\n(   .*\n)*`)
+	found := strings.Join(command.FindAllString(usage, -1), "")
+	if found == "" {
+		return usage
+	}
+	return "Usage: foobar-agent\n" + found + "\"foobar-agent help\" shows all commands.\n"
 }
 
 // usageError says what of the command line was not understood.

@@ -47,6 +47,21 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+func TestUsageIsThatOfTheCommand(t *testing.T) {
+	for line, want := range map[string]struct{ has, hasNot string }{
+		"":               {"  status [-json]", "shows all commands"},
+		"start":          {"  status [-json]", "shows all commands"},
+		"restart":        {"  restart COMPONENT", "rollback"},
+		"logs -x":        {"load-balancer/www", "restart"},
+		"identity reset": {"services stay as they are", "replication"},
+		"db-server":      {"what the unit of a database server runs", "version"},
+	} {
+		if got := usageOf(strings.Fields(line)); !strings.Contains(got, want.has) || strings.Contains(got, want.hasNot) {
+			t.Errorf("%q: the usage is\n%s", line, got)
+		}
+	}
+}
+
 func TestFlagsStandBeforeAndAfterArguments(t *testing.T) {
 	for _, args := range [][]string{{"-n", "7", "agent"}, {"agent", "-n", "7"}, {"agent", "-n=7"}} {
 		flags := flag.NewFlagSet("logs", flag.ContinueOnError)

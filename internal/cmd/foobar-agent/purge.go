@@ -17,11 +17,33 @@ import (
 func purgeComponent(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("purge", flag.ContinueOnError)
 	consent := flags.String("consent", "", "")
+	if len(args) == 0 {
+		return listLeftovers(ctx, newLocal(socketPath), out)
+	}
 	rest, err := parse(flags, args, 1)
 	if err != nil {
 		return err
 	}
 	return purge(ctx, newLocal(socketPath), rest[0], *consent, out)
+}
+
+// listLeftovers shows what all components have left that were destroyed.
+func listLeftovers(ctx context.Context, agent local, out io.Writer) error {
+	var all api.AllLeftovers
+	if err := agent.get(ctx, "/v1/leftovers", &all); err != nil {
+		return err
+	}
+	for _, c := range all.Components {
+		consent := fmt.Sprintf("To delete it for good: foobar-agent purge -consent %s %s", c.Name, c.ID)
+		if err := showLeftovers(out, c.Leftovers, c.ID.String(), "has left", consent); err != nil {
+			return err
+		}
+	}
+	if len(all.Components) > 0 {
+		return nil
+	}
+	_, err := fmt.Fprintln(out, "No component that was destroyed has left data on this machine.")
+	return err
 }
 
 func purge(ctx context.Context, agent local, component, consent string, out io.Writer) error {

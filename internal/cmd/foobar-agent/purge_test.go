@@ -18,6 +18,7 @@ func TestPurgeShowsFirstAndDeletesByName(t *testing.T) {
 	left := api.Leftovers{
 		Directories: []api.LeftoverDirectory{{Path: "/var/lib/foobar-app/shop", Holds: "the app's data", Usage: "5 MiB in 2 files"}}, User: "app-shop",
 	}
+	var all api.AllLeftovers
 	var asked []string
 	socket := filepath.Join(t.TempDir(), "agent.sock")
 	listener, err := net.Listen("unix", socket) //nolint:noctx // returns at once
@@ -28,6 +29,10 @@ func TestPurgeShowsFirstAndDeletesByName(t *testing.T) {
 		asked = append(asked, r.Method+" "+r.URL.String()+" "+r.Header.Get(api.HeaderMachine))
 		if strings.HasSuffix(r.URL.Path, "health") {
 			_ = json.NewEncoder(w).Encode(api.Health{Node: "web1"})
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, "leftovers") {
+			_ = json.NewEncoder(w).Encode(all)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(left)
@@ -60,8 +65,23 @@ func TestPurgeShowsFirstAndDeletesByName(t *testing.T) {
 	if shown := run("shop", ""); !strings.Contains(shown, "app-server/shop") {
 		t.Errorf("of no component it tells %q", shown)
 	}
+	list := func() string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := listLeftovers(t.Context(), newLocal(socket), &out); err != nil {
+			t.Error(err)
+		}
+		return out.String()
+	}
+	if shown := list(); !strings.Contains(shown, "No component that was destroyed") {
+		t.Errorf("of no leftovers it tells %q", shown)
+	}
+	all.Components = []api.ComponentLeftovers{{ID: api.ID{Kind: api.KindAppServer, Name: "blog"}, Leftovers: api.Leftovers{User: "app-blog"}}}
+	if shown := list(); !strings.Contains(shown, "What app-server/blog has left:\n  the account app-blog\n") || !strings.Contains(shown, "purge -consent blog app-server/blog") {
+		t.Errorf("of all leftovers it tells %q", shown)
+	}
 	const path = "/v1/leftovers/app-server/shop"
-	if want := []string{"GET " + path + " ", "GET /v1/health ", "DELETE " + path + "?consent=shop web1", "GET " + path + " "}; !slices.Equal(asked, want) {
+	if want := []string{"GET " + path + " ", "GET /v1/health ", "DELETE " + path + "?consent=shop web1", "GET " + path + " ", "GET /v1/leftovers ", "GET /v1/leftovers "}; !slices.Equal(asked, want) {
 		t.Errorf("asked was %q", asked)
 	}
 }
