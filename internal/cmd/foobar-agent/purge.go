@@ -35,7 +35,7 @@ func listLeftovers(ctx context.Context, agent local, out io.Writer) error {
 	}
 	for _, c := range all.Components {
 		consent := fmt.Sprintf("To delete it for good: foobar-agent purge -consent %s %s", c.Name, c.ID)
-		if err := showLeftovers(out, c.Leftovers, c.ID.String(), "has left", consent); err != nil {
+		if err := showLeftovers(out, c.Leftovers, c.String(), "has left", consent); err != nil {
 			return err
 		}
 	}
