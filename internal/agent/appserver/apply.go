@@ -260,12 +260,11 @@ func (r rollout) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var healthy time.Time
+	var healthy health
 	if reason != "" {
-		if err := r.startApp(ctx, reason); err != nil {
+		if healthy, err = r.startApp(ctx, reason); err != nil {
 			return err
 		}
-		healthy = r.kind.clock.Now()
 	}
 	if err := r.followNginx(ctx); err != nil {
 		return err
@@ -279,8 +278,9 @@ func (r rollout) run(ctx context.Context) error {
 
 // askThroughNginx sees that nginx reaches the app in its slot, before the traffic goes
 // there: the agent is root, which opens any socket. All the time of hold the app has to
-// stay healthy, since it was that. An app that was has no time to become healthy again.
-func (r rollout) askThroughNginx(ctx context.Context, hold api.Duration, since time.Time) error {
+// stay healthy, since it was that. An app that was may not end any more, and has no time to
+// become healthy again.
+func (r rollout) askThroughNginx(ctx context.Context, hold api.Duration, healthy health) error {
 	if hold > 0 {
 		r.progress(api.PhaseVerify, "asking the app through nginx for %s in which it has to stay healthy, while the release before it serves", hold)
 	} else {
@@ -289,10 +289,10 @@ func (r rollout) askThroughNginx(ctx context.Context, hold api.Duration, since t
 	a := asking{
 		endpoint: Endpoint{Network: "unix", Address: r.layout.adminSocket()}, path: adminSlotPath(r.slot),
 		where: "through nginx in slot " + r.slot, nginx: true,
-		check: r.spec.HealthCheck, hold: hold, since: since, ends: appPatience, units: r.running(),
+		check: r.spec.HealthCheck, hold: hold, healthy: healthy, ends: appPatience, units: r.running(),
 	}
-	if !since.IsZero() {
-		a.failures, a.ends = appFailures, 1
+	if healthy.alive != nil {
+		a.failures = appFailures
 	}
 	return r.pass(ctx, a)
 }
@@ -343,20 +343,31 @@ func (r rollout) restartReason(ctx context.Context) (string, error) {
 	return appChanged(r.layout, r.change), nil
 }
 
-func (r rollout) startApp(ctx context.Context, reason string) error {
+// health is since when an app is healthy; alive tells whether it has ended since then.
+type health struct {
+	since time.Time
+	alive func(ctx context.Context) error
+}
+
+// startApp starts the app and waits for its health.
+func (r rollout) startApp(ctx context.Context, reason string) (health, error) {
 	if err := r.kind.machine.checkProgram(r.spec.Command[0], r.release()); err != nil {
-		return err
+		return health{}, err
 	}
 	if err := r.portFree(); err != nil {
-		return err
+		return health{}, err
 	}
 	r.progress(api.PhaseActivate, "starting the app in slot %s: %s", r.slot, reason)
 	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
-		return r.notStarted(ctx, err)
+		return health{}, r.notStarted(ctx, err)
 	}
 	r.progress(api.PhaseVerify, "waiting for %d good answers in a row from the app, at most %s",
 		r.spec.HealthCheck.Successes, r.spec.HealthCheck.StartTimeout)
-	return r.askApp(ctx, r.spec.HealthCheck)
+	if err := r.askApp(ctx, r.spec.HealthCheck); err != nil {
+		return health{}, err
+	}
+	alive, err := r.kind.watch(ctx, 1, r.appUnit())
+	return health{since: r.kind.clock.Now(), alive: alive}, err
 }
 
 // askApp waits for the health of the app itself.
@@ -391,10 +402,11 @@ type asking struct {
 	where string
 	nginx bool
 	check api.AppHealthCheck
-	// hold and since are those of the gate.
-	hold  api.Duration
-	since time.Time
-	// failures is that of the gate; ends is how often one of the units may end by itself.
+	// hold is that of the gate, healthy what is known of the app's health already.
+	hold    api.Duration
+	healthy health
+	// failures is that of the gate; ends is how often one of the units may end by itself,
+	// of an app of which no health is known.
 	failures, ends int
 	units          []string
 }
@@ -406,11 +418,14 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 	if a.path != "" {
 		asked.Path = a.path
 	}
-	alive, err := r.kind.watch(ctx, a.ends, a.units...)
-	if err != nil {
-		return err
+	alive := a.healthy.alive
+	if alive == nil {
+		var err error
+		if alive, err = r.kind.watch(ctx, a.ends, a.units...); err != nil {
+			return err
+		}
 	}
-	err = gate{
+	err := gate{
 		clock: r.kind.clock,
 		ask: func(ctx context.Context) (string, bool) {
 			said, good := r.kind.check(ctx, asked, a.endpoint, r.kind.show(r.layout, r.secrets()...))
@@ -423,7 +438,7 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 		alive:    alive,
 		failures: a.failures,
 		hold:     time.Duration(a.hold),
-		since:    a.since,
+		since:    a.healthy.since,
 		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
 			return r.kind.watch(ctx, 1, a.units...)
 		},

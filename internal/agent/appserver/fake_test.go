@@ -38,6 +38,8 @@ type fake struct {
 	strangers map[int][]Holder
 	// asked is what it was asked for last, and where.
 	asked string
+	// onReload is called with each reload, if set.
+	onReload func()
 	// startError is what systemd answers to a start of the app.
 	startError error
 	// statusError is what systemd answers to a question.
@@ -183,6 +185,9 @@ func (f *fake) ResetFailed(context.Context, string) error { return nil }
 
 func (f *fake) Reload(_ context.Context, unit string) error {
 	f.calls = append(f.calls, "reload "+unit)
+	if f.onReload != nil {
+		f.onReload()
+	}
 	f.inForce = recordedRevision(layout{"notes"}, f.place.State)
 	return nil
 }

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,9 +30,9 @@ type gate struct {
 	// failures is how many bad answers in a row end the waiting, 0 for as many as there
 	// is time for.
 	failures int
-	// hold is how long the app has to stay healthy, from since on if that is set. Steady
-	// begins that time: it returns what tells whether the app has ended since. Both are
-	// left out together.
+	// hold is how long the app has to stay healthy: from since on if that is set, and alive
+	// tells whether it has ended since then. Else steady begins that time, and returns what
+	// tells so.
 	hold   time.Duration
 	since  time.Time
 	steady func(ctx context.Context) (alive func(ctx context.Context) error, err error)
@@ -56,13 +57,18 @@ func (u *unhealthy) Error() string {
 func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 	deadline := g.clock.Now().Add(time.Duration(h.StartTimeout))
 	inRow, failed, last := 0, 0, ""
-	var healthy time.Time // since when it is
+	var healthy time.Time // since when it is, once it answered often enough
 	for {
 		said, good := g.ask(ctx)
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		now := g.clock.Now()
+		if begun := cmp.Or(g.since, healthy); good && !begun.IsZero() { // it may have ended between two answers, or another program answers in its place
+			if err := g.alive(ctx); err != nil {
+				return &unhealthy{Reason: fmt.Sprintf("it was healthy, and after %s %s", now.Sub(begun).Round(time.Millisecond), err)}
+			}
+		}
 		switch {
 		case !good && !healthy.IsZero():
 			return &unhealthy{Reason: fmt.Sprintf("it was healthy for %s and did not stay so for %s", now.Sub(healthy).Round(time.Millisecond), g.hold), Said: said}
@@ -82,17 +88,12 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 			if inRow++; inRow >= h.Successes {
 				if healthy = now; !g.since.IsZero() {
 					healthy = g.since
-				}
-				if g.hold > 0 {
+				} else if g.hold > 0 {
 					var err error
 					if g.alive, err = g.steady(ctx); err != nil {
 						return err
 					}
 				}
-			}
-		default: // another program may answer in its place
-			if err := g.alive(ctx); err != nil {
-				return &unhealthy{Reason: fmt.Sprintf("it was healthy, and after %s %s", now.Sub(healthy).Round(time.Millisecond), err)}
 			}
 		}
 		if !healthy.IsZero() && now.Sub(healthy) >= g.hold {
@@ -129,9 +130,9 @@ func (k *Kind) watch(ctx context.Context, patience int, units ...string) (alive 
 			case status.ActiveState == "failed" || status.ActiveState == "inactive":
 				return fmt.Errorf("%s is %s (%s)", unit, status.ActiveState, status.Result)
 			case since == 1 && since >= patience:
-				return fmt.Errorf("%s ended while it started", unit)
+				return fmt.Errorf("%s ended by itself", unit)
 			case since >= patience:
-				return fmt.Errorf("%s ended %d times while it started", unit, since)
+				return fmt.Errorf("%s ended %d times by itself", unit, since)
 			}
 		}
 		return nil

@@ -103,10 +103,10 @@ func TestWatch(t *testing.T) {
 		{"it runs", 1, running, running, ""},
 		{"it was restarted long ago", 1, restarted(running, 9), restarted(running, 9), ""},
 		{"its count began anew", 1, restarted(running, 9), running, ""},
-		{"it waits for its first restart", 1, running, waiting, "notes ended while it started"},
+		{"it waits for its first restart", 1, running, waiting, "notes ended by itself"},
 		{"it may end twice", 3, running, restarted(waiting, 1), ""},
-		{"it ended thrice", 3, running, restarted(waiting, 2), "notes ended 3 times while it started"},
-		{"it ended thrice and runs", 3, restarted(running, 4), restarted(running, 7), "notes ended 3 times while it started"},
+		{"it ended thrice", 3, running, restarted(waiting, 2), "notes ended 3 times by itself"},
+		{"it ended thrice and runs", 3, restarted(running, 4), restarted(running, 7), "notes ended 3 times by itself"},
 		{"it was stopped", 3, running, systemd.Status{ActiveState: "inactive", Result: "success"}, "notes is inactive (success)"},
 	} {
 		f := &fake{T: t, units: map[string]systemd.Status{"notes": c.before}}

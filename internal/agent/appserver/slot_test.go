@@ -103,6 +103,41 @@ func TestANewReleaseHasToStayHealthy(t *testing.T) {
 	}
 }
 
+// An app that ends once after it was healthy does not pass, whenever that is, though
+// systemd has restarted it by the next question.
+func TestANewReleaseThatEndedOnceDoesNotPass(t *testing.T) {
+	s := edited(specs()["socket"], func(s *api.AppServer) {
+		s.HealthCheck.MinHealthyTime, s.HealthCheck.Interval = api.Duration(10*time.Second), api.Duration(2*time.Second)
+	})
+	from := render(t, "notes", s)
+	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
+	for name, at := range map[string]int{"while nginx reloads": 0, "before the first answer through nginx": 1, "between the answers through nginx": 3, "in min_healthy_time": 5} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, from)
+			f.put(to)
+			end := func() {
+				status := f.units[fakeGreen]
+				status.NRestarts++
+				f.units[fakeGreen] = status
+			}
+			if at == 0 {
+				f.inForce, f.onReload = "other", end
+			}
+			asked := 0
+			f.through = func() (Answer, error) {
+				if asked++; asked == at {
+					end()
+				}
+				return Answer{Status: 200}, nil
+			}
+			err := f.kind().Apply(t.Context(), change(from, to), silent)
+			if err == nil || !strings.Contains(err.Error(), "it was healthy, and after") || !strings.Contains(err.Error(), fakeGreen+" ended by itself") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 func TestSlotsAreExplained(t *testing.T) {
 	running := systemd.Status{LoadState: "loaded", ActiveState: "active", SubState: "running"}
 	s := someSpec()
