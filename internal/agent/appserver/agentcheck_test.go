@@ -65,7 +65,7 @@ func TestTheAgentCheckAnswersLoadBalancersAlone(t *testing.T) {
 	w.follow(checkedSpec(port, "192.0.2.0/24"), w.clock.now)
 	w.step(t.Context(), w.clock.now)
 	if got := ask(t, port, ""); got != "" {
-		t.Errorf("to a stranger it says %q", got)
+		t.Errorf("to another it says %q", got)
 	}
 	w.follow(checkedSpec(other, "127.0.0.1/32"), w.clock.now)
 	w.step(t.Context(), w.clock.now)

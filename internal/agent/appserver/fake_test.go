@@ -34,8 +34,8 @@ type fake struct {
 	answer func() (Answer, error)
 	// through is what nginx answers to a health check of a slot; answer, if nil.
 	through func() (Answer, error)
-	// strangers listen on ports beside the apps.
-	strangers map[int][]Holder
+	// listeners have ports beside the apps.
+	listeners map[int][]Holder
 	// asked is what it was asked for last, and where.
 	asked string
 	// onReload is called with each reload, if set.
@@ -76,7 +76,7 @@ func (f *fake) kind() *Kind {
 	return New(Deps{Systemd: f, Journal: f, Prober: f, Clock: f.clock, Root: f.root, Connections: f.connections, Backlog: f.backlog, Holders: f.holders})
 }
 
-// holders are the apps that run, each on its port, and the strangers.
+// holders are the apps that run, each on its port, and the other listeners.
 func (f *fake) holders(at netip.AddrPort) []Holder {
 	f.Helper()
 	wanted := int(at.Port())
@@ -84,7 +84,7 @@ func (f *fake) holders(at netip.AddrPort) []Holder {
 	if err != nil {
 		f.Fatal(err)
 	}
-	all := f.strangers[wanted]
+	all := f.listeners[wanted]
 	for _, slot := range slots() {
 		unit := layout{"notes"}.appUnit(slot)
 		if status := f.units[unit]; status.Active() && port(s, slot) == wanted {

@@ -3,7 +3,9 @@ package appserver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -106,6 +108,77 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 			return err
 		}
 	}
+}
+
+// asking is one wait at the gate.
+type asking struct {
+	endpoint Endpoint
+	// path is what the endpoint is asked for, "" for that of the health check.
+	path string
+	// where is said of the endpoint; nginx tells that nginx passes the question on.
+	where string
+	nginx bool
+	check api.AppHealthCheck
+	// hold is that of the gate, healthy what is known of the app's health already.
+	hold    api.Duration
+	healthy health
+	// failures is that of the gate; ends is how often one of the units may end by itself,
+	// of an app of which no health is known.
+	failures, ends int
+	units          []string
+}
+
+// pass waits at the gate until the app answers at the endpoint, and has done so
+// for the time of hold.
+func (r rollout) pass(ctx context.Context, a asking) error {
+	asked := a.check
+	if a.path != "" {
+		asked.Path = a.path
+	}
+	alive := a.healthy.alive
+	if alive == nil {
+		var err error
+		if alive, err = r.kind.watch(ctx, a.ends, a.units...); err != nil {
+			return err
+		}
+	}
+	err := gate{
+		clock: r.kind.clock,
+		ask: func(ctx context.Context) (string, bool) {
+			said, good := r.kind.check(ctx, asked, a.endpoint, r.kind.show(r.layout, r.secrets()...))
+			if !good {
+				return said, false
+			}
+			said = r.notItself()
+			return said, said == ""
+		},
+		alive:    alive,
+		failures: a.failures,
+		hold:     time.Duration(a.hold),
+		since:    a.healthy.since,
+		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
+			return r.kind.watch(ctx, 1, a.units...)
+		},
+	}.wait(ctx, a.check)
+	if err == nil {
+		return nil
+	}
+	detail := fmt.Errorf("release %s, asked for %s %s: %w", path.Base(r.release()), a.check.Path, a.where, err)
+	if a.nginx && !r.layout.shims(r.spec) {
+		if closed := r.kind.machine.closedToGroup(r.layout.appSocket(r.slot)); closed != "" {
+			detail = fmt.Errorf("%w; nginx, which is in the group %s, cannot open the app's socket: %s", detail, r.layout.user(), closed)
+		}
+	}
+	if r.spec.StaticSite() {
+		if lacks := r.kind.machine.lacksIndex(r.spec.Static, r.release(), a.check.Path); lacks != "" {
+			detail = fmt.Errorf("%w; %s", detail, lacks)
+		}
+		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
+	}
+	if u, ok := errors.AsType[*unhealthy](err); ok && !a.nginx {
+		detail = fmt.Errorf("%w%s", detail, r.elsewhere(ctx, u.Said))
+	}
+	return r.failed(ctx, "The app did not become healthy", detail, r.appUnit())
 }
 
 // watch returns what tells whether units still have a chance: they run, and

@@ -32,8 +32,8 @@ func outsideOf(unit string, all []Holder) *Holder {
 }
 
 // holders returns the processes that a client of an address may reach; of 0.0.0.0, those
-// on the port of any address. With SO_REUSEPORT there may be some that are strangers to
-// each other.
+// on the port of any address of IPv4. With SO_REUSEPORT there may be several of different
+// units.
 func (m machine) holders(at netip.AddrPort) []Holder {
 	var inodes []string
 	for _, l := range m.listeners() {
@@ -48,7 +48,7 @@ func (m machine) holders(at netip.AddrPort) []Holder {
 // :: is for IPv6 alone, Linux does not show.
 func reachable(listener, at netip.AddrPort) bool {
 	return listener.Port() == at.Port() &&
-		(listener.Addr() == at.Addr() || listener.Addr().IsUnspecified() || at.Addr().IsUnspecified())
+		(listener.Addr() == at.Addr() || listener.Addr().IsUnspecified() || at.Addr().IsUnspecified() && listener.Addr().Is4() == at.Addr().Is4())
 }
 
 // appAddress is where an app with a port is asked.
@@ -87,9 +87,9 @@ func (r rollout) notItself() string {
 		return ""
 	}
 	all := r.kind.holders(appAddress(port))
-	switch stranger := outsideOf(r.appUnit(), all); {
-	case stranger != nil:
-		return fmt.Sprintf("did not answer itself: %s listens on port %d", stranger, port)
+	switch holder := outsideOf(r.appUnit(), all); {
+	case holder != nil:
+		return fmt.Sprintf("did not answer itself: %s listens on port %d", holder, port)
 	case len(all) == 0:
 		return fmt.Sprintf("did not answer itself: it does not listen on port %d", port)
 	}
@@ -102,19 +102,19 @@ func (r rollout) portFree() error {
 	if port == 0 {
 		return nil
 	}
-	stranger := outsideOf(r.appUnit(), r.kind.holders(appAddress(port)))
-	if stranger == nil {
+	holder := outsideOf(r.appUnit(), r.kind.holders(appAddress(port)))
+	if holder == nil {
 		return nil
 	}
 	remedy := "stop that, or choose other app_ports"
-	if stranger.Unit == r.layout.appUnit(other(r.slot)) {
+	if holder.Unit == r.layout.appUnit(other(r.slot)) {
 		remedy = `an app has to listen on $PORT alone; to replace this one, choose other app_ports, or release once with strategy = "restart"`
 	}
 	return &api.Problem{
 		Type: api.ProblemEngineRefused, Title: "The app cannot listen on its port",
 		Violations: api.Violations{{
 			Pointer: api.Pointer("/app_ports").At(slices.Index(r.spec.AppPorts, port)),
-			Detail:  fmt.Sprintf("port %d of slot %s is taken by %s; %s", port, r.slot, stranger, remedy),
+			Detail:  fmt.Sprintf("port %d of slot %s is taken by %s; %s", port, r.slot, holder, remedy),
 		}},
 	}
 }

@@ -25,6 +25,8 @@ func TestReachable(t *testing.T) {
 		{"[::1]:8080", "127.0.0.1:8080", false},
 		{"10.0.0.1:8080", "0.0.0.0:8080", true},
 		{"10.0.0.1:8081", "0.0.0.0:8080", false},
+		{"[::1]:8080", "0.0.0.0:8080", false},
+		{"[::]:8080", "0.0.0.0:8080", true},
 	} {
 		if got := reachable(netip.MustParseAddrPort(c.listener), netip.MustParseAddrPort(c.at)); got != c.want {
 			t.Errorf("%s from %s: %t", c.listener, c.at, got)
@@ -82,9 +84,9 @@ func TestAnotherProgramDoesNotAnswerForTheApp(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t, from)
 			f.put(to)
-			f.strangers = map[int][]Holder{taken: c.before}
+			f.listeners = map[int][]Holder{taken: c.before}
 			f.answer = func() (Answer, error) {
-				f.strangers[taken] = c.after
+				f.listeners[taken] = c.after
 				return Answer{Status: 200}, nil
 			}
 			err := f.kind().Apply(t.Context(), change(from, to), silent)
@@ -116,25 +118,30 @@ func TestAnAppThatDoesNotListenDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// Where nginx does not come up because somebody has its port, that is what is said.
+// Where nginx does not come up and somebody else has its port, that is said too: nginx may
+// have another reason.
 func TestAnNginxWhosePortIsTaken(t *testing.T) {
 	f := newFake(t, render(t, "notes", specs()["socket"]))
 	r, err := f.kind().rollout(change(f.place, f.place), silent)
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.lines = []api.LogLine{{Time: f.clock.Now(), Unit: fakeNginx, Message: "unknown directive"}}
 	for name, c := range map[string]struct {
 		holders []Holder
 		want    string
 	}{
-		"a stranger":  {[]Holder{{PID: 7, Program: "apache2", Unit: "apache2.service"}}, "taken by apache2 (PID 7 of apache2.service); stop that"},
-		"nginx alone": {[]Holder{{PID: 8, Program: "nginx", Unit: fakeNginx}}, "it ended"},
-		"nobody":      {nil, "it ended"},
+		"another program": {[]Holder{{PID: 7, Program: "apache2", Unit: "apache2.service"}}, "taken by apache2 (PID 7 of apache2.service); stop that"},
+		"nginx alone":     {[]Holder{{PID: 8, Program: "nginx", Unit: fakeNginx}}, ""},
+		"nobody":          {nil, ""},
 	} {
-		f.strangers = map[int][]Holder{r.spec.Port: c.holders}
+		f.listeners = map[int][]Holder{r.spec.Port: c.holders}
 		problem := api.AsProblem(r.nginxFailed(t.Context(), "nginx did not start", errors.New("it ended")))
+		if problem.Title != "nginx did not start" || problem.Detail != "it ended" || !slices.Equal(problem.Log, []string{"unknown directive"}) {
+			t.Errorf("%s: %+v", name, problem)
+		}
 		pointed := len(problem.Violations) == 1 && problem.Violations[0].Pointer == "/port"
-		if !strings.Contains(problem.Error(), c.want) || pointed != (name == "a stranger") {
+		if pointed != (c.want != "") || !strings.Contains(problem.Error(), c.want) {
 			t.Errorf("%s: %+v, want %q", name, problem, c.want)
 		}
 	}

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -52,19 +53,17 @@ func (r rollout) awaitRevision(ctx context.Context, wanted string) error {
 	return nil
 }
 
-// nginxFailed makes the problem of an nginx that does not run as it should: that somebody
-// else has its port, or else what a failure of the unit is.
+// nginxFailed makes the problem of an nginx that does not run as it should: what a failure
+// of the unit is, and whether somebody else has its port.
 func (r rollout) nginxFailed(ctx context.Context, title string, cause error) error {
 	unit := r.layout.nginxUnit()
-	stranger := outsideOf(unit, r.kind.holders(siteAddress(r.spec)))
-	if stranger == nil {
-		return r.failed(ctx, title, cause, unit)
-	}
-	return &api.Problem{
-		Type: api.ProblemRolledBack, Title: "The port is taken",
-		Violations: api.Violations{{
+	err := r.failed(ctx, title, cause, unit)
+	holder := outsideOf(unit, r.kind.holders(siteAddress(r.spec)))
+	if problem, ok := errors.AsType[*api.Problem](err); ok && holder != nil {
+		problem.Violations = api.Violations{{
 			Pointer: "/port",
-			Detail:  fmt.Sprintf("port %d is taken by %s; stop that, or choose another port", r.spec.Port, stranger),
-		}},
+			Detail:  fmt.Sprintf("port %d is taken by %s; stop that, or choose another port", r.spec.Port, holder),
+		}}
 	}
+	return err
 }
