@@ -174,12 +174,11 @@ func (k *Kind) Apply(ctx context.Context, change converge.Change, progress conve
 	if err != nil {
 		return err
 	}
-	logged := k.followLogs(ctx, change)
 	if change.Undo {
-		return errors.Join(r.undo(ctx), logged)
+		return r.undo(ctx)
 	}
-	if logged != nil {
-		return logged
+	if err := k.followLogs(ctx, change); err != nil {
+		return err
 	}
 	return r.run(ctx)
 }
@@ -195,8 +194,8 @@ func (k *Kind) Switched(ctx context.Context, change converge.Change, progress co
 	if err != nil {
 		return err
 	}
-	if change.Undo { // nginx's configuration of before knows nothing of the slot that failed
-		return r.followNginx(ctx)
+	if change.Undo { // the files of before are back, which know nothing of the slot that failed
+		return errors.Join(r.followNginx(ctx), k.followLogs(ctx, change))
 	}
 	site := siteEndpoint(r.spec)
 	r.progress(api.PhaseVerify, "asking the app through nginx on %s", site.Address)

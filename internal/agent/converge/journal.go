@@ -51,14 +51,6 @@ type saved struct {
 	// that traffic follows the link.
 	Tree   bool `json:"tree,omitempty"`
 	Switch bool `json:"switch,omitempty"`
-	// New is the file that an undoing replaced while the traffic depended on it.
-	New *replaced `json:"new,omitempty"`
-}
-
-// replaced is a file that an undoing put the one before in place of.
-type replaced struct {
-	standing
-	Copy string `json:"copy"`
 }
 
 const journalFile = "journal.json"

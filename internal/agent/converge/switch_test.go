@@ -209,12 +209,14 @@ func TestTheStepsOfASwitch(t *testing.T) {
 		t.Errorf("the steps are\n%s", strings.Join(got, "\n"))
 	}
 	back := wanted(`undo: restore /var/lib/foobar/components/load-balancer/edge.json
-		undo: restore /etc/systemd/system/front.service
-		undo: restore /etc/foobar/edge/common.cfg
 		undo: enable
 		undo: reload units
 		undo: activate
 		undo: restore /srv/edge/current.sock
+		undo: restore /etc/systemd/system/front.service
+		undo: restore /etc/foobar/edge/common.cfg
+		undo: enable
+		undo: reload units
 		undo: switched
 		undo: drain
 		undo: retire app@green.service
@@ -454,6 +456,12 @@ func undoneWhereTheOldDoesNotRun(t *testing.T, kill int) (more bool) {
 	var err error
 	more = killed(func() { err = m.engine.Apply(t.Context(), m.slotTransaction(from, to)) })
 	m.engine.Hook = doesNotStart
+	if err := m.units.Restart(t.Context(), front); err != nil {
+		t.Error(err)
+	}
+	if got := m.served(t, when+" and a restart of the front"); got != "two" {
+		t.Errorf("%s: after a restart of the front %q serves", when, got)
+	}
 	if more {
 		_, err = m.engine.Recover(t.Context(), follow)
 	} else if undone, ok := errors.AsType[*converge.UndoneError](err); ok && undone.Undo != nil {
@@ -470,12 +478,6 @@ func undoneWhereTheOldDoesNotRun(t *testing.T, kill int) (more bool) {
 	}
 	if got := m.recorded(t); string(api.Encode(got)) != string(api.Encode(from)) {
 		t.Errorf("%s: the record is %+v", when, got)
-	}
-	if err := m.units.Restart(t.Context(), front); err != nil {
-		t.Error(err)
-	}
-	if got := m.served(t, when+" and a restart of the front"); got != "two" {
-		t.Errorf("%s: after a restart of the front %q serves", when, got)
 	}
 	m.engine.Hook = nil
 	if err := m.engine.Complete(t.Context(), edge(), follow); err != nil {

@@ -114,8 +114,8 @@ func (e *Engine) Complete(ctx context.Context, id api.ID, follow func(Interrupte
 //
 // The way back overlaps as the way here did: what served before serves again,
 // then the traffic is switched back, and only then what was new is drained and taken away.
-// Where the traffic cannot go back, what was new serves on, with its files in place, and
-// the journal stays.
+// Once the traffic has moved, what it may depend on comes back only behind it: where it
+// cannot go back, what was new serves on, with its files in place, and the journal stays.
 // What was created goes as in any deletion: the engine first, then its units.
 func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 	w := wayBack{engine: e, journal: j, restored: true, lost: true}
@@ -127,14 +127,17 @@ func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 		w.retire(ctx)
 		w.restore(ctx, everything)
 	default:
-		w.keepNew()
-		w.restore(ctx, j.serves)
+		needed := j.serves
+		if e.moved(j) {
+			needed = j.apart
+		}
+		w.restore(ctx, needed)
 		w.call(ctx, "activate", follow.Activate)
 		if !w.switchBack(ctx) {
 			w.restored, w.lost = false, false
-			w.bringNew(ctx)
 			break
 		}
+		w.restore(ctx, func(s saved) bool { return j.serves(s) && !needed(s) })
 		w.call(ctx, "switched", follow.Switched)
 		w.drain(ctx, follow)
 		w.retire(ctx)
@@ -157,6 +160,13 @@ func switches(s saved) bool { return s.Switch }
 // stood, and of what did not, that which would amend one of its units.
 func (j *journal) serves(s saved) bool {
 	return !s.Switch && (s.Sort != nothing || slices.ContainsFunc(j.UnitsBefore, func(unit string) bool { return concernsUnit(s.Path, unit) }))
+}
+
+// apart reports whether what is new does without a path that what served before needs:
+// it is a record, or of a unit of before alone.
+func (j *journal) apart(s saved) bool {
+	_, shared := j.Paths[s.Path]
+	return j.serves(s) && (!shared || slices.ContainsFunc(without(j.UnitsBefore, j.UnitsAfter), func(unit string) bool { return concernsUnit(s.Path, unit) }))
 }
 
 // wayBack is one undoing.
@@ -229,51 +239,6 @@ func (w *wayBack) restore(ctx context.Context, chosen func(saved) bool) {
 		w.try(ctx, "enable", func(ctx context.Context) error { return e.Units.Enable(ctx, j.UnitsBefore...) })
 	}
 	w.try(ctx, "reload units", e.Units.DaemonReload)
-}
-
-// keepNew keeps the files that the traffic may depend on until it has gone back. Where
-// that fails, as on a full disk, the way back is taken all the same.
-func (w *wayBack) keepNew() {
-	e, j := w.engine, w.journal
-	if !e.moved(j) {
-		return
-	}
-	for i, s := range j.Saved {
-		found, err := e.disk().look(s.Path)
-		_, replaces := j.Paths[s.Path] // and is no record
-		if err != nil || !replaces || s.Sort != aFile || found.Sort != aFile || e.stands(s) {
-			continue
-		}
-		content, err := e.disk().read(s.Path)
-		name := s.Copy + ".new"
-		if err == nil && e.disk().replace(filepath.Join(e.journalDir(j.Component), name), content, rootOnly()) == nil {
-			j.Saved[i].New = &replaced{standing: found, Copy: name}
-		}
-	}
-	_ = e.writeJournal(j)
-}
-
-// bringNew has what was kept stand again for as long as the traffic stays: what runs by
-// these files may be started again.
-func (w *wayBack) bringNew(ctx context.Context) {
-	e, j := w.engine, w.journal
-	e.machine.Lock()
-	defer e.machine.Unlock()
-	for _, s := range j.Saved {
-		if s.New == nil {
-			continue
-		}
-		w.try(ctx, "keep "+s.Path, func(context.Context) error {
-			content, err := e.disk().read(filepath.Join(e.journalDir(j.Component), s.New.Copy))
-			if err != nil {
-				return err
-			}
-			return e.disk().replace(s.Path, content, s.New.standing)
-		})
-	}
-	if j.Units {
-		w.try(ctx, "reload units", e.Units.DaemonReload)
-	}
 }
 
 // switchBack has the traffic go where it went before, if it can be served there, and
