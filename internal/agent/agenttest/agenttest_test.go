@@ -333,9 +333,9 @@ func TestAgentServesThoughItsPastCannotBeSetRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Boot()
-	health, err := admin.Health(t.Context())
-	if err != nil || len(health.Conditions) != 1 || health.Conditions[0].Type != "RecoveryIncomplete" {
-		t.Errorf("health %+v, %v", health, err)
+	found, err := admin.Get(t.Context(), www())
+	if err != nil || len(found.Conditions) != 1 || found.Conditions[0].Type != "ChangeUnfinished" || !strings.Contains(found.Conditions[0].Message, "cannot be made again") {
+		t.Errorf("found %+v, %v", found, err)
 	}
 }
 

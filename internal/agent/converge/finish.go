@@ -24,7 +24,7 @@ func (e *Engine) finish(ctx context.Context, j *journal, follow Follow) error {
 func (e *Engine) finishSteps(j *journal, follow Follow) []step {
 	var steps []step
 	add := func(name string, run func(ctx context.Context) error) { steps = append(steps, step{name, run}) }
-	if e.Unsure(j.Component) != "" {
+	if mark, _ := e.Unsure(j.Component); mark != "" {
 		add("make sure", func(context.Context) error { return e.makeSure(j.Component) })
 	}
 	if j.Finish.Drain && follow.Drained != nil {

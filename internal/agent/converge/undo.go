@@ -72,7 +72,7 @@ func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) (
 	for _, id := range ids {
 		j, err := e.readJournal(id)
 		if err != nil { // what was under way is not known
-			failures = append(failures, e.giveUp(id))
+			failures = append(failures, e.giveUp(id, damagedJournal))
 			continue
 		}
 		if j == nil {
@@ -94,7 +94,7 @@ func (e *Engine) Complete(ctx context.Context, id api.ID, follow func(Interrupte
 	j, err := e.readJournal(id)
 	switch {
 	case err != nil:
-		return e.giveUp(id)
+		return e.giveUp(id, damagedJournal)
 	case j == nil:
 		return nil
 	case j.Committed:
@@ -145,7 +145,7 @@ func (e *Engine) undo(ctx context.Context, j *journal, follow Follow) error {
 	}
 	switch {
 	case !w.restored && w.lost: // no later try has the copies either
-		w.try(ctx, "give up", func(context.Context) error { return e.giveUp(j.Component) })
+		w.try(ctx, "give up", func(context.Context) error { return e.giveUp(j.Component, damagedJournal) })
 	case w.restored:
 		w.try(ctx, "close", func(context.Context) error { return e.closeJournal(j.Component) })
 	}
@@ -280,7 +280,7 @@ func (e *HeldError) Error() string {
 
 // Abandon leaves the undoing of a component's last transaction as it is, for another
 // transaction that goes on from what stands; see [Engine.Unsure].
-func (e *Engine) Abandon(id api.ID) error { return e.giveUp(id) }
+func (e *Engine) Abandon(id api.ID) error { return e.giveUp(id, leftUndoing) }
 
 // runs returns an error unless all units run.
 func (e *Engine) runs(ctx context.Context, units []string) error {

@@ -41,21 +41,31 @@ func checkJournal(path string, j journal) error {
 // state returns the agent's directory, on the disk.
 func (e *Engine) state() string { return e.disk().path(filepath.Dir(e.Dir)) }
 
-// Unsure returns a path that tells that the state of a component is not known,
-// since the journal of an interrupted transaction was damaged; "" if it is
-// known. The next transaction makes it so.
-func (e *Engine) Unsure(id api.ID) string {
-	if mark := e.journalDir(id) + unsureSuffix; exists(e.disk().path(mark)) {
-		return mark
+// Unsure returns a path that tells that the state of a component is not known, and why
+// not; "" if it is known. The next transaction makes it so.
+func (e *Engine) Unsure(id api.ID) (mark, why string) {
+	mark = e.journalDir(id) + unsureSuffix
+	content, err := statefile.Read(e.disk().path(mark))
+	if err == nil && content == nil && !exists(e.disk().path(mark)) {
+		return "", ""
 	}
-	return ""
+	if why = strings.TrimSpace(string(content)); why == "" {
+		why = damagedJournal
+	}
+	return mark, why
 }
 
-// giveUp sets the journal of a component aside, which is damaged. The mark
-// comes first: a kill in between loses neither.
-func (e *Engine) giveUp(id api.ID) error {
+// damagedJournal and leftUndoing are why the state of a component is not known.
+const (
+	damagedJournal = "the journal of an interrupted change was damaged"
+	leftUndoing    = "a change failed and could not be undone, and another one went on from there"
+)
+
+// giveUp sets the journal of a component aside. The mark comes first, with the reason: a
+// kill in between loses neither.
+func (e *Engine) giveUp(id api.ID, why string) error {
 	mark := e.journalDir(id) + unsureSuffix
-	if err := e.disk().replace(mark, []byte("see "+statefile.AsideDir+"\n"), rootOnly()); err != nil {
+	if err := e.disk().replace(mark, []byte(why+"\n"), rootOnly()); err != nil {
 		return err
 	}
 	_, err := statefile.SetAside(e.state(), e.disk().path(e.journalDir(id)))

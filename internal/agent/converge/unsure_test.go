@@ -54,15 +54,15 @@ func TestAJournalThatIsDamagedBlocksNothing(t *testing.T) {
 					}
 				}
 				_, err = m.engine.Recover(t.Context(), func(converge.Interrupted) converge.Follow { return m.follow(from, nil) })
-				if err != nil || !strings.HasSuffix(m.engine.Unsure(id), ".unsure") {
-					t.Errorf("after the start it is %q, %v", m.engine.Unsure(id), err)
+				if mark, why := m.engine.Unsure(id); err != nil || !strings.HasSuffix(mark, ".unsure") || !strings.Contains(why, "was damaged") {
+					t.Errorf("after the start it is %q, %q, %v", mark, why, err)
 				}
 				state := filepath.Join(m.root, filepath.Dir(m.engine.Dir))
 				if shown := statefile.Conditions(state, converge.Files()); len(shown) != 1 {
 					t.Errorf("it is reported as %+v", shown)
 				}
 				m.apply(t, from, pair("two"))
-				if unsure := m.engine.Unsure(id); unsure != "" {
+				if unsure, _ := m.engine.Unsure(id); unsure != "" {
 					t.Errorf("after the next change it is still unsure: %s", unsure)
 				}
 				if shown := statefile.Conditions(state, converge.Files()); len(shown) != 0 {

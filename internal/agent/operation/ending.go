@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,13 +45,15 @@ func logged(err error) bool {
 }
 
 // restored says what a machine has of a component after a change of it was
-// undone, which is what is recorded, and where its log is: of a new one that
-// wrote nothing there is none.
-func restored(id api.ID, record *Record, logged bool) string {
+// undone, and where its log is: of a new one that wrote nothing there is none. It is what
+// is recorded, unless that is unsure.
+func restored(id api.ID, record *Record, unsure, logged bool) string {
 	now := "files and units are as before"
 	switch {
 	case record == nil:
 		now = fmt.Sprintf("there is no %s, as before", id)
+	case unsure:
+		now += ", which is not generation " + strconv.FormatInt(record.Generation, 10) + " as it was applied: an earlier change is not undone either"
 	case record.lost == nil:
 		now = fmt.Sprintf("generation %d, applied by %s, runs again", record.Generation, record.by())
 	}

@@ -101,7 +101,7 @@ func (r *Runner) execute(ctx context.Context, j job) (int64, error) {
 			return 0, err
 		}
 		if intact {
-			if err := r.transfer(record, j.Write.Owner, j.Actor); err != nil {
+			if err := r.adopted(record, j.Write.Owner, j.Actor); err != nil {
 				return 0, err
 			}
 			r.log.event(j.Operation, api.PhaseCommit, "nothing to do: everything is as it was applied")
@@ -164,6 +164,9 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 			r.log.update(j.Operation, func(op *api.Operation) { op.Impact = j.kind.Impact(impacts) })
 		}
 		return activate(ctx, paths, undo)
+	}
+	if err := r.leaveHeld(j.ID); err != nil {
+		return err
 	}
 	err = r.Engine.Apply(ctx, t)
 	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {

@@ -103,14 +103,15 @@ func (r *Runner) record(j job) *Record {
 // unsure reports whether the running engine may have read other files than
 // those that are recorded or in place.
 func (r *Runner) unsure(id api.ID, record *Record) bool {
-	return record != nil && record.lost != nil || r.Engine.Unsure(id) != ""
+	mark, _ := r.Engine.Unsure(id)
+	return record != nil && record.lost != nil || mark != "" || r.held(id)
 }
 
 // noteUnsure adds what of a component's own files is damaged to its drift: an
 // apply repairs it.
 func (r *Runner) noteUnsure(id api.ID, drift map[string]api.Drift) {
-	if path := r.Engine.Unsure(id); path != "" {
-		drift[path] = api.Drift{Detail: "the journal of an interrupted change was damaged: some files and the running engine may be as before it, others as after it"}
+	if path, why := r.Engine.Unsure(id); path != "" {
+		drift[path] = api.Drift{Detail: why + ": some files and the running engine may be as before it, others as after it"}
 	}
 	if _, damaged := r.store.secrets(id); damaged != nil {
 		drift[damaged.Path] = api.Drift{Detail: fmt.Sprintf("the secrets that the agent keeps are damaged: %v", damaged.Err)}

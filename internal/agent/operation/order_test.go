@@ -269,3 +269,22 @@ func TestOnlyWhatExistsAndCanIsOrdered(t *testing.T) {
 }
 
 var _ operation.Operable = operated{}
+
+// TestAnAdoptedRollbackIsOneNoMore: the configuration asks for what runs.
+func TestAnAdoptedRollbackIsOneNoMore(t *testing.T) {
+	m := operable(t)
+	m.must(t, request("edge", 0, spec(80, "one")))
+	m.must(t, request("edge", 1, spec(80, "two")))
+	m.ordered(t, m.Rollback) // generation 3 is "one"
+	m.must(t, request("edge", 3, spec(80, "one")))
+	if c := m.get(t, "edge"); c.Generation != 3 || len(c.Conditions) > 0 {
+		t.Errorf("the component is %+v", c)
+	}
+	if warnsOfRollback(t, m, spec(80, "three")) {
+		t.Error("the plan of a new release warns of a rollback that is over")
+	}
+	m.ordered(t, m.Rollback) // away from what the configuration says
+	if !warnsOfRollback(t, m, spec(80, "one")) {
+		t.Error("the plan of the configuration does not warn of the second rollback")
+	}
+}

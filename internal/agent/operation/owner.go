@@ -42,14 +42,26 @@ func (r *Runner) ownership(record *Record, owner, actor string) api.Ownership {
 // transfer records another owner of a component, and nothing else of it. The
 // caller has the component's turn.
 func (r *Runner) transfer(record *Record, owner, actor string) error {
-	after := r.ownership(record, owner, actor)
-	if after == record.Ownership {
+	updated := *record
+	updated.Ownership = r.ownership(record, owner, actor)
+	return r.rewrite(record, updated)
+}
+
+// adopted records that an apply found a component as it wants it: it has another owner,
+// and is rolled back no more.
+func (r *Runner) adopted(record *Record, owner, actor string) error {
+	updated := *record
+	updated.Ownership, updated.RolledBack = r.ownership(record, owner, actor), nil
+	return r.rewrite(record, updated)
+}
+
+// rewrite replaces a record by one that tells of the same files, unless nothing differs.
+func (r *Runner) rewrite(record *Record, updated Record) error {
+	if updated.Ownership == record.Ownership && updated.RolledBack == record.RolledBack {
 		return nil
 	}
-	updated := *record
-	updated.Ownership = after
 	if err := replaceFile(filepath.Join(r.store.root, r.store.recordPath(record.ID)), api.Encode(updated)); err != nil {
-		return fmt.Errorf("record the owner of %s: %w", record.ID, err)
+		return fmt.Errorf("record what is known of %s: %w", record.ID, err)
 	}
 	*record = updated
 	return nil

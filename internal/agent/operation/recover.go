@@ -31,14 +31,16 @@ func (r *Runner) Recover(ctx context.Context) error {
 		if i.Err != nil {
 			undo[readNote(i).Operation] = i.Err
 			r.noteUnfinished(i.Component, readNote(i).Operation, i.Err, triesAgain)
-			failures = append(failures, fmt.Errorf("undo the interrupted operation on %s: %w", i.Component, i.Err))
+			if _, open := r.Engine.Open(i.Component); !open { // else it is tried again, and reported as long as that is
+				failures = append(failures, fmt.Errorf("undo the interrupted operation on %s: %w", i.Component, i.Err))
+			}
 		}
 	}
 	for _, op := range r.log.unended() {
 		record := r.store.read(op.Component)
 		failure := undo[op.ID]
-		if damage := r.Engine.Unsure(op.Component); damage != "" && failure == nil {
-			failure = fmt.Errorf("its undo journal was damaged (%s)", damage)
+		if mark, why := r.Engine.Unsure(op.Component); mark != "" && failure == nil {
+			failure = fmt.Errorf("%s (%s)", why, mark)
 		}
 		r.log.end(op.ID, func(o *api.Operation) { decide(o, record, failure) })
 		if op.Verb == api.VerbDelete && record == nil {

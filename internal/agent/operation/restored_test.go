@@ -22,7 +22,7 @@ func TestTheLogIsNamedWhereThereIsOne(t *testing.T) {
 		"a new one that started":       {nil, errors.Join(errors.New("late"), &api.Problem{Log: []string{"bye"}}), true},
 		"one that was there before":    {&Record{}, &api.Problem{}, true},
 	} {
-		got := restored(id, c.record, logged(c.err))
+		got := restored(id, c.record, false, logged(c.err))
 		if named := strings.Contains(got, `"foobar-agent logs app-server/shop" shows the log`); named != c.named || !strings.HasPrefix(got, "the change was undone: ") {
 			t.Errorf("%s: %q, the log is named: %t", name, got, named)
 		}

@@ -213,7 +213,7 @@ func remedy(err error) string {
 // cannot be ended must not be forgotten, so no other one begins. It takes the time that
 // it needs, and none of the operation that waits for it. What cannot be undone since
 // what served before does not run any more is no obstacle: the operation goes on from
-// what serves.
+// what serves, and leaves that undoing once it changes something, see [Runner.leaveHeld].
 func (r *Runner) completeLast(j job) error {
 	ctx, id := r.Ctx, j.ID
 	open, found := r.Engine.Open(id)
@@ -231,8 +231,8 @@ func (r *Runner) completeLast(j job) error {
 	}
 	if _, held := errors.AsType[*converge.HeldError](err); held && ctx.Err() == nil {
 		r.log.event(j.Operation, api.PhaseQueue, "go on from what the last change of %s has left: %v", id, err)
-		r.noteEnded(id)
-		return r.Engine.Abandon(id)
+		r.noteUnfinished(id, readNote(open).Operation, err, triesAgain)
+		return nil
 	}
 	problem := &api.Problem{Type: api.ProblemRolledBack, Title: "The last change is not finished"}
 	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {
@@ -253,4 +253,22 @@ func (r *Runner) completeLast(j job) error {
 		return errors.Join(context.Cause(ctx), problem)
 	}
 	return problem
+}
+
+// held reports whether the last change of a component is not undone, since what served
+// before does not run.
+func (r *Runner) held(id api.ID) bool {
+	_, held := errors.AsType[*converge.HeldError](r.failure(id))
+	open, found := r.Engine.Open(id)
+	return held && found && !open.Committed
+}
+
+// leaveHeld leaves the undoing of a component's last change for a transaction that begins:
+// it goes on from what serves.
+func (r *Runner) leaveHeld(id api.ID) error {
+	if !r.held(id) {
+		return nil
+	}
+	r.noteEnded(id)
+	return r.Engine.Abandon(id)
 }

@@ -3,6 +3,7 @@ package operation_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation/operationtest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -149,6 +151,82 @@ func TestACreationThatIsNotUndoneIsShown(t *testing.T) {
 	w.next(t)
 	for len(m.Conditions()) > 0 {
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// heldUndoing brings a machine to where the undoing of "two" is held: "one", which served
+// before, does not run and does not start until mended is called.
+func heldUndoing(t *testing.T) (m *machine, w waits, mended func()) {
+	t.Helper()
+	m = start(t, t.TempDir())
+	w = m.waitsFor(t, overlapping{m.kind, m.kind, nil})
+	m.must(t, request("edge", 0, spec(80, "one")))
+	broken := true
+	m.kind.Gate = func(_ context.Context, change converge.Change) error {
+		if change.Undo && broken {
+			return errors.New("it does not start")
+		}
+		return nil
+	}
+	m.Engine.Hook = func(step string) error {
+		if step == "commit" {
+			return errors.Join(m.units.Fail(t.Context(), unitOf("one")), errors.New("a fault"))
+		}
+		return nil
+	}
+	if op := m.do(t, request("edge", 1, spec(80, "two"))); op.State != api.OperationFailed {
+		t.Fatalf("the release ended as %+v", op)
+	}
+	m.Engine.Hook = nil
+	return m, w, func() { broken = false }
+}
+
+// TestARefusedChangeLeavesNoUndoing: a change that is refused touches nothing, and so the
+// agent still tries to undo the one before.
+func TestARefusedChangeLeavesNoUndoing(t *testing.T) {
+	m, w, mended := heldUndoing(t)
+	if op := m.do(t, request("edge", 1, spec(80, operationtest.Refused))); op.State != api.OperationFailed {
+		t.Fatalf("what is refused ended as %+v", op)
+	}
+	m.eventually(t, "ChangeUnfinished", true)
+	mended()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.eventually(t, "ChangeUnfinished", false)
+	}()
+	for {
+		select {
+		case <-w.asked:
+		case w.over <- time.Time{}:
+		case <-ended:
+			if running := m.runningUnits(t); !slices.Equal(running, []string{unitOf("one")}) {
+				t.Errorf("in the end %q run", running)
+			}
+			return
+		}
+	}
+}
+
+// TestAFailureOnTopOfAnUndoingSaysNoGeneration: what runs again is not what was recorded.
+func TestAFailureOnTopOfAnUndoingSaysNoGeneration(t *testing.T) {
+	m, _, mended := heldUndoing(t)
+	stillBroken := m.kind.Gate
+	m.kind.Gate = func(ctx context.Context, change converge.Change) error {
+		if !change.Undo {
+			mended() // the way back of this one works
+			return errors.New("it is not healthy")
+		}
+		return stillBroken(ctx, change)
+	}
+	op := m.do(t, request("edge", 1, spec(80, "three")))
+	if op.Problem == nil || strings.Contains(op.Problem.Error(), "runs again") || !strings.Contains(op.Problem.Error(), "an earlier change is not undone either") {
+		t.Errorf("it says %v", op.Problem)
+	}
+	if why := m.get(t, "edge").Drift; !slices.ContainsFunc(slices.Collect(maps.Values(why)), func(d api.Drift) bool {
+		return strings.Contains(d.Detail, "another one went on from there")
+	}) {
+		t.Errorf("the drift is %+v", why)
 	}
 }
 

@@ -385,7 +385,9 @@ func (r *Runner) run(j job, c *component) {
 		r.Logger.Error("a disk is full", "op", j.Operation, "error", err)
 	}
 	if err != nil {
-		err = conclude(err, over, restored(j.ID, r.store.read(j.ID), logged(err)))
+		record := r.store.read(j.ID)
+		unsure := r.unsure(j.ID, record) && (record == nil || record.lost == nil)
+		err = conclude(err, over, restored(j.ID, record, unsure, logged(err)))
 		r.supervise(j.ID) // as before: a deletion had ended it
 	}
 	// What is over for whoever asks is over for whoever is next, in this order.
