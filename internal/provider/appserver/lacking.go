@@ -32,8 +32,8 @@ func lacking(ctx context.Context, holds *artifact.Contents, source string, confi
 	}
 	if elements := words.Elements(); len(elements) > 0 {
 		if program, ok := elements[0].(types.String); ok {
-			if detail := noProgram(holds, program.ValueString(), source); detail != "" {
-				tfutil.Error(&diags, command.AtListIndex(0), "The release lacks the program", "%s", detail)
+			if title, detail := noProgram(holds, program.ValueString(), source); detail != "" {
+				tfutil.Error(&diags, command.AtListIndex(0), title, "%s", detail)
 			}
 		}
 	}
@@ -52,11 +52,15 @@ func lacking(ctx context.Context, holds *artifact.Contents, source string, confi
 
 // noProgram says why a release has not a program that is one of it, "" if it
 // has, or if that cannot be told.
-func noProgram(holds *artifact.Contents, program, source string) string {
+func noProgram(holds *artifact.Contents, program, source string) (title, detail string) {
 	if path.IsAbs(program) || !strings.Contains(program, "/") || slices.Contains(strings.Split(program, "/"), "..") {
-		return "" // one of the machine, or none that is allowed
+		return "", "" // one of the machine, or none that is allowed
 	}
-	return lackText(holds.Program(program), program, source, func() string {
+	lack := holds.Program(program)
+	if title = "The release lacks the program"; lack == artifact.LacksMode {
+		title = "The program is not executable"
+	}
+	return title, lackText(lack, program, source, func() string {
 		return nearest(program, holds.Programs(), "./", "the nearest programs in it: ", "no file in it is executable")
 	})
 }

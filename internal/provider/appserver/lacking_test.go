@@ -26,7 +26,7 @@ func TestPlanTellsWhatTheReleaseLacks(t *testing.T) {
 		want       []string // none if the plan is good
 	}{
 		"packed with its directory": {`command = ["./bin/shop"]`, []string{"command[0]:", `"./bin/shop" is not in the release`, `"./shop-1.0/bin/shop"`}},
-		"not executable":            {`command = ["./run.sh"]`, []string{"command[0]:", `is not executable`, "chmod +x"}},
+		"not executable":            {`command = ["./run.sh"]`, []string{"The program is not executable", "command[0]:", "chmod +x"}},
 		"a directory":               {`command = ["./shop-1.0/bin"]`, []string{"command[0]:", "is a directory of the release"}},
 		"of the machine":            {`command = ["/opt/app"]`, nil},
 		"by the machine's PATH":     {`command = ["shop"]`, nil},
@@ -67,4 +67,26 @@ resource "foobar_app_server" "shop" {
 			}
 		})
 	}
+}
+
+// Of a file that is not the one that is meant, nobody is told what it lacks.
+func TestPlanLooksIntoNoOtherFile(t *testing.T) {
+	source, sum := archive(t, "one.tar.gz", "release one")
+	testresource.UnitTest(t, testresource.TestCase{
+		ProtoV6ProviderFactories: providertest.New("web1").Factories([]func() resource.Resource{appserver.New}),
+		ErrorCheck: func(err error) error {
+			if text := err.Error(); !strings.Contains(text, "The artifact has another checksum") || strings.Contains(text, "lacks the program") {
+				t.Errorf("the plan says %s", text)
+			}
+			return nil
+		},
+		Steps: []testresource.TestStep{{PlanOnly: true, Config: `
+resource "foobar_app_server" "shop" {
+  machine = { name = "web1", address = "10.0.0.1" }
+  name    = "shop"
+  release = { source = "` + source + `", sha256 = "` + strings.Repeat("0", len(sum)) + `" }
+  command = ["./bin/none"]
+  port    = 8080
+}`}},
+	})
 }

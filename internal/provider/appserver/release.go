@@ -89,8 +89,6 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 	defer func() { _ = file.Close() }() // nothing was written
 	if file.Bad != nil {
 		tfutil.Error(&diags, sourcePath, "Invalid artifact", "%s%s", tfutil.Sentence(errors.New(file.Bad.Of("the file "+r.source.ValueString()))), r.withoutDamaged())
-	} else {
-		diags.Append(lacking(ctx, file.Holds, r.source.ValueString(), req.Config)...)
 	}
 	if r.given.IsNull() {
 		diags.Append(plan.SetAttribute(ctx, sumPath, file.SHA256)...)
@@ -101,6 +99,9 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 			"The file %s has the SHA-256 %s, not %s. If it was built again, give its new checksum, or remove sha256. If not, it is another file than you meant, or it is damaged.",
 			r.source.ValueString(), file.SHA256, r.given.ValueString())
 	default:
+		if file.Bad == nil {
+			diags.Append(lacking(ctx, file.Holds, r.source.ValueString(), req.Config)...)
+		}
 		r.authentic(ctx, file, &diags)
 	}
 	return diags
