@@ -71,18 +71,25 @@ func secretSets(config model) tfutil.SecretSets {
 	return tfutil.SecretSets{"/secrets_version": {Version: tfutil.Or(config.SecretsWOVersion, 0), Values: values}}
 }
 
-// open notes where load balancers reach the app server, and which of them it trusts.
+// open notes where load balancers reach the app server, and which of them it trusts, and
+// returns those planned before that it does not.
 func open(walk *tfutil.Walk, machine tfutil.Machine, spec api.AppServer) []api.Condition {
 	at := machine.IP()
 	if own, err := netip.ParseAddr(spec.Address); err == nil && !own.IsUnspecified() {
 		at = own.Unmap()
 	}
-	if at.IsValid() {
-		walk.Open(netip.AddrPortFrom(at, uint16(spec.Port)), tfutil.Front{ //nolint:gosec // a port, as the spec is valid
-			Machine: machine.Name.ValueString(), Trusted: spec.TrustedProxies,
-		})
+	if !at.IsValid() {
+		return nil
 	}
-	return nil
+	front := tfutil.Front{
+		Machine: machine.Name.ValueString(), Trusted: spec.TrustedProxies,
+		At: netip.AddrPortFrom(at, uint16(spec.Port)), //nolint:gosec // a port, as the spec is valid
+	}
+	var found []api.Condition
+	for _, b := range walk.Open(front) {
+		found = append(found, front.NotTrusted(b, "/trusted_proxies")...)
+	}
+	return found
 }
 
 // check returns what is wrong with a configuration and shows at another place

@@ -26,7 +26,7 @@ const descriptionFormat = "Spreads the requests of the world over servers, check
 	"A request that a server did not answer goes to another one, at most three times, and at once. Requests with the methods %s are sent again " +
 	"whenever a connection ended without an answer. Any other request is sent again only if no app has seen it, so that nothing is done twice: where the connection failed, " +
 	"or where the server answered 425 (too early), as the nginx of a `foobar_app_server` does for an app that is not there. If that was the last try, the client gets 503. " +
-	"What an app answers itself is final, also an error. Requests larger than 16 kB are not sent again.\n\n" +
+	"What an app answers itself is final, also an error, except a 425 of its own: that request is sent again, also a `POST`. Requests larger than 16 kB are not sent again.\n\n" +
 	"Up to 16 kB of a request's body are read before a server gets the request, for at most `traffic_timeouts.http_request`. " +
 	"If no server of a backend passes its checks, the requests go to all of them unchecked, since then the check is more often wrong than every server. " +
 	"The access log has the pool that served a request in `backend`: `web` or, for the other methods, `web.once`; `web.panic` and `web.panic.once` are those without checks. `retries` is how often it was sent again."
@@ -60,16 +60,11 @@ func kind() component.Kind[model, api.LoadBalancer] {
 	}
 }
 
-// untrusting returns the servers whose app server does not list the load balancer: of
-// an app that is down it answers an error, where a trusted load balancer would learn
-// that another server may get the request.
+// untrusting notes where the load balancer sends requests, and returns the servers whose app
+// server, if it was planned before, does not list the load balancer.
 func untrusting(walk *tfutil.Walk, machine tfutil.Machine, spec api.LoadBalancer) []api.Condition {
 	var found []api.Condition
-	from := machine.IP()
-	lists := "the address that this load balancer reaches it from"
-	if from.IsValid() {
-		lists = from.String()
-	}
+	self := tfutil.Balancer{Machine: machine.Name.ValueString(), IP: machine.IP()}
 	for _, pool := range slices.Sorted(maps.Keys(spec.Backends)) {
 		servers := spec.Backends[pool].Servers
 		for _, name := range slices.Sorted(maps.Keys(servers)) {
@@ -78,15 +73,9 @@ func untrusting(walk *tfutil.Walk, machine tfutil.Machine, spec api.LoadBalancer
 				continue
 			}
 			at := netip.AddrPortFrom(ip.Unmap(), uint16(servers[name].Port)) //nolint:gosec // a port, as the spec is valid
-			front, known := walk.FrontAt(at)
-			if !known || front.Trusts(from, at.Addr()) {
-				continue
+			if front, known := walk.Reach(at, self); known {
+				found = append(found, front.NotTrusted(self, api.Pointer("/backends").At(pool, "servers", name))...)
 			}
-			found = append(found, api.Condition{
-				Type: "NotTrusted", Severity: api.SeverityWarning, Pointer: api.Pointer("/backends").At(pool, "servers", name),
-				Message: fmt.Sprintf("The app server on machine %s, port %d, does not list %s in trusted_proxies: while its app is down, the requests that this server gets fail with 502, where another server could answer them. Add it there.",
-					front.Machine, at.Port(), lists),
-			})
 		}
 	}
 	return found

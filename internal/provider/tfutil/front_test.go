@@ -8,7 +8,7 @@ import (
 )
 
 func TestTrusts(t *testing.T) {
-	front := netip.MustParseAddr("10.0.0.1")
+	at := netip.MustParseAddrPort("10.0.0.1:80")
 	for name, test := range map[string]struct {
 		trusted []string
 		from    string
@@ -25,7 +25,7 @@ func TestTrusts(t *testing.T) {
 		"maybe its address of IPv4": {[]string{"10.0.0.11/32"}, "fd00::1", true},
 	} {
 		from := Machine{Address: types.StringValue(test.from)}.IP()
-		if got := (Front{Trusted: test.trusted}).Trusts(from, front); got != test.want {
+		if got := (Front{At: at, Trusted: test.trusted}).Trusts(from); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

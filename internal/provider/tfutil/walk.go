@@ -12,17 +12,18 @@ import (
 // the configuration, once for a plan and anew for an apply. The zero value is
 // an empty one. It may be used by several goroutines.
 type Walk struct {
-	mu       sync.Mutex
-	read     map[claimant]bool
-	own      map[string]bool
-	leaving  map[claimant]string
-	coming   map[claimant]string
-	silent   map[string]bool
-	meant    map[string]Machine
-	taking   map[claimant]string
-	turns    map[claimant]*turn
-	enrolled map[string]bool
-	fronts   map[netip.AddrPort]Front
+	mu        sync.Mutex
+	read      map[claimant]bool
+	own       map[string]bool
+	leaving   map[claimant]string
+	coming    map[claimant]string
+	silent    map[string]bool
+	meant     map[string]Machine
+	taking    map[claimant]string
+	turns     map[claimant]*turn
+	enrolled  map[string]bool
+	fronts    map[netip.AddrPort]Front
+	balancers map[netip.AddrPort][]Balancer
 }
 
 // turn is a component's on this walk. Its slot is held by the create or the
