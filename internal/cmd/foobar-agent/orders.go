@@ -95,7 +95,7 @@ func follow(ctx context.Context, agent local, verb string, op api.Operation, out
 	}
 	next := "The next terraform plan reads that."
 	if verb == "rollback" {
-		next = "The next terraform plan reads that, warns of it, and shows what differs from the configuration."
+		next = "The next terraform plan reads that, shows what differs from the configuration, and warns if it would change that back."
 	}
 	_, err = fmt.Fprintf(out, "%s is of generation %d now. %s\n", op.Component, op.Generation, next)
 	return err
