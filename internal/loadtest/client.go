@@ -25,6 +25,8 @@ type Sent struct {
 	// ID is what the app gets in the header "Id".
 	ID     string
 	Method string
+	// Kept tells that its connection had an earlier request.
+	Kept bool `json:",omitempty"`
 	// Status is that of the answer, 0 if there was no whole one.
 	Status int
 	// Began and Ended are when the client sent it, and had the answer.
@@ -57,7 +59,7 @@ type Client struct {
 // Send sends one request. The headers are names, each with its value behind it;
 // only a POST has a body.
 func (c *Client) Send(ctx context.Context, method, path, id string, body []byte, headers ...string) Sent {
-	s := Sent{ID: id, Method: method, Began: time.Now()}
+	s := Sent{ID: id, Method: method, Kept: c.conn != nil, Began: time.Now()}
 	got, err := c.exchange(ctx, method, path, id, body, headers)
 	if err != nil {
 		s.Fault = err.Error()

@@ -80,6 +80,19 @@ func TestFreshClientsKeepNoConnection(t *testing.T) {
 	}
 }
 
+func TestAClientSaysWhetherItKeptItsConnection(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	for _, fresh := range []bool{true, false} {
+		c := &loadtest.Client{Address: strings.TrimPrefix(web.URL, "http://"), Close: fresh}
+		first, second := c.Send(t.Context(), http.MethodGet, "/", "1", nil), c.Send(t.Context(), http.MethodGet, "/", "2", nil)
+		if first.Kept || second.Kept == fresh {
+			t.Errorf("a fresh one for each %t: %+v, %+v", fresh, first, second)
+		}
+		c.Drop()
+	}
+}
+
 func TestAClientKeepsTextsWhereItIsToldTo(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, r.Body)

@@ -137,8 +137,9 @@ func TestLabBothAppsDie(t *testing.T) {
 					silent = append(silent, f)
 				}
 			}
-			t.Logf("%d deaths of both: %s; %v", deaths, got, answers)
-			if len(silent) > test.silent {
+			t.Logf("%d deaths of both: %s; %v; %d without an answer, at most %d may be", deaths, got, answers, len(silent), test.silent)
+			tolerated := func(s loadtest.Sent) bool { return s.Method == http.MethodGet && s.Kept && s.Status == 0 }
+			if len(silent) > test.silent || slices.ContainsFunc(silent, func(s loadtest.Sent) bool { return !tolerated(s) }) {
 				t.Errorf("no answer for %+v", silent)
 			}
 			if answers["GET 503"] == 0 || len(got.Twice) > 0 {
