@@ -52,9 +52,9 @@ func warnCut(change converge.Change, timeout time.Duration, open int, err error)
 	case err != nil:
 		change.Warn("RequestsCut", "/drain_timeout", "The old release was stopped after drain_timeout (%s), and whether it had requests open is not known: they cannot be counted (%v). %s.", limit, err, advice)
 	case open == 1:
-		change.Warn("RequestsCut", "/drain_timeout", "1 request was still open after drain_timeout (%s), when the old release was stopped. %s.", limit, advice)
+		change.Warn("RequestsCut", "/drain_timeout", "1 request was still open after drain_timeout (%s), when the old release was told to stop. %s.", limit, advice)
 	default:
-		change.Warn("RequestsCut", "/drain_timeout", "%d requests were still open after drain_timeout (%s), when the old release was stopped. %s.", open, limit, advice)
+		change.Warn("RequestsCut", "/drain_timeout", "%d requests were still open after drain_timeout (%s), when the old release was told to stop. %s.", open, limit, advice)
 	}
 }
 

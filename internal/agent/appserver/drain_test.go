@@ -134,7 +134,7 @@ func TestACutReleaseIsAWarning(t *testing.T) {
 		openError error
 		want      string
 	}{
-		"three requests":       {change: good, open: map[string]int{old: 3}, want: "3 requests were still open after drain_timeout (30s), when the old release was stopped. Raise drain_timeout"},
+		"three requests":       {change: good, open: map[string]int{old: 3}, want: "3 requests were still open after drain_timeout (30s), when the old release was told to stop. Raise drain_timeout"},
 		"one":                  {change: good, open: map[string]int{old: 1}, want: "1 request was still open after drain_timeout (30s)"},
 		"what is not known":    {change: good, openError: syscall.ELOOP, want: "whether it had requests open is not known"},
 		"none":                 {change: good},

@@ -93,6 +93,9 @@ func (e *Engine) retireUnit(ctx context.Context, unit string, killed func(unit s
 			return errors.Join(e.Units.ResetFailed(ctx, unit), e.Units.Disable(ctx, unit))
 		}))
 	}
+	if err != nil && ctx.Err() == nil { // the steps end here, and systemd is to know what was disabled
+		err = errors.Join(err, e.within(ctx, 0, e.Units.DaemonReload))
+	}
 	if err != nil {
 		return &UnitError{unit, err}
 	}

@@ -171,6 +171,9 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 	err = r.Engine.Apply(ctx, t)
 	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {
 		r.noteUnfinished(j.ID, j.Operation, unfinished, r.goesOn(ctx))
+		for _, left := range r.unfinished(j.ID) {
+			change.Warn(left.Type, "", "%s", left.Message)
+		}
 		err = nil
 	}
 	if undone, ok := errors.AsType[*converge.UndoneError](err); ok && undone.Undo != nil {

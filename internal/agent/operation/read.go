@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -109,10 +110,7 @@ func (r *Runner) unsettled(ctx context.Context, kind Kind, id api.ID) (api.Compo
 	}
 	seen := inspection{
 		spec: record.Spec, observed: record.Spec,
-		conditions: []api.Condition{{
-			Type: "OperationRunning", Severity: api.SeverityInfo,
-			Message: "An operation is at work on it: this is what was applied before, and drift is not looked for.",
-		}},
+		conditions: []api.Condition{{Type: "OperationRunning", Severity: api.SeverityInfo, Message: r.atWork(id)}},
 	}
 	if r.failure(id) != nil { // what is at work tries to end the last change, or waits for that
 		seen.conditions = append(seen.conditions, r.unfinished(id)...)
@@ -127,6 +125,18 @@ func (r *Runner) unsettled(ctx context.Context, kind Kind, id api.ID) (api.Compo
 		}
 	}
 	return record.component(seen), nil
+}
+
+// atWork says what an operation does to a component that is at work on it.
+func (r *Runner) atWork(id api.ID) string {
+	open, _ := r.Engine.Open(id)
+	switch {
+	case !open.Committed:
+		return "An operation is at work on it: this is what was applied before, and drift is not looked for."
+	case open.Draining.IsZero():
+		return "The last change is in force. What it replaced is being ended, and until then drift is not looked for."
+	}
+	return fmt.Sprintf("The last change is in force. What it replaced drains since %s UTC, and until that has ended drift is not looked for.", open.Draining.UTC().Format(time.TimeOnly))
 }
 
 // observe asks the running engine of a component what it does.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -181,7 +182,7 @@ func (r *Runner) unfinished(id api.ID) []api.Condition {
 		what = fmt.Sprintf("The last change of %s failed, and could not be undone completely", id)
 	}
 	if failure != nil {
-		what += ": " + failure.Error()
+		what += ": " + strings.ReplaceAll(failure.Error(), "\n", "; ")
 	}
 	return []api.Condition{{
 		Type: "ChangeUnfinished", Severity: api.SeverityWarning,
@@ -193,7 +194,7 @@ func (r *Runner) unfinished(id api.ID) []api.Condition {
 func (r *Runner) serves(open converge.Interrupted) string {
 	_, switches := r.kinds[open.Component.Kind].(Switcher)
 	switch {
-	case open.Committed || !switches:
+	case open.Committed || !switches || !open.Existed:
 		return ""
 	case open.Switched:
 		return "The traffic goes to the version that failed, until it can go back. "

@@ -116,12 +116,17 @@ func TestARetryHidesNothing(t *testing.T) {
 		}
 		return errors.New("a fault")
 	}
-	m.must(t, request("edge", 1, spec(80, "two")))
+	op := m.must(t, request("edge", 1, spec(80, "two")))
+	if len(op.Warnings) != 1 || op.Warnings[0].Type != "ChangeUnfinished" {
+		t.Errorf("the apply ends with %+v", op.Warnings)
+	}
 	w.next(t)
 	<-retrying
 	var types []string
 	for _, c := range m.get(t, "edge").Conditions {
-		types = append(types, c.Type)
+		if types = append(types, c.Type); !strings.Contains(c.Message, "is in force") {
+			t.Errorf("%s says %q", c.Type, c.Message)
+		}
 	}
 	if !slices.Equal(types, []string{"OperationRunning", "ChangeUnfinished"}) {
 		t.Errorf("the conditions are %q", types)

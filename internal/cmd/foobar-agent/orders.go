@@ -87,11 +87,16 @@ func follow(ctx context.Context, agent local, verb string, op api.Operation, out
 	}
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("the operation on %s goes on without you; foobar-agent status shows what comes of it", op.Component)
+		return fmt.Errorf("the operation on %s goes on without you, unless it still waits and the agent is restarted; foobar-agent status shows what comes of it", op.Component)
 	case err != nil:
 		return fmt.Errorf("what comes of the operation on %s is not known, foobar-agent status shows it: %w", op.Component, err)
 	case op.Problem != nil:
 		return failure(op.Problem)
+	}
+	for _, warning := range op.Warnings {
+		if _, err := fmt.Fprintf(out, "warning %s: %s\n", warning.Type, api.Visible(warning.Message)); err != nil {
+			return err
+		}
 	}
 	next := "The next terraform plan reads that."
 	if verb == "rollback" {

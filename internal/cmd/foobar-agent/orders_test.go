@@ -65,12 +65,17 @@ func TestOrdersOnTheMachine(t *testing.T) {
 		t.Errorf("the status is %v, %v", s, err)
 	}
 	m.AppServers.Set(agenttest.Hooks{Apply: func(_ context.Context, c converge.Change, _ converge.Progress) error {
+		c.Warn("AppKilled", "/stop_timeout", "it was deaf")
+		return nil
+	}})
+	says("restart", shop, false, "warning AppKilled: it was deaf\n", "is of generation 5 now")
+	m.AppServers.Set(agenttest.Hooks{Apply: func(_ context.Context, c converge.Change, _ converge.Progress) error {
 		if c.Undo {
 			return nil
 		}
 		return &api.Problem{Type: api.ProblemRolledBack, Title: "The app did not start", Detail: "it exited", Log: []string{"panic: \x1b[2J"}}
 	}})
-	says("rollback", shop, true, "The app did not start: it exited", "generation 4", "The last lines of its log:\n  panic: \\x1b[2J")
+	says("rollback", shop, true, "The app did not start: it exited", "generation 5", "The last lines of its log:\n  panic: \\x1b[2J")
 	says("restart", "load-balancer/www", true, "an app server can")
 	says("restart", "app-server/blog", true, "there is no component app-server/blog on this machine; it has: app-server/shop")
 	says("restart", "mail/www", true, `no kind "mail"`)
