@@ -51,7 +51,8 @@ const usage = `Usage: foobar-agent COMMAND
                              with its name as consent, delete that for good.
                              Without a component, show those that have left data
   db-server started|reloaded NAME
-                             what the unit of a database server runs
+                             what the unit of a database server runs (systemd does
+                             this)
   version                    print the version
 `
 
@@ -67,7 +68,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "foobar-agent: %s\n%s", api.VisibleLines(err.Error()), usageOf(os.Args[1:]))
 		os.Exit(2)
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Print(usage)
+		fmt.Print(usageOf(os.Args[1:]))
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "foobar-agent:", api.VisibleLines(err.Error()))
 		os.Exit(1)
@@ -84,7 +85,7 @@ func usageOf(args []string) string {
 	if found == "" {
 		return usage
 	}
-	return "Usage: foobar-agent\n" + found + "\"foobar-agent help\" shows all commands.\n"
+	return "Usage of foobar-agent:\n" + found + "\"foobar-agent help\" shows all commands.\n"
 }
 
 // usageError says what of the command line was not understood.

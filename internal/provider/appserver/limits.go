@@ -41,7 +41,7 @@ func newLimits(l api.AppLimits) *limits {
 func limitsAttribute(d api.AppLimits) schema.Attribute {
 	return schema.SingleNestedAttribute{
 		MarkdownDescription: "What the app may take of the machine. Whatever the limits are, a database on the machine gets four times the app's share of CPU and disk where those are short, " +
-			"and the kernel kills the app first where memory is. During a release, the old and the new one each have these limits. A change restarts the app.",
+			"and the kernel kills the app first where memory is. During a release, the old and the new one each have these limits. A change is a release.",
 		Optional: true,
 		Computed: true,
 		Default: objectdefault.StaticValue(types.ObjectValueMust(
