@@ -30,6 +30,9 @@ func showLogs(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *app && !strings.HasPrefix(rest[0], string(api.KindAppServer)+"/") {
+		return usageError(fmt.Sprintf("-app is for an app server, such as app-server/shop; %s has one log", rest[0]))
+	}
 	if *app {
 		names = slices.DeleteFunc(names, func(unit string) bool { return strings.HasSuffix(unit, "-nginx.service") })
 	}

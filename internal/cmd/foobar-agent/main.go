@@ -35,10 +35,13 @@ const usage = `Usage: foobar-agent COMMAND
   rollback COMPONENT         go back to the configuration that was applied before
                              the present one, its release included. The secrets
                              stay. The next rollback goes forth again, and so
-                             does the next terraform apply
-  drain COMPONENT            have load balancers send an app server no new
-                             requests, until undrain or the next boot
-  undrain COMPONENT          end that
+                             does the next terraform apply. For example:
+                             foobar-agent rollback app-server/shop
+  drain COMPONENT            have load balancers send an app server, such as
+                             "app-server/shop", no new requests, until undrain
+                             or the next boot
+  undrain COMPONENT          have load balancers send an app server, such as
+                             "app-server/shop", requests again
   identity reset -bootstrap FILE
                              make the machine new, so that Terraform enrols it
                              again: if the CA seed or the identity is lost. Data,
@@ -80,7 +83,7 @@ func usageOf(args []string) string {
 	if len(args) == 0 {
 		return usage
 	}
-	command := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(args[0]) + `\b.*\n(   .*\n)*`)
+	command := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(args[0]) + ` .*\n(   .*\n)*`)
 	found := strings.Join(command.FindAllString(usage, -1), "")
 	if found == "" {
 		return usage

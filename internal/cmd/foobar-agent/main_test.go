@@ -27,6 +27,7 @@ func TestCommandLine(t *testing.T) {
 		"rollback a b":    `rollback has an argument too many: "b"`,
 		"drain":           "an argument of drain is missing",
 		"undrain -x a":    "flag provided but not defined: -x",
+		"logs -app agent": "-app is for an app server, such as app-server/shop; agent has one log",
 		"db-server main":  "an argument of db-server is missing",
 		"db-server a b":   "it is: db-server started|reloaded NAME",
 		"logs -n x agent": `invalid value "x" for flag -n: parse error`,
@@ -51,6 +52,10 @@ func TestUsageIsThatOfTheCommand(t *testing.T) {
 	for line, want := range map[string]struct{ has, hasNot string }{
 		"":               {"  status [-json]", "shows all commands"},
 		"start":          {"  status [-json]", "shows all commands"},
+		"db":             {"  status [-json]", "shows all commands"},
+		"rollback":       {"app-server/shop", "undrain"},
+		"drain -x":       {"app-server/shop", "rollback"},
+		"undrain":        {"app-server/shop", "  drain"},
 		"restart":        {"  restart COMPONENT", "rollback"},
 		"logs -x":        {"load-balancer/www", "restart"},
 		"identity reset": {"services stay as they are", "replication"},
