@@ -84,18 +84,11 @@ func exists(ctx context.Context, agent local, component string) error {
 	if component == "agent" {
 		return nil
 	}
-	var listing api.Listing
-	if err := agent.get(ctx, "/v1/components", &listing); err != nil {
+	names, err := components(ctx, agent)
+	if err != nil || slices.Contains(names, component) {
 		return err
 	}
-	names := []string{"agent"}
-	for _, listed := range listing.Components {
-		if listed.String() == component {
-			return nil
-		}
-		names = append(names, listed.String())
-	}
-	return fmt.Errorf("this machine has no component %s, and no logs of one; it has logs of: %s", component, strings.Join(names, ", "))
+	return fmt.Errorf("this machine has no component %s, and no logs of one; it has logs of: %s", component, strings.Join(append([]string{"agent"}, names...), ", "))
 }
 
 // readLogs returns the last n lines of some units together, oldest first.

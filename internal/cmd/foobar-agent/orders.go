@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -65,18 +66,22 @@ func order(ctx context.Context, agent local, verb, component string, out io.Writ
 
 // known returns an error with what there is if the machine has no such component.
 func known(ctx context.Context, agent local, component string) error {
-	var listing api.Listing
-	if err := agent.get(ctx, "/v1/components", &listing); err != nil {
+	names, err := components(ctx, agent)
+	if err != nil || slices.Contains(names, component) {
 		return err
 	}
+	return fmt.Errorf("there is no component %s on this machine; it has: %s", component, cmp.Or(strings.Join(names, ", "), "none"))
+}
+
+// components returns the components of this machine, as app-server/shop.
+func components(ctx context.Context, agent local) ([]string, error) {
+	var listing api.Listing
+	err := agent.get(ctx, "/v1/components", &listing)
 	var names []string
 	for _, listed := range listing.Components {
-		if listed.String() == component {
-			return nil
-		}
 		names = append(names, listed.String())
 	}
-	return fmt.Errorf("there is no component %s on this machine; it has: %s", component, cmp.Or(strings.Join(names, ", "), "none"))
+	return names, err
 }
 
 // follow shows an operation until it has ended. It fails as the operation does.
