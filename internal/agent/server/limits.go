@@ -112,7 +112,7 @@ func (l *connLimits) accept(raw net.Conn) *conn {
 	l.add(c, unauthenticated)
 	l.mu.Unlock()
 	if surplus != nil {
-		_ = surplus.Conn.Close() // whoever reads from it ends, and closes it properly
+		_ = surplus.Conn.Close() // its reader ends, and closes it properly
 		l.onClose(surplus.address)
 	}
 	return c

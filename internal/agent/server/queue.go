@@ -11,8 +11,8 @@ import (
 
 // queue lets a few calls in at a time, and a bounded number wait for a bounded time.
 // Whatever a reader asks for costs the machine work, and a reader's certificate is
-// the least guarded of all; so readers share few places, and whoever may change the
-// machine never waits for them.
+// the least guarded of all; so readers share few places, and other
+// roles never wait for them.
 type queue struct {
 	// calls names what the queue is for.
 	calls    string

@@ -38,7 +38,7 @@ type weight int
 
 const (
 	harmless weight = iota // changed nothing: not audited
-	change                 // audited, as is whoever gets all data
+	change                 // audited, as is a copy of all data
 	refusal                // audited apart, and counted where it repeats
 )
 

@@ -118,8 +118,8 @@ type Server struct {
 	refusals *throttle[refuser]
 	// dryRuns and reads are those of readers.
 	dryRuns, reads *queue
-	// stopping ends when the server is shut down; whoever waits for events
-	// is then answered at once.
+	// stopping ends when the server is shut down; calls that wait for
+	// events are then answered at once.
 	stopping context.Context
 	stop     context.CancelFunc
 }

@@ -18,7 +18,7 @@ const stalled = 2 * time.Minute
 // then on it breaks the connection off, so that nobody takes a part for the whole.
 func (s *Server) stream(w http.ResponseWriter, c *call, a answer, began time.Time) {
 	f := &framer{to: w, control: http.NewResponseController(w), begin: func() {
-		s.record(c, a, began, change) // whoever gets all data is noted, though nothing changes
+		s.record(c, a, began, change) // a copy of all data is audited, though nothing changes
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("Content-Type", "application/octet-stream")
@@ -50,7 +50,7 @@ func (s *Server) written(c *call, a answer, f *framer) (err error) {
 	return a.stream(f)
 }
 
-// framer writes frames. A pulse is written beside whoever writes to it.
+// framer writes frames. A pulse may come between two writes.
 type framer struct {
 	to      http.ResponseWriter
 	control *http.ResponseController
@@ -110,7 +110,7 @@ func (f *framer) pulse() {
 	if !f.begun {
 		return // it may still become a problem
 	}
-	_ = f.frame(0, nil) // whoever writes next meets the same error
+	_ = f.frame(0, nil) // the next write meets the same error
 	_ = f.control.Flush()
 }
 

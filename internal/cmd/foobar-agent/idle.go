@@ -14,7 +14,7 @@ import (
 )
 
 // idleAnswers tells who calls why the agent serves nothing: root on the local
-// socket, and if the identity is lost whoever connects. It is started and stopped
+// socket, and every caller if the identity is lost. It is started and stopped
 // by one goroutine.
 type idleAnswers struct {
 	cancel context.CancelFunc

@@ -11,7 +11,7 @@ import (
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/server"
 )
 
-// Whoever sits at a machine that has lost its identity reads so, and the way out.
+// A machine that has lost its identity says so to root, and the way out.
 func TestStatusAndLogsOfAMachineThatLostItsIdentity(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})
 	m.Enroll()

@@ -14,7 +14,7 @@ import (
 
 // Somebody with an administrator's certificate has a machine take part in a
 // replication that is nowhere. Long after the certificate has ended the machine
-// says so, to whoever sits at it and to a plan, until root ends it.
+// says so, to root on it and to a plan, until root ends it.
 func TestPlantedMembershipIsShownAndRemoved(t *testing.T) {
 	m := agenttest.Start(t, agenttest.Config{})
 	m.Enroll()
