@@ -155,8 +155,18 @@ func (d *reading) explain(err error) error {
 		return refuse("", "holds no tar file, although it is compressed with %s; %s", d.format, packWith)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return refuse("", "ends in the middle, after the entry %s; it was cut short while it was packed: build it again", quote(d.last))
+	case errors.Is(err, tar.ErrFieldTooLong):
+		return refuse("", "is refused: %s has a header of more than 1 MiB, and at most that is allowed for an entry's name and attributes; pack it without attributes (without --xattrs, --acls and --selinux of tar)", d.next())
 	}
 	return refuse("", "is damaged after the entry %s (%v); build it again", quote(d.last), err)
+}
+
+// next names the entry that is not read yet.
+func (d *reading) next() string {
+	if d.last == "" {
+		return "its first entry"
+	}
+	return "the entry after " + quote(d.last)
 }
 
 // end makes sure that the tar file was whole and that nothing comes after it:

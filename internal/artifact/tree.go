@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -77,8 +78,8 @@ func textProblem(text string) string {
 	if !utf8.ValidString(text) {
 		return "is not UTF-8; rename the file"
 	}
-	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "holds a control character, such as a line break; rename the file"
+	if strings.ContainsFunc(text, controls) {
+		return "holds a control character, such as a line break or one that changes the direction of text; rename the file"
 	}
 	if len(text) > MaxPath {
 		return fmt.Sprintf("is %d bytes long; at most %d are allowed", len(text), MaxPath)
@@ -89,6 +90,12 @@ func textProblem(text string) string {
 		}
 	}
 	return ""
+}
+
+// controls reports whether a character breaks lines or changes the direction of text, so that
+// a name is not what it looks like. Those that join emoji or letters are allowed.
+func controls(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 // place makes sure that name is free and that every directory above it is a

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -173,24 +174,39 @@ func TooMany(n int) []byte {
 // sparse returns a tar file with a sparse file as GNU tar -S writes it: size
 // bytes of zeros, with text at an offset.
 func sparse(name string, size, offset int, text string) []byte {
-	const (
-		typeflag, checksum = 156, 148
-		realSize           = 483
-		block              = 512
-	)
+	const realSize = 483
 	content := Tar(Entry{tar.Header{Name: name, Format: tar.FormatGNU}, text})
 	header := content[:block]
-	header[typeflag] = tar.TypeGNUSparse
 	copy(header[386:], fmt.Sprintf("%011o\x00%011o\x00", offset, len(text)))
 	copy(header[386+24:], fmt.Sprintf("%011o\x00%011o\x00", size, 0)) // the hole at the end
 	copy(header[realSize:], fmt.Sprintf("%011o\x00", size))
+	retype(header, tar.TypeGNUSparse)
+	return content
+}
+
+// header returns an extended header of size bytes, as attributes make one, without the
+// entry that it belongs to.
+func header(size int) []byte {
+	const name = "SCHILY.xattr.user.a="
+	record := fmt.Sprintf("%d %s", size, name)
+	content := Tar(File("PaxHeaders/a", record+strings.Repeat("x", size-len(record)-1)+"\n"))
+	retype(content[:block], tar.TypeXHeader)
+	return content[:len(content)-2*block] // the end mark
+}
+
+// block is that of tar.
+const block = 512
+
+// retype makes the header of a file one of another type.
+func retype(header []byte, flag byte) {
+	const typeflag, checksum = 156, 148
+	header[typeflag] = flag
 	copy(header[checksum:], "        ")
 	sum := 0
 	for _, b := range header {
 		sum += int(b)
 	}
 	copy(header[checksum:], fmt.Sprintf("%06o\x00 ", sum))
-	return content
 }
 
 func must(err error) {

@@ -53,6 +53,14 @@ func names() []Case {
 		{"name with ..", Pack(File("a/../../b", "x")), `has ".." in its name`},
 		{"directory with ..", Pack(Dir("../a/")), `has ".." in its name`},
 		{"name with a line break", Pack(File("a\nb", "x")), "control character"},
+		{"name with a line break of C1", Pack(File("a\u0085b", "x")), "control character"},
+		{"name with a line break of Unicode", Pack(File("a\u2028b", "x")), "control character"},
+		{"name with a paragraph break", Pack(File("a\u2029b", "x")), "control character"},
+		{"name that reads the other way", Pack(File("a\u202egpj.exe", "x")), "control character"},
+		{"name with an isolated direction", Pack(File("a\u2066b", "x")), "control character"},
+		{"name with a mark of direction", Pack(File("a\u200fb", "x")), "control character"},
+		{"link to a name that reads the other way", Pack(Link("a", "b\u202e")), "control character"},
+		{"name with a joined character", Pack(File("👩\u200d💻", "x")), ""},
 		{"name that is not UTF-8", Pack(Raw("caf\xe9")), "is not UTF-8"},
 		{"name of 256 bytes", Pack(File(strings.Repeat("n", 256), "x")), "part of 256 bytes"},
 		{"path too long", Pack(File(strings.Repeat(strings.Repeat("d", 99)+"/", 40)+"f", "x")), "at most 3840 are allowed"},
@@ -110,6 +118,9 @@ func limits() []Case {
 	half := strings.Repeat("x", MaxBytes/2+1)
 	return []Case{
 		{"too large", Pack(File("a", half), File("b", half)), "more than the 102400 bytes"},
+		{"large header", Gzip(slices.Concat(header(1<<20), Tar(File("a", "x")))), ""},
+		{"header too large", Gzip(slices.Concat(header(1<<20+1), Tar(File("a", "x")))), "its first entry has a header of more than 1 MiB"},
+		{"header too large of a later entry", Gzip(slices.Concat(Tar(File("a", "x"))[:1024], header(1<<20+1), Tar(File("b", "x")))), `the entry after "a" has a header of more than 1 MiB`},
 		{"large sparse file", Gzip(sparse("data", 1<<30, 0, "x")), "more than the 102400 bytes"},
 	}
 }
