@@ -1,6 +1,8 @@
 package appserver
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,5 +18,27 @@ func TestAnAppHasADirectoryThatOutlivesIt(t *testing.T) {
 		if strings.HasPrefix(dir.Path, "/var/lib/") {
 			t.Errorf("%s would go with the component", dir.Path)
 		}
+	}
+}
+
+// TestWhatIsLeftIsFoundByItsTraces: a site of files has left its log alone.
+func TestWhatIsLeftIsFoundByItsTraces(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{
+		"/var/lib/foobar-app/shop", "/var/lib/foobar-app/lost+found",
+		"/var/log/journal/1.foobar-app-shop-nginx", "/var/log/journal/1.foobar-app-shop@",
+		"/var/log/journal/1.foobar-app-site-nginx", "/var/log/journal/1.foobar-lb-www", "/var/log/journal/1",
+	} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := &Kind{machine: machine{root: root}}
+	if got, err := k.Left(); err != nil || !slices.Equal(got, []string{"shop", "site"}) {
+		t.Errorf("left are %q, %v", got, err)
+	}
+	k.machine.root = filepath.Join(root, "none")
+	if got, err := k.Left(); err != nil || len(got) > 0 {
+		t.Errorf("of nothing, left are %q, %v", got, err)
 	}
 }

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/host"
@@ -39,19 +42,28 @@ func (k *Kind) leftovers(l layout) []leftover {
 	return found
 }
 
-// Left implements [operation.Purger]. All app servers but sites of files have data.
+// places are where a name shows that there is or was an app server: its data, which a site
+// of files has not, and the log of its nginx.
+var places = map[string]*regexp.Regexp{
+	"/var/lib/foobar-app": regexp.MustCompile(`^(.+)$`),
+	"/var/log/journal":    regexp.MustCompile(`\.foobar-app-(.+)-nginx$`),
+}
+
+// Left implements [operation.Purger].
 func (k *Kind) Left() ([]string, error) {
-	entries, err := os.ReadDir(k.machine.path(filepath.Dir(filepath.Join("/var/lib", layout{name: "any"}.stateDirectory()))))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list the data of app servers: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if api.CheckName(e.Name()) == nil {
-			names = append(names, e.Name())
+	names := map[string]bool{}
+	for dir, shows := range places {
+		entries, err := os.ReadDir(k.machine.path(dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("list what app servers have left: %w", err)
+		}
+		for _, e := range entries {
+			if found := shows.FindStringSubmatch(e.Name()); found != nil && api.CheckName(found[1]) == nil {
+				names[found[1]] = true
+			}
 		}
 	}
-	return names, nil
+	return slices.Sorted(maps.Keys(names)), nil
 }
 
 // Leftovers implements [operation.Purger].
