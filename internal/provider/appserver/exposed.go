@@ -3,7 +3,7 @@ package appserver
 import (
 	"context"
 	"maps"
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,27 +30,43 @@ func warnOfExposed(ctx context.Context, config tfsdk.Config) diag.Diagnostics {
 	return diags
 }
 
-// secretEndings are how names of variables end that hold secrets.
+// secretEndings are how names of variables end that hold secrets. One that begins with "_"
+// is a word by itself: COMPASS is none.
 func secretEndings() []string {
 	return []string{
-		"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "SECRET_KEY", "SESSION_KEY", "SIGNING_KEY", "ENCRYPTION_KEY",
+		"PASSWORD", "PASSWD", "PASSPHRASE", "_PASS", "_PWD", "SECRET", "TOKEN", "CREDENTIALS", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY",
+		"SECRET_KEY", "SECRET_KEY_BASE", "SESSION_KEY", "SIGNING_KEY", "ENCRYPTION_KEY",
 	}
 }
 
+// switches are the values of a variable that turns something on or off.
+func switches() []string { return []string{"true", "false", "yes", "no", "on", "off"} }
+
+var (
+	// numberPattern is the number of one of several variables, as in API_TOKEN_1.
+	numberPattern = regexp.MustCompile(`_?[0-9]+$`)
+	// passwordURL matches a URL with a password. People write "%" and "#" in one as they are,
+	// which no parser of URLs takes.
+	passwordURL = regexp.MustCompile(`[A-Za-z0-9]://[^:/?#@\s]*:[^/?\s]+@`)
+	// passwordText matches a password in a query or in pairs of names and values, and in
+	// USER:PASSWORD@tcp(…), as Go's driver for MySQL has it.
+	passwordText = regexp.MustCompile(`(?i)(^|[?&;,\s])(password|passwd|pwd)(=|\s+=\s+)['"]?[^\s&;'"]|^[^:/@\s]+:\S+@(tcp|unix)\(`)
+)
+
 // exposes says why a variable is likely to be a secret, "" if it is not. The path of
-// a file that holds one is none, nor what is empty or not known yet.
+// a file that holds one is none, nor is a switch, nor what is empty or not known yet.
 func exposes(name, value string) string {
-	if value == "" || strings.HasPrefix(value, "/") {
+	if value == "" || strings.HasPrefix(value, "/") || slices.Contains(switches(), strings.ToLower(value)) {
 		return ""
 	}
-	upper := strings.ToUpper(name)
-	if slices.ContainsFunc(secretEndings(), func(ending string) bool { return strings.HasSuffix(upper, ending) }) {
+	word := "_" + numberPattern.ReplaceAllString(strings.ToUpper(name), "")
+	switch {
+	case slices.ContainsFunc(secretEndings(), func(ending string) bool { return strings.HasSuffix(word, ending) }):
 		return "is named like a secret"
-	}
-	if at, err := url.Parse(value); err == nil && at.Host != "" {
-		if password, _ := at.User.Password(); password != "" {
-			return "is a URL with a password in it"
-		}
+	case passwordURL.MatchString(value):
+		return "is a URL with a password in it"
+	case passwordText.MatchString(value):
+		return "holds a password"
 	}
 	return ""
 }
