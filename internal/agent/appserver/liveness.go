@@ -247,11 +247,11 @@ func (w *watcher) ask(ctx context.Context, late bool) {
 	if l := w.spec.Liveness; l != nil {
 		check.Path, check.Timeout = l.Path, l.Timeout
 	}
-	pid, endpoint, show := w.pid, appEndpoint(w.layout, w.spec, w.slot), w.kind.show(w.layout, w.secrets)
+	pid, spec, slot, show := w.pid, w.spec, w.slot, w.kind.show(w.layout, w.secrets)
 	w.probing = true
 	w.asking.Go(func() {
 		began := w.kind.clock.Now()
-		said, good := w.kind.check(ctx, check, endpoint, show)
+		said, good := w.kind.serves(ctx, w.layout, spec, slot, check, show)
 		took := w.kind.clock.Now().Sub(began)
 		w.results <- result{pid: pid, said: said, good: good, late: late || took > time.Duration(check.Timeout)+lateness}
 	})
@@ -352,7 +352,7 @@ func (w *watcher) hangsOn(ctx context.Context) bool {
 		return false
 	}
 	check := api.AppHealthCheck{Path: l.Path, Timeout: l.Timeout}
-	_, recovered := w.kind.check(ctx, check, appEndpoint(w.layout, w.spec, w.slot), w.kind.show(w.layout, w.secrets))
+	_, recovered := w.kind.serves(ctx, w.layout, w.spec, w.slot, check, w.kind.show(w.layout, w.secrets))
 	if recovered {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -93,7 +93,7 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 		}
 		look := s.HealthCheck
 		look.Timeout = min(look.Timeout, api.Duration(lookTimeout))
-		status.Health, status.Healthy = k.check(ctx, look, appEndpoint(l, s, live), k.show(l, secrets))
+		status.Health, status.Healthy = k.serves(ctx, l, s, live, look, k.show(l, secrets))
 	}
 	unit := l.appUnit(live)
 	if s.StaticSite() {
@@ -105,6 +105,19 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 	}
 	status.Log = lines
 	return status
+}
+
+// serves asks the app in a slot, and says what it answered and whether users get such an
+// answer: the agent is root and opens any socket, nginx does not.
+func (k *Kind) serves(ctx context.Context, l layout, s api.AppServer, slot string, check api.AppHealthCheck, show shower) (string, bool) {
+	said, good := k.check(ctx, check, appEndpoint(l, s, slot), show)
+	if !good || s.StaticSite() || l.shims(s) {
+		return said, good
+	}
+	if closed := k.machine.closedToGroup(l.appSocket(slot)); closed != "" {
+		return fmt.Sprintf("answers, but nginx, which is in the group %s, cannot open its socket: %s", l.user(), closed), false
+	}
+	return said, true
 }
 
 // drift finds what runs unlike what is on disk; what is on disk, and whether

@@ -41,6 +41,15 @@ func TestObserve(t *testing.T) {
 			conditions: []string{"AppUnhealthy"},
 		},
 		{
+			name:  "its socket is closed to nginx", // the agent is root, and opens it
+			upset: func(f *fake) { f.write("/run/foobar-app-notes-blue/app.sock", "", 0o600) },
+			status: api.AppServerStatus{
+				Release: spec.Release.SHA256, PID: fakePID,
+				Health: "answers, but nginx, which is in the group app-notes, cannot open its socket: the mode of /run/foobar-app-notes-blue/app.sock is 0600; make it writable for the group (umask 007)",
+			},
+			conditions: []string{"AppUnhealthy"},
+		},
+		{
 			name: "the app is deaf and was restarted again and again",
 			upset: func(f *fake) {
 				f.answer = func() (Answer, error) { return Answer{}, errors.New("connection refused") }
