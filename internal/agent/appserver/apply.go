@@ -408,6 +408,11 @@ func (r rollout) undo(ctx context.Context) error {
 	check := r.spec.HealthCheck
 	check.StartTimeout = min(check.StartTimeout, undoPatience)
 	if err := r.askApp(ctx, check); err != nil {
+		status, unknown := r.kind.systemd.Status(ctx, r.appUnit())
+		if unknown == nil && (!status.Active() || ends(status) > 0) { // between two ends it runs for a moment
+			r.progress(api.PhaseRollback, "the app does not run any more: %v", err)
+			return &converge.HeldError{Unit: r.appUnit()}
+		}
 		r.progress(api.PhaseRollback, "the app runs as before and is not healthy: %v", err)
 	}
 	return nil

@@ -304,6 +304,25 @@ func TestUndoWaitsForTheAppToAnswerAgain(t *testing.T) {
 	}
 }
 
+// TestAnUndoingToAnAppThatEndsIsHeld: systemd started it, and it ends again and again.
+func TestAnUndoingToAnAppThatEndsIsHeld(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	undo := change(v, v)
+	undo.Undo = true
+	f := newFake(t, v)
+	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+	f.answer = func() (Answer, error) {
+		status := f.units[fakeApp]
+		status.NRestarts = 3
+		f.units[fakeApp] = status
+		return Answer{}, errors.New("connection refused")
+	}
+	err := f.kind().Apply(t.Context(), undo, silent)
+	if held, ok := errors.AsType[*converge.HeldError](err); !ok || held.Unit != fakeApp {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	f := newFake(t, v)

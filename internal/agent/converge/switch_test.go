@@ -487,6 +487,30 @@ func undoneWhereTheOldDoesNotRun(t *testing.T, kill int) (more bool) {
 	return more
 }
 
+// TestTheTrafficStaysWhereTheOldEndsAgainAndAgain, though it runs at the moment.
+func TestTheTrafficStaysWhereTheOldEndsAgainAndAgain(t *testing.T) {
+	m := open(t, tempDir(t))
+	if err := m.engine.Apply(t.Context(), m.slotTransaction(nil, slot("blue", "one"))); err != nil {
+		t.Fatal(err)
+	}
+	m.engine.Hook = func(step string) error {
+		switch step {
+		case "commit":
+			return errors.New("a fault")
+		case "undo: activate":
+			return &converge.HeldError{Unit: slotUnit("blue")}
+		}
+		return nil
+	}
+	err := m.engine.Apply(t.Context(), m.slotTransaction(m.recorded(t), slot("green", "two", "blue=one")))
+	if _, held := errors.AsType[*converge.HeldError](err); !held {
+		t.Errorf("it ended with %v", err)
+	}
+	if got := m.served(t, "while the old ends again and again"); got != "two" {
+		t.Errorf("%q serves", got)
+	}
+}
+
 // TestAnUndoingWritesOnlyWhatIsNotAsItWas: what could not be touched need not be.
 func TestAnUndoingWritesOnlyWhatIsNotAsItWas(t *testing.T) {
 	m := open(t, tempDir(t))

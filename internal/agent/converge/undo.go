@@ -245,8 +245,11 @@ func (w *wayBack) restore(ctx context.Context, chosen func(saved) bool) {
 // reports whether it does.
 func (w *wayBack) switchBack(ctx context.Context) bool {
 	e, j := w.engine, w.journal
-	if e.moved(j) && errors.Join(w.failures...) != nil {
-		// The engine may have failed to follow, and serve all the same.
+	failed := errors.Join(w.failures...)
+	if _, ended := errors.AsType[*HeldError](failed); ended && e.moved(j) {
+		return false
+	}
+	if failed != nil && e.moved(j) { // the engine may have failed to follow, and serve all the same
 		if !w.try(ctx, "see what served before", func(ctx context.Context) error { return e.runs(ctx, j.UnitsBefore) }) {
 			return false
 		}
@@ -271,11 +274,12 @@ func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
 }
 
 // HeldError tells that the traffic stays at what is being undone, since a unit that
-// served before does not run.
+// served before does not run. A [Call] that goes back returns it for one that was started
+// and ends again and again.
 type HeldError struct{ Unit string }
 
 func (e *HeldError) Error() string {
-	return e.Unit + ", which served before, does not run, so the traffic stays where it is"
+	return e.Unit + ", which ran before, does not run any more, so the traffic stays where it is"
 }
 
 // Abandon leaves the undoing of a component's last transaction as it is, for another
