@@ -64,34 +64,45 @@ var (
 // Preview adds to the impact of a change what the running app and nginx need
 // beyond it: one that is down is started, an app that runs with other settings
 // or another release is started again, an nginx that does is reloaded. A change
-// of the spec has its own impact; what runs is compared where that stays.
+// of the spec has its own impact; what runs is compared where that stays. A port that
+// nginx will not get is a condition.
 func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
-	if change.From == nil || change.To == nil {
+	if change.To == nil {
 		return api.Plan{}, nil
 	}
 	l := layout{name: name}
+	taken, err := k.portTaken(ctx, l, change)
+	if err != nil || change.From == nil {
+		return api.Plan{Conditions: taken}, err
+	}
+	impact, err := k.impactOfRepair(ctx, l, change)
+	return api.Plan{Impact: impact, Conditions: taken}, err
+}
+
+// impactOfRepair returns what the running app and nginx need, "" where that is for [Kind.Impact] to say.
+func (k *Kind) impactOfRepair(ctx context.Context, l layout, change converge.Change) (api.Impact, error) {
 	s, err := specOf(change.From.Spec)
 	if err != nil {
-		return api.Plan{}, err
+		return "", err
 	}
 	live := liveSlot(l, change.From.State)
 	app, nginx, err := k.statuses(ctx, l, s, live)
 	if err != nil {
-		return api.Plan{}, err
+		return "", err
 	}
 	if !app.Active() || !nginx.Active() {
-		return api.Plan{Impact: api.ImpactRestart}, nil
+		return api.ImpactRestart, nil
 	}
 	if string(api.Encode(change.From.Spec)) != string(api.Encode(change.To.Spec)) {
-		return api.Plan{}, nil
+		return "", nil
 	}
 	if other, _ := k.runsOther(l, *change.From, app.MainPID); other != "" && live == liveSlot(l, change.To.State) {
-		return api.Plan{Impact: api.ImpactRestart}, nil
+		return api.ImpactRestart, nil
 	}
 	if k.revisionInForce(ctx, l) != recordedRevision(l, change.From.State) {
-		return api.Plan{Impact: api.ImpactReload}, nil
+		return api.ImpactReload, nil
 	}
-	return api.Plan{Impact: api.ImpactNone}, nil
+	return api.ImpactNone, nil
 }
 
 // statuses returns those of the app in a slot and of nginx, which is all there is

@@ -1,11 +1,13 @@
 package appserver
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -117,4 +119,32 @@ func (r rollout) portFree() error {
 			Detail:  fmt.Sprintf("port %d of slot %s is taken by %s; %s", port, r.slot, holder, remedy),
 		}},
 	}
+}
+
+// portTaken warns of a program that is not foobar's on the port of nginx, where nginx does not
+// listen yet. Another unit of foobar's may give the port up in the same apply.
+func (k *Kind) portTaken(ctx context.Context, l layout, change converge.Change) ([]api.Condition, error) {
+	to, err := specOf(change.To.Spec)
+	if err != nil {
+		return nil, err
+	}
+	nginx, err := k.systemd.Status(ctx, l.nginxUnit())
+	if err != nil {
+		return nil, err
+	}
+	if change.From != nil && nginx.Active() {
+		from, err := specOf(change.From.Spec)
+		if err != nil || siteAddress(from) == siteAddress(to) {
+			return nil, err
+		}
+	}
+	all := k.holders(siteAddress(to))
+	i := slices.IndexFunc(all, func(p Holder) bool { return !strings.HasPrefix(p.Unit, "foobar-") })
+	if i < 0 {
+		return nil, nil
+	}
+	return []api.Condition{{
+		Type: "PortTaken", Severity: api.SeverityWarning, Pointer: "/port",
+		Message: fmt.Sprintf("Port %d is taken by %s, so nginx does not start there. Stop that before the apply, or choose another port.", to.Port, all[i]),
+	}}, nil
 }

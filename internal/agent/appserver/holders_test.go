@@ -146,3 +146,52 @@ func TestAnNginxWhosePortIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// A plan warns of a foreign program on the port that nginx is to take, also where nothing is
+// in place yet, and of none that the port is not new to.
+func TestAPlanTellsWhoHasThePort(t *testing.T) {
+	apache := Holder{PID: 7, Program: "apache2", Unit: "apache2.service"}
+	other := Holder{PID: 9, Program: "nginx", Unit: "foobar-app-shop-nginx.service"}
+	s := specs()["socket"]
+	v := render(t, "notes", s)
+	moved := render(t, "notes", edited(s, func(s *api.AppServer) { s.Address = "10.0.0.1" }))
+	own := Holder{PID: 8, Program: "nginx", Unit: fakeNginx}
+	for _, c := range []struct {
+		name    string
+		change  converge.Change
+		stopped bool // nginx
+		holders []Holder
+		warns   bool
+	}{
+		{"a creation", converge.Change{Name: "notes", To: &v}, true, []Holder{apache}, true},
+		{"a creation on a port that another app server gives up", converge.Change{Name: "notes", To: &v}, true, []Holder{other}, false},
+		{"both", converge.Change{Name: "notes", To: &v}, true, []Holder{other, apache}, true},
+		{"a creation on a free port", converge.Change{Name: "notes", To: &v}, true, nil, false},
+		{"a move to another address", change(v, moved), false, []Holder{own, apache}, true},
+		{"an nginx that does not run", change(v, v), true, []Holder{apache}, true},
+		{"a port that stays", change(v, v), false, []Holder{own, apache}, false},
+		{"a destroy", converge.Change{Name: "notes", From: &v}, true, []Holder{apache}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(t, v)
+			if c.stopped {
+				delete(f.units, fakeNginx)
+			}
+			f.listeners = map[int][]Holder{s.Port: c.holders}
+			plan, err := f.kind().Preview(t.Context(), "notes", c.change)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []api.Condition
+			if c.warns {
+				want = []api.Condition{{
+					Type: "PortTaken", Severity: api.SeverityWarning, Pointer: "/port",
+					Message: "Port 80 is taken by apache2 (PID 7 of apache2.service), so nginx does not start there. Stop that before the apply, or choose another port.",
+				}}
+			}
+			if !slices.Equal(plan.Conditions, want) {
+				t.Errorf("conditions %+v, want %+v", plan.Conditions, want)
+			}
+		})
+	}
+}
