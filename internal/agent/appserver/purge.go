@@ -44,15 +44,17 @@ func (k *Kind) leftovers(l layout) []leftover {
 
 // places are where a name shows that there is or was an app server: its data, which a site
 // of files has not, and the log of its nginx.
-var places = map[string]*regexp.Regexp{
-	"/var/lib/foobar-app": regexp.MustCompile(`^(.+)$`),
-	"/var/log/journal":    regexp.MustCompile(`\.foobar-app-(.+)-nginx$`),
+func places() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{
+		"/var/lib/foobar-app": regexp.MustCompile(`^(.+)$`),
+		"/var/log/journal":    regexp.MustCompile(`\.foobar-app-(.+)-nginx$`),
+	}
 }
 
 // Left implements [operation.Purger].
 func (k *Kind) Left() ([]string, error) {
 	names := map[string]bool{}
-	for dir, shows := range places {
+	for dir, shows := range places() {
 		entries, err := os.ReadDir(k.machine.path(dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("list what app servers have left: %w", err)
