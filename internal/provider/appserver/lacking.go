@@ -107,8 +107,11 @@ func nearest(asked string, names []string, before, introduction, none string) st
 	if len(offered) == 0 {
 		offered = slices.Clone(api.Nearest(asked, names[:min(len(names), maxCompared)]))
 	}
-	if len(offered) == 0 {
+	if len(names) == 0 {
 		return none
+	}
+	if len(offered) == 0 {
+		offered, introduction = slices.Clone(names[:min(len(names), api.MaxNearest)]), "it has, among others, "
 	}
 	for i := range offered {
 		offered[i] = before + offered[i]

@@ -120,11 +120,13 @@ func archive(t *testing.T) string {
 	zipped := gzip.NewWriter(&out)
 	packed := tar.NewWriter(zipped)
 	content := []byte("#!/bin/sh\n")
-	if err := packed.WriteHeader(&tar.Header{Name: "run", Mode: 0o755, Size: int64(len(content)), Format: tar.FormatPAX}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := packed.Write(content); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"run", "bin/shop"} {
+		if err := packed.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Format: tar.FormatPAX}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := packed.Write(content); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := packed.Close(); err != nil {
 		t.Fatal(err)
