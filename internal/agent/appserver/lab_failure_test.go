@@ -94,7 +94,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			change: func(a *api.AppServer) {
 				a.Release.SHA256, a.Command = s.upload(map[string]entry{"shop": {"not a program", 0o755}}), []string{"./shop"}
 			},
-			log: "Exec format error", detail: "neither a program for Linux nor a script", pointer: "/command/0",
+			log: "status=203/EXEC", detail: "neither a program for Linux nor a script", pointer: "/command/0",
 		},
 		{
 			name: "its program is for another machine",
