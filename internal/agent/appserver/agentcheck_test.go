@@ -127,3 +127,17 @@ func TestTheAgentCheckBoundsWhoAsks(t *testing.T) {
 		time.Sleep(vitalInterval)
 	}
 }
+
+// TestASocketClosedToNginxIsDown also without liveness, where a healthy app is not asked again.
+func TestASocketClosedToNginxIsDown(t *testing.T) {
+	w := newWard(t, checkedSpec(freePort(t), "127.0.0.0/8"))
+	w.pass(time.Minute)
+	if got := w.say(); got != api.AgentCheckUp {
+		t.Errorf("of an app that serves it says %q", got)
+	}
+	w.write(w.layout.appSocket(w.slot), "", 0o600)
+	w.pass(time.Second)
+	if got := w.say(); got != api.AgentCheckDown {
+		t.Errorf("of a socket that nginx cannot open it says %q", got)
+	}
+}

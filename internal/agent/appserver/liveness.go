@@ -22,7 +22,7 @@ import (
 
 const (
 	// vitalInterval is how often the agent looks whether the app's process is there,
-	// where load balancers ask for it. It costs two reads of a link.
+	// where load balancers ask for it. It costs two reads of a link, and two looks at modes.
 	vitalInterval = 100 * time.Millisecond
 	// answerInterval is how often a process that has not answered yet is asked.
 	answerInterval = 200 * time.Millisecond
@@ -288,16 +288,16 @@ func (w *watcher) decide() {
 	defer w.mu.Unlock()
 	runs, hung := w.pid != 0, w.pulse.hung(w.spec.Liveness)
 	w.known = w.known || w.slot != "" && !runs || hung
-	w.state = stateOf(w.known, runs, w.answered, hung)
+	w.state = stateOf(w.known, runs && w.kind.closedToNginx(w.layout, w.spec, w.slot) == "", w.answered, hung)
 }
 
 // stateOf returns what load balancers are answered of an app: nothing until it was seen
 // alive, dead or hung.
-func stateOf(known, runs, answered, hung bool) api.AgentCheck {
+func stateOf(known, reachable, answered, hung bool) api.AgentCheck {
 	switch {
 	case !known:
 		return ""
-	case runs && answered && !hung:
+	case reachable && answered && !hung:
 		return api.AgentCheckUp
 	}
 	return api.AgentCheckDown

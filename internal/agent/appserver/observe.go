@@ -111,13 +111,22 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 // answer: the agent is root and opens any socket, nginx does not.
 func (k *Kind) serves(ctx context.Context, l layout, s api.AppServer, slot string, check api.AppHealthCheck, show shower) (string, bool) {
 	said, good := k.check(ctx, check, appEndpoint(l, s, slot), show)
-	if !good || s.StaticSite() || l.shims(s) {
-		return said, good
+	if !good {
+		return said, false
 	}
-	if closed := k.machine.closedToGroup(l.appSocket(slot)); closed != "" {
+	if closed := k.closedToNginx(l, s, slot); closed != "" {
 		return fmt.Sprintf("answers, but nginx, which is in the group %s, cannot open its socket: %s", l.user(), closed), false
 	}
 	return said, true
+}
+
+// closedToNginx says why nginx cannot open the socket of the app in a slot, "" if it can, or
+// has none to open.
+func (k *Kind) closedToNginx(l layout, s api.AppServer, slot string) string {
+	if s.StaticSite() || l.shims(s) {
+		return ""
+	}
+	return k.machine.closedToGroup(l.appSocket(slot))
 }
 
 // drift finds what runs unlike what is on disk; what is on disk, and whether

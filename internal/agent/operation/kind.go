@@ -73,7 +73,7 @@ type Switcher interface {
 	// its state alone. It is called again if ctx or the agent ends meanwhile; since is when
 	// it was called first, and its own bound counts from then.
 	Drained(ctx context.Context, change converge.Change, since time.Time, progress converge.Progress) error
-	// Killed is told of a unit of the version that was drained which did not end within
+	// Killed is called for a unit of the version that was drained which did not end within
 	// its stop timeout and was killed; it may warn of that.
 	Killed(change converge.Change, unit string, timeout time.Duration)
 }

@@ -55,7 +55,7 @@ func (r *Runner) adopted(record *Record, owner, actor string) error {
 	return r.rewrite(record, updated)
 }
 
-// rewrite replaces a record by one that tells of the same files, unless nothing differs.
+// rewrite replaces a record by one of the same files, unless it is the same.
 func (r *Runner) rewrite(record *Record, updated Record) error {
 	if updated.Ownership == record.Ownership && updated.RolledBack == record.RolledBack {
 		return nil

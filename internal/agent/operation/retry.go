@@ -143,7 +143,7 @@ func (r *Runner) goesOn(ctx context.Context) string {
 	return "The agent tries again at once"
 }
 
-// Conditions tell of creations that failed and could not be undone: their components
+// Conditions report creations that failed and could not be undone: their components
 // have no record that would.
 func (r *Runner) Conditions() []api.Condition {
 	var all []api.Condition
@@ -170,7 +170,7 @@ func (r *Runner) failure(id api.ID) error {
 	return nil
 }
 
-// unfinished tells of a change that has not ended.
+// unfinished reports a change that has not ended.
 func (r *Runner) unfinished(id api.ID) []api.Condition {
 	open, found := r.Engine.Open(id)
 	if !found {

@@ -69,7 +69,7 @@ resource "foobar_app_server" "shop" {
 	}
 }
 
-// Of a file that is not the one that is meant, nobody is told what it lacks.
+// Of a file that is not the one that is meant, it is not said what it lacks.
 func TestPlanLooksIntoNoOtherFile(t *testing.T) {
 	source, sum := archive(t, "one.tar.gz", "release one")
 	testresource.UnitTest(t, testresource.TestCase{
