@@ -45,8 +45,9 @@ type Store struct {
 	// makeRoom is called before an upload is refused for want of room.
 	makeRoom func()
 
-	mu      sync.Mutex
-	uploads map[string]*sync.Mutex
+	mu sync.Mutex
+	// uploads are the blobs that somebody writes or waits to write.
+	uploads map[string]*upload
 
 	// verifying guards verified, and is held while a blob is read: one at a time.
 	verifying sync.Mutex
@@ -59,7 +60,7 @@ func Open(dir string, quota int64, now func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the blob store: %w", err)
 	}
-	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*sync.Mutex{}, verified: map[string]verified{}}, nil
+	return &Store{dir: dir, quota: quota, now: now, room: host.RoomOf, makeRoom: func() {}, uploads: map[string]*upload{}, verified: map[string]verified{}}, nil
 }
 
 // WhenFull sets what calls [Store.Collect] with what is referred to. It is
@@ -87,17 +88,33 @@ func invalid(title, format string, args ...any) error {
 
 func (s *Store) path(sum string) string { return filepath.Join(s.dir, sum) }
 
-// lock makes the writers of one blob wait for each other.
+// upload is the lock of the writers of one blob. Writers counts those that hold it or
+// wait for it, under the store's own lock.
+type upload struct {
+	sync.Mutex
+	writers int
+}
+
+// lock makes the writers of one blob wait for each other. The last one takes the lock
+// away: callers can name any number of blobs.
 func (s *Store) lock(sum string) (unlock func()) {
 	s.mu.Lock()
-	m := s.uploads[sum]
-	if m == nil {
-		m = &sync.Mutex{}
-		s.uploads[sum] = m
+	u := s.uploads[sum]
+	if u == nil {
+		u = &upload{}
+		s.uploads[sum] = u
 	}
+	u.writers++
 	s.mu.Unlock()
-	m.Lock()
-	return m.Unlock
+	u.Lock()
+	return func() {
+		u.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if u.writers--; u.writers == 0 {
+			delete(s.uploads, sum)
+		}
+	}
 }
 
 // Status tells how much of a blob is here. One that is damaged is not: it is to be

@@ -10,7 +10,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -258,5 +261,40 @@ func TestCollectRemovesWhatNothingRefersTo(t *testing.T) {
 	}
 	if _, err := s.Manifest(sums["unused"]); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a manifest that is gone is %v", err)
+	}
+}
+
+// TestUploadsAreOneAtATimeAndLeaveNoLock: callers can name any number of blobs.
+func TestUploadsAreOneAtATimeAndLeaveNoLock(t *testing.T) {
+	s := open(t, 1000)
+	for i := range 20 {
+		sum := sumOf([]byte{byte(i)})
+		_ = s.Finish(t.Context(), sum)
+		_, _ = s.Append(t.Context(), sum, 5, 9, strings.NewReader("none"))
+	}
+	if len(s.uploads) > 0 {
+		t.Errorf("%d locks of uploads that failed are kept", len(s.uploads))
+	}
+	content := []byte("0123456789")
+	sum := sumOf(content)
+	var all sync.WaitGroup
+	var at, went atomic.Int32
+	for range 8 { // each of them would go on from where the one before it came to
+		all.Go(func() {
+			unlock := s.lock(sum)
+			if at.Add(1) != 1 {
+				t.Error("two write at once")
+			}
+			runtime.Gosched()
+			at.Add(-1)
+			unlock()
+			if _, err := s.Append(t.Context(), sum, 0, 10, bytes.NewReader(content)); err == nil {
+				went.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if status, err := s.Status(t.Context(), sum); err != nil || status.Offset != 10 || went.Load() != 1 || len(s.uploads) > 0 {
+		t.Errorf("%d went on, the upload is %+v (%v), with %d locks", went.Load(), status, err, len(s.uploads))
 	}
 }

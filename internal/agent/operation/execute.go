@@ -189,9 +189,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 // progress returns what adds events to an operation, as long as it is remembered.
 func (r *Runner) progress(operation string) converge.Progress {
 	return func(phase api.Phase, format string, args ...any) {
-		if _, ok := r.log.get(operation); ok {
-			r.log.event(operation, phase, format, args...)
-		}
+		r.log.event(operation, phase, format, args...)
 	}
 }
 
@@ -200,9 +198,6 @@ func (r *Runner) progress(operation string) converge.Progress {
 func (r *Runner) warned(operation string) func(api.Condition) {
 	return func(w api.Condition) {
 		r.Logger.Warn("operation has a warning", "op", operation, "type", w.Type, "warning", w.Message)
-		if _, ok := r.log.get(operation); !ok {
-			return
-		}
 		r.log.update(operation, func(op *api.Operation) {
 			others := slices.DeleteFunc(slices.Clone(op.Warnings), func(other api.Condition) bool { return other.Type == w.Type })
 			op.Warnings = append(others, w)

@@ -169,11 +169,15 @@ func (j *journal) prune() {
 }
 
 // update changes an operation. That it is written down matters less than that
-// it goes on: after a crash the component's record tells how it ended.
+// it goes on: after a crash the component's record tells how it ended. One that ended
+// long ago and is forgotten stays so: what it has replaced may end later than that.
 func (j *journal) update(id string, change func(*api.Operation)) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t := j.tasks[id]
+	t, ok := j.tasks[id]
+	if !ok {
+		return
+	}
 	change(&t.Operation)
 	_ = j.write(t.Operation)
 	t.notify()
@@ -192,11 +196,14 @@ func (t *task) notify() {
 	t.changed = make(chan struct{})
 }
 
-// event adds an event to an operation.
+// event adds an event to an operation, unless that is forgotten.
 func (j *journal) event(id string, phase api.Phase, format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t := j.tasks[id]
+	t, ok := j.tasks[id]
+	if !ok {
+		return
+	}
 	t.seq++
 	t.events = append(t.events, api.Event{Seq: t.seq, Time: j.clock(), Phase: phase, Message: fmt.Sprintf(format, args...)})
 	if len(t.events) > keepEvents {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
@@ -167,6 +169,41 @@ func TestJudge(t *testing.T) {
 			}
 			if failed := op.State == api.OperationFailed; failed != (op.Problem != nil && op.Problem.Type == api.ProblemInterrupted) {
 				t.Errorf("the problem is %v", op.Problem)
+			}
+		})
+	}
+}
+
+// TestWhatIsForgottenStaysSo: what an operation has replaced may end, and warn, long after
+// the operation itself was forgotten.
+func TestWhatIsForgottenStaysSo(t *testing.T) {
+	for name, late := range map[string]func(r *Runner){
+		"an event":            func(r *Runner) { r.progress("op")(api.PhaseCommit, "the old release has ended") },
+		"a warning":           func(r *Runner) { r.warned("op")(api.Condition{Type: "AppKilled"}) },
+		"an update":           func(r *Runner) { r.log.update("op", func(op *api.Operation) { op.Impact = api.ImpactRelease }) },
+		"the end":             func(r *Runner) { r.log.end("op", func(op *api.Operation) { op.State = api.OperationApplied }) },
+		"what is not ended":   func(r *Runner) { r.log.event("op", api.PhaseRollback, "it is not undone") },
+		"of one never begun":  func(r *Runner) { r.progress("")(api.PhaseCommit, "the note is of another agent") },
+		"a warning of no one": func(r *Runner) { r.warned("")(api.Condition{Type: "AppKilled"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			j := reopen(t, dir)
+			begin(t, j, "op")
+			j.end("op", func(op *api.Operation) { op.State = api.OperationApplied })
+			for i := range keepOperations {
+				other := fmt.Sprint(i)
+				begin(t, j, other)
+				j.end(other, func(op *api.Operation) { op.State = api.OperationApplied })
+			}
+			begin(t, j, "last")
+			if _, known := j.get("op"); known {
+				t.Fatal("it is not forgotten")
+			}
+			late(&Runner{Config: Config{Logger: hclog.NewNullLogger()}, log: j})
+			left, err := filepath.Glob(filepath.Join(dir, "op.*"))
+			if _, known := j.get("op"); known || err != nil || len(left) > 0 {
+				t.Errorf("it is known: %t, with %v, %v", known, left, err)
 			}
 		})
 	}

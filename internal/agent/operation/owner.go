@@ -73,9 +73,8 @@ func (r *Runner) Own(ctx context.Context, id api.ID, claiming api.Claiming, acto
 	if _, err := r.kind(id); err != nil {
 		return api.Ownership{}, err
 	}
-	r.mu.Lock()
-	c := r.component(id)
-	r.mu.Unlock()
+	c, done := r.use(id)
+	defer done()
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()

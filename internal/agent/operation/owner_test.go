@@ -2,8 +2,10 @@ package operation_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -253,6 +255,82 @@ func TestReadsKeepNoNames(t *testing.T) {
 	}
 	if after := m.Known(); after != before {
 		t.Errorf("after reads the agent keeps %d names, before %d", after, before)
+	}
+}
+
+// TestWhatDoesNotExistKeepsNoNames: whoever may write can ask for any name too. What exists
+// is kept, and so is what somebody still waits for.
+func TestWhatDoesNotExistKeepsNoNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		ask  func(t *testing.T, m *machine)
+		kept int
+	}{
+		"a change of nothing":  {func(t *testing.T, m *machine) { m.do(t, request("one", 3, spec(80, "one"))) }, 0},
+		"a removal of nothing": {func(t *testing.T, m *machine) { m.remove(t, deletion("one", 3)) }, 0},
+		"a new owner of nothing": {func(t *testing.T, m *machine) {
+			if _, err := m.Own(t.Context(), id("one"), api.Claiming{Owner: "a"}, "tester"); !api.IsProblem(err, api.ProblemNotFound) {
+				t.Error(err)
+			}
+		}, 0},
+		"a purge of nothing": {func(t *testing.T, m *machine) {
+			left := ""
+			m.again(t, messy{m.kind, &left})
+			if _, err := m.Purge(t.Context(), id("one"), "one"); err != nil {
+				t.Error(err)
+			}
+		}, 0},
+		"a create that fails": {func(t *testing.T, m *machine) {
+			m.kind.Gate = func(_ context.Context, c converge.Change) error {
+				if c.Undo {
+					return nil
+				}
+				return errors.New("a passing fault")
+			}
+			m.do(t, request("one", 0, spec(80, "one")))
+		}, 0},
+		"a create": {func(t *testing.T, m *machine) { m.must(t, request("one", 0, spec(80, "one"))) }, 1},
+		"a create and a removal": {func(t *testing.T, m *machine) {
+			m.must(t, request("one", 0, spec(80, "one")))
+			m.remove(t, deletion("one", 1))
+		}, 0},
+		"what waits behind what fails": {func(t *testing.T, m *machine) {
+			var at, most atomic.Int32
+			inside, leave := make(chan struct{}, 9), make(chan struct{})
+			m.kind.Gate = func(_ context.Context, c converge.Change) error {
+				most.Store(max(most.Load(), at.Add(1)))
+				defer at.Add(-1)
+				inside <- struct{}{}
+				<-leave
+				if c.Undo {
+					return nil
+				}
+				return errors.New("a passing fault")
+			}
+			first, second := request("one", 0, spec(80, "one")), request("one", 0, spec(80, "two"))
+			for _, r := range []operation.Request{first, second} {
+				if _, err := m.Apply(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-inside
+			close(leave)
+			m.await(t, first.Operation)
+			m.do(t, request("one", 0, spec(80, "three")))
+			m.await(t, second.Operation)
+			if most.Load() != 1 {
+				t.Errorf("%d were at work at once", most.Load())
+			}
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, t.TempDir())
+			c.ask(t, m)
+			m.stop()
+			m.Wait()
+			if kept := m.Known(); kept != c.kept {
+				t.Errorf("the agent keeps %d names, not %d", kept, c.kept)
+			}
+		})
 	}
 }
 

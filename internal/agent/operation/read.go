@@ -95,6 +95,7 @@ func (r *Runner) Has(id api.ID) bool {
 func (r *Runner) epoch(id api.ID) (epoch int, busy bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	epoch = r.epochs
 	if c := r.components[id]; c != nil { // none is made here: readers may ask for any name
 		epoch = c.epoch
 	}

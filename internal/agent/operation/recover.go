@@ -130,9 +130,8 @@ func (r *Runner) StartRecorded(ctx context.Context, bootID string) error {
 // startComponent takes its turn with the operations on the component, which
 // may have changed or removed it by then.
 func (r *Runner) startComponent(ctx context.Context, id api.ID) error {
-	r.mu.Lock()
-	c := r.component(id)
-	r.mu.Unlock()
+	c, done := r.use(id)
+	defer done()
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()

@@ -76,8 +76,10 @@ type Runner struct {
 
 	// mu guards what follows.
 	mu sync.Mutex
-	// components holds what is going on with each component.
+	// components holds what is going on with each component, see [Runner.release].
 	components map[api.ID]*component
+	// epochs is the highest epoch of those that were released.
+	epochs int
 	// supervised are the components that are looked after.
 	supervised map[api.ID]*supervision
 }
@@ -87,8 +89,9 @@ type component struct {
 	// turn is held by the operation that runs; waiters get it in the order in
 	// which they came.
 	turn chan struct{}
-	// pending counts the operations that run or wait.
-	pending int
+	// pending counts the operations that run or wait, users who else holds the turn or
+	// waits for it.
+	pending, users int
 	// epoch changes whenever an operation begins or ends, so that a reader
 	// notices that one was at work meanwhile.
 	epoch int
@@ -156,10 +159,35 @@ func (r *Runner) kind(id api.ID) (Kind, error) {
 func (r *Runner) component(id api.ID) *component {
 	c := r.components[id]
 	if c == nil {
-		c = &component{turn: make(chan struct{}, 1)}
+		c = &component{turn: make(chan struct{}, 1), epoch: r.epochs}
 		r.components[id] = c
 	}
 	return c
+}
+
+// use is component for who takes or awaits its turn without an operation, until done is called.
+func (r *Runner) use(id api.ID) (c *component, done func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c = r.component(id)
+	c.users++
+	return c, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		c.users--
+		r.release(id, c)
+	}
+}
+
+// release forgets what goes on with id if nothing does and there is no such component:
+// callers can name any number. The next epoch goes on from the last one, by which a reader
+// notices that an operation has come and gone. The caller holds r.mu.
+func (r *Runner) release(id api.ID, c *component) {
+	idle := c.pending == 0 && c.users == 0 && c.endRetry == nil && c.failure == nil && len(c.claims) == 0
+	if idle && r.store.read(id) == nil {
+		delete(r.components, id)
+		r.epochs = max(r.epochs, c.epoch)
+	}
 }
 
 // Operation returns an operation by its id.
@@ -290,6 +318,7 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 	c := r.component(j.ID)
 	if c.pending == 0 { // else the record may be another one by the time it is this one's turn
 		if _, err := r.admit(j, record); err != nil {
+			r.release(j.ID, c)
 			return api.Operation{}, err
 		}
 	}
@@ -300,6 +329,7 @@ func (r *Runner) submit(j job) (api.Operation, error) {
 	op, err := r.log.begin(j.operation(earlier, r.Clock()))
 	if err != nil {
 		_ = giveBack() // the disk is full, of which err tells
+		r.release(j.ID, c)
 		return api.Operation{}, err
 	}
 	c.pending++
@@ -375,7 +405,7 @@ func (r *Runner) run(j job, c *component) {
 	}
 	if r.Ctx.Err() != nil {
 		r.end(j, 0, conclude(context.Cause(r.Ctx), context.Cause(r.Ctx), ""), 0)
-		r.leave(c)
+		r.leave(j.ID, c)
 		return
 	}
 	r.advance(c)
@@ -394,7 +424,7 @@ func (r *Runner) run(j job, c *component) {
 	r.advance(c)
 	r.end(j, generation, err, r.Clock().Sub(started))
 	<-c.turn
-	r.leave(c)
+	r.leave(j.ID, c)
 	r.finish(j.ID) // what its time was too short for
 }
 
@@ -421,8 +451,9 @@ func (r *Runner) advance(c *component) {
 	c.claims = nil
 }
 
-func (r *Runner) leave(c *component) {
+func (r *Runner) leave(id api.ID, c *component) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.pending--
+	r.release(id, c)
 }

@@ -113,20 +113,25 @@ func (r *Runner) between(id api.ID) func(ctx context.Context, do func(ctx contex
 // an operation is at work or waits, or the component is being started after a boot,
 // it is not free.
 func (r *Runner) occupy(id api.ID) (leave func(), free bool) {
+	c, done := r.use(id)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.component(id)
-	if c.pending > 0 {
+	taken := false
+	if c.pending == 0 {
+		select {
+		case c.turn <- struct{}{}:
+			c.epoch++
+			taken = true
+		default:
+		}
+	}
+	r.mu.Unlock()
+	if !taken {
+		done()
 		return nil, false
 	}
-	select {
-	case c.turn <- struct{}{}:
-	default:
-		return nil, false
-	}
-	c.epoch++
 	return func() {
 		r.advance(c)
 		<-c.turn
+		done()
 	}, true
 }
