@@ -409,24 +409,39 @@ func (r rollout) undo(ctx context.Context) error {
 		return nil
 	}
 	reason, err := r.restartReason(ctx)
-	if err != nil || reason == "" {
+	if err != nil {
 		return err
 	}
-	r.progress(api.PhaseRollback, "starting the app as it was before")
-	if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
-		return r.failed(ctx, "The previous release did not start", err, r.appUnit())
+	ended := 0
+	if reason != "" {
+		r.progress(api.PhaseRollback, "starting the app as it was before")
+		if err := r.kind.systemd.Restart(ctx, r.appUnit()); err != nil {
+			return r.failed(ctx, "The previous release did not start", err, r.appUnit())
+		}
+	} else if ended, err = r.endsAlone(ctx); err != nil || ended == 0 {
+		return err
 	}
 	check := r.spec.HealthCheck
 	check.StartTimeout = min(check.StartTimeout, undoPatience)
 	if err := r.askApp(ctx, check); err != nil {
 		status, unknown := r.kind.systemd.Status(ctx, r.appUnit())
-		if unknown == nil && (!status.Active() || ends(status) > 0) { // between two ends it runs for a moment
+		if unknown == nil && (!status.Active() || ends(status) > ended) { // between two ends it runs for a moment
 			r.progress(api.PhaseRollback, "the app does not run any more: %v", err)
-			return &converge.HeldError{Unit: r.appUnit()}
+			return &converge.DownError{Unit: r.appUnit()}
 		}
 		r.progress(api.PhaseRollback, "the app runs as before and is not healthy: %v", err)
 	}
 	return nil
+}
+
+// endsAlone returns how often an app ended by itself that runs and that the traffic is to
+// go back to: it may be between two ends. Of one that has the traffic it does not matter.
+func (r rollout) endsAlone(ctx context.Context) (int, error) {
+	if r.kind.serving(r.layout, r.slot) == r.slot {
+		return 0, nil
+	}
+	status, err := r.kind.systemd.Status(ctx, r.appUnit())
+	return ends(status), err
 }
 
 // failed makes the problem of a failure, with the unit's log since the rollout

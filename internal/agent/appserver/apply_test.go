@@ -304,8 +304,8 @@ func TestUndoWaitsForTheAppToAnswerAgain(t *testing.T) {
 	}
 }
 
-// TestAnUndoingToAnAppThatEndsIsHeld: systemd started it, and it ends again and again.
-func TestAnUndoingToAnAppThatEndsIsHeld(t *testing.T) {
+// TestAnUndoingToAnAppThatEndsSaysThatItIsDown: systemd started it, and it ends again and again.
+func TestAnUndoingToAnAppThatEndsSaysThatItIsDown(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	undo := change(v, v)
 	undo.Undo = true
@@ -318,7 +318,7 @@ func TestAnUndoingToAnAppThatEndsIsHeld(t *testing.T) {
 		return Answer{}, errors.New("connection refused")
 	}
 	err := f.kind().Apply(t.Context(), undo, silent)
-	if held, ok := errors.AsType[*converge.HeldError](err); !ok || held.Unit != fakeApp {
+	if down, ok := errors.AsType[*converge.DownError](err); !ok || down.Unit != fakeApp {
 		t.Errorf("it ended with %v", err)
 	}
 }

@@ -150,7 +150,7 @@ func staticLinks(l layout, slot string, s api.AppServer, served bool) []converge
 	for _, prefix := range slices.Sorted(maps.Keys(s.Static)) {
 		all = append(all, converge.Link{
 			Path: staticLink(l.slot(slot), prefix), Target: s.Static[prefix].Path(l.release(s.Release.SHA256)),
-			Source: api.Pointer("/static").At(prefix).At("directory"), Switch: served,
+			Source: api.Pointer("/static").At(prefix).At("directory"), Switch: served, InPlace: served,
 		})
 	}
 	return all

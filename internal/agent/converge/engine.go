@@ -115,6 +115,10 @@ type Transaction struct {
 	// Beside is what else stands of the component, though From has nothing of it. It
 	// goes with what is wanted no more.
 	Beside State
+	// Leave tells that the last transaction could not be undone, see [HeldError], and that
+	// this one goes on from what that has left. Should this one be undone itself, that
+	// undoing is open again.
+	Leave bool
 	// Books are the caller's records of the component. They change with the
 	// transaction: as the last thing before the commit, or not at all.
 	Books []Book
@@ -176,15 +180,20 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 	if t.Progress == nil {
 		t.Progress = func(api.Phase, string, ...any) {}
 	}
-	if open, err := e.readJournal(t.Component); err != nil || open != nil {
+	if open, err := e.readJournal(t.Component); err != nil || open != nil && !t.Leave {
 		return errors.Join(err, fmt.Errorf("the last transaction of %s has not ended", t.Component))
 	}
 	p, err := e.makePlan(ctx, t.From, t.To, t.Beside)
 	if err != nil {
 		return err
 	}
+	if t.Leave {
+		if err := errors.Join(e.hook("leave"), e.leave(t.Component)); err != nil {
+			return errors.Join(err, e.takeBack(t.Component))
+		}
+	}
 	if err := e.hook("journal"); err != nil {
-		return err
+		return errors.Join(err, e.takeBack(t.Component))
 	}
 	j, err := e.openJournal(t, p)
 	if err != nil {

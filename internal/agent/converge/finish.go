@@ -42,6 +42,9 @@ func (e *Engine) finishSteps(j *journal, follow Follow) []step {
 	for _, dir := range j.Finish.Dirs {
 		add("remove "+dir, func(context.Context) error { return e.disk().removeEmpty(dir) })
 	}
+	if exists(e.disk().path(e.leftDir(j.Component))) {
+		add("forget the last journal", func(context.Context) error { return e.forgetLeft(j.Component) })
+	}
 	add("close", func(context.Context) error { return e.closeJournal(j.Component) })
 	return steps
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/statefile"
@@ -48,7 +50,7 @@ type saved struct {
 	Copy string `json:"copy,omitempty"`
 	Sum  string `json:"sum,omitempty"`
 	// Tree tells that a whole directory was there, which is moved aside; Switch,
-	// that traffic follows the link.
+	// that the link moves traffic.
 	Tree   bool `json:"tree,omitempty"`
 	Switch bool `json:"switch,omitempty"`
 }
@@ -93,7 +95,7 @@ func (e *Engine) openJournal(t Transaction, p *plan) (*journal, error) {
 	}
 	for _, link := range p.links {
 		for i := range j.Saved {
-			j.Saved[i].Switch = j.Saved[i].Switch || link.Switch && j.Saved[i].Path == link.Path
+			j.Saved[i].Switch = j.Saved[i].Switch || link.Switch && !link.InPlace && j.Saved[i].Path == link.Path
 		}
 	}
 	return j, e.writeJournal(j)
@@ -173,7 +175,8 @@ func (e *Engine) isCommitted(id api.ID) bool {
 	return err == nil && j != nil && j.Committed
 }
 
-// closeJournal forgets a transaction. The journal goes first, its copies after.
+// closeJournal forgets a transaction, and opens again the one that it has left. The
+// journal goes first, its copies after.
 func (e *Engine) closeJournal(id api.ID) error {
 	dir := e.journalDir(id)
 	if err := e.disk().remove(filepath.Join(dir, journalFile)); err != nil {
@@ -182,7 +185,56 @@ func (e *Engine) closeJournal(id api.ID) error {
 	if err := os.RemoveAll(e.disk().path(dir)); err != nil {
 		return fmt.Errorf("close the journal: %w", err)
 	}
-	return nil
+	return e.takeBack(id)
+}
+
+// leftSuffix ends the name of the journal of a transaction that another one goes on from.
+const leftSuffix = ".left"
+
+func (e *Engine) leftDir(id api.ID) string { return e.journalDir(id) + leftSuffix }
+
+// leave puts the journal of a component aside, for a transaction that goes on from what
+// it has left. One that stands there already is what that one itself went on from: back
+// there nobody can go any more.
+func (e *Engine) leave(id api.ID) error {
+	left := e.leftDir(id)
+	if exists(e.disk().path(left)) {
+		if err := e.markUnsure(id, leftUndoing); err != nil {
+			return err
+		}
+	}
+	if err := e.forgetLeft(id); err != nil {
+		return err
+	}
+	if err := os.Rename(e.disk().path(e.journalDir(id)), e.disk().path(left)); err != nil {
+		return fmt.Errorf("put the last journal aside: %w", err)
+	}
+	return e.disk().syncDir(filepath.Dir(left))
+}
+
+// takeBack opens again the journal that was put aside, if there is one and no other is
+// open. It ends what a kill has left of either.
+func (e *Engine) takeBack(id api.ID) error {
+	dir, left := e.journalDir(id), e.leftDir(id)
+	if !exists(e.disk().path(left)) || exists(e.disk().path(filepath.Join(dir, journalFile))) {
+		return nil
+	}
+	if err := errors.Join(os.RemoveAll(e.disk().path(dir)), os.Rename(e.disk().path(left), e.disk().path(dir))); err != nil {
+		return fmt.Errorf("open the last journal again: %w", err)
+	}
+	return e.disk().syncDir(filepath.Dir(dir))
+}
+
+// forgetLeft removes the journal that was put aside, if there is one.
+func (e *Engine) forgetLeft(id api.ID) error {
+	left := e.leftDir(id)
+	if !exists(e.disk().path(left)) {
+		return nil
+	}
+	if err := os.RemoveAll(e.disk().path(left)); err != nil {
+		return fmt.Errorf("forget the last journal: %w", err)
+	}
+	return e.disk().syncDir(filepath.Dir(left))
 }
 
 // Unfinished lists the components whose last transaction has not ended.
@@ -193,8 +245,15 @@ func (e *Engine) Unfinished() ([]api.ID, error) {
 	}
 	var ids []api.ID
 	for _, path := range found {
-		dir := filepath.Dir(path)
-		ids = append(ids, api.ID{Kind: api.Kind(filepath.Base(filepath.Dir(dir))), Name: filepath.Base(dir)})
+		if id := journalOf(path); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
 	}
 	return ids, nil
+}
+
+// journalOf returns the component that a journal is named for, also one that was put aside.
+func journalOf(path string) api.ID {
+	dir := filepath.Dir(path)
+	return api.ID{Kind: api.Kind(filepath.Base(filepath.Dir(dir))), Name: strings.TrimSuffix(filepath.Base(dir), leftSuffix)}
 }

@@ -103,6 +103,9 @@ type Link struct {
 	// Switch tells that traffic follows the link: it is set once what it leads
 	// to is active, and before the commit.
 	Switch bool `json:"switch,omitempty"`
+	// InPlace tells of such a link that the units which the traffic goes to stay the same,
+	// so that what is switched by it does not stand beside what it replaces.
+	InPlace bool `json:"in_place,omitempty"`
 }
 
 // Unit is a systemd unit that is wanted running now and after each boot. Its

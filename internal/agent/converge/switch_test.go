@@ -498,7 +498,7 @@ func TestTheTrafficStaysWhereTheOldEndsAgainAndAgain(t *testing.T) {
 		case "commit":
 			return errors.New("a fault")
 		case "undo: activate":
-			return &converge.HeldError{Unit: slotUnit("blue")}
+			return &converge.DownError{Unit: slotUnit("blue")}
 		}
 		return nil
 	}

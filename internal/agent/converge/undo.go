@@ -70,6 +70,7 @@ func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) (
 	var all []Interrupted
 	var failures []error
 	for _, id := range ids {
+		failures = append(failures, e.takeBack(id))
 		j, err := e.readJournal(id)
 		if err != nil { // what was under way is not known
 			failures = append(failures, e.giveUp(id, damagedJournal))
@@ -88,20 +89,25 @@ func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) (
 }
 
 // Complete ends the last transaction of a component, should it still be open: it
-// undoes one whose undoing failed, and finishes a committed one. Its error is an
-// [UnfinishedError] if the latter fails; the journal stays then.
+// undoes one whose undoing failed, with the one that it has left, and finishes a committed
+// one. Its error is an [UnfinishedError] if the latter fails; the journal stays then.
 func (e *Engine) Complete(ctx context.Context, id api.ID, follow func(Interrupted) Follow) error {
-	j, err := e.readJournal(id)
-	switch {
-	case err != nil:
-		return e.giveUp(id, damagedJournal)
-	case j == nil:
-		return nil
-	case j.Committed:
-		return e.finish(ctx, j, follow(e.interrupted(j)))
-	}
-	if err := e.undo(ctx, j, follow(e.interrupted(j))); err != nil {
-		return fmt.Errorf("undo what the last operation left: %w", err)
+	for range 2 { // it and the one that it has left
+		if err := e.takeBack(id); err != nil {
+			return err
+		}
+		j, err := e.readJournal(id)
+		switch {
+		case err != nil:
+			return e.giveUp(id, damagedJournal)
+		case j == nil:
+			return nil
+		case j.Committed:
+			return e.finish(ctx, j, follow(e.interrupted(j)))
+		}
+		if err := e.undo(ctx, j, follow(e.interrupted(j))); err != nil {
+			return fmt.Errorf("undo what the last operation left: %w", err)
+		}
 	}
 	return nil
 }
@@ -245,17 +251,25 @@ func (w *wayBack) restore(ctx context.Context, chosen func(saved) bool) {
 // reports whether it does.
 func (w *wayBack) switchBack(ctx context.Context) bool {
 	e, j := w.engine, w.journal
-	failed := errors.Join(w.failures...)
-	if _, ended := errors.AsType[*HeldError](failed); ended && e.moved(j) {
-		return false
-	}
-	if failed != nil && e.moved(j) { // the engine may have failed to follow, and serve all the same
-		if !w.try(ctx, "see what served before", func(ctx context.Context) error { return e.runs(ctx, j.UnitsBefore) }) {
+	if errors.Join(w.failures...) != nil && e.moved(j) { // the engine may have failed to follow, and serve all the same
+		w.try(ctx, "see what served before", func(ctx context.Context) error { return e.runs(ctx, j.UnitsBefore) })
+		if w.hold() {
 			return false
 		}
 	}
 	w.paths(ctx, switches)
 	return !e.moved(j)
+}
+
+// hold reports whether something that served before does not run, and says of that that
+// the traffic stays.
+func (w *wayBack) hold() (held bool) {
+	for i, err := range w.failures {
+		if down, ok := errors.AsType[*DownError](err); ok {
+			w.failures[i], held = &HeldError{down}, true
+		}
+	}
+	return held
 }
 
 func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
@@ -273,18 +287,22 @@ func (w *wayBack) paths(ctx context.Context, chosen func(saved) bool) {
 	}
 }
 
+// DownError tells that a unit does not run any more that ran before. A [Call] that goes
+// back returns it for one that was started and ends again and again.
+type DownError struct{ Unit string }
+
+func (e *DownError) Error() string { return e.Unit + ", which ran before, does not run any more" }
+
 // HeldError tells that the traffic stays at what is being undone, since a unit that
-// served before does not run. A [Call] that goes back returns it for one that was started
-// and ends again and again.
-type HeldError struct{ Unit string }
+// served before does not run.
+type HeldError struct{ Down *DownError }
 
 func (e *HeldError) Error() string {
-	return e.Unit + ", which ran before, does not run any more, so the traffic stays where it is"
+	return e.Down.Error() + ", so the traffic stays where it is"
 }
 
-// Abandon leaves the undoing of a component's last transaction as it is, for another
-// transaction that goes on from what stands; see [Engine.Unsure].
-func (e *Engine) Abandon(id api.ID) error { return e.giveUp(id, leftUndoing) }
+// Unwrap returns the cause.
+func (e *HeldError) Unwrap() error { return e.Down }
 
 // runs returns an error unless all units run.
 func (e *Engine) runs(ctx context.Context, units []string) error {
@@ -294,7 +312,7 @@ func (e *Engine) runs(ctx context.Context, units []string) error {
 			return err
 		}
 		if !status.Active() {
-			return &HeldError{unit}
+			return &DownError{unit}
 		}
 	}
 	return nil

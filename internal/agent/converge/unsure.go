@@ -32,7 +32,7 @@ func Files() []statefile.Kind {
 }
 
 func checkJournal(path string, j journal) error {
-	if dir := filepath.Dir(path); j.Component.Name != filepath.Base(dir) || string(j.Component.Kind) != filepath.Base(filepath.Dir(dir)) {
+	if j.Component != journalOf(path) {
 		return errors.New("it is not the journal of the component that it is named for")
 	}
 	return nil
@@ -61,18 +61,24 @@ const (
 	leftUndoing    = "a change failed and could not be undone, and another one went on from there"
 )
 
-// giveUp sets the journal of a component aside. The mark comes first, with the reason: a
-// kill in between loses neither.
+// giveUp sets the journal of a component aside, and forgets the one that its transaction
+// went on from. The mark comes first, with the reason: a kill in between loses neither.
 func (e *Engine) giveUp(id api.ID, why string) error {
-	mark := e.journalDir(id) + unsureSuffix
-	if err := e.disk().replace(mark, []byte(why+"\n"), rootOnly()); err != nil {
+	if err := e.markUnsure(id, why); err != nil {
+		return err
+	}
+	if err := e.forgetLeft(id); err != nil {
 		return err
 	}
 	_, err := statefile.SetAside(e.state(), e.disk().path(e.journalDir(id)))
 	return err
 }
 
-// makeSure ends what giveUp began.
+func (e *Engine) markUnsure(id api.ID, why string) error {
+	return e.disk().replace(e.journalDir(id)+unsureSuffix, []byte(why+"\n"), rootOnly())
+}
+
+// makeSure takes the mark away.
 func (e *Engine) makeSure(id api.ID) error { return e.disk().remove(e.journalDir(id) + unsureSuffix) }
 
 // copyOf returns the content that a file had. A copy that is not what was saved

@@ -142,6 +142,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		Component: j.ID,
 		From:      from.applied,
 		Beside:    from.beside,
+		Leave:     r.held(j.ID),
 		Committed: func() { r.supervise(j.ID) }, //nolint:contextcheck // it lasts as long as the agent
 		Progress:  r.progress(j.Operation),
 	}
@@ -150,13 +151,13 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		after = &to.version
 		t.To = &to.version.State
 	}
-	t.Books = r.books(j, record, to)
+	t.Books = r.books(j, record, from, to)
 	edited, err := r.edited(from.applied, r.unsure(j.ID, record))
 	if err != nil {
 		return err
 	}
 	change := converge.Change{Name: j.ID.Name, From: from.stands(), To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart, Warned: r.warned(j.Operation)}
-	t.Note = api.Encode(noteOf(j.Operation, change))
+	t.Note = api.Encode(noteOf(j.Operation, change, from.applied))
 	t.Follow = follow(j.kind, j.ID, record != nil, change, t.Progress)
 	activate, impacts := t.Follow.Activate, understood(change)
 	t.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
@@ -165,10 +166,10 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		}
 		return activate(ctx, paths, undo)
 	}
-	if err := r.leaveHeld(j.ID); err != nil {
-		return err
-	}
 	err = r.Engine.Apply(ctx, t)
+	if err == nil {
+		r.noteEnded(j.ID)
+	}
 	if unfinished, ok := errors.AsType[*converge.UnfinishedError](err); ok {
 		r.noteUnfinished(j.ID, j.Operation, unfinished, r.goesOn(ctx))
 		for _, left := range r.unfinished(j.ID) {
@@ -203,6 +204,32 @@ func (r *Runner) warned(operation string) func(api.Condition) {
 			op.Warnings = append(others, w)
 		})
 	}
+}
+
+// serving returns what the traffic of a component goes to, as the engine and as the kind
+// see it: what is recorded, unless a change that cannot be undone has moved the traffic.
+// The latter is nil for a spec that this version of the agent does not understand.
+func (r *Runner) serving(kind Kind, record *Record) (*converge.Applied, *converge.Version) {
+	applied, version := r.version(kind, record)
+	if record == nil || record.lost != nil {
+		return applied, version
+	}
+	open, found := r.Engine.Open(record.ID)
+	if !found || open.Committed || !open.Existed {
+		return applied, version
+	}
+	n := readNote(open)
+	at := n.Before
+	if open.Switched {
+		at = n.After
+	}
+	if at == nil { // of another version of the agent
+		return applied, version
+	}
+	held, _ := r.store.secrets(record.ID) // damaged ones are not known
+	version = at.version(kind)
+	held.give(version)
+	return &at.Applied, onlyUnderstood(version)
 }
 
 // version returns what is recorded, as the engine and as the kind see it. The
@@ -269,7 +296,7 @@ func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress
 }
 
 // books returns the records of a component as they will be.
-func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
+func (r *Runner) books(j job, record *Record, from basis, to *target) []converge.Book {
 	paths := []string{r.store.secretsPath(j.ID), r.store.recordPath(j.ID)}
 	if to == nil {
 		return []converge.Book{{Path: paths[0]}, {Path: paths[1]}}
@@ -282,11 +309,7 @@ func (r *Runner) books(j job, record *Record, to *target) []converge.Book {
 		Ownership: r.ownership(record, j.Write.Owner, j.Actor),
 	}
 	updated.Earlier, updated.RolledBack = j.earlier(record, spec), j.rolledBack(record, updated.AppliedAt)
-	var from *converge.Applied
-	if record != nil {
-		from = &record.Applied
-	}
-	updated.Applied = converge.NewApplied(from, to.version.State)
+	updated.Applied = converge.NewApplied(from.applied, to.version.State)
 	_, damaged := r.store.secrets(j.ID)
 	kept := converge.Book{Path: paths[0], Damaged: damaged != nil}
 	if to.secrets.Version != 0 {

@@ -21,22 +21,27 @@ type note struct {
 // noted is a version as a note holds it.
 type noted struct {
 	// Spec is nil if this version of the agent did not understand it.
-	Spec  json.RawMessage `json:"spec,omitempty"`
-	State converge.State  `json:"state"`
+	Spec json.RawMessage `json:"spec,omitempty"`
+	converge.Applied
 }
 
-func noteOf(operation string, change converge.Change) note {
-	of := func(v *converge.Version) *noted {
+// noteOf returns the note of a change; before is what it begins with, nil for nothing.
+func noteOf(operation string, change converge.Change, before *converge.Applied) note {
+	of := func(v *converge.Version, as func() converge.Applied) *noted {
 		if v == nil {
 			return nil
 		}
-		n := &noted{State: v.State.WithoutSecrets()}
+		n := &noted{Applied: as()}
 		if v.Spec != nil {
 			n.Spec = api.Encode(v.Spec)
 		}
 		return n
 	}
-	return note{Operation: operation, Before: of(change.From), After: of(change.To), Edited: change.Edited}
+	return note{
+		Operation: operation, Edited: change.Edited,
+		Before: of(change.From, func() converge.Applied { return *before }),
+		After:  of(change.To, func() converge.Applied { return converge.NewApplied(before, change.To.State) }),
+	}
 }
 
 // readNote returns the note of a transaction. That of another version of the agent
@@ -68,12 +73,13 @@ func (n *noted) version(kind Kind) *converge.Version {
 
 // understood returns a change without the versions whose spec is not understood.
 func understood(change converge.Change) converge.Change {
-	only := func(v *converge.Version) *converge.Version {
-		if v == nil || v.Spec == nil {
-			return nil
-		}
-		return v
-	}
-	change.From, change.To = only(change.From), only(change.To)
+	change.From, change.To = onlyUnderstood(change.From), onlyUnderstood(change.To)
 	return change
+}
+
+func onlyUnderstood(v *converge.Version) *converge.Version {
+	if v == nil || v.Spec == nil {
+		return nil
+	}
+	return v
 }

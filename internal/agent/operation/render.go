@@ -26,6 +26,8 @@ type basis struct {
 	// nil too for a spec that this version of the agent does not understand.
 	applied *converge.Applied
 	version *converge.Version
+	// known is applied as it was noted, and not as it was found.
+	known converge.Applied
 	// beside is what stands beside it, and nobody has recorded.
 	beside converge.State
 }
@@ -91,7 +93,8 @@ func (r *Runner) basis(ctx context.Context, j job, record *Record) (basis, error
 	if record == nil {
 		return from, nil
 	}
-	from.applied, from.version = r.version(j.kind, record)
+	from.applied, from.version = r.serving(j.kind, record)
+	from.known = *from.applied
 	switcher, ok := j.kind.(Switcher)
 	if !ok {
 		return from, nil
@@ -127,7 +130,7 @@ func (r *Runner) inPlace(ctx context.Context, j job, record *Record, from basis)
 		return before, nil
 	}
 	var err error
-	before.Touched, err = r.Engine.Touched(ctx, record.Applied)
+	before.Touched, err = r.Engine.Touched(ctx, from.known)
 	return before, err
 }
 

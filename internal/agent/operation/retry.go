@@ -96,6 +96,7 @@ func (r *Runner) completed(id api.ID, leave func()) bool {
 	}
 	if err == nil {
 		r.noteEnded(id)
+		r.supervise(id) // the traffic may go elsewhere now
 	}
 	return true
 }
@@ -214,7 +215,7 @@ func remedy(err error) string {
 // cannot be ended must not be forgotten, so no other one begins. It takes the time that
 // it needs, and none of the operation that waits for it. What cannot be undone since
 // what served before does not run any more is no obstacle: the operation goes on from
-// what serves, and leaves that undoing once it changes something, see [Runner.leaveHeld].
+// what serves, and leaves that undoing once it changes something.
 func (r *Runner) completeLast(j job) error {
 	ctx, id := r.Ctx, j.ID
 	open, found := r.Engine.Open(id)
@@ -264,12 +265,3 @@ func (r *Runner) held(id api.ID) bool {
 	return held && found && !open.Committed
 }
 
-// leaveHeld leaves the undoing of a component's last change for a transaction that begins:
-// it goes on from what serves.
-func (r *Runner) leaveHeld(id api.ID) error {
-	if !r.held(id) {
-		return nil
-	}
-	r.noteEnded(id)
-	return r.Engine.Abandon(id)
-}

@@ -50,14 +50,14 @@ func (r *Runner) superviseAll() error {
 	return err
 }
 
-// supervise has a component looked after as it is recorded now.
+// supervise has a component looked after as it serves now.
 func (r *Runner) supervise(id api.ID) {
 	supervisor, ok := r.kinds[id.Kind].(Supervisor)
 	if !ok || r.Ctx.Err() != nil {
 		return
 	}
 	record := r.store.read(id)
-	_, version := r.version(r.kinds[id.Kind], record)
+	_, version := r.serving(r.kinds[id.Kind], record)
 	if version == nil { // of what cannot be read, the last one stays
 		if record == nil {
 			r.leaveAlone(id)
