@@ -323,6 +323,48 @@ func TestAnUndoingToAnAppThatEndsSaysThatItIsDown(t *testing.T) {
 	}
 }
 
+// TestAnUndoingLooksAtAnAppThatHasEndedBefore: it runs at the moment, and the traffic is to
+// go back to it.
+func TestAnUndoingLooksAtAnAppThatHasEndedBefore(t *testing.T) {
+	v := render(t, "notes", specs()["socket"])
+	undo := change(v, v)
+	undo.Undo = true
+	for name, c := range map[string]struct {
+		traffic string // the slot that has it
+		ended   int
+		again   bool // it ends
+		down    bool
+	}{
+		"it ends again":                {slotGreen, 2, true, true},
+		"it ended long ago":            {slotGreen, 2, false, false},
+		"it never ended":               {slotGreen, 0, true, false},
+		"it has the traffic as it was": {slotBlue, 2, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, v)
+			f.start(fakeApp)
+			f.put(v)
+			f.traffic(c.traffic)
+			ends := func(n int) {
+				status := f.units[fakeApp]
+				status.NRestarts = n
+				f.units[fakeApp] = status
+			}
+			ends(c.ended)
+			f.answer = func() (Answer, error) {
+				if c.again {
+					ends(c.ended + 1)
+				}
+				return Answer{}, errors.New("connection refused")
+			}
+			err := f.kind().Apply(t.Context(), undo, silent)
+			if down, ok := errors.AsType[*converge.DownError](err); ok != c.down || ok && down.Unit != fakeApp || !ok && err != nil {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}
+
 func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 	v := render(t, "notes", specs()["socket"])
 	f := newFake(t, v)

@@ -122,6 +122,22 @@ func (f *fake) put(v converge.Version) {
 	}
 }
 
+// traffic has the traffic go to a slot.
+func (f *fake) traffic(slot string) {
+	f.Helper()
+	l := layout{"notes"}
+	current := filepath.Join(f.root, l.current())
+	if err := os.MkdirAll(filepath.Dir(current), 0o755); err != nil {
+		f.Fatal(err)
+	}
+	if err := os.Remove(current); err != nil && !errors.Is(err, os.ErrNotExist) {
+		f.Fatal(err)
+	}
+	if err := os.Symlink(l.within(l.slot(slot)), current); err != nil {
+		f.Fatal(err)
+	}
+}
+
 const (
 	fakePID      = 42
 	fakeGreenPID = 44

@@ -74,14 +74,6 @@ func (w *ward) pass(d time.Duration) {
 	}
 }
 
-// lead leads the traffic to a slot.
-func (w *ward) lead(slot string) {
-	link := filepath.Join(w.root, layout{"notes"}.current())
-	if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.RemoveAll(link), os.Symlink("slots/"+slot, link)); err != nil {
-		w.Fatal(err)
-	}
-}
-
 func (w *ward) restarts() int {
 	return len(slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != "restart "+fakeApp }))
 }
@@ -188,10 +180,10 @@ func TestTheWatcherLooksAgainInItsTurn(t *testing.T) {
 		"a release has replaced it": {func(w *ward) {
 			w.start(fakeGreen)
 			w.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
-			w.lead(slotGreen)
+			w.traffic(slotGreen)
 		}, nil},
 		"a release has replaced it, and systemd does not answer": {func(w *ward) {
-			w.lead(slotGreen)
+			w.traffic(slotGreen)
 			w.statusError = errors.New("no answer")
 		}, nil},
 		"it was restarted": {func(w *ward) {
@@ -249,9 +241,9 @@ func TestAnAppIsAskedWhatItWasStartedWith(t *testing.T) {
 		asked string
 	}{
 		{"before", func() {}, "/live on 127.0.0.1:8001"},
-		{"switched", func() { w.start(fakeGreen); w.lead(slotGreen) }, ""},
+		{"switched", func() { w.start(fakeGreen); w.traffic(slotGreen) }, ""},
 		{"committed", func() { w.take(to, w.clock.now) }, "/alive on 127.0.0.1:9002"},
-		{"turned by an operator", func() { w.lead(slotBlue) }, ""},
+		{"turned by an operator", func() { w.traffic(slotBlue) }, ""},
 	}
 	for _, step := range steps {
 		step.do()
@@ -265,7 +257,7 @@ func TestAnAppIsAskedWhatItWasStartedWith(t *testing.T) {
 		}
 	}
 	w.again(s) // another life of the agent, whose record is of the slot that has no traffic
-	w.lead(slotGreen)
+	w.traffic(slotGreen)
 	w.pass(time.Minute)
 	if w.say() != "" {
 		t.Errorf("of an app that nothing is known of it says %q", w.say())

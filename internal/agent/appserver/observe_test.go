@@ -288,7 +288,7 @@ func TestWhatServesIsShownFromTheDisk(t *testing.T) {
 	f.put(renderBeside(t, "notes", s, converge.InPlace{State: blue.State, Touched: blue.State.Everything()}))
 	f.start(fakeGreen)
 	w := &ward{fake: f}
-	w.lead(slotGreen)
+	w.traffic(slotGreen)
 	seen, err := f.kind().Observe(t.Context(), "notes", blue)
 	if err != nil {
 		t.Fatal(err)

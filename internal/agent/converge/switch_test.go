@@ -282,6 +282,11 @@ func TestTrafficIsServedAtEveryStep(t *testing.T) {
 		"no release":                    func() *converge.State { s := slot("blue", "one"); s.Files[2] = config("common.cfg", "two"); return s }(),
 		"in place":                      slot("blue", "two"),
 		"in place, and it does not run": slot("blue", "broken"),
+		"in place, with a link that the traffic follows": func() *converge.State {
+			s := slot("blue", "two")
+			s.Links = append(s.Links, converge.Link{Path: "/srv/edge/static", Target: "two", Switch: true, InPlace: true})
+			return s
+		}(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -85,6 +85,10 @@ func conclude(err, over error, back string) error {
 	switch {
 	case isUndone && undone.Undo != nil:
 		end.Type, end.Title = api.ProblemInternal, "The change failed, and it could not be undone completely"
+		_, down := errors.AsType[*converge.DownError](undone.Undo)
+		if _, held := errors.AsType[*converge.HeldError](undone.Undo); down && !held {
+			end.Detail += "; its files are as before, and its log may say why it ends"
+		}
 	case !typed && host.IsFull(err):
 		full := host.Full(err)
 		full.Detail = fmt.Sprintf("%s; %s", full.Detail, outcome)

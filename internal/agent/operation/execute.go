@@ -158,7 +158,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 	}
 	change := converge.Change{Name: j.ID.Name, From: from.stands(), To: after, Edited: edited, Forget: j.Write.Forget, Restart: j.order == orderRestart, Warned: r.warned(j.Operation)}
 	t.Note = api.Encode(noteOf(j.Operation, change, from.applied))
-	t.Follow = follow(j.kind, j.ID, record != nil, change, t.Progress)
+	t.Follow = r.follow(j.kind, j.ID, record != nil, change, t.Progress)
 	activate, impacts := t.Follow.Activate, understood(change)
 	t.Follow.Activate = func(ctx context.Context, paths map[string]api.ChangeAction, undo bool) error {
 		if impacts.Paths = paths; !undo {
@@ -265,7 +265,7 @@ func (r *Runner) edited(applied *converge.Applied, unsure bool) (map[string]bool
 // follow returns what has a kind follow a change or its undoing. Existed tells that
 // the component was there before the change. A version whose spec is not understood has
 // its state alone, which is enough to drain it.
-func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress converge.Progress) converge.Follow {
+func (r *Runner) follow(kind Kind, id api.ID, existed bool, change converge.Change, progress converge.Progress) converge.Follow {
 	directed := func(undo bool) converge.Change {
 		c := change
 		if c.Undo = undo; undo {
@@ -288,7 +288,11 @@ func follow(kind Kind, id api.ID, existed bool, change converge.Change, progress
 	if switcher, ok := kind.(Switcher); ok {
 		f.Switched = call(switcher.Switched, nil)
 		f.Drained = func(ctx context.Context, since time.Time, undo bool) error {
-			return switcher.Drained(ctx, directed(undo), since, progress)
+			drained := func() error { return switcher.Drained(ctx, directed(undo), since, progress) }
+			if undo {
+				return drained()
+			}
+			return r.lend(id, drained)
 		}
 		f.Killed = func(unit string, timeout time.Duration) { switcher.Killed(change, unit, timeout) }
 	}

@@ -461,7 +461,18 @@ func TestTheNewVersionIsSupervisedFromItsCommit(t *testing.T) {
 	if got := textOf(t, c); got != "two" {
 		t.Errorf("while the old version drains it is supervised with %q", got)
 	}
-	leave <- struct{}{}
+	ran, err := c.Between(t.Context(), func(context.Context) error {
+		leave <- struct{}{}
+		select {
+		case <-ended(m, op.ID):
+			t.Error("the operation ended while who supervises had its turn")
+		case <-time.After(50 * time.Millisecond):
+		}
+		return nil
+	})
+	if !ran || err != nil {
+		t.Errorf("while the old version drains, the new one is looked after: %t, %v", ran, err)
+	}
 	m.await(t, op.ID)
 	if op, err = m.Apply(t.Context(), request("edge", 2, spec(80, systemdtest.Broken))); err != nil {
 		t.Fatal(err)
@@ -472,6 +483,21 @@ func TestTheNewVersionIsSupervisedFromItsCommit(t *testing.T) {
 	if got := textOf(t, c); got != "two" {
 		t.Errorf("after an undone change it is supervised with %q", got)
 	}
+}
+
+// ended is closed with the end of an operation.
+func ended(m *machine, id string) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		for {
+			if op, err := m.Operation(context.Background(), id); err != nil || op.State.Done() {
+				close(done)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return done
 }
 
 // supervisedOverlap has its components supervised.

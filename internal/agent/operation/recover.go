@@ -102,7 +102,7 @@ func (r *Runner) followInterrupted(i converge.Interrupted) converge.Follow {
 	held, _ := r.store.secrets(i.Component) // damaged ones are not known
 	held.give(change.From)
 	held.give(change.To)
-	return follow(kind, i.Component, i.Existed, change, r.progress(n.Operation))
+	return r.follow(kind, i.Component, i.Existed, change, r.progress(n.Operation))
 }
 
 // StartRecorded starts the units of all components that do not run, once in

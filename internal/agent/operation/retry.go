@@ -264,4 +264,3 @@ func (r *Runner) held(id api.ID) bool {
 	open, found := r.Engine.Open(id)
 	return held && found && !open.Committed
 }
-

@@ -98,6 +98,10 @@ type component struct {
 	// failure is why the last change did not end, and noted what was said of that.
 	failure error
 	noted   string
+	// lent tells that whoever has the turn only waits, and lends it to who supervises the
+	// component; borrowed are those who have it so.
+	lent     bool
+	borrowed sync.WaitGroup
 	// endRetry ends the retries that wait, nil if there never were any.
 	endRetry context.CancelFunc
 	// claims are those of the spec that is being applied.

@@ -27,9 +27,10 @@ type Supervised struct {
 	// Applied gets what is applied: at once, and with the commit of each operation, while
 	// the version before it may still drain.
 	Applied <-chan converge.Version
-	// Between has do run while no operation is at work on the component; one that
-	// comes meanwhile waits. Where one is at work or waits, do is not called and ran
-	// is false: whoever supervises tries again later.
+	// Between has do run while no operation is at work on the component, or the one that
+	// is only waits for what it has replaced to drain; one that comes meanwhile waits.
+	// Where one is at work or waits, do is not called and ran is false: whoever supervises
+	// tries again later.
 	Between func(ctx context.Context, do func(ctx context.Context) error) (ran bool, err error)
 	Log     hclog.Logger
 }
@@ -100,13 +101,44 @@ func (r *Runner) leaveAlone(id api.ID) {
 // so readers see the component as one that an operation is at work on.
 func (r *Runner) between(id api.ID) func(ctx context.Context, do func(ctx context.Context) error) (bool, error) {
 	return func(ctx context.Context, do func(ctx context.Context) error) (bool, error) {
-		leave, free := r.occupy(id)
+		leave, free := r.borrow(id)
+		if !free {
+			leave, free = r.occupy(id)
+		}
 		if !free {
 			return false, nil
 		}
 		defer leave()
 		return true, do(ctx)
 	}
+}
+
+// lend lends a component's turn, which the caller has, to who supervises the component
+// while wait runs.
+func (r *Runner) lend(id api.ID, wait func() error) error {
+	set := func(lent bool) *component {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		c := r.component(id)
+		c.lent = lent
+		return c
+	}
+	set(true)
+	err := wait()
+	set(false).borrowed.Wait()
+	return err
+}
+
+// borrow takes a component's turn from who lends it, until leave is called.
+func (r *Runner) borrow(id api.ID) (leave func(), lent bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.components[id]
+	if c == nil || !c.lent {
+		return nil, false
+	}
+	c.borrowed.Add(1)
+	return c.borrowed.Done, true
 }
 
 // occupy takes a component's turn without an operation, until leave is called. Where
