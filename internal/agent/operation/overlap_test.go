@@ -461,10 +461,10 @@ func TestTheNewVersionIsSupervisedFromItsCommit(t *testing.T) {
 	if got := textOf(t, c); got != "two" {
 		t.Errorf("while the old version drains it is supervised with %q", got)
 	}
-	ran, err := c.Between(t.Context(), func(context.Context) error {
+	ran, err := c.Between(t.Context(), func(ctx context.Context) error {
 		leave <- struct{}{}
 		select {
-		case <-ended(m, op.ID):
+		case <-ended(ctx, m, op.ID):
 			t.Error("the operation ended while who supervises had its turn")
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -486,11 +486,11 @@ func TestTheNewVersionIsSupervisedFromItsCommit(t *testing.T) {
 }
 
 // ended is closed with the end of an operation.
-func ended(m *machine, id string) <-chan struct{} {
+func ended(ctx context.Context, m *machine, id string) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		for {
-			if op, err := m.Operation(context.Background(), id); err != nil || op.State.Done() {
+			if op, err := m.Operation(ctx, id); err != nil || op.State.Done() {
 				close(done)
 				return
 			}

@@ -48,7 +48,7 @@ func (r *Runner) finish(id api.ID) {
 	r.running.Go(func() {
 		defer cancel()
 		for tries := 0; ; tries++ {
-			if free && r.completed(id, leave) {
+			if free && r.completed(id, leave) { //nolint:contextcheck // it lasts as long as the agent
 				return
 			}
 			select {
