@@ -188,7 +188,8 @@ func (e *Engine) Apply(ctx context.Context, t Transaction) error {
 		return err
 	}
 	if t.Leave {
-		if err := errors.Join(e.hook("leave"), e.leave(t.Component)); err != nil {
+		leave := step{"leave", func(context.Context) error { return e.leave(t.Component) }}
+		if err := e.run(ctx, []step{leave}); err != nil {
 			return errors.Join(err, e.takeBack(t.Component))
 		}
 	}
