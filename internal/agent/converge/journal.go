@@ -237,8 +237,8 @@ func (e *Engine) forgetLeft(id api.ID) error {
 	return e.disk().syncDir(filepath.Dir(left))
 }
 
-// Unfinished lists the components whose last transaction has not ended.
-func (e *Engine) Unfinished() ([]api.ID, error) {
+// AllOpen lists the components whose last transaction has not ended.
+func (e *Engine) AllOpen() ([]api.ID, error) {
 	found, err := filepath.Glob(filepath.Join(e.disk().path(e.Dir), "*", "*", journalFile))
 	if err != nil {
 		return nil, fmt.Errorf("look for journals: %w", err)

@@ -63,7 +63,7 @@ func (e *Engine) Open(id api.ID) (open Interrupted, found bool) {
 // damaged is set aside, see [Engine.Unsure]; an error means that not even that was
 // possible. What could be recovered is returned with it.
 func (e *Engine) Recover(ctx context.Context, follow func(Interrupted) Follow) ([]Interrupted, error) {
-	ids, err := e.Unfinished()
+	ids, err := e.AllOpen()
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,7 @@ func (r *Runner) converge(ctx context.Context, j job, record *Record, from basis
 		Component: j.ID,
 		From:      from.applied,
 		Beside:    from.beside,
-		Leave:     r.held(j.ID),
+		Leave:     r.undoHeld(j.ID),
 		Committed: func() { r.supervise(j.ID) }, //nolint:contextcheck // it lasts as long as the agent
 		Progress:  r.progress(j.Operation),
 	}

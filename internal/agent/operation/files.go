@@ -104,7 +104,7 @@ func (r *Runner) record(j job) *Record {
 // those that are recorded or in place.
 func (r *Runner) unsure(id api.ID, record *Record) bool {
 	mark, _ := r.Engine.Unsure(id)
-	return record != nil && record.lost != nil || mark != "" || r.held(id)
+	return record != nil && record.lost != nil || mark != "" || r.undoHeld(id)
 }
 
 // noteUnsure adds what of a component's own files is damaged to its drift: an

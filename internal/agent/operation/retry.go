@@ -148,7 +148,7 @@ func (r *Runner) goesOn(ctx context.Context) string {
 // have no record that would.
 func (r *Runner) Conditions() []api.Condition {
 	var all []api.Condition
-	ids, err := r.Engine.Unfinished()
+	ids, err := r.Engine.AllOpen()
 	if err != nil {
 		r.Logger.Error("the changes that have not ended are not known", "error", err)
 	}
@@ -257,9 +257,9 @@ func (r *Runner) completeLast(j job) error {
 	return problem
 }
 
-// held reports whether the last change of a component is not undone, since what served
+// undoHeld reports whether the last change of a component is not undone, since what served
 // before does not run.
-func (r *Runner) held(id api.ID) bool {
+func (r *Runner) undoHeld(id api.ID) bool {
 	_, held := errors.AsType[*converge.HeldError](r.failure(id))
 	open, found := r.Engine.Open(id)
 	return held && found && !open.Committed
