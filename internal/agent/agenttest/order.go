@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -41,6 +42,11 @@ func (o *operable) Undrain(name string) error {
 	defer o.mu.Unlock()
 	delete(o.drained, name)
 	return nil
+}
+
+// Release is that of the real kind.
+func (o *operable) Release(spec operation.Spec) string {
+	return new(appserver.Kind).Release(spec)
 }
 
 // Drained returns by whom an app server was drained, "" if it is not.

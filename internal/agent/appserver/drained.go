@@ -49,6 +49,15 @@ func (k *Kind) Undrain(name string) error {
 	return foreign.Remove(k.machine.path(dir), file)
 }
 
+// Release implements [operation.Operable].
+func (k *Kind) Release(spec operation.Spec) string {
+	s, err := specOf(spec)
+	if err != nil {
+		return "an unknown release"
+	}
+	return fmt.Sprintf("release %.12s", s.Release.SHA256)
+}
+
 func (l layout) component() api.ID { return api.ID{Kind: api.KindAppServer, Name: l.name} }
 
 // drained says who has drained an app server, and how that ends.

@@ -26,6 +26,11 @@ func (s *stand) order(name string, start func(context.Context, api.ID, string) (
 	}
 }
 
+// rollback goes back to what served before the last change.
+func (s *stand) rollback(ctx context.Context, id api.ID, actor string) (api.Operation, error) {
+	return s.runner.Rollback(ctx, id, 0, actor)
+}
+
 // TestOrdersUnderLoad rolls back and forth, restarts and drains while requests come
 // in, and none fails.
 func TestOrdersUnderLoad(t *testing.T) {
@@ -49,7 +54,7 @@ func TestOrdersUnderLoad(t *testing.T) {
 		if err := s.runner.Drain(t.Context(), app("shop"), true, "root"); err != nil {
 			t.Fatal(err)
 		}
-		s.order("shop", s.runner.Rollback)
+		s.order("shop", s.rollback)
 		s.serves("one", url)
 		slot := s.live("shop")
 		s.order("shop", s.runner.Restart)
@@ -57,7 +62,7 @@ func TestOrdersUnderLoad(t *testing.T) {
 		if after := s.live("shop"); after == slot {
 			t.Errorf("the restart stayed in slot %s", after)
 		}
-		s.order("shop", s.runner.Rollback)
+		s.order("shop", s.rollback)
 		s.serves("two", url)
 		c, _ := s.get("shop")
 		if got := checked(); got != http.StatusNotFound || len(c.Conditions) != 1 || !strings.Contains(c.Conditions[0].Message, "by root") || len(c.Drift) > 0 {

@@ -2,10 +2,7 @@ package operation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -18,6 +15,8 @@ type Operable interface {
 	Drain(name, by string) error
 	// Undrain is no error for a component that is not drained.
 	Undrain(name string) error
+	// Release names what a spec has a component run, such as "release 0123456789ab".
+	Release(spec Spec) string
 }
 
 // order is what an operator on the machine wants an operation to apply; "" is what
@@ -31,37 +30,21 @@ const (
 	orderRollback order = "rollback"
 )
 
-// Earlier is the spec that was applied to a component before the present one.
-type Earlier struct {
-	Spec json.RawMessage `json:"spec"`
-	// Generation, AppliedAt and Actor are those of its last apply.
-	Generation int64     `json:"generation"`
-	AppliedAt  time.Time `json:"applied_at"`
-	Actor      string    `json:"actor"`
-}
-
-// RolledBack is a rollback that an operator has ordered and no apply has followed.
-type RolledBack struct {
-	// Generation is the one that was left: that of the configuration.
-	Generation int64     `json:"generation"`
-	At         time.Time `json:"at"`
-	Actor      string    `json:"actor"`
-}
-
 // Restart starts an operation that applies what is recorded of a component again,
 // under new processes, and returns at once. Its owner stays.
 func (r *Runner) Restart(_ context.Context, id api.ID, actor string) (api.Operation, error) {
-	return r.order(id, orderRestart, actor) //nolint:contextcheck // it outlives the caller
+	return r.order(id, orderRestart, 0, actor) //nolint:contextcheck // it outlives the caller
 }
 
 // Rollback starts an operation that applies the spec before the present one, and
 // returns at once. The owner stays, and so do the secrets: only one version of them
-// is held. The next one goes forth again.
-func (r *Runner) Rollback(_ context.Context, id api.ID, actor string) (api.Operation, error) {
-	return r.order(id, orderRollback, actor) //nolint:contextcheck // it outlives the caller
+// is held. The next one goes forth again. To is the generation that it has to go back to,
+// 0 for what served before the last change; see [Earlier.choose].
+func (r *Runner) Rollback(_ context.Context, id api.ID, to int64, actor string) (api.Operation, error) {
+	return r.order(id, orderRollback, to, actor) //nolint:contextcheck // it outlives the caller
 }
 
-func (r *Runner) order(id api.ID, what order, actor string) (api.Operation, error) {
+func (r *Runner) order(id api.ID, what order, to int64, actor string) (api.Operation, error) {
 	if _, err := r.operable(id); err != nil {
 		return api.Operation{}, err
 	}
@@ -75,7 +58,7 @@ func (r *Runner) order(id api.ID, what order, actor string) (api.Operation, erro
 			ID: id, Base: record.Generation, Actor: fmt.Sprintf("%s (%s)", actor, what),
 			Operation: api.OperationID(api.VerbApply, id, record.Generation, record.Spec, asked),
 		},
-		verb: api.VerbApply, kind: r.kinds[id.Kind], order: what,
+		verb: api.VerbApply, kind: r.kinds[id.Kind], order: what, to: to,
 	}
 	if j, _, err = j.aim(record); err != nil {
 		return api.Operation{}, err
@@ -147,82 +130,4 @@ func (r *Runner) aim(j job, record *Record) (job, error) {
 		r.log.event(j.Operation, api.PhaseValidate, "%s", note)
 	}
 	return j, err
-}
-
-// rolledBack returns the spec that a rollback applies, and what is to be said of it.
-func rolledBack(j job, record *Record) (json.RawMessage, []string, error) {
-	earlier := record.Earlier
-	if earlier == nil {
-		return nil, nil, &api.Problem{Type: api.ProblemInvalid, Title: "There is nothing to roll back to",
-			Detail: fmt.Sprintf("%s has had no other configuration on this machine than the present one, which %s applied", j.ID, record.by())}
-	}
-	if j.Base != record.Generation {
-		return nil, nil, &api.Problem{Type: api.ProblemGeneration, Title: "The component was changed meanwhile",
-			Detail: fmt.Sprintf("the rollback of %s was meant for generation %d, but while it waited generation %d was applied by %s; look at \"foobar-agent status\", and roll back again if it still has to be", j.ID, j.Base, record.Generation, record.by())}
-	}
-	notes := []string{fmt.Sprintf("go back to generation %d, which %s applied at %s", earlier.Generation, earlier.Actor, earlier.AppliedAt.UTC().Format("2006-01-02 15:04:05 UTC"))}
-	present := rawSecretsVersion(record.Spec)
-	if before := rawSecretsVersion(earlier.Spec); before != present {
-		notes = append(notes, fmt.Sprintf("the secrets stay those of version %d: those of version %d are not held any more", present, before))
-	}
-	return withSecretsVersion(earlier.Spec, present), notes, nil
-}
-
-// earlier returns what a record is to keep as the spec before spec. A change of the
-// secrets alone is none that can be rolled back.
-func (j job) earlier(record *Record, spec json.RawMessage) *Earlier {
-	if record == nil || record.lost != nil {
-		return nil
-	}
-	if sameSpec(j.kind, j.spec, withSecretsVersion(record.Spec, rawSecretsVersion(spec))) {
-		return record.Earlier
-	}
-	return &Earlier{Spec: record.Spec, Generation: record.Generation, AppliedAt: record.AppliedAt, Actor: record.Actor}
-}
-
-// rolledBack returns what a record is to keep of a rollback, at a time. A restart
-// leaves it, a second rollback goes forth again, and an apply ends it.
-func (j job) rolledBack(record *Record, now time.Time) *RolledBack {
-	switch {
-	case record == nil || record.lost != nil:
-		return nil
-	case j.order == orderRestart:
-		return record.RolledBack
-	case j.order == orderRollback && record.RolledBack == nil:
-		return &RolledBack{Generation: record.Generation, At: now.UTC(), Actor: strings.TrimSuffix(j.Actor, fmt.Sprintf(" (%s)", orderRollback))}
-	}
-	return nil
-}
-
-// conditions tell of a rollback: as information while nobody asks for a change, and as a
-// warning in the plan of one, which may bring back what an operator has left.
-func (b *RolledBack) conditions(id api.ID, severity api.Severity) []api.Condition {
-	if b == nil {
-		return nil
-	}
-	return []api.Condition{{
-		Type: "RolledBack", Severity: severity,
-		Message: fmt.Sprintf("%s was rolled back from generation %d at %s by %s. Where the configuration is still that of generation %[2]d, an apply brings it back, its release included: change the configuration first.",
-			id, b.Generation, b.At.UTC().Format("2006-01-02 15:04:05 UTC"), b.Actor),
-	}}
-}
-
-func rawSecretsVersion(spec json.RawMessage) int64 {
-	var s struct {
-		Version int64 `json:"secrets_version"`
-	}
-	if json.Unmarshal(spec, &s) != nil {
-		return 0
-	}
-	return s.Version
-}
-
-// withSecretsVersion returns a spec with another version of its secrets.
-func withSecretsVersion(spec json.RawMessage, version int64) json.RawMessage {
-	var members map[string]json.RawMessage
-	if rawSecretsVersion(spec) == version || json.Unmarshal(spec, &members) != nil {
-		return spec
-	}
-	members[secretsMember] = api.Encode(version)
-	return api.Encode(members)
 }

@@ -29,6 +29,11 @@ func (o operated) Undrain(name string) error {
 	return nil
 }
 
+func (operated) Release(spec operation.Spec) string {
+	s, _ := spec.(operationtest.Spec)
+	return "release " + s.Text
+}
+
 // operable starts a machine whose kind takes orders.
 func operable(t *testing.T) *machine {
 	t.Helper()
@@ -38,6 +43,11 @@ func operable(t *testing.T) *machine {
 }
 
 // ordered returns an order's operation at its end.
+// rollback is [operation.Runner.Rollback] to what served before the last change.
+func (m *machine) rollback(ctx context.Context, id api.ID, actor string) (api.Operation, error) {
+	return m.Rollback(ctx, id, 0, actor)
+}
+
 func (m *machine) ordered(t *testing.T, order func(context.Context, api.ID, string) (api.Operation, error)) api.Operation {
 	t.Helper()
 	op, err := order(t.Context(), id("edge"), "root")
@@ -93,21 +103,21 @@ func TestARestartIsAReleaseOfWhatIsRecorded(t *testing.T) {
 	if pid() == before || c.Generation != 3 || c.Ownership.Owner != "a-lineage" || c.Ownership.Actor != "tester" || len(c.Drift) > 0 || m.text(t) != "one" {
 		t.Errorf("the process was %d and is %d, the component is %+v", before, pid(), c)
 	}
-	wantProblem(t, m.ordered(t, m.Rollback), api.ProblemInvalid, "no other configuration") // a restart is no other one
+	wantProblem(t, m.ordered(t, m.rollback), api.ProblemInvalid, "no other configuration") // a restart is no other one
 }
 
 func TestARollbackGoesBackAndForth(t *testing.T) {
 	m := operable(t)
-	wantProblem(t, m.ordered(t, m.Rollback), api.ProblemNotFound)
+	wantProblem(t, m.ordered(t, m.rollback), api.ProblemNotFound)
 	m.must(t, request("edge", 0, spec(80, "one")))
-	wantProblem(t, m.ordered(t, m.Rollback), api.ProblemInvalid, "nothing to roll back to", "tester")
+	wantProblem(t, m.ordered(t, m.rollback), api.ProblemInvalid, "nothing to roll back to", "tester")
 	m.must(t, request("edge", 1, spec(81, "two")))
 	m.must(t, request("edge", 2, spec(81, "two"))) // which changes nothing
-	op := m.ordered(t, m.Rollback)
-	if op.State != api.OperationApplied || op.Generation != 3 || m.text(t) != "one" || !m.says(t, op, "go back to generation 1, which tester applied at") {
+	op := m.ordered(t, m.rollback)
+	if op.State != api.OperationApplied || op.Generation != 3 || m.text(t) != "one" || !m.says(t, op, "go back from generation 2 (release two, applied by tester at ") || !m.says(t, op, " to generation 1 (release one, applied by tester at ") || !m.says(t, op, "what differs: port, text") {
 		t.Fatalf("it ended as %+v, with %q", op, m.text(t))
 	}
-	if op := m.ordered(t, m.Rollback); op.Generation != 4 || m.text(t) != "two" {
+	if op := m.ordered(t, m.rollback); op.Generation != 4 || m.text(t) != "two" {
 		t.Errorf("the second one ended as %+v, with %q", op, m.text(t))
 	}
 	// Terraform, whose last read was before all that, learns who was here.
@@ -136,7 +146,7 @@ func TestARollbackIsWarnedOfUntilItIsOver(t *testing.T) {
 			for _, verb := range append([]string{"rollback"}, test.then...) {
 				switch verb {
 				case "rollback":
-					m.ordered(t, m.Rollback)
+					m.ordered(t, m.rollback)
 				case "restart":
 					m.ordered(t, m.Restart)
 				case "apply":
@@ -188,9 +198,9 @@ func TestARollbackThatFailsLeavesWhatIs(t *testing.T) {
 		}
 		return errors.New("it does not start")
 	}
-	wantProblem(t, m.ordered(t, m.Rollback), api.ProblemRolledBack, "it does not start", "generation 2")
+	wantProblem(t, m.ordered(t, m.rollback), api.ProblemRolledBack, "it does not start", "generation 2")
 	m.kind.Gate = nil
-	if op := m.ordered(t, m.Rollback); op.Generation != 3 || m.text(t) != "one" {
+	if op := m.ordered(t, m.rollback); op.Generation != 3 || m.text(t) != "one" {
 		t.Errorf("after the failure it ended as %+v, with %q", op, m.text(t))
 	}
 }
@@ -212,7 +222,7 @@ func TestAnOrderThatWaited(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-entered
-	back, err := m.Rollback(t.Context(), id("edge"), "root")
+	back, err := m.Rollback(t.Context(), id("edge"), 0, "root")
 	again, err2 := m.Restart(t.Context(), id("edge"), "root")
 	if err != nil || err2 != nil {
 		t.Fatal(err, err2)
@@ -224,27 +234,80 @@ func TestAnOrderThatWaited(t *testing.T) {
 	}
 }
 
-func TestARollbackKeepsTheSecrets(t *testing.T) {
-	m := operable(t)
-	secret := func(base, version int64, text string) {
-		t.Helper()
-		s := spec(80, text)
-		s.SecretsVersion = version
-		r := request("edge", base, s)
-		r.Write.Secrets = map[string]api.Secret{"TOKEN": "hunter2"}
-		m.must(t, r)
+// TestARollbackGoesBackToWhatServedBeforeTheLastChange and past nothing in silence: the values
+// of former secrets are not held, so a change of the secrets alone cannot be undone.
+func TestARollbackGoesBackToWhatServedBeforeTheLastChange(t *testing.T) {
+	type change struct {
+		text    string
+		weight  int
+		secrets int64
 	}
-	secret(0, 1, "one")
-	secret(1, 2, "one") // of secrets alone, which is nothing to go back from
-	wantProblem(t, m.ordered(t, m.Rollback), api.ProblemInvalid)
-	secret(2, 3, "two")
-	op := m.ordered(t, m.Rollback)
-	if op.State != api.OperationApplied || m.text(t) != "one" || !m.says(t, op, "the secrets stay those of version 3: those of version 2 are not held") {
-		t.Errorf("it ended as %+v", op)
-	}
-	var s operationtest.Spec
-	if err := api.Decode(m.get(t, "edge").Spec, &s); err != nil || s.SecretsVersion != 3 {
-		t.Errorf("the secrets are of version %d, %v", s.SecretsVersion, err)
+	for name, c := range map[string]struct {
+		changes []change
+		restart bool
+		to      int64
+		want    change   // what is in place after it
+		says    []string // its events, or the problem where it changes nothing
+	}{
+		"a release":                  {changes: []change{{"one", 1, 0}, {"two", 1, 0}}, want: change{"one", 1, 0}, says: []string{"from generation 2 (release two, ", "to generation 1 (release one, ", "what differs: text"}},
+		"a setting alone":            {changes: []change{{"one", 1, 0}, {"two", 1, 0}, {"two", 2, 0}}, want: change{"two", 1, 0}, says: []string{"from generation 3 (release two, ", "to generation 2 (release two, ", "what differs: weight"}},
+		"a setting and a restart":    {changes: []change{{"one", 1, 0}, {"one", 2, 0}}, restart: true, want: change{"one", 1, 0}, says: []string{"from generation 3 (", "to generation 1 ("}},
+		"a generation that is named": {changes: []change{{"one", 1, 0}, {"two", 1, 0}}, to: 1, want: change{"one", 1, 0}},
+		"one that is not there": {changes: []change{{"one", 1, 0}, {"two", 1, 0}, {"three", 1, 0}}, to: 1, want: change{"three", 1, 0},
+			says: []string{"nothing to roll back to", "generation 1 of load-balancer/edge is not on this machine", "can be gone back to is generation 2 (release two, "}},
+		"one where there is none": {changes: []change{{"one", 1, 0}}, to: 7, want: change{"one", 1, 0}, says: []string{"no other configuration"}},
+		"the secrets alone": {changes: []change{{"one", 1, 1}, {"two", 1, 1}, {"two", 1, 2}}, want: change{"two", 1, 2},
+			says: []string{"The last change was of the secrets alone", "differs from generation 2 in the secrets alone", "Nothing was changed", "To go back further, to generation 1 (release one, ", "foobar-agent rollback -to 1 load-balancer/edge"}},
+		"the secrets alone, twice, and a restart": {changes: []change{{"one", 1, 1}, {"two", 1, 1}, {"two", 1, 2}, {"two", 1, 3}}, restart: true, want: change{"two", 1, 3},
+			says: []string{"differs from generation 3 in the secrets alone", "rollback -to 1 "}},
+		"past the secrets, as told": {changes: []change{{"one", 1, 1}, {"two", 1, 1}, {"two", 1, 2}}, to: 1, want: change{"one", 1, 2},
+			says: []string{"from generation 3 (release two, ", "to generation 1 (release one, ", "the secrets stay those of version 2: those of version 1, which it had then, are not held any more"}},
+		"to the generation of the former secrets": {changes: []change{{"one", 1, 1}, {"two", 1, 1}, {"two", 1, 2}}, to: 2, want: change{"two", 1, 2}, says: []string{"generation 2 of load-balancer/edge is not on this machine", "is generation 1 ("}},
+		"the secrets alone, and nothing before":   {changes: []change{{"one", 1, 1}, {"one", 1, 2}}, want: change{"one", 1, 2}, says: []string{"of the secrets alone", "Set the secrets with Terraform"}},
+		"a release with other secrets":            {changes: []change{{"one", 1, 2}, {"two", 1, 3}}, want: change{"one", 1, 3}, says: []string{"the secrets stay those of version 3: those of version 2, which"}},
+		"a release with the first secrets":        {changes: []change{{"one", 1, 0}, {"two", 1, 3}}, want: change{"one", 1, 3}, says: []string{"the secrets stay, of version 3: it had none then"}},
+		"a release without the secrets":           {changes: []change{{"one", 1, 2}, {"two", 1, 0}}, want: change{"one", 1, 0}, says: []string{"it stays without secrets: those of version 2, which it had then"}},
+		"a release after the secrets":             {changes: []change{{"one", 1, 1}, {"one", 1, 2}, {"two", 1, 2}}, want: change{"one", 1, 2}, says: []string{"to generation 2 (release one, "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := operable(t)
+			for base, change := range c.changes {
+				s := spec(80, change.text)
+				s.Weight, s.SecretsVersion = change.weight, change.secrets
+				r := request("edge", int64(base), s)
+				if change.secrets > 0 {
+					r.Write.Secrets = map[string]api.Secret{"TOKEN": "hunter2"}
+				}
+				m.must(t, r)
+			}
+			if c.restart {
+				m.ordered(t, m.Restart)
+			}
+			before := m.get(t, "edge").Generation
+			op := m.ordered(t, func(ctx context.Context, id api.ID, actor string) (api.Operation, error) {
+				return m.Rollback(ctx, id, c.to, actor)
+			})
+			last := c.changes[len(c.changes)-1]
+			if stays := c.want.text == last.text && c.want.weight == last.weight; stays {
+				wantProblem(t, op, api.ProblemInvalid, c.says...)
+				if now := m.get(t, "edge").Generation; now != before {
+					t.Errorf("generation %d was applied", now)
+				}
+			} else {
+				for _, want := range c.says {
+					if !m.says(t, op, want) {
+						t.Errorf("it does not say %q", want)
+					}
+				}
+			}
+			var s operationtest.Spec
+			if err := api.Decode(m.get(t, "edge").Spec, &s); err != nil {
+				t.Fatal(err)
+			}
+			if got := (change{s.Text, s.Weight, s.SecretsVersion}); got != c.want {
+				t.Errorf("in place is %+v, not %+v", got, c.want)
+			}
+		})
 	}
 }
 
@@ -275,7 +338,7 @@ func TestAnAdoptedRollbackIsOneNoMore(t *testing.T) {
 	m := operable(t)
 	m.must(t, request("edge", 0, spec(80, "one")))
 	m.must(t, request("edge", 1, spec(80, "two")))
-	m.ordered(t, m.Rollback) // generation 3 is "one"
+	m.ordered(t, m.rollback) // generation 3 is "one"
 	m.must(t, request("edge", 3, spec(80, "one")))
 	if c := m.get(t, "edge"); c.Generation != 3 || len(c.Conditions) > 0 {
 		t.Errorf("the component is %+v", c)
@@ -283,7 +346,7 @@ func TestAnAdoptedRollbackIsOneNoMore(t *testing.T) {
 	if warnsOfRollback(t, m, spec(80, "three")) {
 		t.Error("the plan of a new release warns of a rollback that is over")
 	}
-	m.ordered(t, m.Rollback) // away from what the configuration says
+	m.ordered(t, m.rollback) // away from what the configuration says
 	if !warnsOfRollback(t, m, spec(80, "one")) {
 		t.Error("the plan of the configuration does not warn of the second rollback")
 	}

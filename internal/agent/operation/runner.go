@@ -280,8 +280,10 @@ type job struct {
 	kind Kind
 	spec Spec // nil for a deletion
 	run  int  // of its operation, from 1
-	// order is what an operator on the machine asked for, "" for what the request says.
+	// order is what an operator on the machine asked for, "" for what the request says, and to
+	// the generation that a rollback has to go back to, 0 for the last one.
 	order order
+	to    int64
 }
 
 // is reports whether an operation is one of the same verb and component.

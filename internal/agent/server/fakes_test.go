@@ -100,8 +100,8 @@ func (f *fakeRunner) Restart(_ context.Context, id api.ID, actor string) (api.Op
 	return f.start(operation.Request{ID: id, Operation: "restart", Actor: actor})
 }
 
-func (f *fakeRunner) Rollback(_ context.Context, id api.ID, actor string) (api.Operation, error) {
-	return f.start(operation.Request{ID: id, Operation: "rollback", Actor: actor})
+func (f *fakeRunner) Rollback(_ context.Context, id api.ID, to int64, actor string) (api.Operation, error) {
+	return f.start(operation.Request{ID: id, Base: to, Operation: "rollback", Actor: actor})
 }
 
 func (f *fakeRunner) Drain(_ context.Context, id api.ID, drained bool, by string) error {

@@ -9,8 +9,17 @@ import (
 // restart starts a component again, under new processes.
 func (s *Server) restart(c *call) (answer, error) { return order(c, s.Runner.Restart) }
 
-// rollback goes back to what was applied before.
-func (s *Server) rollback(c *call) (answer, error) { return order(c, s.Runner.Rollback) }
+// rollback goes back to what was applied before: of several, to the generation that the
+// query names.
+func (s *Server) rollback(c *call) (answer, error) {
+	to, err := c.query("to", 0, 1)
+	if err != nil {
+		return answer{}, err
+	}
+	return order(c, func(ctx context.Context, id api.ID, actor string) (api.Operation, error) {
+		return s.Runner.Rollback(ctx, id, to, actor)
+	})
+}
 
 func order(c *call, start func(ctx context.Context, id api.ID, actor string) (api.Operation, error)) (answer, error) {
 	id, err := c.component()

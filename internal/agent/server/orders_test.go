@@ -30,6 +30,13 @@ func TestOrdersAreCarriedOutAndAudited(t *testing.T) {
 		if last := entries[len(entries)-1]; last.Path != path || last.Operation != want.audited || last.Status != want.status {
 			t.Errorf("%s: audited is %+v", verb, last)
 		}
+		if verb == "rollback" {
+			b.change("POST", path+"?to=7", "")
+			if last := b.runner.requests[len(b.runner.requests)-1]; last.Base != 7 {
+				t.Errorf("asked for generation 7 was %+v", last)
+			}
+			wantProblem(t, b.change("POST", path+"?to=x", ""), api.ProblemInvalid, "a whole number from 1")
+		}
 		wantProblem(t, b.change("POST", "/v1/shop/shop:"+verb, ""), api.ProblemInvalid, "no kind")
 		wantProblem(t, b.call("POST", path, ""), api.ProblemWrongMachine, "missing")
 	}

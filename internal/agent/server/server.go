@@ -49,7 +49,7 @@ type Runner interface {
 	AllLeftovers(ctx context.Context) (api.AllLeftovers, error)
 	Purge(ctx context.Context, id api.ID, consent string) (api.Leftovers, error)
 	Restart(ctx context.Context, id api.ID, actor string) (api.Operation, error)
-	Rollback(ctx context.Context, id api.ID, actor string) (api.Operation, error)
+	Rollback(ctx context.Context, id api.ID, to int64, actor string) (api.Operation, error)
 	Drain(ctx context.Context, id api.ID, drained bool, by string) error
 	Own(ctx context.Context, id api.ID, claiming api.Claiming, actor string) (api.Ownership, error)
 	Operation(ctx context.Context, id string) (api.Operation, error)

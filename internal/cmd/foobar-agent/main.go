@@ -32,11 +32,13 @@ const usage = `Usage: foobar-agent COMMAND
   restart COMPONENT          start an app again, such as "app-server/shop": as a
                              release of what is applied, which costs no request
                              where the strategy is blue_green
-  rollback COMPONENT         go back to the configuration that was applied before
-                             the present one, its release included. The secrets
-                             stay. The next rollback goes forth again, and so
-                             does the next terraform apply. For example:
-                             foobar-agent rollback app-server/shop
+  rollback [-to GENERATION] COMPONENT
+                             go back to the configuration that served before the
+                             last change, its release included. The secrets stay.
+                             Where the last change was of the secrets alone, it
+                             says how to go back further. The next rollback goes
+                             forth again, and so does the next terraform apply.
+                             For example: foobar-agent rollback app-server/shop
   drain COMPONENT            have load balancers send an app server, such as
                              "app-server/shop", no new requests, until undrain
                              or the next boot

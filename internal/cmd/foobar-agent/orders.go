@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -21,14 +22,20 @@ const eventsWait = 20
 // operate gives the agent an order about a component: restart, rollback, drain or
 // undrain.
 func operate(ctx context.Context, verb string, args []string, out io.Writer) error {
-	rest, err := parse(flag.NewFlagSet(verb, flag.ContinueOnError), args, 1)
+	flags, to := flag.NewFlagSet(verb, flag.ContinueOnError), new(int64)
+	if verb == "rollback" {
+		to = flags.Int64("to", 0, "")
+	}
+	rest, err := parse(flags, args, 1)
 	if err != nil {
 		return err
 	}
-	return order(ctx, newLocal(socketPath), verb, rest[0], out)
+	return order(ctx, newLocal(socketPath), verb, rest[0], *to, out)
 }
 
-func order(ctx context.Context, agent local, verb, component string, out io.Writer) error {
+// order gives an order; to is the generation that a rollback has to go back to, 0 for what
+// served before the last change.
+func order(ctx context.Context, agent local, verb, component string, to int64, out io.Writer) error {
 	kind, name, both := strings.Cut(component, "/")
 	if !both || api.CheckName(name) != nil {
 		return fmt.Errorf("%q is no component: write a kind and a name, such as app-server/shop; foobar-agent status lists those of this machine", component)
@@ -52,6 +59,9 @@ func order(ctx context.Context, agent local, verb, component string, out io.Writ
 		text = fmt.Sprintf("%s on %s is not drained. Load balancers send it requests once their health checks find it healthy.\n", component, machine.Node)
 	default:
 		var op api.Operation
+		if to != 0 {
+			path += "?to=" + strconv.FormatInt(to, 10)
+		}
 		if err := agent.call(ctx, http.MethodPost, path, machine.Node, &op); err != nil {
 			return err
 		}
@@ -107,8 +117,17 @@ func follow(ctx context.Context, agent local, verb string, op api.Operation, out
 	if verb == "rollback" {
 		next = "The next terraform plan reads that, shows what differs from the configuration, and warns if it would change that back."
 	}
-	_, err = fmt.Fprintf(out, "%s is of generation %d now. %s\n", op.Component, op.Generation, next)
+	_, err = fmt.Fprintf(out, "%s is of generation %d now%s. %s\n", op.Component, op.Generation, andRuns(ctx, agent, op.Component), next)
 	return err
+}
+
+// andRuns says which release an app server runs; nothing where that is not known.
+func andRuns(ctx context.Context, agent local, id api.ID) string {
+	var now api.Component
+	if agent.get(ctx, "/v1/"+id.String(), &now) != nil || running(now) == "" {
+		return ""
+	}
+	return ", and runs " + api.Visible(running(now))
 }
 
 // showEvents writes the events of an operation as they come, and returns once it has ended.

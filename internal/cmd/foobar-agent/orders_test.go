@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,7 +37,9 @@ func TestOrdersOnTheMachine(t *testing.T) {
 	says := func(verb, component string, fails bool, words ...string) {
 		t.Helper()
 		var out bytes.Buffer
-		err := order(t.Context(), agent, verb, component, &out)
+		verb, to, _ := strings.Cut(verb, " -to ")
+		generation, _ := strconv.ParseInt(to, 10, 64)
+		err := order(t.Context(), agent, verb, component, generation, &out)
 		text := out.String()
 		if err != nil {
 			text += err.Error()
@@ -59,8 +62,10 @@ func TestOrdersOnTheMachine(t *testing.T) {
 	if by := m.Drained("shop"); by != "" {
 		t.Errorf("it is drained by %q still", by)
 	}
-	says("restart", shop, false, "validate start generation 2", "activate start foobar-app-shop", "is of generation 3 now. The next terraform plan reads that.\n")
-	says("rollback", shop, false, "validate go back to generation 1", "is of generation 4 now", "shows what differs")
+	says("restart", shop, false, "validate start generation 2", "activate start foobar-app-shop", "is of generation 3 now, and runs release "+spec.Release.SHA256[:12]+" in slot blue. The next terraform plan reads that.\n")
+	says("rollback -to 7", shop, true, "generation 7 of app-server/shop is not on this machine; the one that can be gone back to is generation 1 (release "+spec.Release.SHA256[:12]+", applied by")
+	release := " (release " + spec.Release.SHA256[:12] + ", applied by "
+	says("rollback", shop, false, "validate go back from generation 3"+release, "to generation 1"+release, "validate what differs: environment\n", "is of generation 4 now", "shows what differs")
 	if s, err := readStatus(t.Context(), agent); err != nil || !strings.Contains(s.String(), "on the machine (rollback)") || !strings.Contains(string(s.Components[0].Spec), `"A":"one"`) {
 		t.Errorf("the status is %v, %v", s, err)
 	}
