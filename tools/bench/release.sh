@@ -39,7 +39,7 @@ restart_apps() {
     sleep 3
     quietly bin/lab exec web2 -- systemctl restart bench-app.service
     sleep "$(awk -v from="$began" -v to="$EPOCHREALTIME" -v whole="$(tail -n 1 "$work/released")" \
-        'BEGIN { left = whole - (to - from); print left > 0 ? left : 0 }')"
+        'BEGIN { left = whole - (to - from); print (left > 0 ? left : 0) }')"
 }
 
 # under_load NAME COMMAND… has clients send requests to one of the two while a command
