@@ -79,9 +79,14 @@ type Operation struct {
 	// Runs counts how often it was started: more than 1 after a failure, or where a repeated create repaired drift.
 	Runs  int    `json:"runs"`
 	Actor string `json:"actor"`
+	// Order is what an operator on the machine ordered, such as "restart"; empty for a
+	// change that was applied.
+	Order string `json:"order,omitempty"`
 	// Owner is whose the component is after an apply, see [Ownership].
 	Owner   string    `json:"owner,omitempty"`
 	Created time.Time `json:"created"`
+	// Started is when its present run got its turn, zero while it waits.
+	Started time.Time `json:"started,omitzero"`
 	// Ended is zero until the operation is done.
 	Ended time.Time `json:"ended,omitzero"`
 	// Problem says why a failed operation failed.

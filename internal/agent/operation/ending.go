@@ -18,7 +18,12 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 	fields := []any{"op", j.Operation, "verb", j.verb, "kind", j.ID.Kind, "name", j.ID.Name, "actor", j.Actor, "took", took}
 	if err != nil {
 		problem := api.AsProblem(err)
-		r.log.end(j.Operation, func(op *api.Operation) { op.State, op.Problem = api.OperationFailed, problem })
+		r.log.end(j.Operation, func(op *api.Operation) {
+			if problem.Type == api.ProblemInterrupted && r.Ctx.Err() != nil {
+				problem = interrupted(*op, problem.Detail)
+			}
+			op.State, op.Problem = api.OperationFailed, problem
+		})
 		r.Logger.Error("operation failed", append(fields, "problem", problem.Error())...)
 		return
 	}

@@ -1,11 +1,17 @@
 package operation_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -349,5 +355,84 @@ func TestAnAdoptedRollbackIsOneNoMore(t *testing.T) {
 	m.ordered(t, m.rollback) // away from what the configuration says
 	if !warnsOfRollback(t, m, spec(80, "one")) {
 		t.Error("the plan of the configuration does not warn of the second rollback")
+	}
+}
+
+// TestAnOrderThatWaitedIsNotLostInSilence when the agent ends before its turn: whoever
+// reads it then, and the log, learn that nothing was done, and how it is asked for again.
+func TestAnOrderThatWaitedIsNotLostInSilence(t *testing.T) {
+	orders := map[string]func(m *machine) (api.Operation, error){
+		"restart":  func(m *machine) (api.Operation, error) { return m.Restart(t.Context(), id("edge"), "root") },
+		"rollback": func(m *machine) (api.Operation, error) { return m.Rollback(t.Context(), id("edge"), 0, "root") },
+		"": func(m *machine) (api.Operation, error) {
+			return m.Apply(t.Context(), request("edge", 2, spec(80, "four")))
+		},
+	}
+	for order, give := range orders {
+		for _, killed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%q, killed: %t", order, killed), func(t *testing.T) {
+				m := operable(t)
+				var log bytes.Buffer
+				m.Logger = hclog.New(&hclog.LoggerOptions{Output: &log})
+				m.must(t, request("edge", 0, spec(80, "one")))
+				m.must(t, request("edge", 1, spec(80, "two")))
+				entered := make(chan struct{}, 9)
+				m.kind.Gate = func(ctx context.Context, c converge.Change) error {
+					if c.Undo {
+						return nil
+					}
+					entered <- struct{}{}
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				first, err := m.Apply(t.Context(), request("edge", 2, spec(80, "three")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-entered
+				waits, err := give(m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(m.root, stateDir, "operations", waits.ID+".json")
+				asKilled, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.stop()
+				m.Wait()
+				if killed {
+					log.Reset()
+					if err := os.WriteFile(path, asKilled, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.kind.Gate = nil
+				config := m.Config
+				ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+				config.Ctx, m.stop = ctx, cancel
+				if m.Runner, err = operation.New(config); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Recover(ctx); err != nil {
+					t.Fatal(err)
+				}
+				again := "apply again"
+				if order != "" {
+					again = "if it still has to be, give the order again: foobar-agent " + order + " load-balancer/edge"
+				}
+				op := m.await(t, waits.ID)
+				wantProblem(t, op, api.ProblemInterrupted, "restarted before it began", "still waited for its turn on load-balancer/edge, and nothing was changed", again)
+				if op.Order != order || m.text(t) != "two" || m.get(t, "edge").Generation != 2 {
+					t.Errorf("it ended as %+v, in place is %q", op, m.text(t))
+				}
+				wantProblem(t, m.await(t, first.ID), api.ProblemInterrupted, "stopped in the middle", "apply again")
+				for _, want := range []string{waits.ID, "restarted before it began", again} {
+					if !strings.Contains(log.String(), want) {
+						t.Errorf("the log does not say %q:\n%s", want, &log)
+					}
+				}
+			})
+		}
 	}
 }

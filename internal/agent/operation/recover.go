@@ -42,7 +42,12 @@ func (r *Runner) Recover(ctx context.Context) error {
 		if mark, why := r.Engine.Unsure(op.Component); mark != "" && failure == nil {
 			failure = fmt.Errorf("%s (%s)", why, mark)
 		}
-		r.log.end(op.ID, func(o *api.Operation) { decide(o, record, failure) })
+		r.log.end(op.ID, func(o *api.Operation) {
+			if decide(o, record, failure); o.Problem != nil {
+				r.Logger.Warn("an operation was cut off by the last end of the agent", "op", o.ID, "verb", o.Verb, "order", o.Order,
+					"kind", o.Component.Kind, "name", o.Component.Name, "actor", o.Actor, "problem", o.Problem.Error())
+			}
+		})
 		if op.Verb == api.VerbDelete && record == nil {
 			r.forgetAnswers(op.Component)
 		}
@@ -75,14 +80,12 @@ func decide(op *api.Operation, record *Record, undo error) {
 		}
 		return
 	}
-	op.State = api.OperationFailed
-	op.Problem = &api.Problem{
-		Type: api.ProblemInterrupted, Title: "The agent or the machine stopped in the middle",
-		Detail: "its files and units are as they were before; apply again",
-	}
+	stands := "its files and units are as they were before"
 	if undo != nil {
-		op.Problem.Detail = fmt.Sprintf("the change could not be undone completely: %v; apply again", undo)
+		stands = fmt.Sprintf("the change could not be undone completely: %v", undo)
 	}
+	op.Problem = interrupted(*op, stands)
+	op.State = api.OperationFailed
 }
 
 // followInterrupted returns what has the engine of an interrupted operation go back,

@@ -375,7 +375,7 @@ func (r *Runner) keepReserve() {
 func (j job) operation(earlier api.Operation, now time.Time) api.Operation {
 	op := api.Operation{
 		ID: j.Operation, Verb: j.verb, Component: j.ID, State: api.OperationQueued,
-		BaseGeneration: j.Base, Runs: earlier.Runs + 1, Actor: j.Actor, Owner: j.Write.Owner, Created: now,
+		BaseGeneration: j.Base, Runs: earlier.Runs + 1, Actor: j.Actor, Order: string(j.order), Owner: j.Write.Owner, Created: now,
 	}
 	if earlier.Runs > 0 {
 		op.Created = earlier.Created
@@ -440,7 +440,7 @@ func (r *Runner) carryOut(j job) (generation int64, over, err error) {
 	if err := r.completeLast(j); err != nil {
 		return 0, context.Cause(r.Ctx), err
 	}
-	r.log.update(j.Operation, func(op *api.Operation) { op.State = api.OperationRunning })
+	r.log.update(j.Operation, func(op *api.Operation) { op.State, op.Started = api.OperationRunning, r.Clock() })
 	if j.verb == api.VerbDelete {
 		r.leaveAlone(j.ID)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -33,6 +34,23 @@ func newLocal(socket string) local {
 // [api.Problem] if the agent answered with one.
 func (l local) get(ctx context.Context, path string, v any) error {
 	return l.call(ctx, http.MethodGet, path, "", v)
+}
+
+// getPatiently is get from an agent that may be restarted meanwhile: it is asked again until
+// it answers, or has been away for too long.
+func (l local) getPatiently(ctx context.Context, path string, v any) error {
+	for until := time.Now().Add(agentPatience); ; {
+		err := l.get(ctx, path, v)
+		_, answered := errors.AsType[*api.Problem](err)
+		if err == nil || answered || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-time.After(agentPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // call makes a call for a machine, which only a change has to name. Nothing is

@@ -12,12 +12,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
 
-// eventsWait is how long one call waits for the next event of an operation, in seconds.
-const eventsWait = 20
+const (
+	// eventsWait is how long one call waits for the next event of an operation, in seconds.
+	eventsWait = 20
+	// agentPatience is how long an agent that does not answer may be away, as while it is
+	// restarted, and agentPause how long to wait before it is asked again.
+	agentPatience = 30 * time.Second
+	agentPause    = 200 * time.Millisecond
+)
 
 // operate gives the agent an order about a component: restart, rollback, drain or
 // undrain.
@@ -98,7 +105,7 @@ func components(ctx context.Context, agent local) ([]string, error) {
 func follow(ctx context.Context, agent local, verb string, op api.Operation, out io.Writer) error {
 	err := showEvents(ctx, agent, op.ID, out)
 	if err == nil {
-		err = agent.get(ctx, "/v1/operations/"+op.ID, &op)
+		err = agent.getPatiently(ctx, "/v1/operations/"+op.ID, &op)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -134,7 +141,7 @@ func andRuns(ctx context.Context, agent local, id api.ID) string {
 func showEvents(ctx context.Context, agent local, id string, out io.Writer) error {
 	for after := int64(0); ; {
 		var come api.Events
-		if err := agent.get(ctx, fmt.Sprintf("/v1/operations/%s/events?after=%d&wait=%d", id, after, eventsWait), &come); err != nil {
+		if err := agent.getPatiently(ctx, fmt.Sprintf("/v1/operations/%s/events?after=%d&wait=%d", id, after, eventsWait), &come); err != nil {
 			return err
 		}
 		for _, e := range come.Events {
@@ -147,7 +154,7 @@ func showEvents(ctx context.Context, agent local, id string, out io.Writer) erro
 			continue
 		}
 		var op api.Operation
-		if err := agent.get(ctx, "/v1/operations/"+id, &op); err != nil || op.State.Done() {
+		if err := agent.getPatiently(ctx, "/v1/operations/"+id, &op); err != nil || op.State.Done() {
 			return err
 		}
 	}

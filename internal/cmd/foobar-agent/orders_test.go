@@ -112,3 +112,62 @@ func TestAnInterruptedOrderSaysThatItGoesOn(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+// TestAnOrderThatWaitsIsToldOfTheAgentsEnd: whoever gave it waits until the agent is back, and
+// learns that it was not carried out.
+func TestAnOrderThatWaitsIsToldOfTheAgentsEnd(t *testing.T) {
+	m := agenttest.Start(t, agenttest.Config{})
+	m.Enroll()
+	archive := artifacttest.Pack(artifacttest.Program("app", "one"))
+	sum := sha256.Sum256(archive)
+	spec := api.DefaultAppServer()
+	spec.Release.SHA256, spec.Command, spec.Port = hex.EncodeToString(sum[:]), []string{"./app"}, 8080
+	if err := m.Admin().UploadBlob(t.Context(), spec.Release.SHA256, bytes.NewReader(archive), int64(len(archive)), nil); err != nil {
+		t.Fatal(err)
+	}
+	shop := client.Change{ID: api.ID{Kind: api.KindAppServer, Name: "shop"}, Write: api.Write{Spec: api.Encode(spec)}}
+	if _, err := m.Admin().Apply(t.Context(), shop, nil); err != nil {
+		t.Fatal(err)
+	}
+	m.AppServers.Set(agenttest.Hooks{Apply: func(ctx context.Context, c converge.Change, _ converge.Progress) error {
+		if c.Undo {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	running := make(chan error)
+	go func() {
+		running <- order(t.Context(), newLocal(m.Socket()), "restart", "app-server/shop", 0, new(bytes.Buffer))
+	}()
+	for busy := false; !busy; {
+		c, err := m.Admin().Get(t.Context(), shop.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy = len(c.Conditions) == 1 && c.Conditions[0].Type == "OperationRunning"
+	}
+	said := &lines{come: make(chan string, 99)}
+	waiting := make(chan error)
+	go func() { waiting <- order(t.Context(), newLocal(m.Socket()), "restart", "app-server/shop", 0, said) }()
+	if first := <-said.come; !strings.Contains(first, "queue") {
+		t.Errorf("it begins with %q", first)
+	}
+	m.AppServers.Set(agenttest.Hooks{})
+	m.Stop()
+	m.Boot()
+	if err := <-waiting; err == nil || !strings.Contains(err.Error(), "restarted before it began: it still waited for its turn on app-server/shop, and nothing was changed; if it still has to be, give the order again: foobar-agent restart app-server/shop") {
+		t.Errorf("the one that waited: %v", err)
+	}
+	if err := <-running; err == nil || !strings.Contains(err.Error(), "stopped in the middle") || !strings.Contains(err.Error(), "give the order again") {
+		t.Errorf("the one that ran: %v", err)
+	}
+}
+
+// lines passes on what is written to it.
+type lines struct{ come chan string }
+
+func (l *lines) Write(text []byte) (int, error) {
+	l.come <- string(text)
+	return len(text), nil
+}
