@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/appserver"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/operation"
@@ -20,28 +21,32 @@ type anyKind = Kind
 type operable struct {
 	*anyKind
 	mu      sync.Mutex
-	drained map[string]string
+	drained map[string]*api.Drain
 }
 
 var _ operation.Operable = (*operable)(nil)
 
-// Drain notes by whom a component is drained.
-func (o *operable) Drain(name, by string) error {
+// Drain notes by whom a component is drained first.
+func (o *operable) Drain(name, by string) (*api.Drain, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.drained == nil {
-		o.drained = map[string]string{}
+		o.drained = map[string]*api.Drain{}
 	}
-	o.drained[name] = by
-	return nil
+	before := o.drained[name]
+	if before == nil {
+		o.drained[name] = &api.Drain{By: by, At: time.Now()}
+	}
+	return before, nil
 }
 
 // Undrain forgets it.
-func (o *operable) Undrain(name string) error {
+func (o *operable) Undrain(name string) (*api.Drain, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	before := o.drained[name]
 	delete(o.drained, name)
-	return nil
+	return before, nil
 }
 
 // Release is that of the real kind.
@@ -53,7 +58,10 @@ func (o *operable) Release(spec operation.Spec) string {
 func (m *Machine) Drained(name string) string {
 	m.apps.mu.Lock()
 	defer m.apps.mu.Unlock()
-	return m.apps.drained[name]
+	if drain := m.apps.drained[name]; drain != nil {
+		return drain.By
+	}
+	return ""
 }
 
 // Order gives an order on the machine's own socket, such as "app-server/shop:rollback",

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
 )
@@ -24,17 +25,19 @@ func TestADrainSaysWhoAndTheWayBack(t *testing.T) {
 		}
 		return seen.Conditions[0].Type + " " + seen.Conditions[0].Message
 	}
-	if err := k.Drain("notes", "root"); !api.IsProblem(err, api.ProblemInvalid) || !strings.Contains(err.Error(), "nginx of notes does not run") {
+	if _, err := k.Drain("notes", "root"); !api.IsProblem(err, api.ProblemInvalid) || !strings.Contains(err.Error(), "nginx of notes does not run") {
 		t.Errorf("without nginx: %v", err)
 	}
-	if err := k.Undrain("notes"); err != nil {
-		t.Errorf("of what is not drained: %v", err)
+	if before, err := k.Undrain("notes"); before != nil || err != nil {
+		t.Errorf("of what is not drained: %v, %v", before, err)
 	}
 	f.write(l.nginxRuntimeDir()+"/nginx.pid", "1", 0o600)
-	for range 2 { // it can be given twice
-		if err := k.Drain("notes", "uid 0 on the machine"); err != nil {
-			t.Fatal(err)
-		}
+	if before, err := k.Drain("notes", "uid 0 on the machine"); before != nil || err != nil {
+		t.Fatal(before, err)
+	}
+	f.clock.now = f.clock.now.Add(time.Hour)
+	if before, err := k.Drain("notes", "another"); err != nil || before == nil || before.String() != "since 1970-01-01 00:16:40 UTC, by uid 0 on the machine" { // which stays
+		t.Fatal(before, err)
 	}
 	for _, want := range []string{"Draining", "1970-01-01 00:16:40 UTC by uid 0 on the machine", "foobar-agent undrain app-server/notes"} {
 		if got := conditions(); !strings.Contains(got, want) {
@@ -50,9 +53,12 @@ func TestADrainSaysWhoAndTheWayBack(t *testing.T) {
 		if got := conditions(); !strings.Contains(got, want) || len(got) > 400 {
 			t.Errorf("no %q in %q", want, got)
 		}
+		if before, err := k.Drain("notes", "root"); err != nil || before == nil || len(before.String()) > 200 {
+			t.Errorf("drained twice, with %.20q before it is %v, %v", content, before, err)
+		}
 	}
-	if err := k.Undrain("notes"); err != nil {
-		t.Fatal(err)
+	if before, err := k.Undrain("notes"); before == nil || err != nil {
+		t.Fatal(before, err)
 	}
 	if got := conditions(); got != "" {
 		t.Errorf("after the end: %s", got)
@@ -71,7 +77,7 @@ func TestADrainFollowsNoLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := f.kind().Drain("notes", "root"); err != nil {
+	if _, err := f.kind().Drain("notes", "root"); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Lstat(filepath.Join(f.root, l.drainFile()))

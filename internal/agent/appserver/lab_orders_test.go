@@ -51,7 +51,7 @@ func TestOrdersUnderLoad(t *testing.T) {
 	}
 
 	s.nothingLost(loadtest.Load{Address: address, Name: "orders"}, func() {
-		if err := s.runner.Drain(t.Context(), app("shop"), true, "root"); err != nil {
+		if _, err := s.runner.Drain(t.Context(), app("shop"), true, "root"); err != nil {
 			t.Fatal(err)
 		}
 		s.order("shop", s.rollback)
@@ -68,7 +68,7 @@ func TestOrdersUnderLoad(t *testing.T) {
 		if got := checked(); got != http.StatusNotFound || len(c.Conditions) != 1 || !strings.Contains(c.Conditions[0].Message, "by root") || len(c.Drift) > 0 {
 			t.Errorf("while it is drained, checks are answered with %d, and it is %+v %v", got, c.Conditions, c.Drift)
 		}
-		if err := s.runner.Drain(t.Context(), app("shop"), false, "root"); err != nil {
+		if _, err := s.runner.Drain(t.Context(), app("shop"), false, "root"); err != nil {
 			t.Fatal(err)
 		}
 		if c, _ := s.get("shop"); checked() != http.StatusOK || len(c.Conditions) > 0 {

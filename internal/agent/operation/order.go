@@ -11,10 +11,11 @@ import (
 // an operator on the machine. It heeds [converge.Change.Restart].
 type Operable interface {
 	// Drain takes a component out of the load balancers until Undrain is called. By is
-	// the operator, for people who read about it later.
-	Drain(name, by string) error
-	// Undrain is no error for a component that is not drained.
-	Undrain(name string) error
+	// the operator, for people who read about it later. One that is drained already stays
+	// so, and Drain returns that drain.
+	Drain(name, by string) (before *api.Drain, err error)
+	// Undrain returns the drain that it has ended, nil for a component that was not drained.
+	Undrain(name string) (before *api.Drain, err error)
 	// Release names what a spec has a component run, such as "release 0123456789ab".
 	Release(spec Spec) string
 }
@@ -66,19 +67,23 @@ func (r *Runner) order(id api.ID, what order, to int64, actor string) (api.Opera
 	return r.submit(j)
 }
 
-// Drain takes a component out of the load balancers, or puts it back.
-func (r *Runner) Drain(_ context.Context, id api.ID, drained bool, by string) error {
+// Drain takes a component out of the load balancers, or puts it back. It returns the drain
+// that was in force.
+func (r *Runner) Drain(_ context.Context, id api.ID, drained bool, by string) (api.Drained, error) {
 	kind, err := r.operable(id)
 	if err != nil {
-		return err
+		return api.Drained{}, err
 	}
 	if _, err := r.recorded(id); err != nil {
-		return err
+		return api.Drained{}, err
 	}
+	var before *api.Drain
 	if drained {
-		return kind.Drain(id.Name, by)
+		before, err = kind.Drain(id.Name, by)
+	} else {
+		before, err = kind.Undrain(id.Name)
 	}
-	return kind.Undrain(id.Name)
+	return api.Drained{Before: before}, err
 }
 
 // operable returns the kind of a component, if operators can give orders to it.

@@ -22,17 +22,19 @@ import (
 // operated takes orders, and notes which of its components are drained, and by whom.
 type operated struct {
 	kind
-	drained map[string]string
+	drained map[string]*api.Drain
 }
 
-func (o operated) Drain(name, by string) error {
-	o.drained[name] = by
-	return nil
+func (o operated) Drain(name, by string) (*api.Drain, error) {
+	before := o.drained[name]
+	o.drained[name] = &api.Drain{By: by}
+	return before, nil
 }
 
-func (o operated) Undrain(name string) error {
+func (o operated) Undrain(name string) (*api.Drain, error) {
+	before := o.drained[name]
 	delete(o.drained, name)
-	return nil
+	return before, nil
 }
 
 func (operated) Release(spec operation.Spec) string {
@@ -44,7 +46,7 @@ func (operated) Release(spec operation.Spec) string {
 func operable(t *testing.T) *machine {
 	t.Helper()
 	m := start(t, t.TempDir())
-	m.again(t, operated{m.kind, map[string]string{}})
+	m.again(t, operated{m.kind, map[string]*api.Drain{}})
 	return m
 }
 
@@ -321,19 +323,22 @@ func TestOnlyWhatExistsAndCanIsOrdered(t *testing.T) {
 	m := start(t, t.TempDir())
 	m.must(t, request("edge", 0, spec(80, "one")))
 	wantProblem(t, m.ordered(t, m.Restart), api.ProblemInvalid, "an app server can")
-	if err := m.Drain(t.Context(), id("edge"), true, "root"); !api.IsProblem(err, api.ProblemInvalid) {
+	if _, err := m.Drain(t.Context(), id("edge"), true, "root"); !api.IsProblem(err, api.ProblemInvalid) {
 		t.Errorf("a drain of a kind that cannot: %v", err)
 	}
-	drained := map[string]string{}
+	drained := map[string]*api.Drain{}
 	m.again(t, operated{m.kind, drained})
-	if err := m.Drain(t.Context(), id("other"), true, "root"); !api.IsProblem(err, api.ProblemNotFound) {
+	if _, err := m.Drain(t.Context(), id("other"), true, "root"); !api.IsProblem(err, api.ProblemNotFound) {
 		t.Errorf("a drain of nothing: %v", err)
 	}
-	if err := m.Drain(t.Context(), id("edge"), true, "root"); err != nil || drained["edge"] != "root" {
-		t.Errorf("drained is %v, %v", drained, err)
+	if told, err := m.Drain(t.Context(), id("edge"), true, "root"); err != nil || told.Before != nil || drained["edge"].By != "root" {
+		t.Errorf("drained is %v, told %+v, %v", drained, told, err)
 	}
-	if err := m.Drain(t.Context(), id("edge"), false, "root"); err != nil || len(drained) > 0 {
-		t.Errorf("drained is %v, %v", drained, err)
+	if told, err := m.Drain(t.Context(), id("edge"), true, "another"); err != nil || told.Before == nil || told.Before.By != "root" {
+		t.Errorf("drained twice, told is %+v, %v", told, err)
+	}
+	if told, err := m.Drain(t.Context(), id("edge"), false, "root"); err != nil || told.Before == nil || len(drained) > 0 {
+		t.Errorf("drained is %v, told %+v, %v", drained, told, err)
 	}
 }
 

@@ -104,9 +104,9 @@ func (f *fakeRunner) Rollback(_ context.Context, id api.ID, to int64, actor stri
 	return f.start(operation.Request{ID: id, Base: to, Operation: "rollback", Actor: actor})
 }
 
-func (f *fakeRunner) Drain(_ context.Context, id api.ID, drained bool, by string) error {
+func (f *fakeRunner) Drain(_ context.Context, id api.ID, drained bool, by string) (api.Drained, error) {
 	_, err := f.start(operation.Request{ID: id, Operation: fmt.Sprintf("drained %t", drained), Actor: by})
-	return err
+	return api.Drained{}, err
 }
 
 func (f *fakeRunner) Own(_ context.Context, id api.ID, c api.Claiming, actor string) (api.Ownership, error) {

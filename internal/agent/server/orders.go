@@ -39,5 +39,6 @@ func (s *Server) setDrain(c *call, drained bool) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return done(s.Runner.Drain(c.Context(), id, drained, c.caller.Actor))
+	before, err := s.Runner.Drain(c.Context(), id, drained, c.caller.Actor)
+	return ok(before), err
 }

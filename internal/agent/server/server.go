@@ -50,7 +50,7 @@ type Runner interface {
 	Purge(ctx context.Context, id api.ID, consent string) (api.Leftovers, error)
 	Restart(ctx context.Context, id api.ID, actor string) (api.Operation, error)
 	Rollback(ctx context.Context, id api.ID, to int64, actor string) (api.Operation, error)
-	Drain(ctx context.Context, id api.ID, drained bool, by string) error
+	Drain(ctx context.Context, id api.ID, drained bool, by string) (api.Drained, error)
 	Own(ctx context.Context, id api.ID, claiming api.Claiming, actor string) (api.Ownership, error)
 	Operation(ctx context.Context, id string) (api.Operation, error)
 	Events(ctx context.Context, id string, after int64, wait time.Duration) ([]api.Event, error)

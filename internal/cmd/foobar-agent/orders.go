@@ -57,28 +57,40 @@ func order(ctx context.Context, agent local, verb, component string, to int64, o
 		return err
 	}
 	path := "/v1/" + url.PathEscape(kind) + "/" + name + ":" + verb
-	var text string
-	switch verb {
-	case "drain":
-		text = fmt.Sprintf("Load balancers send %s on %s no new requests once their next health check has seen it. Requests that it has go on.\n"+
-			"This lasts over releases and restarts, until the next boot or: foobar-agent undrain %s\n", component, machine.Node, component)
-	case "undrain":
-		text = fmt.Sprintf("%s on %s is not drained. Load balancers send it requests once their health checks find it healthy.\n", component, machine.Node)
-	default:
-		var op api.Operation
-		if to != 0 {
-			path += "?to=" + strconv.FormatInt(to, 10)
-		}
-		if err := agent.call(ctx, http.MethodPost, path, machine.Node, &op); err != nil {
+	if verb == "drain" || verb == "undrain" {
+		var drained api.Drained
+		if err := agent.call(ctx, http.MethodPost, path, machine.Node, &drained); err != nil {
 			return err
 		}
-		return follow(ctx, agent, verb, op, out)
-	}
-	if err := agent.call(ctx, http.MethodPost, path, machine.Node, nil); err != nil {
+		_, err := io.WriteString(out, drainText(verb, component, machine.Node, drained.Before, time.Now()))
 		return err
 	}
-	_, err := io.WriteString(out, text)
-	return err
+	if to != 0 {
+		path += "?to=" + strconv.FormatInt(to, 10)
+	}
+	var op api.Operation
+	if err := agent.call(ctx, http.MethodPost, path, machine.Node, &op); err != nil {
+		return err
+	}
+	return follow(ctx, agent, verb, op, out)
+}
+
+// drainText says what a drain or its end has changed, given the drain before it.
+func drainText(verb, component, machine string, before *api.Drain, now time.Time) string {
+	lasted := ""
+	if before != nil && !before.At.IsZero() {
+		lasted = fmt.Sprintf(" for %s", max(0, now.Sub(before.At)).Round(time.Second))
+	}
+	const ends = "This lasts over releases and restarts, until the next boot or: foobar-agent undrain %s\n"
+	switch {
+	case verb == "drain" && before == nil:
+		return fmt.Sprintf("Load balancers send %s on %s no new requests once their next health check has seen it. Requests that it has go on.\n"+ends, component, machine, component)
+	case verb == "drain":
+		return fmt.Sprintf("%s on %s was drained already%s, %s. Nothing was changed: load balancers send it no new requests.\n"+ends, component, machine, lasted, before, component)
+	case before == nil:
+		return fmt.Sprintf("%s on %s was not drained. Nothing was changed.\n", component, machine)
+	}
+	return fmt.Sprintf("%s on %s is not drained any more. It was drained%s, %s. Load balancers send it requests once their health checks find it healthy.\n", component, machine, lasted, before)
 }
 
 // known returns an error with what there is if the machine has no such component.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/agenttest"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
@@ -58,7 +59,9 @@ func TestOrdersOnTheMachine(t *testing.T) {
 	if by := m.Drained("shop"); !strings.Contains(by, "on the machine") {
 		t.Errorf("it is drained by %q", by)
 	}
-	says("undrain", shop, false, "is not drained")
+	says("drain", shop, false, "was drained already for ", "on the machine. Nothing was changed", "foobar-agent undrain app-server/shop")
+	says("undrain", shop, false, "is not drained any more. It was drained for ", "on the machine. Load balancers send it requests")
+	says("undrain", shop, false, "was not drained. Nothing was changed")
 	if by := m.Drained("shop"); by != "" {
 		t.Errorf("it is drained by %q still", by)
 	}
@@ -170,4 +173,31 @@ type lines struct{ come chan string }
 func (l *lines) Write(text []byte) (int, error) {
 	l.come <- string(text)
 	return len(text), nil
+}
+
+func TestDrainSaysSinceWhenAndByWhom(t *testing.T) {
+	known := &api.Drain{By: "root on the machine", At: noon()}
+	for name, c := range map[string]struct {
+		verb   string
+		before *api.Drain
+		want   string
+	}{
+		"a drain":                    {"drain", nil, "Load balancers send app-server/shop on web1 no new requests once their next health check has seen it. "},
+		"a second drain":             {"drain", known, "app-server/shop on web1 was drained already for 1h2m3s, since 2026-05-01 12:00:00 UTC, by root on the machine. Nothing was changed: "},
+		"a drain after one unknown":  {"drain", &api.Drain{}, "app-server/shop on web1 was drained already, since when and by whom is not known. Nothing"},
+		"an undrain":                 {"undrain", known, "app-server/shop on web1 is not drained any more. It was drained for 1h2m3s, since 2026-05-01 12:00:00 UTC, by root on the machine. Load"},
+		"an undrain of one unknown":  {"undrain", &api.Drain{}, "is not drained any more. It was drained, since when and by whom is not known. "},
+		"an undrain of nothing":      {"undrain", nil, "app-server/shop on web1 was not drained. Nothing was changed.\n"},
+		"a clock that was set back":  {"undrain", &api.Drain{By: "root", At: noon().AddDate(1, 0, 0)}, "It was drained for 0s, since 2027"},
+		"who would obey a terminal":  {"drain", &api.Drain{By: "\x1b[2J", At: noon()}, `by \x1b[2J.`},
+		"a drain says how it ends":   {"drain", nil, "until the next boot or: foobar-agent undrain app-server/shop\n"},
+		"and so does the second one": {"drain", known, "until the next boot or: foobar-agent undrain app-server/shop\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := drainText(c.verb, "app-server/shop", "web1", c.before, noon().Add(time.Hour+2*time.Minute+3*time.Second))
+			if !strings.Contains(got, c.want) {
+				t.Errorf("it says %q, not %q", got, c.want)
+			}
+		})
+	}
 }
