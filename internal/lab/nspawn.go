@@ -25,6 +25,8 @@ func nspawnArgs(labName string, m Machine, root, bootstrap string) []string {
 		"--link-journal=no",
 		"--resolv-conf=off",
 		"--timezone=off",
+		// systemd bounds with it what its units may bind, as on a VM.
+		"--system-call-filter=bpf",
 		// What systemd gives a VM, whatever the shell that started the lab allows.
 		"--rlimit=RLIMIT_NOFILE=1024:524288",
 		"--machine=" + nspawnName(labName, m.Name),

@@ -152,12 +152,13 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 			said = r.notItself()
 			return said, said == ""
 		},
-		alive:    alive,
+		alive:    r.unlessIntruding(alive),
 		failures: a.failures,
 		hold:     time.Duration(a.hold),
 		since:    a.healthy.since,
 		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
-			return r.kind.watch(ctx, 1, a.units...)
+			alive, err := r.kind.watch(ctx, 1, a.units...)
+			return r.unlessIntruding(alive), err
 		},
 	}.wait(ctx, a.check)
 	if err == nil {

@@ -85,6 +85,9 @@ func unitOf(cgroup string) string {
 // no directory of another one.
 func (r rollout) notItself() string {
 	port := port(r.spec, r.slot)
+	if taken := r.intrudes(); taken != 0 {
+		return fmt.Sprintf("listened on port %d too", taken)
+	}
 	if port == 0 {
 		return ""
 	}
@@ -96,6 +99,37 @@ func (r rollout) notItself() string {
 		return fmt.Sprintf("did not answer itself: it does not listen on port %d", port)
 	}
 	return ""
+}
+
+// intrudes returns the port on which the app listens beside the release that serves, 0 if
+// it does on none: with SO_REUSEPORT it gets some of its requests. Its unit may not bind
+// that of the other slot, but systemd says nothing where the kernel cannot bound that.
+func (r rollout) intrudes() int {
+	from := r.change.From
+	if from == nil || r.change.Undo {
+		return 0
+	}
+	before, err := specOf(from.Spec)
+	live := liveSlot(r.layout, from.State)
+	serves := port(before, live)
+	if err != nil || live == r.slot || serves == 0 {
+		return 0
+	}
+	own := func(h Holder) bool { return h.Unit == r.appUnit() }
+	if slices.ContainsFunc(r.kind.holders(appAddress(serves)), own) {
+		return serves
+	}
+	return 0
+}
+
+// unlessIntruding returns alive for an app that does not intrude.
+func (r rollout) unlessIntruding(alive func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		if port := r.intrudes(); port != 0 {
+			return fmt.Errorf("it listens on port %d too, beside the release that serves there, whose requests it gets; an app has to listen on $PORT alone", port)
+		}
+		return alive(ctx)
+	}
 }
 
 // portFree fails if somebody else listens where the app is to. The error is an [api.Problem].

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -96,6 +97,33 @@ func TestAnotherProgramDoesNotAnswerForTheApp(t *testing.T) {
 			}
 			if started := slices.Contains(f.calls, "restart "+fakeGreen); started != c.starts {
 				t.Errorf("calls %q", f.calls)
+			}
+		})
+	}
+}
+
+// A release that listens beside the one that serves gets some of its requests, so the
+// first look that finds it ends it, whatever it answers.
+func TestAReleaseThatListensBesideTheLiveOneFailsAtOnce(t *testing.T) {
+	s := edited(specs()["port"], func(s *api.AppServer) {
+		s.Command, s.HealthCheck.StartTimeout = []string{"python3", "$PORT"}, api.Duration(time.Hour)
+	})
+	from := render(t, "notes", s)
+	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
+	const says = "it listens on port 8000 too, beside the release that serves there"
+	for name, answers := range map[string]Answer{"and answers": {Status: 200}, "and is ill": {Status: 500}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, from)
+			f.put(to)
+			f.listeners = map[int][]Holder{8000: {{PID: fakeGreenPID, Program: "shop", Unit: fakeGreen}}}
+			f.answer = func() (Answer, error) { return answers, nil }
+			began := f.clock.Now()
+			problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(from, to), silent))
+			if !ok || !strings.Contains(problem.Detail, says) {
+				t.Errorf("problem %v", problem)
+			}
+			if took := f.clock.Now().Sub(began); took > time.Minute {
+				t.Errorf("it took %s", took)
 			}
 		})
 	}

@@ -29,8 +29,12 @@ func appUnitText(l layout, slot string, s api.AppServer) *converge.Text {
 		"RuntimeDirectory="+l.appRuntime(slot),
 		"RuntimeDirectoryMode=0750",
 		"UMask=0007")
-	if port := port(s, slot); port != 0 {
-		t.From("/app_ports", "Environment=PORT=%d", port)
+	if own := port(s, slot); own != 0 {
+		t.From("/app_ports", "Environment=PORT=%d", own)
+		// With SO_REUSEPORT it would get some of the requests of the slot that serves.
+		if beside := port(s, other(slot)); beside != own {
+			t.From("/app_ports", "SocketBindDeny=tcp:%d", beside)
+		}
 	} else {
 		t.From("/app_ports", "Environment=SOCKET=%s", l.appSocket(slot))
 	}
