@@ -95,6 +95,18 @@ type Component struct {
 	Actor     string    `json:"actor"`
 	// Ownership tells whose it is.
 	Ownership Ownership `json:"ownership"`
+	// Failed is the last change, if that has failed; nil if it has not.
+	Failed *FailedChange `json:"failed,omitempty"`
+}
+
+// FailedChange is a change of a component that did not work.
+type FailedChange struct {
+	// Operation is its id, Actor who asked for it, At when it ended.
+	Operation string    `json:"operation"`
+	Actor     string    `json:"actor"`
+	At        time.Time `json:"at"`
+	// Error says in one line why.
+	Error string `json:"error"`
 }
 
 // Drift is one file or unit that differs from what was recorded.

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,6 +120,28 @@ func (j *journal) unendedOf(id api.ID, verb api.Verb) (api.Operation, bool) {
 		}
 	}
 	return api.Operation{}, false
+}
+
+// runningOf returns the operation that is at work on a component, if one is.
+func (j *journal) runningOf(id api.ID) (api.Operation, bool) {
+	return j.latest(func(op api.Operation) bool { return op.Component == id && op.State == api.OperationRunning })
+}
+
+// lastOf returns the operation on a component that ended last, if one did that is remembered.
+func (j *journal) lastOf(id api.ID) (api.Operation, bool) {
+	return j.latest(func(op api.Operation) bool { return op.Component == id && op.State.Done() })
+}
+
+// latest returns that of some operations which ended, or else started, last.
+func (j *journal) latest(of func(api.Operation) bool) (last api.Operation, found bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, t := range j.tasks {
+		if of(t.Operation) && (!found || cmp.Or(t.Ended.Compare(last.Ended), t.Started.Compare(last.Started)) > 0) {
+			last, found = t.Operation, true
+		}
+	}
+	return last, found
 }
 
 // after returns the events after a number, whether the operation is done, and

@@ -299,12 +299,19 @@ func TestTheNextLifeOfTheAgentEndsTheOld(t *testing.T) {
 			if change.Undo || textOfSpec(change.From.Spec) != "one" || textOfSpec(change.To.Spec) != "two" || change.From.State.Units[0].Name != unitOf("one") {
 				t.Errorf("it drains %+v", change)
 			}
-			if c := m.get(t, "edge"); c.Generation != 2 || len(c.Conditions) != 1 || c.Conditions[0].Type != "OperationRunning" || string(c.Status) != `{"from":"one","to":"two"}` {
+			c := m.get(t, "edge")
+			if c.Generation != 2 || len(c.Conditions) != 1 || c.Conditions[0].Type != "OperationRunning" || string(c.Status) != `{"from":"one","to":"two"}` {
 				t.Errorf("meanwhile a reader sees %+v", c)
+			}
+			if said := c.Conditions[0].Message; !strings.Contains(said, "The last change, operation "+second.Operation+" of tester, is in force. What it replaced drains since 20") {
+				t.Errorf("meanwhile it says %q", said)
 			}
 			op, err := m.Apply(t.Context(), request("edge", 2, spec(80, "three")))
 			if err != nil || op.State != api.OperationQueued {
 				t.Errorf("meanwhile an operation is %+v, %v", op, err)
+			}
+			if events, err := m.Events(t.Context(), op.ID, 0, time.Minute); err != nil || !strings.Contains(events[0].Message, "operation "+second.Operation+" of tester, has replaced to end, which drains since 20") {
+				t.Errorf("it waits, and says %+v, %v", events, err)
 			}
 			close(leave)
 			if op = m.await(t, op.ID); op.State != api.OperationApplied {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/converge"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -56,7 +55,7 @@ func (r *Runner) Get(ctx context.Context, id api.ID) (api.Component, error) {
 			return api.Component{}, err
 		}
 		if now, _ := r.epoch(id); now == epoch {
-			return record.component(seen), nil
+			return r.shown(record, seen), nil
 		}
 	}
 	return r.unsettled(ctx, kind, id)
@@ -75,12 +74,12 @@ func (r *Runner) recorded(id api.ID) (*Record, error) {
 		return nil, recordLost(record)
 	case record != nil && deleting && deletion.BaseGeneration == record.Generation:
 		return nil, &api.Problem{Type: api.ProblemDeleting, Title: "The component is being removed",
-			Detail: fmt.Sprintf("operation %s of %s is removing %s and has not ended; read it again once it has", deletion.ID, deletion.Actor, id)}
+			Detail: fmt.Sprintf("%s is removing %s since %s and has not ended; read it again once it has", named(deletion), id, stamp(deletion.Created))}
 	case record != nil:
 		return record, nil
 	case creating:
 		return nil, &api.Problem{Type: api.ProblemCreating, Title: "The component is being created",
-			Detail: fmt.Sprintf("operation %s of %s is creating %s and has not ended; read it again once it has", creation.ID, creation.Actor, id)}
+			Detail: fmt.Sprintf("%s is creating %s since %s and has not ended; read it again once it has", named(creation), id, stamp(creation.Created))}
 	}
 	return nil, notFound("component %s", id)
 }
@@ -125,19 +124,7 @@ func (r *Runner) unsettled(ctx context.Context, kind Kind, id api.ID) (api.Compo
 			seen.status = api.Encode(observation.Status)
 		}
 	}
-	return record.component(seen), nil
-}
-
-// atWork says what an operation does to a component that is at work on it.
-func (r *Runner) atWork(id api.ID) string {
-	open, _ := r.Engine.Open(id)
-	switch {
-	case !open.Committed:
-		return "An operation is at work on it: this is what was applied before, and drift is not looked for."
-	case open.Draining.IsZero():
-		return "The last change is in force. What it replaced is being ended, and until then drift is not looked for."
-	}
-	return fmt.Sprintf("The last change is in force. What it replaced drains since %s UTC, and until that has ended drift is not looked for.", open.Draining.UTC().Format(time.TimeOnly))
+	return r.shown(record, seen), nil
 }
 
 // observe asks the running engine of a component what it does.
@@ -157,11 +144,12 @@ func (r *Runner) observe(ctx context.Context, kind Kind, id api.ID, applied conv
 	return observation, nil
 }
 
-func (r *Record) component(seen inspection) api.Component {
+// shown returns a component as readers get it.
+func (r *Runner) shown(record *Record, seen inspection) api.Component {
 	return api.Component{
-		ID: r.ID, Generation: r.Generation, Spec: seen.spec, Observed: seen.observed,
+		ID: record.ID, Generation: record.Generation, Spec: seen.spec, Observed: seen.observed,
 		Drift: seen.drift, Conditions: seen.conditions, Status: seen.status,
-		AppliedAt: r.AppliedAt, Actor: r.Actor, Ownership: r.Ownership,
+		AppliedAt: record.AppliedAt, Actor: record.Actor, Ownership: record.Ownership, Failed: r.lastFailed(record),
 	}
 }
 

@@ -403,7 +403,7 @@ func (r *Runner) run(j job, c *component) {
 	select {
 	case c.turn <- struct{}{}:
 	default:
-		r.log.event(j.Operation, api.PhaseQueue, "wait for another operation on %s", j.ID)
+		r.log.event(j.Operation, api.PhaseQueue, "wait for %s", r.turnOf(j.ID))
 		select {
 		case c.turn <- struct{}{}:
 		case <-r.Ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,7 +113,7 @@ func TestWhoAttendsWaitsForNoOperation(t *testing.T) {
 		})
 	}()
 	<-inside
-	if got := m.get(t, "edge"); len(got.Conditions) != 1 || got.Conditions[0].Type != "OperationRunning" {
+	if got := m.get(t, "edge"); len(got.Conditions) != 1 || got.Conditions[0].Type != "OperationRunning" || !strings.Contains(got.Conditions[0].Message, "The agent itself is at work on it") {
 		t.Errorf("meanwhile a reader sees %+v", got.Conditions)
 	}
 	op, err := m.Apply(t.Context(), request("edge", 1, spec(80, "two")))

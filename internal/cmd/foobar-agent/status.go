@@ -173,6 +173,9 @@ func details(b *strings.Builder, c api.Component) {
 	if runs := running(c); runs != "" {
 		fmt.Fprintf(&text, "  %-8s %s\n", "runs", api.Visible(runs))
 	}
+	if f := c.Failed; f != nil {
+		fmt.Fprintf(&text, "  failed   the last change, operation %s of %s, at %s: %s\n", api.Visible(f.Operation), api.Visible(f.Actor), clock(f.At), api.Visible(f.Error))
+	}
 	for _, path := range slices.Sorted(maps.Keys(c.Drift)) {
 		fmt.Fprintf(&text, "  drift    %s: %s\n", api.Visible(path), api.Visible(c.Drift[path].Detail))
 	}

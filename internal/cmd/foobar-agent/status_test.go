@@ -69,7 +69,9 @@ func TestStatusText(t *testing.T) {
 		{Type: "HealthCheckFailed", Severity: api.SeverityError, Message: "the app answers 500"},
 		{Type: "Restarted", Severity: api.SeverityInfo, Message: "3 times since the boot"},
 	}
-	unwell.Components = []api.Component{sick, component(api.KindAppServer, "blog"), drifted}
+	failed := component(api.KindAppServer, "blog")
+	failed.Failed = &api.FailedChange{Operation: "4d054c30", Actor: "root on the machine (restart)", At: noon().Add(time.Hour), Error: "The app did not become healthy: it answers 500"}
+	unwell.Components = []api.Component{sick, failed, drifted}
 	fenced := enrolledMachine()
 	verdict := replication.MayOpen("web1", replication.Record{Epoch: 3, Primary: "web1"}, []replication.NodeID{"lb1", "web1", "web2"},
 		map[replication.NodeID]replication.Answer{
