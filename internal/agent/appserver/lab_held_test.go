@@ -56,7 +56,7 @@ func (s *stand) unfinished(name string) bool {
 // wherever either release listens and whatever files nginx shows of it.
 func TestAHeldUndoingUnderLoad(t *testing.T) {
 	const address, url = "127.0.0.1:8081", "http://127.0.0.1:8081/"
-	files := map[string]api.StaticDirectory{"/files/": {Directory: "."}}
+	files := map[string]api.StaticDirectory{"/files/": {Directory: "public"}}
 	for name, c := range map[string]struct {
 		one, two func(*api.AppServer)
 	}{

@@ -32,7 +32,7 @@ def note(handler):
 func (s *stand) countedRelease(name, more string) string {
 	s.Helper()
 	code := "RELEASE = \"" + name + "\"\n" + strings.Replace(counted, "    def do_GET(self):\n", "    def do_GET(self):\n        if \"Id\" in self.headers: note(self)\n", 1)
-	return s.upload(map[string]entry{"main.py": {more + code, 0o644}})
+	return s.upload(map[string]entry{"main.py": {more + code, 0o644}, "public/name.txt": {name, 0o644}})
 }
 
 // notes is where the counted app of "shop" notes the requests.
