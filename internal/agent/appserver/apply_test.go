@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -539,6 +541,43 @@ func TestAReleaseThatNginxCannotReachFailsBeforeTheSwitch(t *testing.T) {
 				t.Errorf("nginx was asked for %s", f.asked)
 			}
 			if took := f.clock.Now().Sub(began); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// An app that makes something else of its $SOCKET is told so, and one that makes a link
+// does not get all of its time for that.
+func TestWhatIsNoSocket(t *testing.T) {
+	const socket = "/run/foobar-app-notes-green/app.sock"
+	s := edited(specs()["socket"], func(s *api.AppServer) { s.HealthCheck.StartTimeout = api.Duration(time.Hour) })
+	from := render(t, "notes", s)
+	to := renderBeside(t, "notes", edited(s, func(s *api.AppServer) { s.RestartTrigger = "again" }), converge.InPlace{State: from.State, Spec: from.Spec})
+	for name, c := range map[string]struct {
+		put    func(path string) error
+		says   string
+		atOnce bool
+	}{
+		"a link":      {func(path string) error { return os.Symlink("/etc/passwd", path) }, "it made a link instead of a socket; " + socket + " is a link and no socket; the app has to bind $SOCKET itself", true},
+		"a file":      {func(path string) error { return os.WriteFile(path, nil, 0o600) }, socket + " is a file and no socket", false},
+		"a FIFO":      {func(path string) error { return syscall.Mkfifo(path, 0o600) }, socket + " is a FIFO and no socket", false},
+		"a directory": {func(path string) error { return os.Mkdir(path, 0o700) }, socket + " is a directory and no socket", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, from)
+			f.put(to)
+			path := filepath.Join(f.root, socket)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), c.put(path)); err != nil {
+				t.Fatal(err)
+			}
+			f.answer = func() (Answer, error) { return Answer{}, errors.New("it is no socket") }
+			began := f.clock.Now()
+			problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(from, to), silent))
+			if !ok || !strings.Contains(problem.Detail, c.says) {
+				t.Errorf("problem %v", problem)
+			}
+			if took := f.clock.Now().Sub(began); (took < time.Minute) != c.atOnce {
 				t.Errorf("it took %s", took)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"syscall"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
 	"github.com/foobar-stack/terraform-provider-foobar/internal/api"
@@ -85,13 +86,21 @@ func (m machine) notExecuted(program, release string) string {
 // elfHeader is the size of what is read of an ELF header.
 const elfHeader = 20
 
-// head returns the beginning of a file.
+// head returns the beginning of a file. What is none by the time that it is opened, such
+// as a FIFO, is an error and not waited for.
 func (m machine) head(path string) ([]byte, error) {
-	file, err := os.Open(m.path(path))
+	file, err := os.OpenFile(m.path(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
 	return io.ReadAll(io.LimitReader(file, 4096))
 }
 

@@ -2,8 +2,10 @@ package appserver
 
 import (
 	"errors"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/foobar-stack/terraform-provider-foobar/internal/agent/systemd"
@@ -64,5 +66,20 @@ func TestAFailedExecIsExplained(t *testing.T) {
 				t.Errorf("it explains %+v, not %q", problem.Violations, c.want)
 			}
 		})
+	}
+}
+
+// TestWhatIsNoProgramAnyMoreIsNotWaitedFor: an app may exchange its files at any moment,
+// and nobody ever writes to its FIFO.
+func TestWhatIsNoProgramAnyMoreIsNotWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop")
+	if err := syscall.Mkfifo(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m := machine{}
+	for _, says := range []string{m.lacksInterpreter(path), m.notExecuted(path, "")} {
+		if !strings.Contains(says, "it is no regular file") {
+			t.Errorf("it says %q", says)
+		}
 	}
 }

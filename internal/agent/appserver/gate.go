@@ -152,13 +152,13 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 			said = r.notItself()
 			return said, said == ""
 		},
-		alive:    r.unlessIntruding(alive),
+		alive:    r.unlessInVain(alive),
 		failures: a.failures,
 		hold:     time.Duration(a.hold),
 		since:    a.healthy.since,
 		steady: func(ctx context.Context) (func(ctx context.Context) error, error) {
 			alive, err := r.kind.watch(ctx, 1, a.units...)
-			return r.unlessIntruding(alive), err
+			return r.unlessInVain(alive), err
 		},
 	}.wait(ctx, a.check)
 	if err == nil {
@@ -176,10 +176,38 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 		}
 		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
 	}
-	if u, ok := errors.AsType[*unhealthy](err); ok && !a.nginx {
+	if stands := r.insteadOfSocket(); stands != "" {
+		detail = fmt.Errorf("%w; %s", detail, stands)
+	} else if u, ok := errors.AsType[*unhealthy](err); ok && !a.nginx {
 		detail = fmt.Errorf("%w%s", detail, r.elsewhere(ctx, u.Said))
 	}
 	return r.failed(ctx, "The app did not become healthy", detail, r.appUnit())
+}
+
+// unlessInVain returns alive for an app that has not done what no patience mends: neither
+// nginx nor the agent goes through a link that an app has made.
+func (r rollout) unlessInVain(alive func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		if port := r.intrudes(); port != 0 {
+			return fmt.Errorf("it listens on port %d too, beside the release that serves there, whose requests it gets; an app has to listen on $PORT alone", port)
+		}
+		if !r.layout.shims(r.spec) && r.kind.machine.insteadOfSocket(r.layout.appSocket(r.slot)) == aLink {
+			return errors.New("it made a link instead of a socket")
+		}
+		return alive(ctx)
+	}
+}
+
+// insteadOfSocket says what the app has made instead of its socket, "" if nothing.
+func (r rollout) insteadOfSocket() string {
+	if r.layout.shims(r.spec) {
+		return ""
+	}
+	socket := r.layout.appSocket(r.slot)
+	if stands := r.kind.machine.insteadOfSocket(socket); stands != "" {
+		return fmt.Sprintf("%s is %s and no socket; the app has to bind $SOCKET itself", socket, stands)
+	}
+	return ""
 }
 
 // watch returns what tells whether units still have a chance: they run, and

@@ -67,11 +67,13 @@ func siteAddress(s api.AppServer) netip.AddrPort {
 	return netip.AddrPortFrom(address, uint16(s.Port)) //nolint:gosec // a valid port fits
 }
 
-// unitOf returns the unit that a process belongs to, by its /proc/PID/cgroup.
+// unitOf returns the system's unit that a process belongs to, by its /proc/PID/cgroup.
+// Below it there may be groups of the unit's own making: those of a user's units have
+// names that any user can choose.
 func unitOf(cgroup string) string {
 	for line := range strings.Lines(cgroup) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		for _, part := range slices.Backward(strings.Split(parts[len(parts)-1], "/")) {
+		for part := range strings.SplitSeq(parts[len(parts)-1], "/") {
 			if strings.HasSuffix(part, ".service") || strings.HasSuffix(part, ".scope") {
 				return part
 			}
@@ -120,16 +122,6 @@ func (r rollout) intrudes() int {
 		return serves
 	}
 	return 0
-}
-
-// unlessIntruding returns alive for an app that does not intrude.
-func (r rollout) unlessIntruding(alive func(ctx context.Context) error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		if port := r.intrudes(); port != 0 {
-			return fmt.Errorf("it listens on port %d too, beside the release that serves there, whose requests it gets; an app has to listen on $PORT alone", port)
-		}
-		return alive(ctx)
-	}
 }
 
 // portFree fails if somebody else listens where the app is to. The error is an [api.Problem].

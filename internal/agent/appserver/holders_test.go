@@ -41,6 +41,7 @@ func TestUnitOf(t *testing.T) {
 		"0::/system.slice/foobar-app-notes@blue.service/workers\n":                                      "foobar-app-notes@blue.service",
 		"4:memory:/lab\n1:name=systemd:/lab/system.slice/ssh.service\n0::/lab/system.slice/x.service\n": "ssh.service",
 		"0::/user.slice/user-0.slice/session-1.scope\n":                                                 "session-1.scope",
+		"0::/user.slice/user-7.slice/user@7.service/app.slice/foobar-app-notes@blue.service\n":          "user@7.service",
 		"0::/\n": "",
 		"":       "",
 	} {

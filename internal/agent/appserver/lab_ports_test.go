@@ -46,7 +46,7 @@ func TestABadReleaseGetsNoRequestOfTheLiveOne(t *testing.T) {
 		defer close(done)
 		for ctx.Err() == nil {
 			asked++
-			if response, answer := s.ask(http.MethodGet, url, nil, nil); response.status != http.StatusOK || answer.Release != "good" {
+			if response, answer := s.ask(http.MethodGet, url, nil, nil); response.status != http.StatusOK || answer.Release != "good" { //nolint:contextcheck // it has none
 				other++
 			}
 		}

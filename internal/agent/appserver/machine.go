@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,6 +65,29 @@ func (m machine) closedToGroup(socket string) string {
 	}
 	return ""
 }
+
+// insteadOfSocket returns what stands where an app's socket should, "" if that is a
+// socket or nothing.
+func (m machine) insteadOfSocket(path string) string {
+	info, err := os.Lstat(m.path(path))
+	if err != nil {
+		return ""
+	}
+	switch mode := info.Mode(); {
+	case mode&fs.ModeSocket != 0:
+		return ""
+	case mode&fs.ModeSymlink != 0:
+		return aLink
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	}
+	return "a file"
+}
+
+// aLink is a symbolic link in words.
+const aLink = "a link"
 
 // secrets returns the values that an app server's slot was given.
 func (m machine) secrets(l layout, slot string) (map[string]string, error) {
@@ -197,14 +219,13 @@ func (m machine) missingTarget(path string) string {
 // lacksInterpreter says which interpreter a script asks for in vain. Virtual
 // environments of another machine are the usual reason.
 func (m machine) lacksInterpreter(path string) string {
-	file, err := os.Open(m.path(path))
+	head, err := m.head(path)
 	if err != nil {
 		return "cannot be read: " + err.Error()
 	}
-	defer file.Close()  //nolint:errcheck // nothing was written
 	const longest = 256 // BINPRM_BUF_SIZE of Linux: what it reads of a script
-	line, _ := bufio.NewReaderSize(file, longest).ReadSlice('\n')
-	interpreter, isScript := strings.CutPrefix(string(line), "#!")
+	line, _, _ := strings.Cut(string(head[:min(len(head), longest)]), "\n")
+	interpreter, isScript := strings.CutPrefix(line, "#!")
 	words := strings.FieldsFunc(interpreter, func(r rune) bool { return strings.ContainsRune(" \t\n", r) }) // as Linux splits them
 	switch {
 	case !isScript || len(words) == 0:
