@@ -72,7 +72,6 @@ func TestAHeldUndoingUnderLoad(t *testing.T) {
 			again := make(chan time.Time)
 			s.runner.After = func(time.Duration) <-chan time.Time { return again }
 			one := s.spec(s.countedRelease("one", ""), 8081)
-			one.HealthCheck.StartTimeout = api.Duration(5 * time.Second)
 			two := one
 			two.Release.SHA256 = s.countedRelease("two", "")
 			c.one(&one)
