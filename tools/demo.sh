@@ -19,7 +19,9 @@ usage() { sed -n '4,5s/^# *//p' "$0" >&2; exit 2; }
 
 up() {
     # A state of machines that are gone would have Terraform look for them.
-    if bin/lab status | grep -q 'has no machines'; then
+    local machines
+    machines=$(bin/lab status)
+    if grep -q 'has no machines' <<<"$machines"; then
         if grep -qs '^ *incarnations *=' "$stack"/*.tfvars; then
             echo "$stack/*.tfvars sets incarnations, those of an earlier demo. This one makes new machines, of incarnation 1: remove the line, then run it again." >&2
             return 1
@@ -122,14 +124,15 @@ start_load() {
 # stop_load ends the load, and fails if a request of it failed, or if a note that was
 # acknowledged is lost or was kept twice.
 stop_load() {
-    local failed sent posts kept names
+    local failed sent posts counts kept names
     sleep 2
     stop_clients
     print_clients
-    read -r failed sent < <(failures "${clients[@]}")
-    read -r posts _ < <(figures posts)
-    read -r kept names < <(bin/lab exec web1 -- mariadb --socket /run/foobar-db-notes/mariadb.sock --skip-column-names notes \
+    failures "${clients[@]}"
+    posts=$(figures posts | cut -d' ' -f1)
+    counts=$(bin/lab exec web1 -- mariadb --socket /run/foobar-db-notes/mariadb.sock --skip-column-names notes \
         --execute "SELECT COUNT(*), COUNT(DISTINCT text) FROM notes WHERE text LIKE '$load_name-%'")
+    read -r kept names <<<"$counts"
     printf '%d requests, %d failed; %d notes acknowledged, %d kept, %d of them twice\n' "$sent" "$failed" "$posts" "$names" $((kept - names))
     # A note may be kept whose answer was on its way when the clients ended.
     if ((sent < 100 || failed > 0 || names < posts || names > posts + 4 || kept > names)); then
@@ -141,7 +144,7 @@ stop_load() {
 # serves VERSION fails unless both servers answer with that release.
 serves() {
     local answers
-    answers=$(for _ in 1 2 3 4; do bin/lab run -- curl -sS --fail --max-time 5 http://www.foobar.test/ && echo; done)
+    answers=$(for _ in 1 2 3 4; do bin/lab run -- curl -sS --fail --max-time 5 http://www.foobar.test/ || exit; echo; done)
     sed -n 's/.*"version": *"\([^"]*\)".*"server": *"\([^"]*\)".*/release \1 answers on \2/p' <<<"$answers" | sort -u | tee "$work/serves"
     [ "$(<"$work/serves")" = "$(printf 'release %s answers on %s\n' "$1" web1 "$1" web2)" ]
 }

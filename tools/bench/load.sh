@@ -39,14 +39,17 @@ declare -A unit=([ours]=foobar-lb-bench.service [hand]=haproxy.service)
 # first a moment earlier: $work/NAME.wrk has what wrk got through each, and
 # $work/NAME.cpu the CPU time that it took.
 together() {
-    local name pid pids=()
-    for name in "${@:2}"; do cpu "${unit[$name]}" >"$work/$name.before"; done
+    local name pid after pids=()
+    for name in "${@:2}"; do cpu "${unit[$name]}" >"$work/$name.before" || return; done
     for name in "${@:2}"; do
         (load "$name" -c25 "-d${1}s" --script tools/load/clients.lua "http://$address:${port[$name]}/") &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid" || return; done
-    for name in "${@:2}"; do echo $(($(cpu "${unit[$name]}") - $(<"$work/$name.before"))) >"$work/$name.cpu"; done
+    for name in "${@:2}"; do
+        after=$(cpu "${unit[$name]}") || return
+        echo $((after - $(<"$work/$name.before"))) >"$work/$name.cpu"
+    done
 }
 
 # restart_both gives both a new process: what one happens to get of the host,
@@ -66,7 +69,7 @@ compare() {
     for ((round = 1; round <= $1; round++)); do
         ((round % 5 != 1)) || restart_both
         if ((round % 2)); then quietly together 1 ours hand; else quietly together 1 hand ours; fi
-        read -r failed sent < <(failures ours hand)
+        failures ours hand
         if ((failed > 0)); then
             say "round $round is void: $failed of $sent requests failed"
             continue
@@ -88,5 +91,5 @@ keep_round() {
 
 # posts_sent_twice prints how many POSTs reached the backends more than once.
 posts_sent_twice() {
-    for machine in web1 web2; do bin/lab exec "$machine" -- cat /run/bench/posts; done | sort | uniq -d | wc -l
+    for machine in web1 web2; do bin/lab exec "$machine" -- cat /run/bench/posts || exit; done | sort | uniq -d | wc -l
 }

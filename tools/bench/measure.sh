@@ -24,18 +24,23 @@ timed() {
     awk -v from="$began" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", to - from }' >>"$samples"
 }
 
-# statistics SAMPLES prints their median, least, greatest and number.
+# statistics SAMPLES prints their median, least, greatest and number; fails if there
+# are none.
 statistics() {
     sort -g "$work/$1" | awk '
         { v[NR] = $1 }
-        END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2, v[1], v[NR], NR }'
+        END {
+            if (NR == 0) { print "bench: no samples" > "/dev/stderr"; exit 1 }
+            print (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2), v[1], v[NR], NR
+        }'
 }
 
 # row WHAT UNIT SAMPLES [BUDGET] adds a line to the table: the median, the
 # spread, the budget, and how many times the budget the median is.
 row() {
-    local median least greatest n
-    read -r median least greatest n < <(statistics "$3")
+    local samples median least greatest n
+    samples=$(statistics "$3")
+    read -r median least greatest n <<<"$samples"
     awk -v what="$1" -v unit="$2" -v budget="${4:-}" -v m="$median" -v a="$least" -v b="$greatest" -v n="$n" '
         function short(x) { return sprintf(x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : x >= 1 ? "%.2f" : "%.3f", x) }
         BEGIN {

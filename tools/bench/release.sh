@@ -46,7 +46,7 @@ restart_apps() {
 # runs; adds the p99 of its kept connections to $work/NAME-p99, in ms, and what failed
 # and was sent to $work/NAME-failed. Connections wait 20 ms before a request.
 under_load() {
-    local name=$1 url
+    local name=$1 url failed sent
     shift
     url=$(app_url "${name%-*}")
     start_clients 8 "$url" "${url}ledger" 20
@@ -55,7 +55,8 @@ under_load() {
     sleep 1
     stop_clients
     figures kept | awk '{ print $3 }' >>"$work/$name-p99"
-    failures "${clients[@]}" >>"$work/$name-failed"
+    failures "${clients[@]}"
+    echo "$failed $sent" >>"$work/$name-failed"
 }
 
 # ratio NAME writes the ratios of the p99 while something happened to the p99 before.

@@ -22,17 +22,22 @@ figures() {
     sed -n 's/^load //p' "$work/$1.wrk" | grep . || { cat "$work/$1.wrk" >&2; return 1; }
 }
 
-# failures NAME… prints how many requests failed and how many were sent, of all together.
+# failures NAME… sets the caller's variables failed and sent: how many requests failed
+# and how many were sent, of all together. A client without figures is an error: it
+# counted nothing.
 failures() {
-    for name in "$@"; do figures "$name"; done |
-        awk '{ failed += $4 + $5 + $6 + $7 + $8; sent += $1 + $4 + $5 + $6 + $7 } END { print failed + 0, sent + 0 }'
+    local counts
+    counts=$(for name in "$@"; do figures "$name" || exit; done |
+        awk '{ failed += $4 + $5 + $6 + $7 + $8; sent += $1 + $4 + $5 + $6 + $7 } END { print failed + 0, sent + 0 }') || return
+    # shellcheck disable=SC2034 # the caller's
+    read -r failed sent <<<"$counts"
 }
 
 # print_clients prints the figures of each of the clients below.
 print_clients() {
     local client failed sent
     for client in "${clients[@]}"; do
-        read -r failed sent < <(failures "$client")
+        failures "$client"
         printf '    %-6s %d requests, %d failed; connects, reads, writes, time-outs, statuses: %s\n' \
             "$client" "$sent" "$failed" "$(figures "$client" | cut -d' ' -f4-)"
     done
@@ -57,10 +62,19 @@ start_clients() {
     client_pids+=($!)
 }
 
-# stop_clients has them finish and print their figures.
+# stop_clients has them finish and print their figures. It fails if one had ended
+# before: nothing was counted from then on.
 stop_clients() {
+    local i ended=()
     [ ${#client_pids[@]} -eq 0 ] && return 0 # of a trap, return alone has the status of what failed
-    kill -INT "${client_pids[@]}" 2>/dev/null || true
-    wait "${client_pids[@]}" || true
+    for i in "${!client_pids[@]}"; do
+        kill -INT "${client_pids[i]}" 2>/dev/null || ended+=("${clients[i]}")
+    done
+    wait "${client_pids[@]}" || true # whether each has figures is what counts
     client_pids=()
+    if [ ${#ended[@]} -gt 0 ]; then
+        echo "these clients ended before they were stopped: ${ended[*]}" >&2
+        for i in "${ended[@]}"; do tail -n 5 "$work/$i.wrk" >&2; done
+        return 1
+    fi
 }
