@@ -30,14 +30,28 @@ failed=()
 
 say() { printf '==> %s\n' "$*"; }
 
-end_lab() { [ -n "${KEEP:-}" ] || bin/lab down; }
-trap end_lab EXIT
+# finish ends the lab, after what still runs in it: of a package that was broken off,
+# the next step would boot its machine again.
+finish() {
+    local status=$? running
+    mapfile -t running < <(jobs -p)
+    if [ ${#running[@]} -gt 0 ]; then
+        kill "${running[@]}" 2>/dev/null || true
+        wait "${running[@]}" 2>/dev/null || true
+    fi
+    [ -n "${KEEP:-}" ] || bin/lab down || status=1
+    exit "$status"
+}
+trap finish EXIT
 
 # packages PATTERN lists the packages with machine tests whose path matches.
 packages() {
     git grep -lE '^//go:build lab' -- 'internal/*_test.go' | xargs -n1 dirname | sort -u |
         grep -E "${ONLY:-.}" | grep -E "$1" || true
 }
+
+# took PACKAGE BEGAN says how long a package's tests took.
+took() { say "$1 took $((SECONDS - $2)) s"; }
 
 binary() { echo "$tests/${1//\//-}.test"; }
 
@@ -49,7 +63,7 @@ compile() {
 # on_machine MACHINE PACKAGE runs a package's tests as root on a machine, and
 # gives it a fresh disk afterwards.
 on_machine() {
-    local machine=$1 package=$2 dir=/root/tests/$2 outcome=0
+    local machine=$1 package=$2 dir=/root/tests/$2 outcome=0 began=$SECONDS
     {
         bin/lab exec "$machine" -- mkdir -p "$dir"
         if [ -d "$package/testdata" ]; then
@@ -57,6 +71,7 @@ on_machine() {
         fi
         bin/lab exec "$machine" -- sh -c "cat >$dir/run && chmod +x $dir/run" <"$(binary "$package")"
         bin/lab exec "$machine" -- sh -c "cd $dir && exec ./run ${flags[*]@Q}" || outcome=$?
+        took "$package" "$began"
         bin/lab reset -same-incarnation "$machine"
     } >"$(binary "$package").log" 2>&1
     return $outcome
@@ -90,13 +105,20 @@ rm -rf "$tests" && mkdir -p "$tests"
 mapfile -t here < <(packages '^internal/lab')
 mapfile -t inside < <(packages '^internal/(agent|replication)/')
 mapfile -t outside < <(packages '^internal/' | grep -vE '^internal/(lab|(agent|replication)/)' || true)
-for package in "${here[@]}" "${inside[@]}" "${outside[@]}"; do
+all=("${here[@]}" "${inside[@]}" "${outside[@]}")
+if [ ${#all[@]} -eq 0 ]; then
+    echo "no package with machine tests matches ONLY=${ONLY:-}" >&2
+    exit 2
+fi
+for package in "${all[@]}"; do
     compile "$package"
 done
 
 for package in "${here[@]}"; do
     say "$package"
+    began=$SECONDS
     (cd "$package" && "$(binary "$package")" "${flags[@]}") || failed+=("$package")
+    took "$package" "$began"
 done
 if [ ${#inside[@]} -gt 0 ]; then
     bin/lab up "${specs[@]}"
@@ -105,8 +127,10 @@ fi
 for package in "${outside[@]}"; do
     say "$package"
     bin/lab up "${specs[@]}"
+    began=$SECONDS
     lab=$PWD/bin/lab
     (cd "$package" && "$lab" manage -- "$(binary "$package")" "${flags[@]}") || failed+=("$package")
+    took "$package" "$began"
 done
 
 if [ ${#failed[@]} -gt 0 ]; then
