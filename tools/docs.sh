@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:?usage: docs.sh generate|check}
 terraform=$(tools/terraform.sh)
+tfplugindocs=$PWD/bin/tfplugindocs
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -35,7 +36,7 @@ export TF_CLI_CONFIG_FILE=$work/terraformrc CHECKPOINT_DISABLE=1
 out=docs
 [ "$mode" = generate ] || out=$work/docs
 render() {
-    bin/tfplugindocs generate --provider-name foobar --rendered-provider-name foobar \
+    "$tfplugindocs" generate --provider-name foobar --rendered-provider-name foobar \
         --providers-schema "$work/schema.json" --rendered-website-dir "$1" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 }
 if [ "$mode" = generate ]; then
@@ -43,8 +44,9 @@ if [ "$mode" = generate ]; then
 else
     echo "==> docs are current"
     mkdir -p "$work/render" && cp -a examples templates main.go go.mod "$work/render/"
-    # The output directory is named relative to the provider's.
-    (render docs-check && mv docs-check "$out")
+    # The output directory is named relative to the provider's, which is a copy: a check
+    # that is broken off leaves nothing in the tree.
+    (cd "$work/render" && render docs && mv docs "$out")
     diff -ru docs "$out" || { echo "docs/ is out of date: run 'make generate' and commit the result" >&2; exit 1; }
-    bin/tfplugindocs validate --provider-name foobar --providers-schema "$work/schema.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+    "$tfplugindocs" validate --provider-name foobar --providers-schema "$work/schema.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 fi

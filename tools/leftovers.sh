@@ -3,7 +3,6 @@
 # stack is the directory of the demo's stack.
 # shellcheck disable=SC2154 # that one
 
-
 # leftovers BEFORE fails, and names them, if there are things on the host that were
 # not there before; BEFORE is what host said then.
 leftovers() {
