@@ -31,7 +31,7 @@ state_dir=$work # of tools/stack.sh: a provider mirror of this run's own
 finish() {
     local status=$?
     stop_clients || status=1
-    [ -n "${KEEP:-}" ] || bin/lab down || status=1
+    [ -n "${KEEP:-}" ] || end_lab || status=1
     rm -rf "$work"
     exit "$status"
 }

@@ -209,16 +209,11 @@ alternate() {
 }
 
 # down ends the machines, forgets them, and fails if anything is left of them.
-# The image stays in the cache of images, for the next demo.
 down() {
     local before
     before=$(cat "$state_dir/host-before" 2>/dev/null || true)
-    if [ -x bin/lab ]; then
-        bin/lab down
-    fi
+    end_lab
     forget
-    rm -rf "$state_dir"
-    rmdir --ignore-fail-on-non-empty "${state_dir%/*}" 2>/dev/null || true # another lab may be there
     leftovers "$before"
 }
 

@@ -1,9 +1,18 @@
 # shellcheck shell=bash
-# Sourced by the scripts that run Terraform in the lab: a provider mirror made
-# of bin/, and `tf`, which runs Terraform in the management namespace.
+# Sourced by the scripts that make a lab and end it: a provider mirror made of bin/,
+# `tf`, which runs Terraform in the management namespace, and `end_lab`.
 
 # What a lab's stack needs lies beside the lab's own state, and goes with it.
-state_dir=${FOOBAR_LAB_STATE:-/var/lib/foobar-lab}/${FOOBAR_LAB_NAME:-demo}
+lab_dir=${FOOBAR_LAB_STATE:-/var/lib/foobar-lab}/${FOOBAR_LAB_NAME:-demo}
+state_dir=$lab_dir
+
+# end_lab ends the lab and removes what it keeps for the next one of its name, such as
+# its seed. The image stays in the cache of images.
+end_lab() {
+    if [ -x bin/lab ]; then bin/lab down || return; fi
+    rm -rf "$lab_dir"
+    rmdir --ignore-fail-on-non-empty "${lab_dir%/*}" 2>/dev/null || true # another lab may be there
+}
 
 # mirror_provider puts bin/terraform-provider-foobar where `terraform init`
 # finds it without a network, and prints the CLI configuration that says so.

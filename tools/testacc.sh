@@ -28,6 +28,9 @@ flags=(-test.timeout 120m -test.run "${RUN:-.}")
 [ -z "${RUN:-}" ] || flags+=(-test.v)
 failed=()
 
+# shellcheck source=tools/stack.sh
+source tools/stack.sh
+
 say() { printf '==> %s\n' "$*"; }
 
 # finish ends the lab, after what still runs in it: of a package that was broken off,
@@ -39,7 +42,7 @@ finish() {
         kill "${running[@]}" 2>/dev/null || true
         wait "${running[@]}" 2>/dev/null || true
     fi
-    [ -n "${KEEP:-}" ] || bin/lab down || status=1
+    [ -n "${KEEP:-}" ] || end_lab || status=1
     exit "$status"
 }
 trap finish EXIT
