@@ -449,7 +449,12 @@ func (r rollout) endsAlone(ctx context.Context) (int, error) {
 func (r rollout) failed(ctx context.Context, title string, cause error, unit string) error {
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title, Detail: cause.Error()}
+	problem := &api.Problem{Type: api.ProblemRolledBack, Title: title}
+	if p, ok := errors.AsType[*placed](cause); ok {
+		problem.Violations = api.Violations{{Pointer: p.pointer, Detail: cause.Error()}}
+	} else {
+		problem.Detail = cause.Error()
+	}
 	lines, err := []string(nil), r.kind.journal.Sync(reading, unit)
 	if err == nil {
 		lines, err = r.kind.log(reading, r.layout, unit, failureLines, startSince(r.began), r.secrets()...)

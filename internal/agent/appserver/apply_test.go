@@ -389,8 +389,8 @@ func TestAFailureShowsTheLogOfThisStart(t *testing.T) {
 		t.Errorf("log %q, want %q", problem.Log, want)
 	}
 	for _, part := range []string{"0123456789ab", "/healthz", "/run/foobar-app-notes-blue/app.sock", "within 1m", "connection refused"} {
-		if !strings.Contains(problem.Detail, part) {
-			t.Errorf("detail %q lacks %q", problem.Detail, part)
+		if !strings.Contains(problem.Error(), part) {
+			t.Errorf("detail %q lacks %q", problem.Error(), part)
 		}
 	}
 }
@@ -420,7 +420,7 @@ func TestNobodyShowsASecretOfAnApp(t *testing.T) {
 	f := fresh() // nothing says that it started: the lines may be those of the process before
 	f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
 	problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(before, v), silent))
-	if !ok || !strings.HasSuffix(problem.Detail, says) || !slices.Equal(problem.Log, log) {
+	if !ok || !strings.HasSuffix(problem.Error(), says) || !slices.Equal(problem.Log, log) {
 		t.Errorf("an apply: %+v", problem)
 	}
 
@@ -534,7 +534,7 @@ func TestAReleaseThatNginxCannotReachFailsBeforeTheSwitch(t *testing.T) {
 			f.through = func() (Answer, error) { return Answer{Status: 502}, nil }
 			began := f.clock.Now()
 			problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(from, to), silent))
-			if !ok || !strings.Contains(problem.Detail, c.contains) || strings.Contains(problem.Detail, c.lacks) {
+			if !ok || !strings.Contains(problem.Error(), c.contains) || strings.Contains(problem.Error(), c.lacks) {
 				t.Errorf("problem %v", problem)
 			}
 			if f.asked != "/slot/green/app" {
@@ -574,7 +574,7 @@ func TestWhatIsNoSocket(t *testing.T) {
 			f.answer = func() (Answer, error) { return Answer{}, errors.New("it is no socket") }
 			began := f.clock.Now()
 			problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(from, to), silent))
-			if !ok || !strings.Contains(problem.Detail, c.says) {
+			if !ok || !strings.Contains(problem.Error(), c.says) {
 				t.Errorf("problem %v", problem)
 			}
 			if took := f.clock.Now().Sub(began); (took < time.Minute) != c.atOnce {

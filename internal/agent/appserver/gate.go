@@ -45,6 +45,8 @@ type unhealthy struct {
 	// Reason is what ended the waiting, Said the last bad answer, a clause
 	// without its subject.
 	Reason, Said string
+	// Cause is the end of the context or of a unit, nil if it was neither.
+	Cause error
 }
 
 func (u *unhealthy) Error() string {
@@ -53,6 +55,14 @@ func (u *unhealthy) Error() string {
 	}
 	return u.Reason + "; last it " + u.Said
 }
+
+// Unwrap returns the cause.
+func (u *unhealthy) Unwrap() error { return u.Cause }
+
+// endedError tells that a unit has ended by itself.
+type endedError struct{ Unit, Text string }
+
+func (e *endedError) Error() string { return e.Unit + " " + e.Text }
 
 // wait returns nil once the app passed, and an [unhealthy] if it will not. An
 // end of the context is the context's error.
@@ -63,24 +73,24 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 	for {
 		said, good := g.ask(ctx)
 		if err := context.Cause(ctx); err != nil {
-			return err
+			return &unhealthy{Reason: "it was not healthy yet", Said: last, Cause: err}
 		}
 		now := g.clock.Now()
 		if begun := cmp.Or(g.since, healthy); good && !begun.IsZero() { // it may have ended between two answers, or another program answers in its place
 			if err := g.alive(ctx); err != nil {
-				return &unhealthy{Reason: fmt.Sprintf("it was healthy, and after %s %s", now.Sub(begun).Round(time.Millisecond), err)}
+				return &unhealthy{Reason: fmt.Sprintf("it was healthy, and after %s %s", now.Sub(begun).Round(time.Millisecond), err), Cause: err}
 			}
 		}
 		switch {
 		case !good && !healthy.IsZero():
-			return &unhealthy{Reason: fmt.Sprintf("it was healthy for %s and did not stay so for %s", now.Sub(healthy).Round(time.Millisecond), g.hold), Said: said}
+			return &unhealthy{Reason: fmt.Sprintf("it was healthy for %s and did not stay so for %s (health_check.min_healthy_time)", now.Sub(healthy).Round(time.Millisecond), api.Duration(g.hold)), Said: said}
 		case !good:
 			inRow, last = 0, said
 			if err := g.alive(ctx); err != nil {
 				if strings.HasPrefix(last, noAnswer) { // it cannot, as it has ended
 					last = ""
 				}
-				return &unhealthy{Reason: err.Error(), Said: last}
+				return &unhealthy{Reason: err.Error(), Said: last, Cause: err}
 			}
 			if failed++; failed == g.failures {
 				return &unhealthy{Reason: fmt.Sprintf("%d answers in a row were bad", failed), Said: last}
@@ -102,10 +112,10 @@ func (g gate) wait(ctx context.Context, h api.AppHealthCheck) error {
 			return nil
 		}
 		if healthy.IsZero() && now.Add(time.Duration(h.Interval)).After(deadline) {
-			return &unhealthy{Reason: fmt.Sprintf("%d good answers in a row were not reached within %s", h.Successes, h.StartTimeout), Said: last}
+			return &unhealthy{Reason: fmt.Sprintf("%s (health_check.successes) were not reached within %s (health_check.start_timeout)", goodAnswers(h.Successes), h.StartTimeout), Said: last}
 		}
 		if err := g.clock.Sleep(ctx, time.Duration(h.Interval)); err != nil {
-			return err
+			return &unhealthy{Reason: "it was not healthy yet", Said: last, Cause: err}
 		}
 	}
 }
@@ -174,14 +184,35 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 		if lacks := r.kind.machine.lacksIndex(r.spec.Static, r.release(), a.check.Path); lacks != "" {
 			detail = fmt.Errorf("%w; %s", detail, lacks)
 		}
-		return r.failed(ctx, "The site did not become healthy", detail, r.layout.nginxUnit())
+		return r.failed(ctx, "The site did not become healthy", at("/health_check", detail), r.layout.nginxUnit())
 	}
 	if stands := r.insteadOfSocket(); stands != "" {
 		detail = fmt.Errorf("%w; %s", detail, stands)
 	} else if u, ok := errors.AsType[*unhealthy](err); ok && !a.nginx {
 		detail = fmt.Errorf("%w%s", detail, r.elsewhere(ctx, u.Said))
 	}
-	return r.failed(ctx, "The app did not become healthy", detail, r.appUnit())
+	place := api.Pointer("/health_check")
+	if ended, ok := errors.AsType[*endedError](err); ok && ended.Unit == r.appUnit() {
+		place = "/command"
+	}
+	return r.failed(ctx, "The app did not become healthy", at(place, detail), r.appUnit())
+}
+
+// placed is an error of one place of the spec.
+type placed struct {
+	error
+	pointer api.Pointer
+}
+
+func at(place api.Pointer, err error) error { return &placed{err, place} }
+
+func (p *placed) Unwrap() error { return p.error }
+
+func goodAnswers(n int) string {
+	if n == 1 {
+		return "1 good answer"
+	}
+	return fmt.Sprintf("%d good answers in a row", n)
 }
 
 // unlessInVain returns alive for an app that has not done what no patience mends: neither
@@ -230,11 +261,11 @@ func (k *Kind) watch(ctx context.Context, patience int, units ...string) (alive 
 			since := ends(status) - before[unit]
 			switch {
 			case status.ActiveState == "failed" || status.ActiveState == "inactive":
-				return fmt.Errorf("%s is %s (%s)", unit, status.ActiveState, status.Result)
+				return &endedError{unit, fmt.Sprintf("is %s (%s)", status.ActiveState, status.Result)}
 			case since == 1 && since >= patience:
-				return fmt.Errorf("%s ended by itself", unit)
+				return &endedError{unit, "ended by itself"}
 			case since >= patience:
-				return fmt.Errorf("%s ended %d times by itself", unit, since)
+				return &endedError{unit, fmt.Sprintf("ended %d times by itself", since)}
 			}
 		}
 		return nil

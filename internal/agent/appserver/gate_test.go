@@ -44,7 +44,7 @@ func TestGate(t *testing.T) {
 		{name: "three good answers pass", answers: "y", tries: 3},
 		{name: "a bad one starts the count anew", answers: "yynyyy", tries: 6},
 		{name: "late is not too late", answers: "nnnnnnnnyyy", tries: 11},
-		{name: "too late", answers: "nnnnnnnnnyyy", err: "3 good answers in a row were not reached within 10s; last it answered 500", tries: 11},
+		{name: "too late", answers: "nnnnnnnnnyyy", err: "3 good answers in a row (health_check.successes) were not reached within 10s (health_check.start_timeout); last it answered 500", tries: 11},
 		{name: "good and bad in turn never pass", answers: "ynynynynynynynyn", err: "were not reached", tries: 11},
 		{name: "a dead app is not waited for", answers: "n", diesAt: 2, err: "it is dead; last it answered 500", tries: 2},
 		{name: "bad ones in a row are enough", answers: "ynnn", failures: 3, err: "3 answers in a row were bad; last it answered 500", tries: 4},
@@ -85,7 +85,7 @@ func TestGateEndsWithTheOperation(t *testing.T) {
 		alive: func(context.Context) error { return nil },
 	}
 	err := g.wait(ctx, api.AppHealthCheck{Interval: 1, Successes: 1, StartTimeout: 1000})
-	if !errors.Is(err, late) {
+	if !errors.Is(err, late) || err.Error() != "it was not healthy yet; last it answered 500" { // the operation's end says that it was late
 		t.Errorf("error %v, want the context's cause", err)
 	}
 }
@@ -118,5 +118,38 @@ func TestWatch(t *testing.T) {
 		if err := alive(t.Context()); (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestAFailurePointsAtWhatToChange: the command of an app that ends by itself, the health
+// check of one that does not answer as it has to. The end of the operation says by itself
+// that the time was up.
+func TestAFailurePointsAtWhatToChange(t *testing.T) {
+	late := errors.New("the operation is late")
+	for name, c := range map[string]struct {
+		fails func(f *fake, end func())
+		want  api.Pointer
+		says  string
+	}{
+		"an app that answers wrongly": {func(*fake, func()) {}, "/health_check", "good answers in a row (health_check.successes) were not reached within 1m (health_check.start_timeout); last it answered 500 instead of 200"},
+		"an app that ends":            {func(f *fake, _ func()) { f.units[fakeApp] = systemd.Status{ActiveState: "failed", Result: "exit-code"} }, "/command", fakeApp + " is failed (exit-code)"},
+		"an app that is late":         {func(_ *fake, end func()) { end() }, "/health_check", "was not healthy yet; last it answered 500 instead of 200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := render(t, "notes", specs()["socket"])
+			f := newFake(t, v)
+			f.units[fakeApp] = systemd.Status{ActiveState: "inactive"}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			f.answer = func() (Answer, error) { return Answer{Status: 500}, nil }
+			f.clock.onSleep = func() { c.fails(f, func() { cancel(late) }) }
+			err := f.kind().Apply(ctx, change(v, v), silent)
+			problem, ok := errors.AsType[*api.Problem](err)
+			if !ok || len(problem.Violations) != 1 || problem.Violations[0].Pointer != c.want || !strings.Contains(problem.Violations[0].Detail, c.says) || problem.Detail != "" {
+				t.Fatalf("it says %+v", err)
+			}
+			if strings.Contains(problem.Error(), late.Error()) || errors.Is(err, late) != (context.Cause(ctx) != nil) {
+				t.Errorf("it says %v", err)
+			}
+		})
 	}
 }

@@ -120,7 +120,7 @@ func TestAReleaseThatListensBesideTheLiveOneFailsAtOnce(t *testing.T) {
 			f.answer = func() (Answer, error) { return answers, nil }
 			began := f.clock.Now()
 			problem, ok := errors.AsType[*api.Problem](f.kind().Apply(t.Context(), change(from, to), silent))
-			if !ok || !strings.Contains(problem.Detail, says) {
+			if !ok || !strings.Contains(problem.Error(), says) {
 				t.Errorf("problem %v", problem)
 			}
 			if took := f.clock.Now().Sub(began); took > time.Minute {

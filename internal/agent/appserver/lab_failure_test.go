@@ -350,7 +350,7 @@ func TestAReleaseWhoseSocketNginxCannotOpenSeesNoRequest(t *testing.T) {
 		} {
 			bad := spec
 			bad.Release.SHA256 = s.countedRelease("closed", code)
-			if problem := s.refused("shop", bad); !strings.Contains(problem.Detail, part) {
+			if problem := s.refused("shop", bad); !strings.Contains(problem.Error(), part) {
 				t.Errorf("problem: %v", problem)
 			}
 			s.serves("good", "http://"+address+"/")

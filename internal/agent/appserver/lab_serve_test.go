@@ -201,7 +201,7 @@ func TestHealthAndDrainForLoadBalancers(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec.HealthCheck.Path, spec.HealthCheck.StartTimeout = "/broken", api.Duration(time.Second)
-	if problem := s.refused("drain", spec); problem.Type != api.ProblemRolledBack || !strings.Contains(problem.Detail, "500") {
+	if problem := s.refused("drain", spec); problem.Type != api.ProblemRolledBack || !strings.Contains(problem.Error(), "500") {
 		t.Errorf("a health check that the app fails: %v", problem)
 	}
 	if got := health(); got != http.StatusOK {

@@ -106,12 +106,12 @@ func TestAnAppThatListensElsewhere(t *testing.T) {
 			t.Fatalf("error %v", err)
 		}
 		for _, part := range c.want {
-			if !strings.Contains(problem.Detail, part) {
-				t.Errorf("%s, %v: detail %q lacks %q", c.spec, c.err, problem.Detail, part)
+			if !strings.Contains(problem.Error(), part) {
+				t.Errorf("%s, %v: detail %q lacks %q", c.spec, c.err, problem.Error(), part)
 			}
 		}
-		if c.never != "" && strings.Contains(problem.Detail, c.never) {
-			t.Errorf("%s, %v: detail %q has %q", c.spec, c.err, problem.Detail, c.never)
+		if c.never != "" && strings.Contains(problem.Error(), c.never) {
+			t.Errorf("%s, %v: detail %q has %q", c.spec, c.err, problem.Error(), c.never)
 		}
 	}
 }

@@ -69,6 +69,37 @@ func restored(id api.ID, record *Record, unsure, logged bool) string {
 	return fmt.Sprintf("%s. On the machine, \"foobar-agent logs %s\" shows the log", undone, id)
 }
 
+// summary is what an error says of the whole: what a problem says of places of the spec goes
+// on beside it.
+func summary(err error) string {
+	problem, ok := errors.AsType[*api.Problem](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case problem.Detail == "":
+		return problem.Title
+	}
+	return problem.Title + ": " + problem.Detail
+}
+
+// besides is what an error says beside why its context ended, between what comes before and
+// after it.
+func besides(before string, err, over error, after string) string {
+	text := summary(err)
+	for _, end := range []error{over, context.DeadlineExceeded, context.Canceled} {
+		if cut, found := strings.CutSuffix(text, end.Error()); found {
+			text = strings.TrimSuffix(cut, ": ")
+		}
+	}
+	switch {
+	case text == "":
+		text = before
+	case before != "":
+		text = before + ": " + text
+	}
+	return strings.TrimPrefix(text+"; "+after, "; ")
+}
+
 // conclude turns the error of an operation into the problem that it ended with.
 // Over is why its context ended, nil if it did not; back is what there is after
 // the change was undone.
@@ -90,6 +121,7 @@ func conclude(err, over error, back string) error {
 	switch {
 	case isUndone && undone.Undo != nil:
 		end.Type, end.Title = api.ProblemInternal, "The change failed, and it could not be undone completely"
+		end.Detail = fmt.Sprintf("%s; and going back failed too: %v", summary(undone.Cause), undone.Undo)
 		_, down := errors.AsType[*converge.DownError](undone.Undo)
 		if _, held := errors.AsType[*converge.HeldError](undone.Undo); down && !held {
 			end.Detail += "; its files are as before, and its log may say why it ends"
@@ -100,10 +132,10 @@ func conclude(err, over error, back string) error {
 		return full
 	case stopped && isLate:
 		end.Type, end.Title = api.ProblemTimeout, "The operation ran out of time"
-		end.Detail = fmt.Sprintf("%v: %v; %s", late, err, outcome)
+		end.Detail = besides(late.Error(), err, over, outcome)
 	case stopped:
 		end.Type, end.Title = api.ProblemInterrupted, "The agent or the machine stopped in the middle"
-		end.Detail = fmt.Sprintf("%v; %s", err, outcome)
+		end.Detail = besides("", err, over, outcome)
 	case typed && isUndone:
 		end.Type, end.Title = problem.Type, problem.Title
 		end.Detail = api.Capital(outcome)

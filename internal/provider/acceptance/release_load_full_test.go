@@ -35,7 +35,7 @@ func TestBadReleasesUnderLoad(t *testing.T) {
 	l.settled()
 	for name, bad := range map[string]struct{ badly, why string }{
 		"crashes at its start":                            {`raise SystemExit("no database today")`, "no database today"},
-		"hangs at its start":                              {`import time; time.sleep(3600)`, "good answers in a row were not reached within 1m"},
+		"hangs at its start":                              {`import time; time.sleep(3600)`, "good answers in a row (health_check.successes) were not reached within 1m"},
 		"answers 500":                                     {`HEALTH = 500`, "500"},
 		"dies ten seconds after it became healthy":        {`import os, threading; threading.Timer(10.5, lambda: os._exit(3)).start()`, "it was healthy"},
 		"becomes unhealthy ten seconds after it was that": {`import threading; threading.Timer(10.5, lambda: globals().update(HEALTH=500)).start()`, "did not stay so"},

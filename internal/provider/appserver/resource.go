@@ -21,7 +21,7 @@ const description = "Runs a release of your app under a user and a systemd unit 
 	"The app listens on the Unix socket in `$SOCKET`, or on the TCP port in `$PORT` if `app_ports` are set. " +
 	"A new release starts in the free one of two slots, beside the release that serves. Once it is healthy, and has stayed so, the traffic is switched " +
 	"to it, the old one finishes its requests and stops. A release that does not become healthy never sees a request: the apply fails, " +
-	"the error shows the app's last log lines, and the old release serves on. The load balancer's health check for it is `GET " + api.AppHealthPath + "`, " +
+	"the error shows the app's last log lines, and the old release goes on serving. The load balancer's health check for it is `GET " + api.AppHealthPath + "`, " +
 	"which nginx answers with 200, and with 404 while the app server drains, without asking the app: an app that is slow under load is not taken out of service on all machines.\n\n" +
 	"The plan checks the artifact by the rules that the machine unpacks it by. The app can read its release and not change it; it may write to `/tmp`, " +
 	"`/var/tmp` and the directory in `$RUNTIME_DIRECTORY`, which are emptied when it stops. The guide *Artifacts* has the rules.\n\n" +
