@@ -55,7 +55,8 @@ func (k *Kind) observe(ctx context.Context, name string, applied converge.Versio
 	if err != nil {
 		return operation.Observation{}, err
 	}
-	status := k.status(ctx, l, live, runs, app, applied.Secrets)
+	how := asked{spec: runs, through: live != recorded && open == nil && !runs.StaticSite()}
+	status := k.status(ctx, l, live, how, app, applied.Secrets)
 	slots := slotStates{layout: l, live: live, open: open, spec: runs, app: app, beside: beside}
 	status.Slots = slots.explain(status.Release)
 	drift := k.drift(ctx, l, live, applied, app, nginx)
@@ -81,7 +82,17 @@ func (k *Kind) observe(ctx context.Context, name string, applied converge.Versio
 	}, nil
 }
 
-func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServer, app systemd.Status, secrets map[string]api.Secret) api.AppServerStatus {
+// asked is how the app that has the traffic is asked for its health.
+type asked struct {
+	// spec is what is best known of it.
+	spec api.AppServer
+	// through tells that it may listen elsewhere than spec says, since its own is lost: nginx
+	// knows where.
+	through bool
+}
+
+func (k *Kind) status(ctx context.Context, l layout, live string, how asked, app systemd.Status, secrets map[string]api.Secret) api.AppServerStatus {
+	s := how.spec
 	status := api.AppServerStatus{Slot: live, PID: app.MainPID, Restarts: app.NRestarts, Health: "does not run"}
 	if signature, _ := signatureOf(s.Release); signature != nil { // it held before the release was unpacked
 		status.SignedBy, status.TrustedComment = signature.KeyID(), api.Visible(signature.Comment())
@@ -93,7 +104,12 @@ func (k *Kind) status(ctx context.Context, l layout, live string, s api.AppServe
 		}
 		look := s.HealthCheck
 		look.Timeout = min(look.Timeout, api.Duration(lookTimeout))
-		status.Health, status.Healthy = k.serves(ctx, l, s, live, look, k.show(l, secrets))
+		if how.through {
+			look.Path = adminSlotPath(live)
+			status.Health, status.Healthy = k.check(ctx, look, Endpoint{Network: "unix", Address: l.adminSocket()}, k.show(l, secrets))
+		} else {
+			status.Health, status.Healthy = k.serves(ctx, l, s, live, look, k.show(l, secrets))
+		}
 	}
 	unit := l.appUnit(live)
 	if s.StaticSite() {

@@ -294,7 +294,7 @@ func TestWhatServesIsShownFromTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, _ := seen.Status.(api.AppServerStatus)
-	if status.Slot != slotGreen || status.PID != fakeGreenPID || !strings.Contains(f.asked, "green") ||
+	if status.Slot != slotGreen || status.PID != fakeGreenPID || f.asked != adminSlotPath(slotGreen) ||
 		status.Slots[slotGreen].State != api.SlotLive || status.Slots[slotBlue].State != api.SlotLeft {
 		t.Errorf("asked %s; status %s", f.asked, api.Encode(status))
 	}
