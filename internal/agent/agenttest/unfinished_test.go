@@ -14,7 +14,7 @@ import (
 func TestACreationThatIsNotUndoneIsAConditionOfItsMachine(t *testing.T) {
 	var works atomic.Bool
 	_, admin := enrolled(t, agenttest.Config{Step: func(step string) error {
-		if !works.Load() && (step == "commit" || strings.HasPrefix(step, "undo: restore")) {
+		if !works.Load() && (step == "commit" || strings.HasPrefix(step, "undo: restore /etc/")) {
 			return errors.New("a fault")
 		}
 		return nil
