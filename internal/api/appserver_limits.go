@@ -52,6 +52,8 @@ func memoryProblem(text string) string {
 	switch {
 	case err != nil:
 		return "not a limit of memory"
+	case n < MinAppMemory && !strings.ContainsAny(text, sizeSuffixes+strings.ToLower(sizeSuffixes)):
+		return "a number of bytes, as it has no unit, and too little for an app to start"
 	case n < MinAppMemory:
 		return "too little for an app to start"
 	}

@@ -130,7 +130,7 @@ func (d drain) wait(ctx context.Context) error {
 			d.progress(api.PhaseSwitch, "the release in slot %s has no request left", d.slot)
 			return nil
 		case over:
-			d.progress(api.PhaseSwitch, "after %s of draining, the app is stopped with %s", d.timeout, what)
+			d.progress(api.PhaseSwitch, "after %s of draining, the app is stopped with %s", api.Duration(d.timeout), what)
 			d.cut(open, err)
 			return nil
 		case idle == 0 && !told[err == nil]:

@@ -70,7 +70,7 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 		"with the timeout that it has itself":        {change: toPorts, open: one(old), until: time.Hour, took: 30 * time.Second, says: "after 30s"},
 		"whatever the stop may take":                 {change: patient, open: one(old), until: time.Hour, took: 10 * time.Minute, says: "at most 10m"},
 		"what began in an earlier life":              {change: patient, open: one(old), until: time.Hour, began: 8 * time.Minute, took: 2 * time.Minute, says: "at most 2m"},
-		"what was over in an earlier life":           {change: patient, open: one(old), until: time.Hour, began: time.Hour, says: "after 10m0s of draining"},
+		"what was over in an earlier life":           {change: patient, open: one(old), until: time.Hour, began: time.Hour, says: "after 10m of draining"},
 		"a clock that was set back":                  {change: good, open: one(old), until: time.Hour, began: -time.Hour, took: 30 * time.Second, says: "after 30s"},
 		"an app that has ended":                      {change: good, openError: unixdiag.ErrNoSocket, until: time.Hour, took: drainPause, says: "has no request left"},
 		"a kernel that does not count":               {change: good, openError: syscall.ENOENT, until: time.Hour, took: 30 * time.Second, says: "waiting for the requests of slot blue, which cannot be counted (no such file or directory), at most 30s"},
@@ -81,7 +81,7 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 		"a record that is lost":                      {change: lost, open: one(old), until: time.Hour, took: 45 * time.Second, says: "1 request of slot blue"},
 		"the same slot":                              {change: inPlace, open: one(old), until: time.Hour},
 		"the way back":                               {change: undone(good), open: one(next), until: time.Second, took: time.Second + drainPause, says: "waiting for 1 request of slot green"},
-		"the way back, whatever the stop may take":   {change: undone(patient), open: one(next), until: time.Hour, took: time.Minute, says: "after 1m0s of draining"},
+		"the way back, whatever the stop may take":   {change: undone(patient), open: one(next), until: time.Hour, took: time.Minute, says: "after 1m of draining"},
 		"the way back to one that is not understood": {change: unknownBack, open: one(next), until: time.Hour, took: 30 * time.Second, says: "after 30s of draining"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -139,9 +139,9 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 		switch {
 		case stat.Proxy != backendOf(stat.Proxy): // what else the servers are in
 		case stat.Sort == haproxy.BackendStat && !strings.HasPrefix(stat.Status, "UP"):
-			message := "No server of the backend %s takes requests: all are down or drained, and clients get 503."
+			message := "No server of the backend %s takes requests: all are down or drained, and clients get 503. See why at each of its servers, or end their drain."
 			if up[stat.Proxy+panicSuffix] {
-				message = "No server of the backend %s is up and ready. Until one is, requests go to all of them that are not drained by drain = true, unchecked."
+				message = "No server of the backend %s is up and ready. Until one is, requests go to all of them that are not drained by drain = true, unchecked. See why at each of its servers."
 			}
 			all = append(all, api.Condition{
 				Type: "BackendDown", Severity: api.SeverityError, Pointer: at, Message: fmt.Sprintf(message, stat.Proxy),
@@ -154,7 +154,7 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 		case stat.Sort == haproxy.ServerStat && serverState(stat) == "down":
 			all = append(all, api.Condition{
 				Type: "ServerDown", Severity: api.SeverityWarning, Pointer: at.At("servers", stat.Server),
-				Message: fmt.Sprintf("The server %s of the backend %s %s.", stat.Server, stat.Proxy, whyDown(stat)),
+				Message: fmt.Sprintf("The server %s of the backend %s %s. %s", stat.Server, stat.Proxy, whyDown(stat), mendServer(stat)),
 			})
 		}
 	}
@@ -170,7 +170,7 @@ func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition
 	if info.DroppedLogs > 0 {
 		all = append(all, api.Condition{
 			Type: "LogsDropped", Severity: api.SeverityInfo,
-			Message: fmt.Sprintf("HAProxy left out %s of the access log since its worker started, as the journal could not take them at once. This note ends with the next reload.", api.Count(info.DroppedLogs, "line")),
+			Message: fmt.Sprintf("HAProxy left out %s of the access log since its worker started, as the journal could not take them at once. The requests were served all the same, and nothing is to be done. This note ends with the next reload.", api.Count(info.DroppedLogs, "line")),
 		})
 	}
 	return all
@@ -246,4 +246,15 @@ func whyDown(stat haproxy.Stat) string {
 		return "passes its health check again, but not often enough in a row yet to get requests: " + result
 	}
 	return "fails its health check: " + result
+}
+
+// mendServer says what to do about a server that is down.
+func mendServer(stat haproxy.Stat) string {
+	switch {
+	case byAgent(stat):
+		return "On the server, \"foobar-agent status\" says what is wrong with its app."
+	case strings.HasSuffix(stat.Check, "OK"):
+		return "That takes health_check.rise good answers in a row."
+	}
+	return "On the server, see whether the app runs (\"foobar-agent status\" and \"foobar-agent logs\", where an agent manages it), whether it answers what health_check asks for, and whether this machine reaches its port."
 }

@@ -200,6 +200,9 @@ func TestWhyAServerIsDown(t *testing.T) {
 		{Check: "UNK"}:  "fails its health check: UNK",
 		{Check: "L7OK"}: "passes its health check again, but not often enough in a row yet to get requests: a good answer, L7OK",
 	} {
+		if mend := mendServer(result); strings.Contains(mend, "whether the app runs") != strings.HasPrefix(want, "fails") || strings.Contains(mend, "foobar-agent status") != !strings.HasPrefix(want, "passes") {
+			t.Errorf("after %s, what to do is %q", result.Check, mend)
+		}
 		if got := whyDown(result); got != want {
 			t.Errorf("after %s: %s", result.Check, got)
 		}

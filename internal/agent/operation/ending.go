@@ -40,7 +40,7 @@ func (r *Runner) end(j job, generation int64, err error, took time.Duration) {
 type timedOut time.Duration
 
 func (t timedOut) Error() string {
-	return fmt.Sprintf("the operation did not end within its timeout of %s", time.Duration(t))
+	return fmt.Sprintf("the operation did not end within its timeout of %s", api.Duration(t))
 }
 
 // logged reports whether what an operation started has written something.

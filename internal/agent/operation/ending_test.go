@@ -30,13 +30,13 @@ func TestConclude(t *testing.T) {
 		"a refusal":                       {ill, nil, api.ProblemRolledBack, ill.Title, ""},
 		"a failure that was undone":       {&converge.UndoneError{Cause: ill}, nil, api.ProblemRolledBack, ill.Title, "The change was undone: generation 1 runs again"},
 		"another one":                     {&converge.UndoneError{Cause: errors.New("it broke")}, nil, api.ProblemRolledBack, "The change was made, did not work, and was undone", "it broke. The change was undone: generation 1 runs again"},
-		"late before anything":            {context.DeadlineExceeded, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m0s; nothing was changed"},
-		"late, and undone":                {&converge.UndoneError{Cause: context.DeadlineExceeded}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m0s; " + back},
-		"late, in a step":                 {&converge.UndoneError{Cause: cut}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m0s: restart shop; " + back},
-		"late, with a problem":            {&converge.UndoneError{Cause: errors.Join(late, ill)}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m0s: The app did not become healthy; " + back},
+		"late before anything":            {context.DeadlineExceeded, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m; nothing was changed"},
+		"late, and undone":                {&converge.UndoneError{Cause: context.DeadlineExceeded}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m; " + back},
+		"late, in a step":                 {&converge.UndoneError{Cause: cut}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m: restart shop; " + back},
+		"late, with a problem":            {&converge.UndoneError{Cause: errors.Join(late, ill)}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m: The app did not become healthy; " + back},
 		"the agent's end":                 {&converge.UndoneError{Cause: context.Canceled}, context.Canceled, api.ProblemInterrupted, "The agent or the machine stopped in the middle", back},
 		"the agent's end, in a step":      {fmt.Errorf("ask nginx: %w", context.Canceled), context.Canceled, api.ProblemInterrupted, "The agent or the machine stopped in the middle", "ask nginx; nothing was changed"},
-		"what stands":                     {&converge.StandsError{Err: context.DeadlineExceeded}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m0s; what was done stands, and the next apply goes on from there"},
+		"what stands":                     {&converge.StandsError{Err: context.DeadlineExceeded}, late, api.ProblemTimeout, "The operation ran out of time", "the operation did not end within its timeout of 5m; what was done stands, and the next apply goes on from there"},
 		"an undoing that failed":          {&converge.UndoneError{Cause: ill, Undo: errors.New("a link is stuck")}, nil, api.ProblemInternal, "The change failed, and it could not be undone completely", "a link is stuck"},
 		"what served before does not run": {&converge.UndoneError{Cause: ill, Undo: down}, nil, api.ProblemInternal, "The change failed, and it could not be undone completely", "its files are as before, and its log may say why it ends"},
 		"the new one goes on serving":     {&converge.UndoneError{Cause: ill, Undo: held}, nil, api.ProblemInternal, "The change failed, and it could not be undone completely", held.Error()},
@@ -59,5 +59,13 @@ func TestConclude(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTheRemedyOfLostLinesIsAnAttributeOfItsKind(t *testing.T) {
+	for kind, want := range map[api.Kind]bool{api.KindAppServer: true, api.KindLoadBalancer: false, api.KindDBServer: false} {
+		if said := logLess(kind); strings.Contains(said, "logs.rate") != want {
+			t.Errorf("of a %s it says %q", kind, said)
+		}
 	}
 }

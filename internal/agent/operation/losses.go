@@ -22,6 +22,15 @@ const lossAge = 24 * time.Hour
 // handful is lost in any burst.
 const lossFloor = 100
 
+// logLess says what to do about lines that are lost: the rate of an app's log alone is an
+// attribute.
+func logLess(kind api.Kind) string {
+	if kind == api.KindAppServer {
+		return "Have the app log less, or raise logs.rate."
+	}
+	return "Have it log less."
+}
+
 // losses warns of lines that are missing from the logs of a component's units.
 func (r *Runner) losses(ctx context.Context, record *Record) []api.Condition {
 	var found []api.Condition
@@ -41,8 +50,8 @@ func (r *Runner) losses(ctx context.Context, record *Record) []api.Condition {
 			}
 			found = append(found, api.Condition{
 				Type: "LogsDropped", Severity: severity,
-				Message: fmt.Sprintf("%s of %s did not reach its log, the last before %s: it wrote more at once than journald takes. This ends %s after the last loss, or when newer lines have driven out what journald says of it.",
-					api.Count(loss.Lines, "line"), unit.Name, loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), lossAge),
+				Message: fmt.Sprintf("%s of %s did not reach its log, the last before %s: it wrote more at once than journald takes. %s This ends %s after the last loss, or when newer lines have driven out what journald says of it.",
+					api.Count(loss.Lines, "line"), unit.Name, loss.Last.UTC().Format("2006-01-02 15:04:05 UTC"), logLess(record.Kind), lossAge),
 			})
 		}
 	}
