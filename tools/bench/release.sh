@@ -87,7 +87,7 @@ release_under_load() {
     done
     ratio ours
     ratio hand
-    row "a release on two servers, apply, without upload and unpacking" s released "<= 20"
+    row "a release on two servers, apply without upload (10 s are the health hold)" s released "<= 20"
     row "p99 during a release, ratio to without" x ours-p99-ratio
     row "p99 during systemctl restart behind HAProxy, ratio to without" x hand-p99-ratio
     failed_requests "failed requests during 4 releases on two servers" ours-change 0
