@@ -47,15 +47,15 @@ func chooseSlot(l layout, s api.AppServer, before converge.InPlace) string {
 		return slotBlue
 	case s.Strategy == api.StrategyRestart || !appDiffers(l, live, s, before):
 		return live
-	case portTaken(live, s, before):
+	case samePort(live, s, before):
 		return live
 	}
 	return other(live)
 }
 
-// portTaken reports whether the app of the free slot would listen where that of the
+// samePort reports whether the app of the free slot would listen where that of the
 // live one does, so that the two cannot run side by side.
-func portTaken(live string, s api.AppServer, before converge.InPlace) bool {
+func samePort(live string, s api.AppServer, before converge.InPlace) bool {
 	runs, ok := before.Spec.(api.AppServer)
 	wanted := port(s, other(live))
 	return wanted != 0 && (!ok || wanted == port(runs, live))
