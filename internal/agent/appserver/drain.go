@@ -34,6 +34,7 @@ func (k *Kind) Drained(ctx context.Context, change converge.Change, since time.T
 	}
 	return drain{
 		clock: k.clock, slot: slot, timeout: drainTimeout(change), since: since,
+		stop:     stopText(change),
 		count:    func() (int, error) { return k.openOf(l, slot, change.Before()) },
 		progress: progress,
 		cut:      func(open int, err error) { warnCut(change, drainTimeout(change), open, err) },
@@ -81,6 +82,19 @@ func drainTimeout(change converge.Change) time.Duration {
 	return time.Duration(timeout)
 }
 
+// stopText says how the app that the traffic has left is stopped, and how long that may
+// take; nothing of a site of files, or where its spec is not understood.
+func stopText(change converge.Change) string {
+	if change.From == nil {
+		return ""
+	}
+	s, err := specOf(change.From.Spec)
+	if err != nil || s.StaticSite() {
+		return ""
+	}
+	return fmt.Sprintf("; it gets SIGTERM now, and SIGKILL if it has not ended after stop_timeout (%s)", s.StopTimeout)
+}
+
 // errNoTarget is why the requests of a slot without a socket cannot be counted.
 var errNoTarget = errors.New("its link to a socket is not recorded")
 
@@ -103,6 +117,8 @@ type drain struct {
 	clock   Clock
 	slot    string
 	timeout time.Duration
+	// stop says how the app is stopped afterwards.
+	stop string
 	// since is when it began, maybe in an earlier life of the agent.
 	since time.Time
 	// count returns how many are in flight.
@@ -127,10 +143,10 @@ func (d drain) wait(ctx context.Context) error {
 		what, over := d.requests(open, err), !d.clock.Now().Before(deadline)
 		switch {
 		case idle >= drainLooks || over && idle > 0:
-			d.progress(api.PhaseSwitch, "the release in slot %s has no request left", d.slot)
+			d.progress(api.PhaseSwitch, "the release in slot %s has no request left%s", d.slot, d.stop)
 			return nil
 		case over:
-			d.progress(api.PhaseSwitch, "after %s of draining, the app is stopped with %s", api.Duration(d.timeout), what)
+			d.progress(api.PhaseSwitch, "after %s of draining, the app is stopped with %s%s", api.Duration(d.timeout), what, d.stop)
 			d.cut(open, err)
 			return nil
 		case idle == 0 && !told[err == nil]:

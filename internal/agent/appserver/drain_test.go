@@ -61,7 +61,9 @@ func TestTheOldReleaseIsDrained(t *testing.T) {
 		took  time.Duration
 		says  string
 	}{
-		"no request":                                 {change: good, took: drainPause, says: "slot blue has no request left"},
+		"no request":                                 {change: good, took: drainPause, says: "slot blue has no request left; it gets SIGTERM now, and SIGKILL if it has not ended after stop_timeout (25s)"},
+		"how long the stop may take":                 {change: patient, took: drainPause, says: "after stop_timeout (5m)"},
+		"how long that of a failed one may take":     {change: undone(patient), took: drainPause, says: "slot green has no request left; it gets SIGTERM now, and SIGKILL if it has not ended after stop_timeout (5m)"},
 		"requests that end":                          {change: good, open: map[string]int{old: 2}, until: 5 * time.Second, took: 5*time.Second + drainPause, says: "waiting for 2 requests of slot blue, at most 30s"},
 		"a stream that does not":                     {change: good, open: one(old), until: time.Hour, took: 30 * time.Second, says: "after 30s of draining, the app is stopped with 1 request of slot blue"},
 		"those of the new release":                   {change: good, open: one(next), until: time.Hour, took: drainPause, says: "has no request left"},

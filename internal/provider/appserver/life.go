@@ -41,7 +41,7 @@ func livenessAttribute() schema.Attribute {
 	d := api.DefaultAppLiveness()
 	return schema.SingleNestedAttribute{
 		MarkdownDescription: "A `GET` request that the app has to answer with 200 as long as it runs. The agent restarts an app that does not: at once the first time, then after a pause that doubles " +
-			"from 30 s up to 15 min, until the app has answered for 10 min. It restarts nothing while an apply is at work, nor an app that still has `health_check.start_timeout` to start. " +
+			"from 30 s up to 15 min, until the app has answered for 10 min. A hung app gets SIGTERM, and SIGKILL if it has not ended after `stop_timeout`: so long it may be away in addition. It restarts nothing while an apply is at work, nor an app that still has `health_check.start_timeout` to start. " +
 			"The conditions `AppHung` and `AppWasHung` and the agent's log report it. Choose a path that does not depend on a database or on another machine: their failure would restart the app. Default: none; a hung app is then reported by the condition `AppUnhealthy` of a plan alone, keeps its share of the requests, and is not restarted.",
 		Optional: true,
 		Attributes: map[string]schema.Attribute{

@@ -88,7 +88,7 @@ func attributes() map[string]schema.Attribute {
 		"drain_timeout": tfutil.DurationAttribute("How long requests and streams that the old release has in flight may go on once the traffic goes to the new one. Then it is stopped. "+
 			"The apply waits as long as there are such, within its own `timeouts`. Where those end first, the apply has succeeded, the old release goes on to drain for the rest of this time, and the next change of the app server waits for that. "+
 			"A release that fails after requests reached it drains for a minute at most.", defaults.DrainTimeout, api.AppStartBounds()),
-		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after it got SIGTERM. Then it is killed.", defaults.StopTimeout, api.AppStartBounds()),
+		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after SIGTERM. Then it gets SIGKILL. So ends the old release once its requests are drained, a release that failed, and an app that `liveness` or `foobar-agent restart` restarts.", defaults.StopTimeout, api.AppStartBounds()),
 		"restart_trigger": schema.StringAttribute{
 			MarkdownDescription: fmt.Sprintf("Any text, at most %d bytes, such as the checksum of a file that the app reads at its start: another one is a release. Default: none.", api.MaxTrigger),
 			Optional:            true,
