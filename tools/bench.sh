@@ -8,7 +8,7 @@
 #   KEEP=1        leave the lab up         FOOBAR_LAB_NAME=name   another lab than "bench"
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -ge 2 ] || { sed -n '4s/^# *//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '4s/^# */usage: /p' tools/bench.sh >&2; exit 2; }
 example=$1
 shift
 

@@ -15,7 +15,7 @@ source tools/load/clients.sh
 
 say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 
-usage() { sed -n '4,5s/^# *//p' "$0" >&2; exit 2; }
+usage() { sed -n '4,5s/^# */usage: /p' tools/demo.sh >&2; exit 2; }
 
 up() {
     # A state of machines that are gone would have Terraform look for them.

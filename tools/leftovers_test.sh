@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" != inside ]; then
-    exec unshare --mount --net --propagation private "$0" inside
+    exec unshare --mount --net --propagation private tools/leftovers_test.sh inside
 fi
 
 lab=left$$

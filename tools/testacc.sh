@@ -18,6 +18,7 @@ if [ "${1:-}" = --full ]; then
     tags=lab,full
     shift
 fi
+[ $# -ge 1 ] || { sed -n '3s/^# */usage: /p' tools/testacc.sh >&2; exit 2; }
 specs=("$@")
 machines=("${specs[@]%%=*}")
 export FOOBAR_LAB_NAME=${FOOBAR_LAB_NAME:-test}

@@ -34,8 +34,10 @@ wheel() {
 download() {
     local apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
         -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root)
+    local url
     if [ ! -e "$work/sources.list" ]; then
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie main" >"$work/sources.list"
+        url=$(mirror)
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $url trixie main" >"$work/sources.list"
         mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
         "${apt[@]}" update
     fi
