@@ -219,7 +219,7 @@ func responseHeaderProblem(name, value string) string {
 }
 
 func (l AppRequestLimits) validate(v *Violations, at Pointer) {
-	within(v, at.At("body_bytes"), l.BodyBytes, ByteBounds(), "bytes")
+	bytesWithin(v, at.At("body_bytes"), l.BodyBytes, ByteBounds())
 	within(v, at.At("header_bytes"), l.HeaderBytes, HeaderByteBounds(), "bytes")
 }
 

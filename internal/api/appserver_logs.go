@@ -14,5 +14,5 @@ type AppLogs struct {
 func (l AppLogs) validate(v *Violations, at Pointer) {
 	within(v, at.At("rate"), int64(l.Rate), LogRateBounds(), "lines a second")
 	between(v, at.At("retention"), l.Retention, LogRetentionBounds())
-	within(v, at.At("max_bytes"), l.MaxBytes, LogSizeBounds(), "bytes")
+	bytesWithin(v, at.At("max_bytes"), l.MaxBytes, LogSizeBounds())
 }

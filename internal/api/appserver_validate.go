@@ -153,7 +153,7 @@ func (s AppServer) validateRelease(v *Violations) {
 	if !sha256Pattern.MatchString(s.Release.SHA256) {
 		v.Add("/release/sha256", "%q is not a SHA-256 checksum: 64 hexadecimal digits in lower case, as sha256sum prints them", s.Release.SHA256)
 	}
-	within(v, "/release/max_bytes", s.Release.MaxBytes, ByteBounds(), "bytes")
+	bytesWithin(v, "/release/max_bytes", s.Release.MaxBytes, ByteBounds())
 	s.Release.validateSignature(v)
 }
 
@@ -388,6 +388,11 @@ func within(v *Violations, at Pointer, value int64, bounds Bounds, unit string) 
 	if !bounds.Hold(value) {
 		v.Add(at, "%s", strings.TrimSpace(fmt.Sprintf("%d is out of bounds; allowed are %s %s", value, bounds, unit)))
 	}
+}
+
+// bytesWithin is within for a number of bytes, which is hard to read as it is.
+func bytesWithin(v *Violations, at Pointer, value int64, bounds Bounds) {
+	within(v, at, value, bounds, fmt.Sprintf("bytes (%s … %s); write 512 * 1024 * 1024 for 512M", FormatSize(bounds.Low), FormatSize(bounds.High)))
 }
 
 func between(v *Violations, at Pointer, value Duration, bounds DurationBounds) {

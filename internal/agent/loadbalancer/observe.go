@@ -165,7 +165,7 @@ func conditions(spec api.LoadBalancer, now runtime) []api.Condition {
 func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition {
 	var all []api.Condition
 	if missing := info.FilesNeeded - info.FileLimit; missing > 0 {
-		all = append(all, fewFiles(spec, info, max(1, spec.MaxConnections-(missing+1)/2)))
+		all = append(all, fewFiles(spec, info, max(1, spec.MaxConnections-(missing+1)/2))...)
 	}
 	if info.DroppedLogs > 0 {
 		all = append(all, api.Condition{
@@ -180,19 +180,18 @@ func processConditions(spec api.LoadBalancer, info haproxy.Info) []api.Condition
 // for from which on it matters that there are not more.
 const busyAt = 80
 
-// fewFiles says that the machine has files for fewer connections than are
-// allowed. That is a warning for who asked for more than the default, and once
-// the clients come near; before that it costs nobody anything.
-func fewFiles(spec api.LoadBalancer, info haproxy.Info, fits int) api.Condition {
-	severity := api.SeverityInfo
-	if spec.MaxConnections > api.DefaultLoadBalancer().MaxConnections || info.Connections*100 >= fits*busyAt {
-		severity = api.SeverityWarning
+// fewFiles warns that the machine has files for fewer connections than are
+// allowed: who asked for more than the default, and everybody once the clients come
+// near. Before that it costs nobody anything.
+func fewFiles(spec api.LoadBalancer, info haproxy.Info, fits int) []api.Condition {
+	if spec.MaxConnections <= api.DefaultLoadBalancer().MaxConnections && info.Connections*100 < fits*busyAt {
+		return nil
 	}
-	return api.Condition{
-		Type: "FileLimit", Severity: severity, Pointer: "/max_connections",
+	return []api.Condition{{
+		Type: "FileLimit", Severity: api.SeverityWarning, Pointer: "/max_connections",
 		Message: fmt.Sprintf("The machine grants HAProxy %d open files: enough for about %d connections, of which clients hold %d now; max_connections is %d, which may take %d files. Lower max_connections to %d, or raise the machine's limit of open files.",
 			info.FileLimit, fits, info.Connections, spec.MaxConnections, info.FilesNeeded, fits),
-	}
+	}}
 }
 
 // byAgent reports whether the last word on a server's state is its agent check's.

@@ -262,7 +262,7 @@ func TestObserveConditions(t *testing.T) {
 	if got, want := types(f.observe(pair())), (map[string]api.Pointer{"ServerDown": "/backends/web/servers/web1", "BackendDown": "/backends/web"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("with no server left there is %v, expected %v", got, want)
 	}
-	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\nDroppedLogs: 3\ndescription: " + f.revision + "\n"}
+	f.refuse = map[string]string{"@1 show info": "Version: 3.0.11\nPid: 7\nUlimit-n: 20000\nMaxsock: 40054\nCurrConns: 9000\nDroppedLogs: 3\ndescription: " + f.revision + "\n"}
 	if got := types(f.observe(pair())); got["FileLimit"] != "/max_connections" {
 		t.Errorf("with too few descriptors there is %v", got)
 	} else if _, ok := got["LogsDropped"]; !ok {
@@ -292,8 +292,8 @@ func TestFewFilesAreAWarningWhereTheyMatter(t *testing.T) {
 		want                     api.Severity // "" for no condition
 	}{
 		"enough":                      {20000, 65536, 40054, 19000, ""},
-		"the default, and few":        {20000, 20000, 40054, 0, api.SeverityInfo},
-		"some clients":                {20000, 20000, 40054, 7000, api.SeverityInfo},
+		"the default, and few":        {20000, 20000, 40054, 0, ""},
+		"some clients":                {20000, 20000, 40054, 7000, ""},
 		"nearly as many as fit":       {20000, 20000, 40054, 7980, api.SeverityWarning},
 		"somebody has asked for more": {30000, 20000, 60054, 0, api.SeverityWarning},
 	} {

@@ -30,6 +30,21 @@ func warnOfExposed(ctx context.Context, config tfsdk.Config) diag.Diagnostics {
 	return diags
 }
 
+// warnOfEmpty warns of secrets without a value, as a variable without a default leaves them.
+func warnOfEmpty(ctx context.Context, config tfsdk.Config) diag.Diagnostics {
+	at := path.Root("secrets_wo")
+	var secrets types.Map
+	diags := config.GetAttribute(ctx, at, &secrets)
+	for _, name := range slices.Sorted(maps.Keys(secrets.Elements())) {
+		value, ok := secrets.Elements()[name].(types.String)
+		if ok && !value.IsNull() && !value.IsUnknown() && value.ValueString() == "" {
+			tfutil.Warning(&diags, at.AtMapKey(name), "A secret is empty",
+				"%s has no value, and the app gets an empty text. Check the variable that it comes from, or remove %[1]s.", name)
+		}
+	}
+	return diags
+}
+
 // secretEndings are how names of variables end that hold secrets. One that begins with "_"
 // is a word by itself: COMPASS is none.
 func secretEndings() []string {

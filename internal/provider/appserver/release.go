@@ -67,6 +67,7 @@ func resolve(ctx context.Context, data *tfutil.Data, req resource.ModifyPlanRequ
 	r, diags := newResolving(ctx, req)
 	if !req.ClientCapabilities.DeferralAllowed { // the plan with which an apply begins repeats nothing
 		diags.Append(warnOfExposed(ctx, req.Config)...)
+		diags.Append(warnOfEmpty(ctx, req.Config)...)
 	}
 	switch {
 	case diags.HasError() || r.source.IsNull():

@@ -52,6 +52,7 @@ func kind() component.Kind[model, api.AppServer] {
 		Show:        func(spec api.AppServer, m *model) { m.settings = newSettings(spec) },
 		Resolve:     resolve,
 		Check:       check,
+		Doubts:      doubts,
 		Guess:       guess,
 		Secrets:     func(config model) map[string]api.Secret { return config.SecretsWO },
 		SecretSets:  secretSets,
@@ -103,6 +104,7 @@ func check(config model) api.Violations {
 	if _, whole := config.Static["/"]; whole && config.Command != nil && len(config.Command) == 0 {
 		v.Add("/command", `the command is empty; name the program and its arguments, such as ["./bin/app", "--verbose"], or leave command out for a site of files alone`)
 	}
+	tooLong(config, &v)
 	if r := config.Release; r.Signature != nil && len(r.PublicKeys) > 0 {
 		_, wrong := artifact.ParseSignature(*r.Signature, r.PublicKeys)
 		for _, w := range wrong {

@@ -46,9 +46,10 @@ func attributes() map[string]schema.Attribute {
 		},
 		"address": tfutil.TextAttribute("Address that nginx listens on: "+api.ListenRule+".", defaults.Address),
 		"port":    tfutil.PortAttribute("TCP port that nginx listens on. " + tfutil.ListenText()),
-		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header names the client, " +
-			"such as the load balancer's. Where the app is down, only they get the answer `425`, which lets a load balancer ask another server: if the app never saw the request, " +
-			"or if it did not answer a `GET`, `HEAD`, `OPTIONS`, `PUT` or `DELETE`. All else, and all others, get `502`."),
+		"trusted_proxies": tfutil.NetworksAttribute("Addresses of the load balancers in front, as networks (CIDR), such as `10.0.0.10/32`. " +
+			"nginx takes the client's address from the `X-Forwarded-For` header of their requests, and ignores that header in all others. " +
+			"While the app is down, a listed load balancer gets the answer `425`, and sends the request to another server, if the app has not seen it or if it is a `GET`, `HEAD`, `OPTIONS`, `PUT` or `DELETE` without an answer. " +
+			"Any other request, and everybody else, gets `502`. With `0.0.0.0/0` every client counts as a load balancer."),
 		"request_limits":         requestLimitsAttribute(defaults.RequestLimits),
 		"request_timeouts":       requestTimeoutsAttribute(defaults.RequestTimeouts),
 		"underscores_in_headers": tfutil.FlagAttribute(underscoresText, defaults.UnderscoresInHeaders),
@@ -85,10 +86,10 @@ func attributes() map[string]schema.Attribute {
 		"strategy": tfutil.TextAttribute("How a release takes the place of the one before it; another command, environment, secret or limit is a release too. "+
 			"`blue_green`: it starts beside the old one, which serves until the new one is healthy; no request is lost, and the machine needs memory for both. "+
 			"`restart`: the old one is stopped first, and nothing answers until the new one is up.", string(defaults.Strategy)),
-		"drain_timeout": tfutil.DurationAttribute("How long requests and streams that the old release has in flight may go on once the traffic goes to the new one. Then it is stopped. "+
-			"The apply waits as long as there are such, within its own `timeouts`. Where those end first, the apply has succeeded, the old release goes on to drain for the rest of this time, and the next change of the app server waits for that. "+
-			"A release that fails after requests reached it drains for a minute at most.", defaults.DrainTimeout, api.AppStartBounds()),
-		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after SIGTERM. Then it gets SIGKILL. So ends the old release once its requests are drained, a release that failed, and an app that `liveness` or `foobar-agent restart` restarts.", defaults.StopTimeout, api.AppStartBounds()),
+		"drain_timeout": tfutil.DurationAttribute("How long the old release may finish its requests and streams after the traffic goes to the new one. Then it is stopped, and what is still open is cut: a warning of the apply gives the number. "+
+			"The apply waits for that, and its log says so. If one of `timeouts` is over first, the apply succeeds all the same: the old release drains on, and the next change of the app server waits for it. "+
+			"A new release that fails after it got requests drains for at most a minute.", defaults.DrainTimeout, api.AppStartBounds()),
+		"stop_timeout": tfutil.DurationAttribute("How long the app may take to end after SIGTERM. Then it gets SIGKILL. This is how the agent stops an old release after its drain, a release that failed, and an app that `liveness` or `foobar-agent restart` restarts.", defaults.StopTimeout, api.AppStartBounds()),
 		"restart_trigger": schema.StringAttribute{
 			MarkdownDescription: fmt.Sprintf("Any text, at most %d bytes, such as the checksum of a file that the app reads at its start: another one is a release. Default: none.", api.MaxTrigger),
 			Optional:            true,
@@ -115,8 +116,8 @@ func releaseAttribute(defaults api.Release) schema.Attribute {
 		Validators: []validator.Object{hasArtifact{}},
 		Attributes: map[string]schema.Attribute{
 			"source": schema.StringAttribute{
-				MarkdownDescription: "Path of the artifact where Terraform runs. The plan reads, hashes and checks it; the apply uploads it where the machine lacks it. " +
-					"It is not kept in the state: a file that was moved is no change. May be left out, or be missing, while the machine's release stays the same.",
+				MarkdownDescription: "Path of the artifact on the computer on which Terraform runs. The plan reads and checks the file. The apply uploads it if the machine does not have it. " +
+					"The path is not kept in the state, so moving the file is no change. Once a release is applied, the file is needed only for another release, or for a rebuilt machine.",
 				Optional:   true,
 				WriteOnly:  true,
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
@@ -149,7 +150,7 @@ func bytesAttribute(description string, fallback int64) schema.Int64Attribute {
 
 func bytesWithin(description string, fallback int64, bounds api.Bounds) schema.Int64Attribute {
 	return schema.Int64Attribute{
-		MarkdownDescription: fmt.Sprintf("%s In bytes, %s; default `%d` (%s).", description, bounds, fallback, binary(fallback)),
+		MarkdownDescription: fmt.Sprintf("%s In bytes, such as `512 * 1024 * 1024` for 512 MiB: %s; default `%d` (%s).", description, bounds, fallback, binary(fallback)),
 		Optional:            true,
 		Computed:            true,
 		Default:             int64default.StaticInt64(fallback),
@@ -176,9 +177,9 @@ func healthCheckAttribute(d api.AppHealthCheck) schema.Attribute {
 			"interval":      tfutil.DurationAttribute("Pause between two tries.", d.Interval, api.AppCheckBounds()),
 			"timeout":       tfutil.DurationAttribute("How long one answer may take. A plan and the data source wait 10 s at most for it.", d.Timeout, api.AppCheckBounds()),
 			"successes":     tfutil.NumberAttribute("How many good answers in a row make the app healthy.", int64(d.Successes), api.CheckRunBounds()),
-			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy.", d.StartTimeout, api.AppStartBounds()),
+			"start_timeout": tfutil.DurationAttribute("How long a started app may take to become healthy. Then it is stopped, and the apply fails. `timeouts` must leave time for it; a plan warns if they do not.", d.StartTimeout, api.AppStartBounds()),
 			"min_healthy_time": tfutil.DurationAttribute("How long a new release has to stay healthy before the traffic goes to it. "+
-				"Not waited for where nothing serves as yet.", d.MinHealthyTime, api.AppHoldBounds()),
+				"The first release of an app server does not wait for it. It has to be shorter than `timeouts.update`.", d.MinHealthyTime, api.AppHoldBounds()),
 		},
 	}
 }

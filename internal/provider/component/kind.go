@@ -104,6 +104,9 @@ type Kind[M any, S Spec] struct {
 	// Guess, if there is one, sets in a configuration that is checked by itself
 	// what only Resolve will plan to something that is valid.
 	Guess func(config *M)
+	// Doubts, if there is one, returns what a plan of a change warns of by itself:
+	// values that are allowed and do hardly what was wanted.
+	Doubts func(planned M) []tfutil.Doubt
 	// Foresee, if there is one, tells what can be said without the machine of a
 	// change from what it shows to another spec: the least impact, and which
 	// values make it a costly one. The machine compares with what was applied,

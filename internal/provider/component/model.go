@@ -2,6 +2,7 @@ package component
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -78,6 +79,25 @@ func timeout(ctx context.Context, of func(context.Context, time.Duration) (time.
 	d, found := of(ctx, DefaultTimeout)
 	diags.Append(found...)
 	return d
+}
+
+// Timeout returns how long an operation, "create" or "update", may run, and whether the
+// model says so itself; 0 if that is not known, or is no duration. An object without
+// values may be one that is not known yet.
+func (m *Model) Timeout(operation string) (limit api.Duration, given bool) {
+	attributes := slices.Collect(maps.Values(m.Timeouts.Attributes()))
+	if !m.Timeouts.IsNull() && !slices.ContainsFunc(attributes, func(v attr.Value) bool { return !v.IsNull() }) {
+		return 0, false
+	}
+	text, _ := m.Timeouts.Attributes()[operation].(types.String)
+	if text.IsNull() {
+		return api.Duration(DefaultTimeout), false
+	}
+	limit, err := api.ParseDuration(text.ValueString())
+	if err != nil {
+		return 0, true // the schema refuses it
+	}
+	return limit, true
 }
 
 // machineAt reads the attribute "machine" of a plan, state or configuration.

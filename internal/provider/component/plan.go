@@ -62,7 +62,7 @@ func (r *Resource[M, S]) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	r.warnOfLoss(ctx, req, resp)
 	r.identify(ctx, resp, instance)
 	if !resp.Diagnostics.HasError() && r.specKnown(resp.Plan.Raw) {
-		r.checkPlan(ctx, req, resp, change >= changeRemote)
+		r.checkPlan(ctx, req, resp, change)
 	}
 	if change == changeCreate && !applies(req) && !resp.Diagnostics.HasError() {
 		r.come(ctx, resp, instance)
@@ -241,7 +241,7 @@ func (r *Resource[M, S]) specKnown(plan tftypes.Value) bool {
 
 // checkPlan looks for what is wrong with a known plan: by the rules of the spec,
 // among the components of this plan, and on the machine.
-func (r *Resource[M, S]) checkPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, changes bool) {
+func (r *Resource[M, S]) checkPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, change change) {
 	var model M
 	resp.Diagnostics.Append(resp.Plan.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
@@ -261,7 +261,10 @@ func (r *Resource[M, S]) checkPlan(ctx context.Context, req resource.ModifyPlanR
 		r.claim(shared, spec.Claims(), paths, &resp.Diagnostics)
 		r.beside(req, shared, spec, paths, &resp.Diagnostics)
 	}
-	if changes && !resp.Diagnostics.HasError() {
+	if r.kind.Doubts != nil && change > changeNothing && !applies(req) {
+		tfutil.WarnOf(r.kind.Doubts(model), paths, &resp.Diagnostics)
+	}
+	if change >= changeRemote && !resp.Diagnostics.HasError() {
 		foreseen := r.foresee(ctx, req.State, shared, spec, &resp.Diagnostics)
 		if !applies(req) {
 			tfutil.Warn(foreseen.Conditions, paths, shared.Machine, &resp.Diagnostics)

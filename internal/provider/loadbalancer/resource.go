@@ -56,6 +56,7 @@ func kind() component.Kind[model, api.LoadBalancer] {
 		Shared:      func(m *model) *component.Model { return &m.Model },
 		Spec:        func(m model) (api.LoadBalancer, error) { return m.spec() },
 		Show:        func(spec api.LoadBalancer, m *model) { m.settings = newSettings(spec) },
+		Doubts:      func(m model) []tfutil.Doubt { return tfutil.TrustsAnybody(m.TrustedProxies, "") },
 		Beside:      untrusting,
 	}
 }

@@ -16,11 +16,11 @@ func attributes() map[string]schema.Attribute {
 	defaults := api.DefaultLoadBalancer()
 	return map[string]schema.Attribute{
 		"engine": tfutil.ChoiceAttribute("The program that balances the load.", defaults.Engine, api.Engines()),
-		"max_connections": tfutil.NumberAttribute("How many connections all clients together may hold; more wait in the machine's queue.",
+		"max_connections": tfutil.NumberAttribute("How many connections the clients may have open at one time, on all frontends together. Further clients wait until one is closed.",
 			int64(defaults.MaxConnections), api.ConnectionBounds()),
 		"traffic_timeouts": trafficTimeoutsAttribute(defaults.Timeouts),
-		"trusted_proxies": tfutil.NetworksAttribute("Networks (CIDR) whose `X-Forwarded-For` header is kept, such as those of a CDN. " +
-			"From all other requests it is removed, so that no client can forge its address."),
+		"trusted_proxies": tfutil.NetworksAttribute("Addresses of the proxies in front of this load balancer, such as those of a CDN, as networks (CIDR). " +
+			"Requests from there keep their `X-Forwarded-For` header. From all other requests it is removed, so that no client can choose the address that the app sees."),
 		"frontends": namedAttribute("The listeners, by name; at least one.", frontendAttributes()),
 		"backends":  namedAttribute("The pools of servers, by name; at least one.", backendAttributes()),
 	}
@@ -129,10 +129,10 @@ func serverAttributes() map[string]schema.Attribute {
 		"backup": tfutil.FlagAttribute("Whether the server gets traffic only when no other server is up.", defaults.Backup),
 		"drain": tfutil.FlagAttribute("Whether the server finishes what it has and gets nothing new. It changes without a reload.",
 			defaults.Drain),
-		"max_connections": tfutil.NumberAttribute("How many requests the server gets at one time; more wait in the queue for `traffic_timeouts.queue`. "+
-			"Half of them may have the methods "+methodsText()+", half any other, so set it to four times the number of requests that the app works on at one time "+
-			"(its workers or threads): each half then keeps all of them busy, under any load, and the app never has more than that waiting. "+
-			"Long-lived connections count too, such as WebSockets and event streams. Each load balancer counts for itself.",
+		"max_connections": tfutil.NumberAttribute("How many requests the load balancer sends to the server at one time. Further requests wait in a queue, at most for `traffic_timeouts.queue`. "+
+			"For an app, set it to four times the number of its workers or threads. The load balancer reserves one half for requests with the methods "+methodsText()+", the other for all others; "+
+			"with four times, each half keeps all workers busy. "+
+			"WebSockets and event streams count as long as they are open. With two load balancers, the server may get twice as many.",
 			int64(defaults.MaxConnections), api.ServerConnectionBounds()),
 		"agent_check_port": tfutil.AgentCheckAttribute("TCP port on the server's address at which the agent of an app server says whether its app works, is draining, or is down: " +
 			"the `agent_check_port` of the `foobar_app_server`. The load balancer asks every 200 ms, so that a dead app gets no more requests long before a health check fails. " +

@@ -127,3 +127,36 @@ resource "foobar_load_balancer" "port_of_one_of_each" {
   }
   backends = local.backends
 }
+
+resource "foobar_app_server" "start_longer_than_a_create" {
+  machine         = local.web1
+  name            = "slow"
+  release         = { source = "testdata/wrong/plan/release.tar.gz" }
+  command         = ["./bin/server"]
+  port            = 8083
+  trusted_proxies = ["0.0.0.0/0"] # <-
+  secrets_wo = {
+    TOKEN = "" # <-
+  }
+  secrets_wo_version = 1
+  health_check = {
+    start_timeout = "10m" # <-
+  }
+}
+
+resource "foobar_app_server" "start_longer_than_an_update" {
+  machine  = local.web1
+  name     = "slower"
+  release  = { source = "testdata/wrong/plan/release.tar.gz" }
+  command  = ["./bin/server"]
+  port     = 8084
+  timeouts = { update = "1m" } # <-
+}
+
+resource "foobar_load_balancer" "trusts_everybody" {
+  machine         = local.web1
+  name            = "open"
+  frontends       = { http = { port = 8089, backend = "web" } }
+  backends        = local.backends
+  trusted_proxies = ["::/0"] # <-
+}

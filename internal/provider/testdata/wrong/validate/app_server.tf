@@ -230,3 +230,50 @@ resource "foobar_app_server" "empty_command_of_a_site" {
   port    = 80
   static  = { "/" = { directory = "." } }
 }
+
+resource "foobar_app_server" "hold_longer_than_an_update" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  health_check = {
+    min_healthy_time = "10m" # <-
+  }
+}
+
+resource "foobar_app_server" "update_shorter_than_the_hold" {
+  machine  = local.web1
+  name     = "shop"
+  release  = local.release
+  command  = ["./bin/app"]
+  port     = 80
+  timeouts = { update = "10s" } # <-
+}
+
+resource "foobar_app_server" "memory_without_a_unit" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  limits  = { memory = "512" } # <-
+}
+
+resource "foobar_app_server" "memory_by_another_unit" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  limits  = { memory = "512MB" } # <-
+}
+
+resource "foobar_app_server" "too_few_bytes_of_log" {
+  machine = local.web1
+  name    = "shop"
+  release = local.release
+  command = ["./bin/app"]
+  port    = 80
+  logs    = { max_bytes = 128 } # <-
+}
