@@ -280,7 +280,9 @@ func (r rollout) run(ctx context.Context) error {
 	if err := r.askThroughNginx(ctx, hold, healthy); err != nil {
 		return err
 	}
-	r.warnBacklog()
+	for _, w := range r.kind.shortBacklog(r.layout, r.spec, r.slot) { // a plan shows it until it is mended, and this apply already
+		r.change.Warn(w.Type, w.Pointer, "%s", w.Message)
+	}
 	return nil
 }
 

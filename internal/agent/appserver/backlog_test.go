@@ -34,6 +34,11 @@ func TestAShortBacklogIsAWarning(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantWarning(t, got, "BacklogShort", "/command", c.want)
+			seen, err := f.kind().Observe(t.Context(), "notes", v) // as long as it is so
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantWarning(t, seen.Conditions, "BacklogShort", "/command", c.want)
 		})
 	}
 }

@@ -99,7 +99,10 @@ func (f *fake) connections(socket string) (int, error) {
 }
 
 func (f *fake) backlog(socket string) (int, error) {
-	return f.backlogs[strings.TrimPrefix(socket, f.root)], f.backlogError
+	if short, ok := f.backlogs[strings.TrimPrefix(socket, f.root)]; ok {
+		return short, f.backlogError
+	}
+	return minBacklog, f.backlogError
 }
 
 func (f *fake) write(path, content string, mode os.FileMode) {

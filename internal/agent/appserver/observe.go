@@ -71,13 +71,17 @@ func (k *Kind) observe(ctx context.Context, name string, applied converge.Versio
 	if loop != nil {
 		restarting = []string{l.appUnit(live)}
 	}
+	var backlog []api.Condition
+	if app.Active() {
+		backlog = k.shortBacklog(l, runs, live)
+	}
 	restarts, life := k.lifeOf(name)
 	status.LivenessRestarts = restarts
 	return operation.Observation{
 		Spec:       s,
 		Drift:      drift,
 		Restarting: restarting,
-		Conditions: slices.Concat(loop, k.conditions(l, app, status), life),
+		Conditions: slices.Concat(loop, k.conditions(l, app, status), backlog, life),
 		Status:     status,
 	}, nil
 }
