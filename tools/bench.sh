@@ -28,9 +28,19 @@ source tools/bench/load.sh
 source tools/bench/release.sh
 state_dir=$work # of tools/stack.sh: a provider mirror of this run's own
 
+# report prints what was measured, and where.
+report() {
+    printf '\n'
+    print_table
+    printf '\n%s cores (%s) shared by three machines, Terraform and the clients; load average %s before, %s after\n' \
+        "$(nproc)" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$load_before" "$(cut -d' ' -f1 /proc/loadavg)"
+}
+
+# finish reports what was measured, also if a part failed, and ends the lab.
 finish() {
     local status=$?
     stop_clients || status=1
+    [ ! -s "$work/table" ] || report || status=1
     [ -n "${KEEP:-}" ] || end_lab || status=1
     rm -rf "$work"
     exit "$status"
@@ -225,10 +235,6 @@ if wanted changes; then changes_under_load; fi
 if wanted release; then release_under_load; fi
 if wanted hundred; then hundred; fi
 
-printf '\n'
-print_table
-printf '\n%s cores (%s) shared by three machines, Terraform and the clients; load average %s before, %s after\n' \
-    "$(nproc)" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$load_before" "$(cut -d' ' -f1 /proc/loadavg)"
 if ((broken > 0)); then
     echo "bench: $broken requests failed or were sent twice" >&2
     exit 1
