@@ -62,6 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_UNIX if "SOCKET" in os.environ else socket.AF_INET
+    request_queue_size = 128
     def server_bind(self):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)

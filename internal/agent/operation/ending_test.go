@@ -69,3 +69,16 @@ func TestTheRemedyOfLostLinesIsAnAttributeOfItsKind(t *testing.T) {
 		}
 	}
 }
+
+func TestAPurgeSaysWhatIsKeptOfOtherKinds(t *testing.T) {
+	for kind, want := range map[api.Kind]string{
+		api.KindLoadBalancer:  "a load balancer has no data",
+		api.KindDBServer:      "remove /var/lib/foobar-db/notes as root",
+		api.KindDBReplication: "each foobar_db_server keeps its data",
+		"mail":                `of the kind "mail"`,
+	} {
+		if got := nothingToPurge(api.ID{Kind: kind, Name: "notes"}); !strings.Contains(got, want) {
+			t.Errorf("of a %s it says %q", kind, got)
+		}
+	}
+}

@@ -92,12 +92,25 @@ func (r *Runner) purger(id api.ID) (Purger, error) {
 	purger, ok := kind.(Purger)
 	if !ok {
 		return nil, &api.Problem{Type: api.ProblemInvalid, Title: "There is nothing to purge",
-			Detail: fmt.Sprintf("a component of the kind %q has no data that only a purge removes", id.Kind)}
+			Detail: nothingToPurge(id)}
 	}
 	if record := r.store.read(id); record != nil {
 		return nil, stands(id, "it is on this machine")
 	}
 	return purger, nil
+}
+
+// nothingToPurge says what becomes of the data of a kind that is not purged.
+func nothingToPurge(id api.ID) string {
+	switch id.Kind {
+	case api.KindLoadBalancer:
+		return "a load balancer has no data: its destroy removes its configuration and its unit, and its log lines stay in the machine's journal until newer ones drive them out"
+	case api.KindDBServer:
+		return fmt.Sprintf("a destroy keeps the data of a database, and no command of the agent deletes them. To delete them for good once %s is destroyed, remove /var/lib/foobar-db/%s as root", id, id.Name)
+	case api.KindDBReplication:
+		return "a replication has no data of its own: a destroy detaches its members, and each foobar_db_server keeps its data"
+	}
+	return fmt.Sprintf("a component of the kind %q has no data that only a purge removes", id.Kind)
 }
 
 func stands(id api.ID, why string) error {

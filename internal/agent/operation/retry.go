@@ -116,7 +116,7 @@ func (r *Runner) noteUnfinished(id api.ID, operation string, err error, next str
 	if _, open := r.Engine.Open(id); !open {
 		return
 	}
-	message := fmt.Sprintf("%v. %s", err, next)
+	message := fmt.Sprintf("%s. %s", strings.TrimSuffix(err.Error(), "."), next)
 	r.mu.Lock()
 	c := r.component(id)
 	known := c.noted == message
@@ -183,7 +183,7 @@ func (r *Runner) unfinished(id api.ID) []api.Condition {
 		what = fmt.Sprintf("The last change of %s failed, and could not be undone completely", id)
 	}
 	if failure != nil {
-		what += ": " + strings.ReplaceAll(failure.Error(), "\n", "; ")
+		what += ": " + strings.TrimSuffix(strings.ReplaceAll(failure.Error(), "\n", "; "), ".") // a sentence ends it
 	}
 	return []api.Condition{{
 		Type: "ChangeUnfinished", Severity: api.SeverityWarning,

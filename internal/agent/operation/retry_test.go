@@ -60,7 +60,7 @@ func TestWhatDoesNotEndIsTriedAgain(t *testing.T) {
 			var works atomic.Bool
 			m.Engine.Hook = func(step string) error {
 				if undone := strings.HasPrefix(c.fails, "undo"); !works.Load() && (step == c.fails || undone && step == "commit") {
-					return errors.New("a fault")
+					return errors.New("a fault.")
 				}
 				return nil
 			}
@@ -82,6 +82,9 @@ func TestWhatDoesNotEndIsTriedAgain(t *testing.T) {
 				if !strings.Contains(message, want) {
 					t.Errorf("the condition says %q, without %q", message, want)
 				}
+			}
+			if strings.Contains(message, "..") {
+				t.Errorf("the condition says %q, with two full stops", message)
 			}
 			if running := m.runningUnits(t); !slices.Equal(running, []string{unitOf("one"), unitOf("two")}) {
 				t.Errorf("meanwhile %q run", running)

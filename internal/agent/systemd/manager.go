@@ -61,8 +61,11 @@ type Status struct {
 const MaxStopTimeout = 24 * time.Hour
 
 // Missing reports whether there is no such unit: systemd has no file of it, and
-// nothing of it runs.
-func (s Status) Missing() bool { return s.LoadState == "not-found" && !s.Active() }
+// nothing of it runs. One that starts, ends or waits for its next start is there, also
+// without a file.
+func (s Status) Missing() bool {
+	return s.LoadState == "not-found" && (s.ActiveState == "inactive" || s.ActiveState == "failed" || s.ActiveState == "")
+}
 
 // Active reports whether the unit runs.
 func (s Status) Active() bool { return s.ActiveState == "active" || s.ActiveState == "reloading" }
