@@ -133,20 +133,21 @@ func (c Check) outcome(ctx, limited context.Context, err error, output string) e
 		return context.Cause(ctx)
 	case err == nil:
 		return nil
+	case errors.Is(limited.Err(), context.DeadlineExceeded):
+		return stopped("%s did not check the configuration within %s: the machine is too busy, or the configuration too large; try again, or simplify it",
+			filepath.Base(c.Program), maxTime)
 	case limited.Err() != nil, ended && failure.ExitCode() == signalled:
-		return c.exceeded()
+		return stopped("%s took more than it may to check the configuration: %s of processor time, %d MiB of memory and %d KiB of messages; simplify the configuration",
+			filepath.Base(c.Program), maxCPU, maxMemory>>20, maxOutput>>10)
 	case ended && failure.ExitCode() < notRun && !strings.HasPrefix(output, "Failed to "): // the latter is systemd-run's own
 		return &Refusal{Status: failure.ExitCode()}
 	}
 	return fmt.Errorf("run %s in its sandbox: %w: %s", c.Program, err, strings.TrimSpace(output))
 }
 
-func (c Check) exceeded() error {
-	return &api.Problem{
-		Type: api.ProblemEngineRefused, Title: "The check of the configuration was stopped",
-		Detail: fmt.Sprintf("%s took more than it may to check the configuration: %s of processor time, %s in all, %d MiB of memory and %d KiB of messages; simplify the configuration",
-			filepath.Base(c.Program), maxCPU, maxTime, maxMemory>>20, maxOutput>>10),
-	}
+// stopped is the problem of a checker that exceeded its bounds.
+func stopped(format string, args ...any) error {
+	return &api.Problem{Type: api.ProblemEngineRefused, Title: "The check of the configuration was stopped", Detail: fmt.Sprintf(format, args...)}
 }
 
 // staged are the files of a checker on the machine.
