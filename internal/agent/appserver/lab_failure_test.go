@@ -358,9 +358,10 @@ func TestAReleaseWhoseSocketNginxCannotOpenSeesNoRequest(t *testing.T) {
 	})
 }
 
-// A release that listens on the ports of both slots would answer for the next one, pass
-// the gate in its place, and be stopped with its own slot.
-func TestAReleaseOnBothPortsDoesNotPassForTheNextOne(t *testing.T) {
+// A release that listened on the ports of both slots would answer for the next one, pass
+// the gate in its place, and be stopped with its own slot: it may not. Nor does anybody
+// else pass in the place of a release.
+func TestNobodyElseListensForARelease(t *testing.T) {
 	const url = "http://127.0.0.1:8081/"
 	s := newStand(t)
 	both := strings.Replace(echo, "print(\"started\"", `import threading
@@ -368,20 +369,29 @@ for port in (8084, 8085):
     if port != int(os.environ["PORT"]):
         threading.Thread(target=Server(("127.0.0.1", port), Handler).serve_forever, daemon=True).start()
 print("started"`, 1)
-	spec := s.spec(s.upload(map[string]entry{"main.py": {"RELEASE = \"greedy\"\n" + both, 0o644}}), 8081)
-	spec.AppPorts = []int{8084, 8085}
+	greedy := s.spec(s.upload(map[string]entry{"main.py": {"RELEASE = \"greedy\"\n" + both, 0o644}}), 8081)
+	greedy.AppPorts = []int{8084, 8085}
+	if problem := s.refused("shop", greedy); !strings.Contains(strings.Join(problem.Log, "\n"), "Operation not permitted") {
+		t.Errorf("problem: %v %q", problem, problem.Log)
+	}
+
+	spec := greedy
+	spec.Release.SHA256 = s.release("first")
 	s.apply("shop", spec, nil)
+	stranger, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:8085")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close() //nolint:errcheck // it is closed already
 	next := spec
 	next.Release.SHA256 = s.release("next")
-	problem := s.refused("shop", next)
-	if all := problem.Error(); !strings.Contains(all, "python3") || !strings.Contains(all, "foobar-app-shop@blue.service") || !strings.Contains(all, "port 8085") {
+	if problem := s.refused("shop", next); !strings.Contains(problem.Error(), "port 8085 of slot green is taken by") {
 		t.Errorf("problem: %v", problem)
 	}
-	s.serves("greedy", url)
-	next.Strategy = api.StrategyRestart
+	s.serves("first", url)
+	if err := stranger.Close(); err != nil {
+		t.Fatal(err)
+	}
 	s.apply("shop", next, nil)
 	s.serves("next", url)
-	next.Strategy, next.Release.SHA256 = api.StrategyBlueGreen, s.release("last")
-	s.apply("shop", next, nil)
-	s.serves("last", url)
 }
