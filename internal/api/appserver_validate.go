@@ -355,8 +355,8 @@ func validatePath(v *Violations, at Pointer, text string) bool {
 	return false
 }
 
-// validatePort refuses what is no port; validateListenPort also the agent's
-// own, on which nothing else can listen.
+// validatePort refuses what is no port; validateListenPort also those that the machine
+// itself needs, on which nothing else can listen.
 func validatePort(v *Violations, at Pointer, port int) {
 	if !PortBounds().Hold(int64(port)) {
 		v.Add(at, "%d is not a port: %s", port, PortBounds())
@@ -365,8 +365,11 @@ func validatePort(v *Violations, at Pointer, port int) {
 
 func validateListenPort(v *Violations, at Pointer, port int) {
 	validatePort(v, at, port)
-	if port == DefaultPort {
+	switch port {
+	case DefaultPort:
 		v.Add(at, "%d is the agent's own port; choose another one", port)
+	case SSHPort:
+		v.Add(at, "%d is the port of SSH, which the machine's own sshd holds, now or later; choose another one", port)
 	}
 }
 

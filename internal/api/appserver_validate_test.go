@@ -128,6 +128,7 @@ func TestInvalidAppServersAreReportedWhereAndWhy(t *testing.T) {
 		{func(s *api.AppServer) { s.Port = 0 }, "/port", "1 to 65535"},
 		{func(s *api.AppServer) { s.Port = 70000 }, "/port", "1 to 65535"},
 		{func(s *api.AppServer) { s.Port = api.DefaultPort }, "/port", "the agent's own port"},
+		{func(s *api.AppServer) { s.Port = 22 }, "/port", "the port of SSH"},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.1"} }, "/trusted_proxies/0", "10.0.0.1/32"},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"10.0.0.0/24", "10.0.0.1/24"} }, "/trusted_proxies/1", `write "10.0.0.0/24"`},
 		{func(s *api.AppServer) { s.TrustedProxies = []string{"::/0", "::/0"} }, "/trusted_proxies/1", "listed twice"},

@@ -21,6 +21,10 @@ func Roles() []Role { return []Role{RoleAdmin, RoleReader, RoleNode} }
 // DefaultPort is the TCP port of an agent.
 const DefaultPort = 9443
 
+// SSHPort is the TCP port of SSH, by which people reach a machine when nothing else
+// works (RFC 4253, section 4). No component may take it from the machine's own server.
+const SSHPort = 22
+
 // Health is what GET /v1/health answers, also before enrolment.
 type Health struct {
 	// Node is the machine's name.

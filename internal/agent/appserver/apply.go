@@ -65,18 +65,23 @@ var (
 // beyond it: one that is down is started, an app that runs with other settings
 // or another release is started again, an nginx that does is reloaded. A change
 // of the spec has its own impact; what runs is compared where that stays. A port that
-// nginx will not get is a condition.
+// nginx will not get is a condition, and so is a limit of memory that bounds nothing.
 func (k *Kind) Preview(ctx context.Context, name string, change converge.Change) (api.Plan, error) {
 	if change.To == nil {
 		return api.Plan{}, nil
 	}
 	l := layout{name: name}
 	taken, err := k.portTaken(ctx, l, change)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	unlimited, err := k.noLimit(change)
+	found := append(taken, unlimited...)
 	if err != nil || change.From == nil {
-		return api.Plan{Conditions: taken}, err
+		return api.Plan{Conditions: found}, err
 	}
 	impact, err := k.impactOfRepair(ctx, l, change)
-	return api.Plan{Impact: impact, Conditions: taken}, err
+	return api.Plan{Impact: impact, Conditions: found}, err
 }
 
 // impactOfRepair returns what the running app and nginx need, "" where that is for [Kind.Impact] to say.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -296,8 +297,8 @@ func (r *Resource[M, S]) claim(shared *Model, claims []api.Claim, paths tfutil.P
 	for _, conflict := range r.data.Claims.Claim(machine, r.id(shared), claims) {
 		at := paths.Path(conflict.Claim.Pointer)
 		tfutil.Error(diags, at, "Port claimed twice",
-			"%s is claimed on machine %q by %s too, as %s. Give one of them another port or address.",
-			conflict.Claim, machine, conflict.Holder, conflict.Held)
+			"%s is claimed on machine %q by two components of this configuration: %s claims it here, and %s has %s at its attribute %s. Give one of them another port or address.",
+			conflict.Claim, machine, r.id(shared), conflict.Holder, conflict.Held, strings.Join(conflict.Held.Pointer.Steps(), "."))
 	}
 }
 

@@ -310,7 +310,7 @@ func TestPortIsClaimedOnItsAddresses(t *testing.T) {
 	run(t, providertest.New("web1"),
 		testresource.TestStep{
 			Config: configuration() + twin(`["127.0.0.1"]`), PlanOnly: true,
-			ExpectError: regexp.MustCompile(`(?s)Port claimed twice.*` + loosely(`is claimed on machine "web1" by db-server/`)),
+			ExpectError: regexp.MustCompile(`(?s)Port claimed twice.*` + loosely(`is claimed on machine "web1" by two components of this configuration: db-server/`)),
 		},
 		testresource.TestStep{Config: configuration() + twin(`[]`)},
 	)

@@ -296,7 +296,7 @@ func TestPortOfAnotherComponentOfThePlanIsRefused(t *testing.T) {
 	twin := strings.NewReplacer(`"foobar_load_balancer" "www"`, `"foobar_load_balancer" "twin"`, `name    = "www"`, `name    = "twin"`)
 	run(t, providertest.New("lb1"), testresource.TestStep{
 		Config: configuration() + twin.Replace(configuration()), PlanOnly: true,
-		ExpectError: regexp.MustCompile(`(?s)Port claimed twice.*` + loosely(`tcp *:80 is claimed on machine "lb1" by load-balancer/`)),
+		ExpectError: regexp.MustCompile(`(?s)Port claimed twice.*` + loosely(`tcp *:80 is claimed on machine "lb1" by two components of this configuration: load-balancer/`)),
 	})
 }
 

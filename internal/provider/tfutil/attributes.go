@@ -89,7 +89,7 @@ func AgentCheckAttribute(description string) schema.Int64Attribute {
 
 // ListenText says in the docs what no component of a machine can listen on.
 func ListenText() string {
-	return fmt.Sprintf("No other component of the machine can use the same port; `%d` is the agent's own.", api.DefaultPort)
+	return fmt.Sprintf("No other component of the machine can use the same port; `%d` is the agent's own, and `%d` that of SSH.", api.DefaultPort, api.SSHPort)
 }
 
 // FlagAttribute returns an optional flag.

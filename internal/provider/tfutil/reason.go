@@ -57,6 +57,12 @@ func (c Call) detail(err error) string {
 			"and run there as root: foobar-agent identity reset --bootstrap FILE. Its data and services stay.",
 			fresh.Address, fresh.Machine, incarnation, incarnation+1)
 	}
+	if is[*client.WrongMachine](err) {
+		return Sentence(err) + " Nothing was sent to it. Compare name, address and incarnation; machine = foobar_machine.<label> has those of the machine that was enrolled."
+	}
+	if is[*client.NotEnrolled](err) {
+		return Sentence(err) + " If the configuration has none, add one and write machine = foobar_machine.<label>, so that it comes first."
+	}
 	return Sentence(err)
 }
 

@@ -53,6 +53,15 @@ resource "foobar_load_balancer" "port_of_the_agent" {
   backends = local.backends
 }
 
+resource "foobar_load_balancer" "port_of_ssh" {
+  machine = local.web1
+  name    = "www"
+  frontends = {
+    ssh = { port = 22, backend = "web" } # <-
+  }
+  backends = local.backends
+}
+
 resource "foobar_load_balancer" "port_out_of_a_for" {
   machine   = local.web1
   name      = "www"
