@@ -22,7 +22,7 @@ func conditionPatterns() []*regexp.Regexp {
 // foobar-agent status names, somebody looks up.
 func TestTheGuidesListEveryCondition(t *testing.T) {
 	guides := ""
-	pages, err := filepath.Glob(filepath.Join(root, "templates/guides/*.md"))
+	pages, err := filepath.Glob(filepath.Join(root, "docs/guides/*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func setByTheAgent(t *testing.T) []string {
 // environmentOfGuide returns the variables of the guide's table, in order.
 func environmentOfGuide(t *testing.T) []string {
 	t.Helper()
-	page, err := os.ReadFile("../../../templates/guides/apps.md")
+	page, err := os.ReadFile("../../../templates/guides/apps.md.tmpl")
 	if err != nil {
 		t.Fatal(err)
 	}
