@@ -40,7 +40,7 @@ resource "foobar_app_server" "notes" {
   health_check = { path = "/healthz" }
   port         = 8080
 
-  # lb1: only a load balancer that is listed here is told that the app is down, and sends its requests to the other server.
+  # lb1: only a load balancer that is listed here learns that the app is down, and sends its requests to the other server.
   trusted_proxies = ["${foobar_machine.lb1.address}/32"]
 }
 
