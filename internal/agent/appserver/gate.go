@@ -146,13 +146,17 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 		asked.Path = a.path
 	}
 	alive := a.healthy.alive
+	ended, err := r.kind.watch(ctx, 1, r.appUnit()) // also once or twice, should the time be up before it is given up
+	if err != nil {
+		return err
+	}
 	if alive == nil {
 		var err error
 		if alive, err = r.kind.watch(ctx, a.ends, a.units...); err != nil {
 			return err
 		}
 	}
-	err := gate{
+	err = gate{
 		clock: r.kind.clock,
 		ask: func(ctx context.Context) (string, bool) {
 			said, good := r.kind.check(ctx, asked, a.endpoint, r.kind.show(r.layout, r.secrets()...))
@@ -192,10 +196,21 @@ func (r rollout) pass(ctx context.Context, a asking) error {
 		detail = fmt.Errorf("%w%s", detail, r.elsewhere(ctx, u.Said))
 	}
 	place := api.Pointer("/health_check")
-	if ended, ok := errors.AsType[*endedError](err); ok && ended.Unit == r.appUnit() {
+	if end, ok := errors.AsType[*endedError](err); ok && end.Unit == r.appUnit() {
 		place = "/command"
+	} else if end := r.endedMeanwhile(ctx, ended); end != nil {
+		place, detail = "/command", fmt.Errorf("%w; meanwhile %w", detail, end)
 	}
 	return r.failed(ctx, "The app did not become healthy", at(place, detail), r.appUnit())
+}
+
+// endedMeanwhile returns that the app has ended by itself, nil if it has not, also after the
+// operation's time is up.
+func (r rollout) endedMeanwhile(ctx context.Context, ended func(ctx context.Context) error) *endedError {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	end, _ := errors.AsType[*endedError](ended(ctx))
+	return end
 }
 
 // placed is an error of one place of the spec.

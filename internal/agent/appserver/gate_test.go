@@ -131,9 +131,10 @@ func TestAFailurePointsAtWhatToChange(t *testing.T) {
 		want  api.Pointer
 		says  string
 	}{
-		"an app that answers wrongly": {func(*fake, func()) {}, "/health_check", "good answers in a row (health_check.successes) were not reached within 1m (health_check.start_timeout); last it answered 500 instead of 200"},
-		"an app that ends":            {func(f *fake, _ func()) { f.units[fakeApp] = systemd.Status{ActiveState: "failed", Result: "exit-code"} }, "/command", fakeApp + " is failed (exit-code)"},
-		"an app that is late":         {func(_ *fake, end func()) { end() }, "/health_check", "was not healthy yet; last it answered 500 instead of 200"},
+		"an app that answers wrongly":              {func(*fake, func()) {}, "/health_check", "good answers in a row (health_check.successes) were not reached within 1m (health_check.start_timeout); last it answered 500 instead of 200"},
+		"an app that ends":                         {func(f *fake, _ func()) { f.units[fakeApp] = systemd.Status{ActiveState: "failed", Result: "exit-code"} }, "/command", fakeApp + " is failed (exit-code)"},
+		"an app that ends too late to be given up": {func(f *fake, _ func()) { f.units[fakeApp] = systemd.Status{ActiveState: "active", NRestarts: 1} }, "/command", "(health_check.start_timeout); last it answered 500 instead of 200; meanwhile " + fakeApp + " ended by itself"},
+		"an app that is late":                      {func(_ *fake, end func()) { end() }, "/health_check", "was not healthy yet; last it answered 500 instead of 200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := render(t, "notes", specs()["socket"])

@@ -51,7 +51,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			change: func(a *api.AppServer) {
 				a.Release.SHA256 = python("import sys\nprint('reading the settings', flush=True)\nsys.exit('no such table: users')")
 			},
-			detail: "ended 3 times", log: "no such table: users",
+			detail: "by itself", log: "no such table: users", pointer: "/command",
 		},
 		{
 			name: "it never listens",
