@@ -109,6 +109,7 @@ func nothingToPurge(id api.ID) string {
 		return fmt.Sprintf("a destroy keeps the data of a database, and no command of the agent deletes them. To delete them for good once %s is destroyed, remove /var/lib/foobar-db/%s as root", id, id.Name)
 	case api.KindDBReplication:
 		return "a replication has no data of its own: a destroy detaches its members, and each foobar_db_server keeps its data"
+	case api.KindAppServer: // is purged
 	}
 	return fmt.Sprintf("a component of the kind %q has no data that only a purge removes", id.Kind)
 }

@@ -60,7 +60,7 @@ func TestWhatDoesNotEndIsTriedAgain(t *testing.T) {
 			var works atomic.Bool
 			m.Engine.Hook = func(step string) error {
 				if undone := strings.HasPrefix(c.fails, "undo"); !works.Load() && (step == c.fails || undone && step == "commit") {
-					return errors.New("a fault.")
+					return errors.New("a fault.") //nolint:revive // as another program may end its message
 				}
 				return nil
 			}
